@@ -1,0 +1,73 @@
+"""Panels: one file each, `PANEL` inside. A panel asks a probe and draws what it answers; it does no arithmetic.
+
+Kinds of drawing, by what the browser does with them:
+    plotly   {"data": [...], "layout": {...}}, drawn with Plotly.react
+    field    bytes, see `panels/field.py`, painted on canvases
+    gallery  {"items": [{"sample", "image" (data URL) or null, "label", "teacher", "student", "differs"}], "pinned"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kdcore.errors import BadInput, unknown
+from kdcore.record import Record
+
+
+class View(BaseModel):
+    """How somebody looks at a run. It holds in every panel and lives in the URL (the theme apart)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    theme: Literal["light", "dark"] = "light"
+    temperature: float = Field(4.0, ge=0.1, le=50.0)
+    sample: int = Field(0, ge=0, description="The pinned row of the probe set.")
+    at: int | None = Field(None, ge=0, description="A recorded frame's step; None shows the newest.")
+
+
+Drawing = dict[str, Any] | bytes
+
+
+class Panel(NamedTuple):
+    """One panel."""
+
+    title: str
+    kind: Literal["plotly", "field", "gallery"]
+    caption: str  # the first line of the probe's docstring: how to read it
+    order: int  # place on the page
+    wide: bool  # takes the whole row
+    lacks: Callable[[Record], str | None]  # one sentence on what is missing, or None when it can be drawn
+    draw: Callable[[Record, View], Drawing]
+    table: Callable[[Record, View], dict[str, list[Any]]]  # the same numbers as columns, for download
+
+
+def caption(probe: Callable[..., Any]) -> str:
+    """How to read a probe's panel."""
+    return (probe.__doc__ or "").strip().splitlines()[0]
+
+
+@cache
+def panels() -> dict[str, Panel]:
+    """Every panel by name, in the order of the page."""
+    names = [path.stem for path in Path(__file__).parent.glob("[!_]*.py")]
+    found = {name: import_module(f"app.panels.{name}").PANEL for name in names}
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
+def panel(name: str) -> Panel:
+    """A panel by name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if name not in panels():
+        raise unknown("panel", name, panels())
+    return panels()[name]
+
+
+__all__ = ["BadInput", "Drawing", "Panel", "View", "caption", "panel", "panels"]

@@ -1,0 +1,165 @@
+"""What exists, as plain data, for those who must not load torch: the web process, the command line, the docs.
+
+The catalogue is derived from the registries by a process that may import torch and is kept in a file whose name
+holds a digest of the sources, so it is rebuilt when a file changes and never edited by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from kdcore.errors import BadInput, sentence, unknown
+
+ROOT = Path(__file__).parent
+KINDS = ("method", "model", "data", "source")
+Entry = dict[str, Any]  # name, title, family, doc, source, departs, zero_when, schema, and the kind's own facts
+
+
+def home() -> Path:
+    """The folder that holds runs, data and the catalogue: KDLAB_HOME, or ~/.kdlab."""
+    return Path(os.environ.get("KDLAB_HOME") or Path.home() / ".kdlab")
+
+
+def sources_digest() -> str:
+    """Ten hex digits over the paths, sizes and times of the engine's files."""
+    digest = hashlib.sha256()
+    for path in sorted(ROOT.rglob("*.py")):
+        facts = path.stat()
+        digest.update(f"{path.relative_to(ROOT)} {facts.st_size} {facts.st_mtime_ns};".encode())
+    return digest.hexdigest()[:10]
+
+
+@cache
+def catalogue() -> dict[str, dict[str, Entry]]:
+    """Every registered thing by kind and name; built once per version of the sources, in a process of its own."""
+    path = home() / f"catalogue-{sources_digest()}.json"
+    if not path.exists():
+        done = subprocess.run([sys.executable, "-m", "kdcore.catalogue", str(path)], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"The catalogue could not be built:\n{done.stderr}")
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def entry(kind: str, name: str) -> Entry:
+    """What the catalogue says of one thing.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    known = catalogue()[kind]
+    if name not in known:
+        raise unknown({"data": "data set"}.get(kind, kind), name, known)
+    return known[name]
+
+
+@cache
+def knobs_model(kind: str, name: str) -> type[BaseModel]:
+    """The knobs of one thing as a pydantic model with the same fields, bounds and descriptions."""
+    schema = entry(kind, name)["schema"]
+    fields = {key: _field(value) for key, value in schema.get("properties", {}).items()}
+    return create_model(f"{name} knobs", __config__=ConfigDict(frozen=True, extra="forbid"), **fields)  # type: ignore[call-overload]
+
+
+def check_knobs(kind: str, name: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs, checked, with every default spelled out.
+
+    Raises:
+        BadInput: an unknown name or knob, or a value out of bounds.
+    """
+    model = knobs_model(kind, name)
+    strange = [key for key in knobs if key not in model.model_fields]
+    if strange:
+        if not model.model_fields:
+            raise BadInput(f"{name!r} has no knobs, but got {strange[0]!r}; remove it.")
+        raise unknown(f"knob of {name!r}", strange[0], model.model_fields)
+    try:
+        return model(**knobs).model_dump(mode="json")
+    except ValidationError as error:
+        raise sentence(error, f"{kind.capitalize()} {name!r}") from error
+
+
+def _field(schema: Mapping[str, Any]) -> tuple[Any, Any]:
+    """One JSON-schema property as a pydantic field."""
+    kinds = {"integer": int, "number": float, "boolean": bool, "string": str, "array": list}
+    annotation: Any = Literal[tuple(schema["enum"])] if "enum" in schema else kinds[schema["type"]]
+    if "const" in schema:
+        annotation = Literal[schema["const"]]
+    bounds = {
+        ours: schema[theirs]
+        for ours, theirs in (
+            ("ge", "minimum"), ("gt", "exclusiveMinimum"), ("le", "maximum"), ("lt", "exclusiveMaximum"),
+            ("max_length", "maxItems"), ("min_length", "minItems"),
+        )
+        if theirs in schema
+    }
+    return annotation, Field(schema["default"], description=schema.get("description"), **bounds)
+
+
+def _paragraphs(doc: str) -> dict[str, str]:
+    """`Source:`, `Departs from it:` and `Zero when:` of a docstring, and what stands before them."""
+    keys = {"Source:": "source", "Departs from it:": "departs", "Zero when:": "zero_when"}
+    found = {"doc": ""}
+    current = "doc"
+    for line in inspect.cleandoc(doc).splitlines():
+        mark = next((mark for mark in keys if line.startswith(mark)), None)
+        if mark:
+            current, line = keys[mark], line.removeprefix(mark)
+        found[current] = f"{found.get(current, '')}\n{line.strip() if current != 'doc' else line}"
+    return {key: text.strip() for key, text in found.items()}
+
+
+def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
+    """One entry, read from the class and its file's docstring."""
+    module = sys.modules[thing.__module__]
+    described: Entry = {
+        "name": name,
+        "title": thing.title,
+        "family": getattr(thing, "family", ""),
+        **_paragraphs(module.__doc__ or ""),
+        "schema": thing.model_json_schema(),
+        "file": str(Path(module.__file__ or "").relative_to(ROOT.parent)),
+    }
+    if kind == "method":
+        described |= {"needs": sorted(thing.needs), "equation": thing.equation, "paper": thing.paper}
+    if kind == "data":
+        shape, classes = thing().signature()
+        described |= {"recipe": thing.recipe._asdict(), "shape": list(shape), "classes": classes}
+    return described
+
+
+def build() -> dict[str, dict[str, Entry]]:
+    """The catalogue, from the registries; imports torch."""
+    from kdcore.costs import costs
+    from kdcore.registry import REGISTRIES
+
+    found = {kind: {name: _describe(kind, name, REGISTRIES[kind][name]) for name in REGISTRIES[kind]} for kind in KINDS}
+    shapes = {tuple(data["shape"]) for data in found["data"].values()}
+    for name, described in found["model"].items():
+        described["costs"] = costs(REGISTRIES["model"][name], sorted(shapes))
+    return found
+
+
+def write(path: Path) -> None:
+    """Build the catalogue and put it at `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(build()))
+    draft.replace(path)
+    for old in path.parent.glob("catalogue-*.json"):
+        if old != path:
+            old.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,223 @@
+"""What a method, a model, a data set and a source must be. No torch is imported here: the types only name it.
+
+Shapes: B samples, C classes, K channels, N rows. A thing's settings ("knobs") are the fields of a frozen pydantic
+model, each with a default, bounds and one line of description; form, command line and docs follow from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kdcore.net import Net
+
+Grant = Literal["labels", "probabilities", "logits", "features", "blocks", "gradients"]
+Access = Literal["white_box", "logits", "probabilities", "labels"]
+GRANTS: dict[Access, frozenset[Grant]] = {
+    "white_box": frozenset({"labels", "probabilities", "logits", "features", "blocks", "gradients"}),
+    "logits": frozenset({"labels", "probabilities", "logits"}),
+    "probabilities": frozenset({"labels", "probabilities"}),
+    "labels": frozenset({"labels"}),
+}
+
+
+class Knobs(BaseModel):
+    """Settings of one registered thing; unknown keys are refused and nothing changes afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str]
+
+
+class Outputs(NamedTuple):
+    """What a network says about a batch."""
+
+    logits: Tensor  # (B, C)
+    features: tuple[Tensor, ...]  # per stage (B, K, H, W) or (B, K)
+
+
+class Batch(NamedTuple):
+    """What a method is given at one step."""
+
+    student: Outputs
+    teacher: Outputs | None  # detached; None when the method needs no teacher
+    labels: Tensor  # (B,) int64, -1 where the sample is unlabelled
+    index: Tensor  # (B,) int64, row in the training split
+    progress: float  # share of the run that is done, in [0, 1)
+
+    @property
+    def targets(self) -> Tensor:
+        """(B,) labels, with the teacher's answer where the sample is unlabelled."""
+        if self.teacher is None:
+            return self.labels
+        return self.labels.where(self.labels >= 0, self.teacher.logits.argmax(1))
+
+
+class Term(NamedTuple):
+    """One summand of the loss: training minimises the sum of weight * value."""
+
+    weight: float
+    value: Tensor  # scalar
+
+
+class Shapes(NamedTuple):
+    """What a method may know of two networks before training, without a batch dimension."""
+
+    student: tuple[tuple[int, ...], ...]  # per stage (K, H, W) or (K,)
+    teacher: tuple[tuple[int, ...], ...]
+    classes: int
+
+
+class Method(Knobs):
+    """A distillation method: its knobs, what it needs of a teacher, and the terms of its loss.
+
+    The file's docstring starts with one sentence and holds the paragraphs `Source:`, `Departs from it:` and
+    `Zero when:`. A term named "labels" is the one that reads true labels; all others distil.
+    """
+
+    family: ClassVar[str]  # one of FAMILIES
+    equation: ClassVar[str]  # LaTeX
+    paper: ClassVar[str]  # authors, title, venue and year
+    needs: ClassVar[frozenset[Grant]] = frozenset()
+
+    def connect(self, shapes: Shapes) -> nn.Module | None:
+        """A trainable module that joins the two networks, trained with the student and dropped afterwards."""
+        return None
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """The loss of one batch, by the name of each term; `state` is what `connect` returned."""
+        raise NotImplementedError
+
+
+FAMILIES = {
+    "baseline": "Baselines",
+    "logits": "Logits",
+    "features": "Features",
+    "relations": "Relations between samples",
+}
+
+
+class Model(Knobs):
+    """A family of networks; a knob of type Literal picks its member, so that every choice can be costed."""
+
+    family: ClassVar[str]
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Net:
+        """A freshly initialised network for inputs of `shape` (K, H, W) or (F,).
+
+        Raises:
+            BadInput: the family cannot read inputs of that shape.
+        """
+        raise NotImplementedError
+
+
+class Split(NamedTuple):
+    """Rows of one split."""
+
+    x: np.ndarray  # (N, K, H, W) uint8, or (N, F) float32
+    y: np.ndarray  # (N,) int64, -1 where unlabelled
+
+
+class Dataset(NamedTuple):
+    """A loaded data set. Pixels are 0..255; a network sees (x/255 - mean) / std, features as they are."""
+
+    train: Split
+    val: Split  # apart from train and test; never trained on
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]  # per channel, of x/255 over the training split; empty for features
+    std: tuple[float, ...]
+    clean_train_y: np.ndarray  # (N,) the training labels before noise and hiding
+
+
+class Recipe(NamedTuple):
+    """Settings that suit a data set on two cores; knobs not named keep their defaults."""
+
+    teacher: tuple[str, dict[str, object]]
+    student: tuple[str, dict[str, object]]
+    teacher_schedule: dict[str, object]
+    schedule: dict[str, object]
+    augment: str = "none"
+
+
+Report = Callable[[str, float], None]  # what is being done, and the share that is done
+
+
+def silent(what: str, share: float) -> None:
+    """A `Report` for callers that show nothing."""
+
+
+class Data(Knobs):
+    """A data set with the four troubles every one can have; `load` does the same for all, `raw` is the set's own."""
+
+    family: ClassVar[Literal["2-D toy", "image"]]
+    recipe: ClassVar[Recipe]
+    label_noise: float = Field(0.0, ge=0.0, le=0.9, description="Share of training labels replaced by another class.")
+    label_fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of training samples that keep their label.")
+    train_fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of the training samples that is used.")
+    validation: float = Field(0.1, ge=0.01, le=0.5, description="Share of the training samples held out to validate.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of sampling, noise and splits.")
+
+    def signature(self) -> tuple[tuple[int, ...], int]:
+        """Shape of one input, (K, H, W) or (F,), and the number of classes, without loading anything."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, report: Report = silent) -> Dataset:
+        """Read or make the data; files of downloadable sets live below `folder`.
+
+        Raises:
+            BadInput: files are absent or damaged, or a class is too small to be split.
+        """
+        raise NotImplementedError
+
+
+class Source(Knobs):
+    """Where the next batch comes from. Everything it draws is a function of seed and step, so a resumed run repeats."""
+
+    @property
+    def static(self) -> bool:
+        """Whether a training row looks the same each time, so that the teacher's answer may be kept."""
+        raise NotImplementedError
+
+    def indices(self, rows: int, batch: int, seed: int, start: int) -> Iterator[Tensor]:
+        """From step `start` on, forever: the rows (B,) int64 of the next batch, on the CPU."""
+        raise NotImplementedError
+
+    def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
+        """The batch as it is shown at `step`: (B, ...) in the data's own dtype, on its device."""
+        raise NotImplementedError
+
+
+class Command(NamedTuple):
+    """One wish of a person about a run that is under way."""
+
+    name: Literal["pause", "resume", "step", "set", "speed", "cancel"]
+    value: object = None  # step: how many; set: {path: value}; speed: steps per second or None
+
+
+class Audience(NamedTuple):
+    """How often somebody looks, in frames per second; 0 is nobody."""
+
+    frames_hz: float = 0.0
+    field_hz: float = 0.0
+
+
+class Desk:
+    """What the loop asks of whoever started it. This one has no wishes and shows nothing."""
+
+    def commands(self) -> list[Command]:
+        """Wishes since the last call; asked between optimiser steps, so it must not block."""
+        return []
+
+    def audience(self) -> Audience:
+        """Who is looking now."""
+        return Audience()
+
+    def show(self, channel: Literal["frame", "field"], arrays: dict[str, np.ndarray]) -> None:
+        """Put arrays where those who look find them; the latest wins."""

@@ -1,0 +1,32 @@
+"""Errors a person caused and can mend. Everything else is a bug and keeps its traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+
+
+class BadInput(ValueError):
+    """One sentence: what was wrong, what is allowed, what we got, what to do."""
+
+
+def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:
+    """The error for a name that nobody registered, with the nearest one that exists."""
+    names = sorted(allowed)
+    near = get_close_matches(str(name).lower(), [known.lower() for known in names], n=1, cutoff=0.5)
+    meant = next((known for known in names if near and known.lower() == near[0]), None)
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    return BadInput(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(names)}.")
+
+
+def sentence(error: ValidationError, subject: str) -> BadInput:
+    """The first complaint of a pydantic error as one sentence about `subject`."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, BadInput):
+        return cause
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return BadInput(f"{subject} has no setting {where!r}; remove it or check its spelling.")
+    got = "" if first["type"] == "missing" else f", but got {first['input']!r}"
+    return BadInput(f"{subject}: {where or 'the value'} — {first['msg'][:1].lower()}{first['msg'][1:]}{got}.")

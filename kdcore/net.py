@@ -1,0 +1,50 @@
+"""The one shape every network has: blocks in a row, then a head, so that each can be cut anywhere."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdcore.contracts import Outputs, Shapes
+
+
+class Net(nn.Module):
+    """A classifier as blocks and a head.
+
+    Args:
+        blocks: stages in order; the output of each is a stage feature, (B, K, H, W) or (B, K).
+        head: from the last stage's feature to logits (B, C), pooling included.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.head = head
+
+    def forward(self, x: Tensor) -> Outputs:
+        """Logits and stage features of normalised inputs x (B, K, H, W) or (B, F)."""
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+        return Outputs(self.head(x), tuple(features))
+
+
+def pooled(feature: Tensor) -> Tensor:
+    """A stage feature as vectors (B, K): maps are averaged over their positions."""
+    return feature.flatten(2).mean(2) if feature.dim() > 2 else feature
+
+
+def stage_shapes(net: Net, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The shape of each stage's feature for one input of `shape`, without the batch dimension."""
+    device = next(net.parameters()).device
+    training = net.training
+    with torch.no_grad():
+        features = net.eval()(torch.zeros(1, *shape, device=device)).features
+    net.train(training)
+    return tuple(tuple(feature.shape[1:]) for feature in features)
+
+
+def shapes(student: Net, teacher: Net, shape: tuple[int, ...], classes: int) -> Shapes:
+    """What `Method.connect` is told about two networks."""
+    return Shapes(stage_shapes(student, shape), stage_shapes(teacher, shape), classes)

@@ -1,0 +1,89 @@
+"""A run as it lies on disk and in the store, for those who look: numpy and events, no torch.
+
+A run's folder:
+    static.npz           what does not change: probe rows, teacher's answers, the plane's extent
+    frames/00000120.npz  one recorded frame per file, by step
+    live/frame.npz       the newest frame while somebody looks; never part of the record
+    live/field.npz       the newest decision field, faster and smaller
+    checkpoints/         what a resume needs
+    student.safetensors  the weights after the last step
+
+Static arrays (N probe rows, C classes, R x R plane):
+    probe_index (N,), probe_labels (N,), probe_x (N, K, H, W) uint8 or (N, F) float32, teacher_logits (N, C) float32;
+    for 2-D data also extent (4,) as x0, x1, y0, y1, train_points (M, 2), train_labels (M,),
+    teacher_field_class (R, R) uint8, teacher_field_share (R, R) uint8 (255 = probability 1).
+Frame arrays: step (), student_logits (N, C) float32, gradient_names (T,), gradient_norms (T,) and
+    gradient_cosines (T, T) of the loss terms' gradients on the student's weights; for 2-D data also field_class
+    (R, R) uint8, field_share (R, R) uint8 and field_teacher_share (R, R) uint8: the student's probability of the
+    teacher's class, so that disagreement is that minus teacher_field_share. Row 0 of a plane is y0 (the bottom).
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kdcore.events import Changed, Evaluated, Event, Started, Step
+from kdcore.spec import Spec
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What probes read."""
+
+    spec: Spec
+    started: Started | None = None
+    steps: tuple[Step, ...] = ()
+    evaluations: tuple[Evaluated, ...] = ()
+    changes: tuple[Changed, ...] = ()
+    static: Arrays = field(default_factory=dict)
+    frame: Arrays = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """The step of the frame on show, or of the newest event."""
+        if "step" in self.frame:
+            return int(self.frame["step"])
+        return self.steps[-1].step if self.steps else 0
+
+
+def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
+    """Write an npz whole or not at all: under a temporary name, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("wb") as out:
+            (np.savez_compressed if compress else np.savez)(out, **arrays)  # type: ignore[operator]
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz, never unpickled; {} when the file is absent or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError):
+        return {}
+
+
+def gather(spec: Spec, events: list[Event], folder: Path, frame: Arrays | None = None, until: int | None = None) -> Record:
+    """The record of a run up to step `until` (everything when None), with `frame` on show."""
+    seen = [event for event in events if until is None or event.step <= until]
+    return Record(
+        spec=spec,
+        started=next((event for event in reversed(seen) if isinstance(event, Started)), None),
+        steps=tuple(event for event in seen if isinstance(event, Step)),
+        evaluations=tuple(event for event in seen if isinstance(event, Evaluated)),
+        changes=tuple(event for event in seen if isinstance(event, Changed)),
+        static=read_arrays(folder / "static.npz"),
+        frame=frame or {},
+    )

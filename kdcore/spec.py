@@ -1,0 +1,153 @@
+"""What a person asks for: one frozen, complete description of a run. The same hash is the same run.
+
+A teacher is a spec too. Names and knobs are checked against the catalogue, which knows them without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kdcore.catalogue import check_knobs, entry
+from kdcore.contracts import GRANTS, Access
+from kdcore.errors import BadInput, sentence
+
+VERSION = 1
+Json = bool | int | float | str | list[Any] | None
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Choice(_Frozen):
+    """A registered thing by name, with its knobs; knobs left out take their defaults."""
+
+    name: str
+    knobs: dict[str, Json] = {}
+
+
+class Schedule(_Frozen):
+    """How the student is optimised."""
+
+    steps: int = Field(1000, ge=1, le=10_000_000, description="Optimiser steps.")
+    batch: int = Field(64, ge=2, le=8192, description="Samples in a batch.")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="Update rule.")
+    lr: float = Field(0.05, gt=0.0, le=10.0, description="Peak learning rate.")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Momentum of SGD; beta 1 of Adam.")
+    nesterov: bool = Field(False, description="Nesterov momentum (SGD only).")
+    weight_decay: float = Field(5e-4, ge=0.0, le=1.0, description="Weight decay.")
+    decay: Literal["constant", "cosine", "linear", "step"] = Field("cosine", description="Course of the learning rate.")
+    warmup: float = Field(0.0, ge=0.0, lt=1.0, description="Share of the run in which the learning rate rises.")
+    milestones: tuple[float, ...] = Field((0.625, 0.75, 0.875), description="Shares of the run at which step decay acts.")
+    gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor of step decay.")
+    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 autocasts the networks; losses stay float32.")
+
+
+class Watch(_Frozen):
+    """How much is recorded. It changes no weight, so it is not part of the hash."""
+
+    points: int = Field(200, ge=1, le=10_000, description="Loss points over the run.")
+    evaluations: int = Field(20, ge=1, le=1000, description="Validation passes over the run.")
+    frames: int = Field(40, ge=1, le=1000, description="Recorded frames over the run.")
+    checkpoints: int = Field(5, ge=1, le=1000, description="Checkpoints over the run.")
+
+
+class Spec(_Frozen):
+    """One run, whole."""
+
+    version: Literal[1] = 1
+    data: Choice = Choice(name="digits")
+    source: Choice = Choice(name="data")
+    student: Choice
+    method: Choice = Choice(name="kd")
+    teacher: Spec | None = None
+    access: Access = Field("white_box", description="What the teacher grants.")
+    schedule: Schedule = Schedule()
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of weights, order and augmentation.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the GPU where there is one.")
+    watch: Watch = Watch()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Spec:
+        """Knobs are checked and spelled out, so that the canonical JSON says everything."""
+        for field, kind in (("data", "data"), ("source", "source"), ("student", "model"), ("method", "method")):
+            choice: Choice = getattr(self, field)
+            knobs = check_knobs(kind, choice.name, choice.knobs)
+            object.__setattr__(self, field, Choice(name=choice.name, knobs=knobs))
+        method = entry("method", self.method.name)
+        missing = sorted(set(method["needs"]) - (GRANTS[self.access] if self.teacher else set()))
+        if missing and self.teacher is None:
+            raise BadInput(f"Method {self.method.name!r} needs a teacher; add one, or take a method without, such as 'ce'.")
+        if missing:
+            raise BadInput(
+                f"Method {self.method.name!r} needs the teacher's {', '.join(missing)}, but access {self.access!r} "
+                f"grants only {', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another method."
+            )
+        if self.teacher and self.teacher.data.name != self.data.name:
+            raise BadInput(
+                f"The teacher was trained on {self.teacher.data.name!r}, but the student on {self.data.name!r}; "
+                "they must share a data set."
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits of the canonical JSON without what only watches."""
+        return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
+
+
+def canonical(spec: Spec) -> str:
+    """JSON with sorted keys and every default spelled out; `watch` is left out."""
+
+    def strip(value: Any) -> Any:
+        return {k: strip(v) for k, v in value.items() if k != "watch"} if isinstance(value, dict) else value
+
+    return json.dumps(strip(spec.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
+
+
+def parse(value: Mapping[str, Any] | str | bytes) -> Spec:
+    """A spec from JSON text or a mapping.
+
+    Raises:
+        BadInput: one sentence on the first thing that is wrong.
+    """
+    try:
+        raw = json.loads(value) if isinstance(value, (str, bytes)) else dict(value)
+    except ValueError as error:
+        raise BadInput(f"The spec is not JSON: {error}.") from error
+    if not isinstance(raw, dict):
+        raise BadInput(f"A spec is a JSON object, but got {type(raw).__name__}.")
+    version = raw.get("version", VERSION)
+    if isinstance(version, int) and version > VERSION:
+        raise BadInput(
+            f"This spec has version {version}, but this KD Lab reads up to version {VERSION}; update KD Lab to run it."
+        )
+    try:
+        return Spec.model_validate(raw)
+    except ValidationError as error:
+        raise sentence(error, "The spec") from error
+
+
+def recommended(
+    data: str = "digits", method: str = "kd", *, data_knobs: Mapping[str, Json] | None = None,
+    method_knobs: Mapping[str, Json] | None = None, seed: int = 0, teacher_seed: int = 0,
+) -> Spec:
+    """The run a data set recommends for itself on two cores: its teacher, its student, its schedules."""
+    recipe = entry("data", data)["recipe"]
+    shown = Choice(name=data, knobs=dict(data_knobs or {}))
+    source = Choice(name="data", knobs={"augment": recipe["augment"]})
+    teacher = Spec(
+        data=shown, source=source, student=Choice(name=recipe["teacher"][0], knobs=recipe["teacher"][1]),
+        method=Choice(name="ce"), schedule=Schedule(**recipe["teacher_schedule"]), seed=teacher_seed,
+    )
+    return Spec(
+        data=shown, source=source, student=Choice(name=recipe["student"][0], knobs=recipe["student"][1]),
+        method=Choice(name=method, knobs=dict(method_knobs or {})),
+        teacher=teacher,
+        schedule=Schedule(**recipe["schedule"]), seed=seed,
+    )
