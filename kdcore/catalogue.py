@@ -98,8 +98,12 @@ def _field(schema: Mapping[str, Any]) -> tuple[Any, Any]:
     bounds = {
         ours: schema[theirs]
         for ours, theirs in (
-            ("ge", "minimum"), ("gt", "exclusiveMinimum"), ("le", "maximum"), ("lt", "exclusiveMaximum"),
-            ("max_length", "maxItems"), ("min_length", "minItems"),
+            ("ge", "minimum"),
+            ("gt", "exclusiveMinimum"),
+            ("le", "maximum"),
+            ("lt", "exclusiveMaximum"),
+            ("max_length", "maxItems"),
+            ("min_length", "minItems"),
         )
         if theirs in schema
     }

@@ -185,8 +185,8 @@ class Source(Knobs):
         """Whether a training row looks the same each time, so that the teacher's answer may be kept."""
         raise NotImplementedError
 
-    def indices(self, rows: int, batch: int, seed: int, start: int) -> Iterator[Tensor]:
-        """From step `start` on, forever: the rows (B,) int64 of the next batch, on the CPU."""
+    def indices(self, rows: int, batch: int, seed: int, start: int, device: str) -> Iterator[Tensor]:
+        """From step `start` on, forever: the rows (B,) int64 of the next batch, on `device`."""
         raise NotImplementedError
 
     def transform(self, x: Tensor, seed: int, step: int) -> Tensor:

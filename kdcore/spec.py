@@ -43,9 +43,13 @@ class Schedule(_Frozen):
     weight_decay: float = Field(5e-4, ge=0.0, le=1.0, description="Weight decay.")
     decay: Literal["constant", "cosine", "linear", "step"] = Field("cosine", description="Course of the learning rate.")
     warmup: float = Field(0.0, ge=0.0, lt=1.0, description="Share of the run in which the learning rate rises.")
-    milestones: tuple[float, ...] = Field((0.625, 0.75, 0.875), description="Shares of the run at which step decay acts.")
+    milestones: tuple[float, ...] = Field(
+        (0.625, 0.75, 0.875), description="Shares of the run at which step decay acts."
+    )
     gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor of step decay.")
-    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 autocasts the networks; losses stay float32.")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="bf16 autocasts the networks; losses stay float32."
+    )
 
 
 class Watch(_Frozen):
@@ -54,7 +58,7 @@ class Watch(_Frozen):
     points: int = Field(200, ge=1, le=10_000, description="Loss points over the run.")
     evaluations: int = Field(20, ge=1, le=1000, description="Validation passes over the run.")
     frames: int = Field(40, ge=1, le=1000, description="Recorded frames over the run.")
-    checkpoints: int = Field(5, ge=1, le=1000, description="Checkpoints over the run.")
+    checkpoints: int = Field(10, ge=1, le=1000, description="Checkpoints over the run.")
 
 
 class Spec(_Frozen):
@@ -82,7 +86,9 @@ class Spec(_Frozen):
         method = entry("method", self.method.name)
         missing = sorted(set(method["needs"]) - (GRANTS[self.access] if self.teacher else set()))
         if missing and self.teacher is None:
-            raise BadInput(f"Method {self.method.name!r} needs a teacher; add one, or take a method without, such as 'ce'.")
+            raise BadInput(
+                f"Method {self.method.name!r} needs a teacher; add one, or take a method without, such as 'ce'."
+            )
         if missing:
             raise BadInput(
                 f"Method {self.method.name!r} needs the teacher's {', '.join(missing)}, but access {self.access!r} "
@@ -134,20 +140,50 @@ def parse(value: Mapping[str, Any] | str | bytes) -> Spec:
 
 
 def recommended(
-    data: str = "digits", method: str = "kd", *, data_knobs: Mapping[str, Json] | None = None,
-    method_knobs: Mapping[str, Json] | None = None, seed: int = 0, teacher_seed: int = 0,
+    data: str = "digits",
+    method: str = "kd",
+    *,
+    data_knobs: Mapping[str, Json] | None = None,
+    method_knobs: Mapping[str, Json] | None = None,
+    seed: int = 0,
+    teacher_seed: int = 0,
 ) -> Spec:
     """The run a data set recommends for itself on two cores: its teacher, its student, its schedules."""
     recipe = entry("data", data)["recipe"]
     shown = Choice(name=data, knobs=dict(data_knobs or {}))
     source = Choice(name="data", knobs={"augment": recipe["augment"]})
     teacher = Spec(
-        data=shown, source=source, student=Choice(name=recipe["teacher"][0], knobs=recipe["teacher"][1]),
-        method=Choice(name="ce"), schedule=Schedule(**recipe["teacher_schedule"]), seed=teacher_seed,
+        data=shown,
+        source=source,
+        student=Choice(name=recipe["teacher"][0], knobs=recipe["teacher"][1]),
+        method=Choice(name="ce"),
+        schedule=Schedule(**recipe["teacher_schedule"]),
+        seed=teacher_seed,
     )
     return Spec(
-        data=shown, source=source, student=Choice(name=recipe["student"][0], knobs=recipe["student"][1]),
+        data=shown,
+        source=source,
+        student=Choice(name=recipe["student"][0], knobs=recipe["student"][1]),
         method=Choice(name=method, knobs=dict(method_knobs or {})),
         teacher=teacher,
-        schedule=Schedule(**recipe["schedule"]), seed=seed,
+        schedule=Schedule(**recipe["schedule"]),
+        seed=seed,
     )
+
+
+SETTABLE = ("schedule.lr", "schedule.momentum", "schedule.weight_decay")
+
+
+def change(spec: Spec, path: str, value: Json) -> Spec:
+    """The spec with one setting changed that may change while a run is under way: see SETTABLE, or a method's knob.
+
+    Raises:
+        BadInput: the path cannot be changed, or the value is out of bounds.
+    """
+    section, _, key = path.partition(".")
+    allowed = [*SETTABLE, *(f"method.{knob}" for knob in spec.method.knobs)]
+    if path not in allowed:
+        raise BadInput(f"{path!r} cannot be changed during a run; what can: {', '.join(allowed)}.")
+    raw = spec.model_dump(mode="json")
+    (raw[section]["knobs"] if section == "method" else raw[section])[key] = value
+    return parse(raw)

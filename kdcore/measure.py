@@ -1,0 +1,167 @@
+"""Models x a fixed probe set -> arrays. Measuring changes nothing: networks are in eval mode, no random number is drawn.
+
+The probe set is the first rows of a seeded order of the validation split, so that looking never touches the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kdcore.contracts import Dataset, Outputs, Term
+from kdcore.events import Score
+from kdcore.net import Net
+
+PROBE_ROWS = 512
+PLANE = 100  # points along one side of the decision field
+GRADIENT_ROWS = 32
+CHUNK = 1024  # rows in one forward pass
+ECE_BINS = 15
+
+Normalise = Callable[[Tensor], Tensor]
+Arrays = dict[str, np.ndarray]
+
+
+@torch.no_grad()
+def answers(net: Net, x: Tensor, normalise: Normalise) -> Tensor:
+    """Logits (N, C) float32 for raw rows x, in eval mode; the mode is put back."""
+    training = net.training
+    net.eval()
+    logits = torch.cat([net(normalise(chunk)).logits.float() for chunk in x.split(CHUNK)])
+    net.train(training)
+    return logits
+
+
+def score(logits: Tensor, labels: Tensor) -> Score:
+    """Accuracy, mean negative log-likelihood and expected calibration error.
+
+    ECE is the mean absolute difference of accuracy and confidence over 15 equal-width bins, weighted by their rows
+    (Guo et al., On Calibration of Modern Neural Networks, ICML 2017); confidence 1 falls into the last bin.
+    """
+    log_q = logits.double().log_softmax(1)
+    confidence, top = log_q.exp().max(1)
+    right = (top == labels).double()
+    place = (confidence * ECE_BINS).long().clamp(max=ECE_BINS - 1)
+    gap = torch.zeros(ECE_BINS, dtype=torch.double, device=logits.device).index_add_(0, place, right - confidence)
+    nll = -log_q.gather(1, labels[:, None]).mean()
+    return Score(accuracy=float(right.mean()), nll=float(nll), ece=float(gap.abs().sum() / len(labels)))
+
+
+def compare(student_logits: Tensor, teacher_logits: Tensor) -> tuple[float, float]:
+    """Share of rows with the same answer, and mean KL(teacher || student) in nats at temperature 1."""
+    log_p, log_q = teacher_logits.double().log_softmax(1), student_logits.double().log_softmax(1)
+    same = (log_p.argmax(1) == log_q.argmax(1)).double().mean()
+    return float(same), float((log_p.exp() * (log_p - log_q)).sum(1).mean())
+
+
+class Probe:
+    """The fixed rows and the plane one run is looked at through.
+
+    Args:
+        data: the run's data set.
+        student, teacher: the networks; the teacher's answers are taken once.
+        normalise: raw rows -> inputs, on the device.
+        device: where the networks are.
+    """
+
+    def __init__(
+        self, data: Dataset, student: Net, teacher: Net | None, normalise: Normalise, device: torch.device
+    ) -> None:
+        self.student, self.teacher, self.normalise, self.device = student, teacher, normalise, device
+        order = torch.randperm(len(data.val.y), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS].numpy()
+        x = data.val.x[order]
+        self.x = torch.from_numpy(x).to(device)
+        self.static: Arrays = {"probe_index": order, "probe_labels": data.val.y[order], "probe_x": x}
+        if teacher:
+            self.static["teacher_logits"] = answers(teacher, self.x, normalise).cpu().numpy()
+        self.plane: Tensor | None = None
+        if x.ndim == 2 and x.shape[1] == 2:
+            self._lay_plane(data)
+
+    def _lay_plane(self, data: Dataset) -> None:
+        """A square of PLANE x PLANE points around the training points, and the teacher's answer on it."""
+        low, high = data.train.x.min(0), data.train.x.max(0)
+        half = float((high - low).max()) * 0.58
+        (cx, cy) = (low + high) / 2
+        extent = np.array([cx - half, cx + half, cy - half, cy + half], dtype=np.float32)
+        xs, ys = np.linspace(*extent[:2], PLANE), np.linspace(*extent[2:], PLANE)
+        grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
+        self.plane = self.normalise(torch.from_numpy(grid).to(self.device))
+        self.static |= {"extent": extent, "train_points": data.train.x, "train_labels": data.train.y}
+        self.teacher_class: Tensor | None = None
+        if self.teacher:
+            share, top = self._plane_shares(self.teacher).max(1)
+            self.teacher_class = top
+            self.static |= {"teacher_field_class": _square(top), "teacher_field_share": _square(share * 255 + 0.5)}
+
+    @torch.no_grad()
+    def _plane_shares(self, net: Net) -> Tensor:
+        """Probabilities (PLANE * PLANE, C) over the plane."""
+        training = net.training
+        net.eval()
+        assert self.plane is not None
+        shares: Tensor = net(self.plane).logits.float().softmax(1)
+        net.train(training)
+        return shares
+
+    def field(self, step: int) -> Arrays:
+        """The student's decision field; {} where the data are not 2-D."""
+        if self.plane is None:
+            return {}
+        shares = self._plane_shares(self.student)
+        share, top = shares.max(1)
+        arrays = {"step": np.array(step), "field_class": _square(top), "field_share": _square(share * 255 + 0.5)}
+        if self.teacher_class is not None:
+            followed = shares.gather(1, self.teacher_class[:, None])[:, 0]
+            arrays["field_teacher_share"] = _square(followed * 255 + 0.5)
+        return arrays
+
+    def frame(self, step: int) -> Arrays:
+        """What the panels read about this step, the gradients apart."""
+        logits = answers(self.student, self.x, self.normalise).cpu().numpy()
+        return {**self.field(step), "step": np.array(step), "student_logits": logits}
+
+
+def _square(values: Tensor) -> np.ndarray:
+    """PLANE x PLANE bytes, row 0 at the bottom."""
+    return values.to(torch.uint8).cpu().numpy().reshape(PLANE, PLANE)
+
+
+def gradients(
+    student: Net, state: nn.Module | None, inputs: Tensor, terms: Callable[[Outputs], dict[str, Term]]
+) -> Arrays:
+    """Norms (T,) and cosines (T, T) of the weighted loss terms' gradients on the student's weights, in eval mode.
+
+    Args:
+        inputs: normalised fixed rows (B, ...).
+        terms: the loss terms for the student's outputs on these rows.
+    """
+    modules = [student] if state is None else [student, state]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    weights = list(student.parameters())
+    found = terms(student(inputs))
+    stacked = torch.stack([_flat_gradient(term, weights) for term in found.values()]).double()
+    for module, mode in zip(modules, modes, strict=True):
+        module.train(mode)
+    norms = stacked.norm(dim=1)
+    unit = stacked / norms.clamp(min=1e-30)[:, None]
+    return {
+        "gradient_names": np.array(list(found)),
+        "gradient_norms": norms.cpu().numpy(),
+        "gradient_cosines": (unit @ unit.T).cpu().numpy(),
+    }
+
+
+def _flat_gradient(term: Term, weights: list[nn.Parameter]) -> Tensor:
+    """The gradient of one weighted term on all weights, as one vector; zero where the term does not reach."""
+    if not term.value.requires_grad:
+        return torch.cat([torch.zeros_like(weight).flatten() for weight in weights])
+    value = term.weight * term.value
+    parts = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
+    filled = [torch.zeros_like(w) if g is None else g for g, w in zip(parts, weights, strict=True)]
+    return torch.cat([part.flatten() for part in filled])
