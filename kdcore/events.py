@@ -108,7 +108,5 @@ class Finished(_Record):
     result: dict[str, float]
 
 
-Event = Annotated[
-    Started | Step | Evaluated | Frame | Checkpoint | Changed | Finished, Field(discriminator="kind")
-]
+Event = Annotated[Started | Step | Evaluated | Frame | Checkpoint | Changed | Finished, Field(discriminator="kind")]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)  # EVENT.validate_json(line) -> Event

@@ -75,7 +75,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
-def gather(spec: Spec, events: list[Event], folder: Path, frame: Arrays | None = None, until: int | None = None) -> Record:
+def gather(
+    spec: Spec, events: list[Event], folder: Path, frame: Arrays | None = None, until: int | None = None
+) -> Record:
     """The record of a run up to step `until` (everything when None), with `frame` on show."""
     seen = [event for event in events if until is None or event.step <= until]
     return Record(

@@ -49,7 +49,9 @@ class Registry(Mapping[str, T], Generic[T]):
         ]
         public = [thing for thing in own if not thing.__name__.startswith("_")]
         if len(public) != 1:
-            raise TypeError(f"{module.__file__} must define exactly one public {self.base.__name__}, found {len(public)}")
+            raise TypeError(
+                f"{module.__file__} must define exactly one public {self.base.__name__}, found {len(public)}"
+            )
         return public[0]  # type: ignore[return-value]
 
 
