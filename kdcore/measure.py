@@ -1,6 +1,6 @@
-"""Models x a fixed probe set -> arrays. Measuring changes nothing: networks are in eval mode, no random number is drawn.
+"""Models x a fixed probe set -> arrays. Measuring changes nothing: eval mode, and no random number is drawn.
 
-The probe set is the first rows of a seeded order of the validation split, so that looking never touches the test split.
+The probe set is the first rows of a seeded order of the validation split; looking never touches the test split.
 """
 
 from __future__ import annotations
