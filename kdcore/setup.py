@@ -62,7 +62,8 @@ class Setup:
         self.student_cost = cost(self.student, self.shape)
         self._choose_threads()
         self._build_modules()
-        self.rule = optimize.optimizer(spec.schedule, self.modules.parameters())
+        self.weights = list(self.modules.parameters())
+        self.rule = optimize.optimizer(spec.schedule, self.weights)
         self.probe = Probe(self.data, self.student, self.teacher, self.normalise, self.device)
         self.answers = self._answers()
 

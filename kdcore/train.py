@@ -9,7 +9,9 @@ waits for the device: values are kept as tensors and read when a mark is reached
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +64,11 @@ def train(
     yield from run.events(saved.step if saved else 0)
 
 
+def total(terms: Iterable[Term]) -> Tensor:
+    """The scalar that training minimises."""
+    return reduce(add, (term.weight * term.value for term in terms))
+
+
 def marks(steps: int, count: int) -> list[int]:
     """At most `count` steps spread evenly over the run, the last one included."""
     return sorted({round(place * steps / count) for place in range(1, count + 1)} - {0})
@@ -112,9 +119,9 @@ class _Run:
         setup = self.setup
         batch = setup.batch(index, step)
         terms = setup.method.terms(batch, setup.state)
-        loss = sum(term.weight * term.value for term in terms.values())
-        setup.rule.zero_grad()
-        loss.backward()  # type: ignore[union-attr]
+        for weight in setup.weights:  # what zero_grad does, without its bookkeeping
+            weight.grad = None
+        total(terms.values()).backward()  # type: ignore[no-untyped-call]
         rate = optimize.learning_rate(setup.spec.schedule, step)
         for group in setup.rule.param_groups:
             group["lr"] = rate
@@ -194,5 +201,5 @@ class _Run:
 
     def _frame(self, step: int) -> Frame:
         file = f"frames/{step:08d}.npz"
-        write_arrays(self.folder / file, self.setup.measured(step))
+        write_arrays(self.folder / file, self.setup.measured(step), compress=False)
         return Frame(step=step, file=file)
