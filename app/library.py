@@ -1,0 +1,123 @@
+"""The register of papers behind the Lab: `assets/library.json`, one row to a line, edited by hand.
+
+A row says what a method does in one line and how sure we are of it. Whether it runs here is never written down:
+it does when `kdcore/methods` holds a file of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from kdcore.registry import METHODS
+
+FILE = Path(__file__).parent.parent / "assets" / "library.json"
+Kind = Literal["method", "diagnostic", "data", "language method", "reading card"]
+Status = Literal["runs here", "reading card", "not built yet"]
+CONFIDENCE = {
+    "A": "formula read in the authors' code or a faithful public one",
+    "B": "read in the paper's text or in a detailed second-hand account",
+    "C": "rebuilt from the abstract and general knowledge; open the paper before calling a run faithful",
+    "D": "abstract only, nothing to run",
+}
+WAVES = {1: "core", 2: "second wave", 3: "when its family's code exists"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(_Frozen):
+    """One row of the register."""
+
+    id: str
+    name: str | None = None  # of the runnable method, once there is one
+    alias: str | None = None  # what the authors call it
+    title: str
+    note: str | None = None  # venue, or a second name
+    same_as: str | None = None  # id of the row it repeats
+    track: str
+    mechanism: str
+    shows: str  # what the dashboard shows, or will show
+    kind: Kind
+    wave: Literal[1, 2, 3] | None = None
+    kind_note: str | None = None
+    confidence: Literal["A", "B", "C", "D"]
+    confidence_note: str | None = None
+    identity: bool = False  # an identity of the row was checked numerically
+
+    @property
+    def text(self) -> str:
+        """Everything a search looks at, in lower case."""
+        words = (self.id, self.name, self.alias, self.title, self.note, self.mechanism, self.shows)
+        return " ".join(word for word in words if word).lower()
+
+
+class Baseline(_Frozen):
+    """What every run is compared with."""
+
+    name: str
+    title: str
+    paper: str
+    mechanism: str
+    shows: str
+
+
+class Library(_Frozen):
+    """The whole register."""
+
+    tracks: dict[str, str]
+    panels: dict[str, str]  # D1 to D19, which rows point at
+    notation: tuple[tuple[str, str], ...]
+    baselines: tuple[Baseline, ...]
+    rows: tuple[Row, ...]
+
+
+@cache
+def library() -> Library:
+    """The register, read once."""
+    return Library.model_validate_json(FILE.read_text(encoding="utf-8"))
+
+
+def papers(rows: Iterable[Row]) -> int:
+    """How many different papers the rows stand for; a row that repeats another is the same paper."""
+    return sum(row.same_as is None for row in rows)
+
+
+def method_of(row: Row | Baseline) -> str | None:
+    """The registered method that runs this row, or None."""
+    if row.name is None and isinstance(row, Row) and row.same_as is not None:
+        return method_of(next(other for other in library().rows if other.id == row.same_as))
+    return row.name if row.name in METHODS else None
+
+
+def status(row: Row | Baseline) -> Status:
+    """What a person can do with the row today."""
+    if method_of(row):
+        return "runs here"
+    return "reading card" if isinstance(row, Row) and row.kind == "reading card" else "not built yet"
+
+
+def find(
+    text: str = "",
+    *,
+    kinds: Collection[str] = (),
+    tracks: Collection[str] = (),
+    confidence: Collection[str] = (),
+    statuses: Collection[str] = (),
+) -> list[Row]:
+    """Rows that hold every word of `text` and lie in each filter that is not empty, in the register's order."""
+    words = text.lower().split()
+    return [
+        row
+        for row in library().rows
+        if all(word in row.text for word in words)
+        and (not kinds or row.kind in kinds)
+        and (not tracks or row.track in tracks)
+        and (not confidence or row.confidence in confidence)
+        and (not statuses or status(row) in statuses)
+    ]
