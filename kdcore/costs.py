@@ -1,16 +1,17 @@
 """How large a network is, and the table of sizes the catalogue shows beside each choice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from kdcore.contracts import Model
 from kdcore.errors import BadInput
 from kdcore.events import Cost
-from kdcore.net import Net
+from kdcore.net import Net, stage_shapes
 
 
 def cost(net: Net, shape: tuple[int, ...]) -> Cost:
@@ -18,31 +19,35 @@ def cost(net: Net, shape: tuple[int, ...]) -> Cost:
 
     Bytes are those of parameters and buffers as they are stored.
     """
-    state = net.state_dict().values()
+    return _cost(net, _positions(net, shape))
+
+
+def _cost(net: Net, positions: Mapping[str, int]) -> Cost:
+    """The cost of a network whose layers act at so many positions."""
+    weights = dict(net.named_parameters())
     return Cost(
-        parameters=sum(parameter.numel() for parameter in net.parameters()),
-        multiply_adds=_multiply_adds(net, shape),
-        size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in state),
+        parameters=sum(weight.numel() for weight in weights.values()),
+        multiply_adds=sum(count * weights[f"{name}.weight"].numel() for name, count in positions.items()),
+        size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values()),
     )
 
 
-def _multiply_adds(net: Net, shape: tuple[int, ...]) -> int:
-    """Counted while one input of zeros passes through; the net is left as it was."""
-    counts: list[int] = []
+def _positions(net: Net, shape: tuple[int, ...]) -> dict[str, int]:
+    """How often each convolution and linear layer is applied to one input of `shape`; the net is left as it was."""
+    counts: dict[str, int] = {}
 
-    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        assert isinstance(layer.weight, Tensor)
-        counts.append(output.numel() * layer.weight[0].numel())
+    def hook(name: str, layer: nn.Conv2d | nn.Linear) -> RemovableHandle:
+        def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            counts[name] = counts.get(name, 0) + output.numel() // layer.weight.shape[0]
 
-    layers = [layer for layer in net.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    training = net.training
-    with torch.no_grad():
-        net.eval()(torch.zeros(1, *shape, device=next(net.parameters()).device))
-    net.train(training)
-    for hook in hooks:
-        hook.remove()
-    return sum(counts)
+        return layer.register_forward_hook(count)
+
+    layers = [(name, layer) for name, layer in net.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    hooks = [hook(name, layer) for name, layer in layers]
+    stage_shapes(net, shape)
+    for handle in hooks:
+        handle.remove()
+    return counts
 
 
 def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
@@ -55,10 +60,9 @@ def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[d
     rows = []
     for knobs, shape in product(list(_members(model_class)), shapes):
         try:
-            two, three = (_unmaterialised(model_class(**knobs), shape, classes) for classes in (2, 3))
+            figures = _figures(model_class(**knobs), shape)
         except BadInput:
             continue
-        figures = {name: _line(getattr(two, name), getattr(three, name)) for name in Cost.model_fields}
         rows.append({"knobs": knobs, "shape": list(shape), **figures})
     return rows
 
@@ -73,12 +77,10 @@ def _members(model_class: type[Model]) -> Iterator[dict[str, Any]]:
         yield dict(zip(choices, values, strict=True))
 
 
-def _unmaterialised(model: Model, shape: tuple[int, ...], classes: int) -> Cost:
-    """The cost of a network that takes no memory."""
-    with torch.device("meta"):
-        return cost(model.build(shape, classes), shape)
-
-
-def _line(two: int, three: int) -> list[int]:
-    """Base and slope of the line through the figures at 2 and 3 classes."""
-    return [two - 2 * (three - two), three - two]
+def _figures(model: Model, shape: tuple[int, ...]) -> dict[str, list[int]]:
+    """Each figure as [base, per_class], from networks of 2 and 3 classes; the global seed stays where it was."""
+    with torch.random.fork_rng(devices=[]):
+        nets = [model.build(shape, classes) for classes in (2, 3)]
+    positions = _positions(nets[0], shape)
+    two, three = (_cost(net, positions).model_dump() for net in nets)
+    return {name: [3 * two[name] - 2 * three[name], three[name] - two[name]] for name in two}

@@ -1,5 +1,6 @@
 """Fully connected network; images are flattened."""
 
+from itertools import pairwise
 from math import prod
 from typing import ClassVar, Literal
 
@@ -26,7 +27,7 @@ class MLP(Model):
         widths = [prod(shape), *[self.width] * self.depth]
         blocks = [
             nn.Sequential(nn.Linear(inputs, outputs), ACTIVATIONS[self.activation]())
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
+            for inputs, outputs in pairwise(widths)
         ]
         if len(shape) > 1:
             blocks[0].insert(0, nn.Flatten())
