@@ -1,0 +1,143 @@
+"""Recorded runs as folders: written from a run, and shown again anywhere without running anything.
+
+Beside the files of `kdcore.record` such a folder holds run.json (id, label, times, spec) and events.jsonl: one event a
+line, each with "at", the unix second when it was heard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, insert, select
+
+from kdcore.errors import BadInput
+from kdcore.events import EVENT, Changed, Finished
+from kdcore.jobs import rows
+from kdcore.jobs.log import Heard
+from kdcore.jobs.rows import Run
+from kdcore.jobs.tables import EVENTS, RUNS
+from kdcore.spec import Spec, parse
+
+LEFT_OUT = ("checkpoints", "live", "*.log", ".*")
+TIMES = ("created_at", "started_at", "finished_at")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recorded run's folder says."""
+
+    id: str
+    label: str
+    spec: Spec
+    times: dict[str, float]  # by name, see TIMES
+    told: tuple[Heard, ...]
+    folder: Path
+
+    @property
+    def finished(self) -> Finished:
+        """The last event."""
+        last = self.told[-1].event
+        assert isinstance(last, Finished)
+        return last
+
+
+def load(folder: Path) -> Recorded:
+    """Read a recorded run's folder.
+
+    Raises:
+        BadInput: one sentence on what is absent or damaged.
+    """
+    try:
+        facts = json.loads((folder / "run.json").read_text())
+        lines = (folder / "events.jsonl").read_text().splitlines()
+        spec = parse(facts["spec"])
+        times = {name: float(facts.get(name) or 0.0) for name in TIMES}
+        told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
+        run_id, label = str(facts["id"]), str(facts.get("label", ""))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        cause = str(error).splitlines()[0]
+        raise BadInput(f"{folder} holds no readable recorded run ({cause}); export the run again.") from error
+    if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
+        raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
+    if not told or not isinstance(told[-1].event, Finished):
+        raise BadInput(f"{folder} holds a run that did not finish; bring one whose last event is 'finished'.")
+    return Recorded(run_id, label, spec, times, told, folder.resolve())
+
+
+def _heard(seq: int, line: str, otherwise: float) -> Heard:
+    raw = json.loads(line)
+    at = float(raw.pop("at", otherwise))
+    try:
+        return Heard(seq, at, EVENT.validate_python(raw))
+    except ValidationError as error:
+        raise ValueError(f"event {seq} cannot be read: {error.errors(include_url=False)[0]['msg']}") from error
+
+
+def bring(connection: Connection, recorded: Recorded, owner: str) -> None:
+    """Insert a recorded run; where it is known already, only note where its folder lies now.
+
+    Raises:
+        BadInput: a run of this machine has that id.
+    """
+    known = connection.execute(select(RUNS).where(RUNS.c.id == recorded.id)).first()
+    if known is not None and known.folder is None:
+        raise BadInput(
+            f"Run {recorded.id} was made here, so it cannot be brought from {recorded.folder}; it is shown as it is."
+        )
+    if known is not None:
+        rows.change(connection, recorded.id, folder=str(recorded.folder))
+        return
+    facts: dict[str, Any] = {name: at or None for name, at in recorded.times.items()}
+    facts["created_at"] = recorded.times["created_at"]
+    last = recorded.finished
+    rows.add(
+        connection, recorded.spec, owner, id=recorded.id, label=recorded.label, state="done", step=last.step,
+        heard=len(recorded.told), result=json.dumps(last.result), folder=str(recorded.folder),
+        pristine=not any(isinstance(heard.event, Changed) for heard in recorded.told), **facts,
+    )  # fmt: skip
+    bodies = [
+        {"run": recorded.id, "seq": seq, "at": at, "body": event.model_dump_json()} for seq, at, event in recorded.told
+    ]
+    connection.execute(insert(EVENTS), bodies)
+
+
+def save(run: Run, told: Sequence[Heard], destination: Path) -> Path:
+    """Write a run's record under a temporary name, then rename it.
+
+    Raises:
+        BadInput: the destination exists, or the disk refuses.
+    """
+    if destination.exists():
+        raise BadInput(f"{destination} exists already; name a folder that does not.")
+    draft = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    try:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        if run.folder.exists():
+            shutil.copytree(run.folder, draft, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        draft.mkdir(exist_ok=True)
+        (draft / "run.json").write_text(_facts(run))
+        lines = (json.dumps({"at": at} | event.model_dump(mode="json")) for _, at, event in told)
+        (draft / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        draft.rename(destination)
+    except OSError as error:
+        raise BadInput(
+            f"Run {run.id} could not be written to {destination} ({error.strerror}); "
+            "free space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return destination
+
+
+def _facts(run: Run) -> str:
+    facts = {"id": run.id, "label": run.label, "hash": run.hash, "result": run.result}
+    facts |= {name: getattr(run, name) for name in TIMES} | {"spec": run.spec.model_dump(mode="json")}
+    return json.dumps(facts, indent=1)

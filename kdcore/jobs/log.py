@@ -1,0 +1,73 @@
+"""The append-only log of what a run told, and the story that remains of it after interruptions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, insert, select
+
+from kdcore.events import EVENT, Changed, Checkpoint, Event, Finished, Started
+from kdcore.jobs import rows
+from kdcore.jobs.tables import EVENTS
+
+
+class Heard(NamedTuple):
+    """One event as it was stored."""
+
+    seq: int  # 1, 2, 3, ... within the run
+    at: float  # unix s
+    event: Event
+
+
+def append(connection: Connection, row: Row[Any], events: Sequence[Event]) -> None:
+    """Store events of a locked, running run and what follows from them; `Finished` makes the run done."""
+    now = time.time()
+    bodies = [
+        {"run": row.id, "seq": row.heard + place, "at": now, "body": event.model_dump_json()}
+        for place, event in enumerate(events, start=1)
+    ]
+    connection.execute(insert(EVENTS), bodies)
+    facts: dict[str, Any] = {"step": events[-1].step, "heard": row.heard + len(events)}
+    if any(isinstance(event, Changed) for event in events):
+        facts["pristine"] = False
+    last = events[-1]
+    if isinstance(last, Finished):
+        rows.move(connection, row, "done", result=json.dumps(last.result), message=None, **facts)
+    else:
+        rows.change(connection, row.id, **facts)
+
+
+def read(connection: Connection, run_id: str, after: int, limit: int | None) -> list[Heard]:
+    """Events of one run past `after`, at most `limit` of them."""
+    query = select(EVENTS.c.seq, EVENTS.c.at, EVENTS.c.body).where(EVENTS.c.run == run_id, EVENTS.c.seq > after)
+    found = connection.execute(query.order_by(EVENTS.c.seq).limit(limit))
+    return [Heard(seq, at, EVENT.validate_json(body)) for seq, at, body in found]
+
+
+def story(heard: Iterable[Heard]) -> list[Heard]:
+    """What a run tells once its interruptions are left out: what an uninterrupted run would have told.
+
+    A resumed run says `Started` again with the step of the checkpoint it went on from; everything after that
+    checkpoint is told once more, so the first telling and the second `Started` drop out.
+    """
+    told: list[Heard] = []
+    for one in heard:
+        if not isinstance(one.event, Started) or not told:
+            told.append(one)
+        elif one.event.step == 0:
+            told = [one]
+        else:
+            told = told[: _resumed(told, one.event.step)]
+    return told
+
+
+def _resumed(told: Sequence[Heard], step: int) -> int:
+    """How many events stand when the run goes on from its checkpoint at `step`."""
+    for place in range(len(told), 0, -1):
+        event = told[place - 1].event
+        if isinstance(event, Checkpoint) and event.step == step:
+            return place
+    return next((place for place, one in enumerate(told) if one.event.step > step), len(told))

@@ -1,0 +1,193 @@
+"""A run as the store knows it, and its row in the table. Functions here work inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from kdcore.errors import BadInput, unknown
+from kdcore.jobs.states import State, check_move, turns
+from kdcore.jobs.tables import RUNS
+from kdcore.spec import Spec, parse
+
+HOST = socket.gethostname()
+LEASE_S = 10.0  # a run whose worker was not heard of for so long is lost
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. Times are unix seconds."""
+
+    id: str
+    spec: Spec
+    hash: str
+    owner: str
+    label: str
+    state: State
+    teacher_run: str | None
+    created_at: float
+    started_at: float | None  # of the newest attempt
+    finished_at: float | None
+    attempt: int
+    host: str | None
+    pid: int | None
+    lease_until: float | None
+    cancel_at: float | None
+    paused: bool
+    pristine: bool  # no setting was changed on the way, so the result is its spec's
+    step: int
+    steps: int
+    message: str | None  # one sentence
+    traceback: str | None
+    result: dict[str, float] | None
+    folder: Path
+    deleted_at: float | None
+    recorded: bool  # brought from a folder, and read only
+
+    @property
+    def weights(self) -> Path:
+        """The student's weights; they exist once the run is done."""
+        return self.folder / "student.safetensors"
+
+
+@lru_cache(maxsize=4096)
+def _spec(text: str) -> Spec:
+    return parse(text)
+
+
+def as_run(row: Row[Any], home: Path) -> Run:
+    """The row as a record.
+
+    Raises:
+        BadInput: this version of KD Lab cannot read its spec.
+    """
+    facts = {name: value for name, value in row._mapping.items() if name in Run.__dataclass_fields__}
+    facts["spec"] = _spec(row.spec)
+    facts["result"] = json.loads(row.result) if row.result else None
+    facts["folder"] = Path(row.folder) if row.folder else home / "runs" / row.id
+    return Run(**facts, recorded=row.folder is not None)
+
+
+def new_id() -> str:
+    """Ten random characters of base32, lower case."""
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(10))
+
+
+def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
+    """Insert a run, queued unless `facts` say otherwise, and return its id."""
+    values = {"id": new_id(), "label": "", "state": "queued", "created_at": time.time(), **facts}
+    connection.execute(
+        insert(RUNS).values(
+            spec=spec.model_dump_json(), hash=spec.hash, owner=owner, steps=spec.schedule.steps, **values
+        )
+    )
+    return str(values["id"])
+
+
+def find(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
+    """The row of one run, locked until the transaction ends where asked.
+
+    Raises:
+        BadInput: there is none, with the nearest id there is.
+    """
+    query = select(RUNS).where(RUNS.c.id == run_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        newest = select(RUNS.c.id).where(RUNS.c.deleted_at.is_(None)).order_by(RUNS.c.number.desc()).limit(20)
+        raise unknown("run", run_id, connection.execute(newest).scalars())
+    return row
+
+
+def owned(connection: Connection, run_id: str, by: str, what: str) -> Row[Any]:
+    """The locked row of a run that `by` may change.
+
+    Raises:
+        BadInput: somebody else owns it.
+    """
+    row = find(connection, run_id, lock=True)
+    if row.owner != by:
+        raise BadInput(f"Run {run_id} belongs to somebody else, so you cannot {what} it; start your own to do so.")
+    return row
+
+
+def change(connection: Connection, run_id: str, **facts: Any) -> None:
+    """Set columns of one run."""
+    connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(**facts))
+
+
+def move(connection: Connection, row: Row[Any], state: State, **facts: Any) -> None:
+    """Move a locked run, with what follows from the new state.
+
+    Raises:
+        IllegalMove: the table of moves does not allow it.
+    """
+    check_move(row.id, row.state, state)
+    now = time.time()
+    follows: dict[str, Any] = {"finished_at": now, "lease_until": None, "paused": False}
+    if state == "queued":
+        follows = {"finished_at": None, "cancel_at": None, "message": None, "traceback": None}
+    elif state == "running":
+        follows = {"started_at": now, "attempt": row.attempt + 1, "lease_until": now + LEASE_S, "host": HOST}
+    change(connection, row.id, state=state, **{**follows, **facts})
+
+
+def start(connection: Connection, run_id: str, pid: int) -> None:
+    """Make a run that waits, or that stopped unfinished, the work of process `pid`."""
+    row = find(connection, run_id, lock=True)
+    if row.state != "queued":
+        move(connection, row, "queued")
+        row = find(connection, run_id)
+    move(connection, row, "running", pid=pid)
+
+
+def end(connection: Connection, where: ColumnElement[bool], message: str) -> list[str]:
+    """Running runs that nobody works on any more become lost, or cancelled where that was asked; their ids."""
+    rows = connection.execute(select(RUNS).where(RUNS.c.state == "running", where).with_for_update()).all()
+    for row in rows:
+        if row.cancel_at:
+            move(connection, row, "cancelled", message="Stopped.")
+        else:
+            move(connection, row, "lost", message=message)
+    return [row.id for row in rows]
+
+
+def waiting(connection: Connection) -> list[str]:
+    """Ids of the queued runs in the order they will be run."""
+    queued = select(RUNS.c.id, RUNS.c.owner).where(RUNS.c.state == "queued").order_by(RUNS.c.number)
+    served = select(RUNS.c.owner, func.max(RUNS.c.started_at)).where(RUNS.c.started_at.isnot(None))
+    rows = [(row.id, row.owner) for row in connection.execute(queued)]
+    return turns(rows, {row[0]: row[1] for row in connection.execute(served.group_by(RUNS.c.owner))}) if rows else []
+
+
+def twin(connection: Connection, spec: Spec, owner: str) -> str | None:
+    """The owner's run of the same spec that waits, runs or is done, and whose settings nobody changed."""
+    query = select(RUNS.c.id).where(
+        RUNS.c.hash == spec.hash,
+        RUNS.c.owner == owner,
+        RUNS.c.state.in_(("queued", "running", "done")),
+        RUNS.c.pristine,
+        RUNS.c.deleted_at.is_(None),
+    )
+    return connection.execute(query.order_by(RUNS.c.number.desc())).scalar()
+
+
+def adoptable(connection: Connection, spec: Spec, owner: str) -> str | None:
+    """A run of `spec` to wait for (it runs, whoever owns it) or to take over (the owner's, queued or unfinished)."""
+    same = select(RUNS).where(RUNS.c.hash == spec.hash, RUNS.c.pristine, RUNS.c.deleted_at.is_(None))
+    rows = connection.execute(same.order_by(RUNS.c.number.desc())).all()
+    running = (row.id for row in rows if row.state == "running" and not row.cancel_at)
+    own = (row.id for row in rows if row.owner == owner and row.state in ("queued", "lost", "failed", "cancelled"))
+    return next(running, None) or next(own, None)
+
+
+def mine(row: Row[Any], attempt: int | None) -> bool:
+    """Whether the run still runs, and in the attempt the caller works on (any when None)."""
+    return bool(row.state == "running" and attempt in (None, row.attempt))

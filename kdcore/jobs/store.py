@@ -1,0 +1,334 @@
+"""The store of runs: the one thing that both storeys share, and the only writer of the database.
+
+Every call is one transaction, so a process that is killed leaves either all of it or nothing. Whatever the database or
+the disk refuses comes out as `BadInput` with one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+
+from kdcore import catalogue
+from kdcore.contracts import Command
+from kdcore.errors import BadInput
+from kdcore.events import Event
+from kdcore.jobs import exchange, log, rows, wishes
+from kdcore.jobs.log import Heard
+from kdcore.jobs.rows import LEASE_S, Run
+from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove, State
+from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, one_sentence, prepare
+from kdcore.spec import Spec
+
+
+class Store:
+    """Runs, their events and the wishes about them; safe to share between threads.
+
+    Args:
+        home: the folder of runs; `kdcore.catalogue.home()` when None.
+        url: a SQLAlchemy URL; KDLAB_DATABASE, or SQLite inside `home`, when None.
+
+    Raises:
+        BadInput: the database cannot be reached, is damaged, or was made by a later KD Lab.
+    """
+
+    def __init__(self, home: Path | None = None, url: str | None = None) -> None:
+        self.home = (home or catalogue.home()).resolve()
+        self.url = url or os.environ.get("KDLAB_DATABASE") or f"sqlite:///{self.home / 'runs.db'}"
+        self.news = threading.Event()  # set when this process queued a run or asked something of one
+        self._engine = connect(self.url)
+        self._writing = self._engine.execution_options(writes=True)
+        self._place = (
+            str(self.home / "runs.db") if self.url.startswith("sqlite") else self._engine.url.render_as_string()
+        )
+        with one_sentence(self._place):
+            self.home.mkdir(parents=True, exist_ok=True)
+            prepare(self._engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # Asking ---------------------------------------------------------------------------------------------------------
+
+    def get(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            BadInput: there is none of that id.
+        """
+        with self._read() as connection:
+            return rows.as_run(rows.find(connection, run_id), self.home)
+
+    def runs(self, *, deleted: bool = False, states: Collection[State] | None = None) -> list[Run]:
+        """Runs, newest first: those that were deleted, or those that were not."""
+        query = select(RUNS).where(RUNS.c.deleted_at.isnot(None) if deleted else RUNS.c.deleted_at.is_(None))
+        if states is not None:
+            query = query.where(RUNS.c.state.in_(states))
+        with self._read() as connection:
+            found = connection.execute(query.order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc()))
+            return [rows.as_run(row, self.home) for row in found]
+
+    def waiting(self) -> list[str]:
+        """Ids of the queued runs, in the order they will be run."""
+        with self._read() as connection:
+            return rows.waiting(connection)
+
+    def events(self, run_id: str, after: int = 0, limit: int | None = 500) -> list[Heard]:
+        """What a run told after its `after`-th event, as it came; see `story`."""
+        with self._read() as connection:
+            return log.read(connection, run_id, after, limit)
+
+    def story(self, run_id: str) -> list[Event]:
+        """What a run told, with interruptions left out: equal to what an uninterrupted run tells."""
+        return [heard.event for heard in log.story(self.events(run_id, limit=None))]
+
+    def finished_teacher(self, hash: str) -> Run | None:
+        """A done run of that hash, whoever owns it, whose settings nobody changed and whose weights are there."""
+        same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done", RUNS.c.pristine)
+        with self._read() as connection:
+            found = connection.execute(same.where(RUNS.c.deleted_at.is_(None)).order_by(RUNS.c.number.desc())).all()
+        return next((run for run in (rows.as_run(row, self.home) for row in found) if run.weights.exists()), None)
+
+    # What people do -------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: Spec, owner: str, *, label: str = "", fresh: bool = False) -> Run:
+        """Queue a run, or return the owner's own run of that spec that waits, runs or is done, unless `fresh`."""
+        with self._write() as connection:
+            lock_all(connection)
+            found = None if fresh else rows.twin(connection, spec, owner)
+            run_id = found or rows.add(connection, spec, owner, label=label)
+        self.news.set()
+        return self.get(run_id)
+
+    def command(self, run_id: str, command: Command, by: str) -> None:
+        """Ask something of a run that waits or runs; "cancel" of a waiting run takes effect at once.
+
+        Raises:
+            BadInput: the run is somebody else's, or over, or the wish makes no sense.
+        """
+        with self._write() as connection:
+            row = rows.owned(connection, run_id, by, "control")
+            if row.state not in ACTIVE:
+                raise BadInput(
+                    f"Run {run_id} is {row.state}, so it cannot {command.name}; resume it or start a new one."
+                )
+            value = wishes.checked(command, rows.as_run(row, self.home).spec)
+            if command.name == "cancel" and row.state == "queued":
+                rows.move(connection, row, "cancelled", message="Stopped before it began.")
+                return
+            wish = {"name": command.name, "value": json.dumps(value)}
+            connection.execute(insert(COMMANDS).values(run=run_id, owner=by, at=time.time(), **wish))
+            facts = wishes.FACTS.get(command.name, dict)()
+            if facts:
+                rows.change(connection, run_id, **facts)
+        self.news.set()
+
+    def resume(self, run_id: str, by: str) -> Run:
+        """Queue a lost, failed or cancelled run again; it goes on from its last checkpoint.
+
+        Raises:
+            BadInput: the run is somebody else's, deleted, or in another state.
+        """
+        with self._write() as connection:
+            row = rows.owned(connection, run_id, by, "resume")
+            if row.deleted_at or row.state not in RESUMABLE:
+                state = "deleted" if row.deleted_at else row.state
+                allowed = ", ".join(sorted(RESUMABLE))
+                raise BadInput(f"Run {run_id} is {state}, but only runs that are {allowed} can be resumed.")
+            connection.execute(
+                update(COMMANDS)
+                .where(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None))
+                .values(taken_at=time.time())
+            )
+            rows.move(connection, row, "queued")
+        self.news.set()
+        return self.get(run_id)
+
+    def delete(self, run_id: str, by: str) -> None:
+        """Put a run away; `restore` brings it back. A waiting run is cancelled.
+
+        Raises:
+            BadInput: the run is somebody else's, or still runs.
+        """
+        with self._write() as connection:
+            row = rows.owned(connection, run_id, by, "delete")
+            if row.state == "running":
+                raise BadInput(f"Run {run_id} is still running; stop it before you delete it.")
+            if row.state == "queued":
+                rows.move(connection, row, "cancelled", message="Stopped before it began.")
+            rows.change(connection, run_id, deleted_at=row.deleted_at or time.time())
+
+    def restore(self, run_id: str, by: str) -> Run:
+        """Undo `delete`."""
+        with self._write() as connection:
+            rows.owned(connection, run_id, by, "restore")
+            rows.change(connection, run_id, deleted_at=None)
+        return self.get(run_id)
+
+    def purge(self, older_than_s: float) -> list[str]:
+        """Forget runs that were deleted longer ago than that, files and all; their ids."""
+        with self._write() as connection:
+            old = RUNS.c.deleted_at < time.time() - older_than_s
+            gone = [rows.as_run(row, self.home) for row in connection.execute(select(RUNS).where(old))]
+            ids = [run.id for run in gone]
+            for table in (EVENTS, COMMANDS):
+                connection.execute(delete(table).where(table.c.run.in_(ids)))
+            connection.execute(delete(RUNS).where(RUNS.c.id.in_(ids)))
+        with one_sentence(self._place):
+            for run in gone:
+                if not run.recorded and run.folder.exists():
+                    shutil.rmtree(run.folder)
+        return ids
+
+    # What workers do ------------------------------------------------------------------------------------------------
+
+    def claim(self, pid: int, run_id: str | None = None) -> Run | None:
+        """Make process `pid` run the queued run whose turn it is (or `run_id`, if it still waits)."""
+        with self._write() as connection:
+            lock_all(connection)
+            order = rows.waiting(connection)
+            chosen = run_id if run_id in order else None if run_id else next(iter(order), None)
+            if chosen is None:
+                return None
+            rows.start(connection, chosen, pid)
+        return self.get(chosen)
+
+    def adopt(self, spec: Spec, owner: str) -> Run:
+        """The run of a teacher: done, being run elsewhere, or from now on run by this process for `owner`.
+
+        The caller has to do it when the run is running and its `pid` and `host` are this process's own.
+        """
+        with self._write() as connection:
+            lock_all(connection)
+            done = self.finished_teacher(spec.hash)
+            run_id = done.id if done else rows.adoptable(connection, spec, owner)
+            run_id = run_id or rows.add(connection, spec, owner, label="Teacher")
+            if rows.find(connection, run_id).state not in ("done", "running"):
+                rows.start(connection, run_id, os.getpid())
+        return self.get(run_id)
+
+    def append(self, run_id: str, events: Sequence[Event], attempt: int | None = None) -> None:
+        """Add events to a running run's log; a last `Finished` makes it done.
+
+        Raises:
+            IllegalMove: the run no longer runs, or (where `attempt` is given) runs in another attempt.
+        """
+        if events:
+            with self._write() as connection:
+                log.append(connection, self._held(connection, run_id, attempt), events)
+
+    def take_commands(self, run_id: str) -> list[Command]:
+        """Wishes about a run, in the order they were made; each is handed out once."""
+        new = and_(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None))
+        with self._read() as connection:
+            if connection.execute(select(COMMANDS.c.number).where(new).limit(1)).first() is None:
+                return []
+        with self._write() as connection:
+            rows.find(connection, run_id, lock=True)
+            found = connection.execute(select(COMMANDS).where(new).order_by(COMMANDS.c.number)).all()
+            connection.execute(update(COMMANDS).where(new).values(taken_at=time.time()))
+        return [Command(row.name, json.loads(row.value)) for row in found]
+
+    def beat(self, run_id: str, lease_s: float = LEASE_S, attempt: int | None = None) -> bool:
+        """Say that the run is still worked on; False when it is no longer the caller's."""
+        held = and_(RUNS.c.id == run_id, RUNS.c.state == "running")
+        if attempt is not None:
+            held = and_(held, RUNS.c.attempt == attempt)
+        with self._write() as connection:
+            result = connection.execute(update(RUNS).where(held).values(lease_until=time.time() + lease_s))
+            return bool(result.rowcount)
+
+    def move(self, run_id: str, state: State, *, attempt: int | None = None, **facts: Any) -> None:
+        """Put a run in another state and set columns such as `message` and `traceback`.
+
+        Raises:
+            IllegalMove: the table of moves does not allow it, or another attempt runs.
+        """
+        with self._write() as connection:
+            row = self._held(connection, run_id, attempt) if attempt else rows.find(connection, run_id, lock=True)
+            rows.move(connection, row, state, **facts)
+
+    def note(self, run_id: str, **facts: Any) -> None:
+        """Set columns that are no state, such as `message` or `teacher_run`."""
+        with self._write() as connection:
+            rows.change(connection, run_id, **facts)
+
+    def awaited(self, run_id: str) -> bool:
+        """Whether some run that is not over needs this one as its teacher."""
+        teacher_hash = self.get(run_id).hash
+        for run in self.runs(states=ACTIVE):
+            asked = run.cancel_at is None and run.spec.teacher is not None
+            if asked and run.spec.teacher is not None and run.spec.teacher.hash == teacher_hash:
+                return True
+        return False
+
+    # What the supervisor does ---------------------------------------------------------------------------------------
+
+    def expire(self, now: float | None = None) -> list[Run]:
+        """Running runs whose worker was not heard of in time become lost (or cancelled, where that was asked)."""
+        late = RUNS.c.lease_until < (time.time() if now is None else now)
+        return self._end(late, "Its worker stopped answering; resume goes on from the last checkpoint.")
+
+    def gone(self, pid: int, message: str) -> list[Run]:
+        """The runs of a process of this machine that ended become lost (or cancelled, where that was asked)."""
+        return self._end(and_(RUNS.c.pid == pid, or_(RUNS.c.host == rows.HOST, RUNS.c.host.is_(None))), message)
+
+    # Recorded runs --------------------------------------------------------------------------------------------------
+
+    def bring(self, folder: Path, owner: str = "demo") -> Run:
+        """Show a recorded run's folder as a done run that is read only; again is no change.
+
+        Raises:
+            BadInput: the folder holds no recorded run, or a damaged one.
+        """
+        recorded = exchange.load(folder)
+        with self._write() as connection:
+            lock_all(connection)
+            exchange.bring(connection, recorded, owner)
+        return self.get(recorded.id)
+
+    def export(self, run_id: str, destination: Path) -> Path:
+        """Write a run's folder as a record that `bring` reads, without checkpoints; the folder written.
+
+        Raises:
+            BadInput: the destination exists already or cannot be written.
+        """
+        told = log.story(self.events(run_id, limit=None))
+        return exchange.save(self.get(run_id), told, destination)
+
+    # Transactions ---------------------------------------------------------------------------------------------------
+
+    def _end(self, where: Any, message: str) -> list[Run]:
+        with self._read() as connection:  # most ticks find nothing, and then nobody is held up
+            before = connection.execute(select(RUNS.c.id).where(RUNS.c.state == "running", where)).first()
+        if before is None:
+            return []
+        with self._write() as connection:
+            ids = rows.end(connection, where, message)
+            return [rows.as_run(rows.find(connection, run_id), self.home) for run_id in ids]
+
+    def _held(self, connection: Connection, run_id: str, attempt: int | None) -> Any:
+        row = rows.find(connection, run_id, lock=True)
+        if not rows.mine(row, attempt):
+            raise IllegalMove(f"Run {run_id} is {row.state} in attempt {row.attempt}; this worker no longer holds it.")
+        return row
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with one_sentence(self._place), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with one_sentence(self._place), self._writing.begin() as connection:
+            yield connection

@@ -1,0 +1,191 @@
+"""The tables of the store and the engine that reaches them: SQLite by default, any SQLAlchemy URL otherwise.
+
+A transaction that writes takes its lock when it begins, so nothing that was read inside it can have changed. On SQLite
+that is BEGIN IMMEDIATE; elsewhere the statements that say FOR UPDATE do it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+
+from kdcore.errors import BadInput
+
+VERSION = 1
+METADATA = MetaData()
+
+LEDGER = Table(  # one row: the version, and the lock of transactions that look at all runs
+    "ledger",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+RUNS = Table(
+    "run",
+    METADATA,
+    Column("number", Integer, primary_key=True),  # order of submission
+    Column("id", String(40), nullable=False, unique=True),
+    Column("hash", String(16), nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("teacher_run", String(40)),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("host", Text),
+    Column("pid", Integer),
+    Column("lease_until", Float),
+    Column("cancel_at", Float),  # when somebody asked
+    Column("paused", Boolean, nullable=False, default=False),
+    Column("pristine", Boolean, nullable=False, default=True),
+    Column("step", Integer, nullable=False, default=0),
+    Column("steps", Integer, nullable=False),
+    Column("heard", Integer, nullable=False, default=0),  # events stored
+    Column("message", Text),
+    Column("traceback", Text),
+    Column("result", Text),
+    Column("folder", Text),  # of a brought run; otherwise it follows from the id
+    Column("deleted_at", Float),
+    Index("run_by_hash", "hash"),
+    Index("run_by_state", "state"),
+)
+EVENTS = Table(
+    "event",
+    METADATA,
+    Column("run", String(40), ForeignKey("run.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("body", Text, nullable=False),
+)
+COMMANDS = Table(
+    "command",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("run", String(40), ForeignKey("run.id"), nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("name", String(10), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("taken_at", Float),
+    Index("command_by_run", "run", "taken_at"),
+)
+
+
+def connect(url: str) -> Engine:
+    """An engine whose transactions behave alike on every database.
+
+    Raises:
+        BadInput: the URL cannot be used.
+    """
+    try:
+        address = make_url(url)
+        engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
+    except (ValueError, ImportError, DatabaseError) as error:
+        raise BadInput(
+            f"The database URL {url!r} cannot be used ({error}); give one such as sqlite:////path/runs.db."
+        ) from error
+    if engine.dialect.name == "sqlite":
+        _tame_sqlite(engine)
+    return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables where they are absent.
+
+    Raises:
+        BadInput: they were made by a later KD Lab.
+    """
+    with engine.execution_options(writes=True).begin() as connection:
+        METADATA.create_all(connection)
+        version = connection.execute(select(LEDGER.c.version)).scalar()
+        if version is None:
+            connection.execute(insert(LEDGER).values(id=1, version=VERSION))
+        elif version > VERSION:
+            raise BadInput(
+                f"The run store was made by a later KD Lab (version {version}, but this one reads up to {VERSION}); "
+                "update KD Lab, or set KDLAB_HOME to another folder."
+            )
+
+
+def lock_all(connection: Connection) -> None:
+    """Let nobody else submit, claim or adopt until this transaction ends."""
+    connection.execute(select(LEDGER.c.id).with_for_update())
+
+
+@contextmanager
+def one_sentence(place: str) -> Iterator[None]:
+    """Turn what a damaged file, a full disk or an absent server raises into a sentence about `place`."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError, DataError):
+        raise
+    except (DatabaseError, sqlite3.Error, OSError) as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise BadInput(f"The run store {place} cannot be used ({cause}); {_remedy(cause)}.") from error
+
+
+def _remedy(cause: str) -> str:
+    remedies = {
+        "full": "free some disk space and try again",
+        "No space": "free some disk space and try again",
+        "locked": "another process keeps it busy, so try again in a moment",
+        "not a database": "move the damaged file away, and a new store is made",
+        "malformed": "move the damaged file away, and a new store is made",
+    }
+    return next((text for mark, text in remedies.items() if mark in cause), "check that it exists and may be written")
+
+
+# What only SQLite needs --------------------------------------------------------------------------------------------
+
+
+def _tame_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _open(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
+        for pragma in ("busy_timeout = 20000", "synchronous = NORMAL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        _write_ahead(connection)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch to WAL once; the switch does not wait for others as other statements do."""
+    for _ in range(100):
+        try:
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
+                return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        time.sleep(0.02)
