@@ -31,4 +31,5 @@ class Blobs(Toy):
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The centre (N, 2) of each blob."""
         radius = RADIUS * np.sqrt((y + 0.5) / self.classes)
-        return radius[:, None] * np.stack([np.cos(GOLDEN_ANGLE * y), np.sin(GOLDEN_ANGLE * y)], axis=1)
+        centres: np.ndarray = radius[:, None] * np.stack([np.cos(GOLDEN_ANGLE * y), np.sin(GOLDEN_ANGLE * y)], axis=1)
+        return centres

@@ -22,4 +22,5 @@ class Circles(Toy):
         """A point (N, 2) on each ring."""
         angle = rng.uniform(0, 2 * np.pi, len(y))
         radius = 1.5 * np.where(y == 0, self.inner, 1.0)
-        return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points: np.ndarray = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return points

@@ -66,11 +66,13 @@ def _doubled(images: np.ndarray) -> np.ndarray:
     size = images.shape[-1]
     place = ((np.arange(2 * size) + 0.5) / 2 - 0.5).clip(0, size - 1)
     weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(size)))  # (2S, S)
-    return weights @ images @ weights.T
+    larger: np.ndarray = weights @ images @ weights.T
+    return larger
 
 
 def _rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Colours (N, 3) in [0, 1] of hues (N,) in turns (any real), saturations and values (N,) in [0, 1]."""
     sector = (np.array([5.0, 3.0, 1.0]) + 6 * hue[:, None]) % 6
     ramp = np.minimum(sector, 4 - sector).clip(0, 1)
-    return value[:, None] * (1 - saturation[:, None] * ramp)
+    colors: np.ndarray = value[:, None] * (1 - saturation[:, None] * ramp)
+    return colors

@@ -33,9 +33,7 @@ class Points(Prepared):
     title: ClassVar[str] = "Your own points"
     family: ClassVar[Literal["2-D toy", "image"]] = "2-D toy"
     recipe: ClassVar[Recipe] = TOY_RECIPE
-    points: list[Any] = Field(
-        _example(), max_length=5000, description="Triples [x, y, class]; classes count from 0."
-    )
+    points: list[Any] = Field(_example(), max_length=5000, description="Triples [x, y, class]; classes count from 0.")
 
     def signature(self) -> tuple[tuple[int, ...], int]:
         """Two features, and as many classes as were drawn."""
@@ -76,4 +74,4 @@ def _is_triple(point: object) -> bool:
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in point):
         return False
     x, y, label = point
-    return abs(x) <= FARTHEST and abs(y) <= FARTHEST and 0 <= label < CLASSES and label == int(label)
+    return bool(abs(x) <= FARTHEST and abs(y) <= FARTHEST and label in range(CLASSES))

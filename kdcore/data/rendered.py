@@ -33,7 +33,9 @@ class Rendered(Prepared):
         teacher_schedule={"steps": 800, "batch": 64, "lr": 0.02},
         schedule={"steps": 800, "batch": 64, "lr": 0.02},
     )
-    samples: int = Field(4000, ge=100, le=60_000, description="Images to train and validate on; a quarter more to test.")
+    samples: int = Field(
+        4000, ge=100, le=60_000, description="Images to train and validate on, a quarter more to test."
+    )
     side: Literal[28, 32] = Field(28, description="Pixels to a side.")
     style: float = Field(0.7, ge=0.0, le=1.0, description="How much fonts differ: 0 is one plain font.")
 
@@ -123,14 +125,16 @@ def _render(glyph: Glyph, pen: _Pen, side: int, rng: np.random.Generator) -> np.
     radius = side * pen.radius[:, None] * (1 - pen.contrast[:, None] * np.cos(2 * (heading - pen.nib[:, None])))
     covered = (0.5 + ink(placed, radius, side) / pen.soft[:, None, None]).clip(0, 1)
     grey = pen.level[:, None, None] * covered + pen.grain[:, None, None] * rng.standard_normal(covered.shape)
-    return np.rint(255 * grey.clip(0, 1)).astype(np.uint8)
+    image: np.ndarray = np.rint(255 * grey.clip(0, 1)).astype(np.uint8)
+    return image
 
 
 def _bent(points: np.ndarray, pen: _Pen) -> np.ndarray:
     """Control points (n, P, 2) moved by smooth waves, which leave what touches together."""
     amplitude, frequency = pen.bend[..., 0], pen.bend[..., 1:]  # (n, 2, 2), (n, 2, 2, 2)
     angle = np.einsum("npi,nawi->npaw", points, frequency) + pen.phase[:, None]
-    return points + (amplitude[:, None] * np.sin(angle)).sum(-1)
+    moved: np.ndarray = points + (amplitude[:, None] * np.sin(angle)).sum(-1)
+    return moved
 
 
 def _placed(points: np.ndarray, pen: _Pen, side: int) -> np.ndarray:
@@ -143,4 +147,5 @@ def _placed(points: np.ndarray, pen: _Pen, side: int) -> np.ndarray:
     across = each(pen.width) * (points[..., 0] - 0.5) - each(pen.slant) * up
     cos, sin = each(np.cos(pen.turn)), each(np.sin(pen.turn))
     turned = np.stack([cos * across - sin * up, sin * across + cos * up], axis=-1)
-    return side * (0.5 + pen.shift[:, None] + pen.height[:, None, None] * turned)
+    pixels: np.ndarray = side * (0.5 + pen.shift[:, None] + pen.height[:, None, None] * turned)
+    return pixels

@@ -24,4 +24,5 @@ class Spirals(Toy):
         """A point (N, 2) on each arm; the square root keeps the points evenly dense in the plane."""
         along = np.sqrt(rng.uniform(0.02, 1, len(y)))
         angle = 2 * np.pi * (self.turns * along + y / self.arms)
-        return 2.0 * along[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points: np.ndarray = 2.0 * along[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return points
