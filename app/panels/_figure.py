@@ -1,0 +1,79 @@
+"""What the panels share: numbers as JSON carries them, lines, axes of classes, colours of loss terms."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from app import theme
+from app.theme import Theme
+
+_OTHERS = (  # loss terms that distil, after the first, which has the teacher's colour
+    {"light": "#6A51A3", "dark": "#B7A6E0"},
+    {"light": "#00767C", "dark": "#5CCFD6"},
+    {"light": "#7A5C2E", "dark": "#CDB38B"},
+)
+
+
+def plain(values: Any) -> list[Any]:
+    """Numbers as JSON lists, floats at five significant digits; what is not finite is null, a gap on screen."""
+    array = np.asarray(values)
+    return [plain(row) for row in array] if array.ndim > 1 else [_short(value) for value in array.tolist()]
+
+
+def _short(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if isfinite(value) else None
+
+
+def faint(colour: str, opacity: float) -> str:
+    """A hex colour, see-through."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def line(name: str, x: Any, y: Any, colour: str, **more: Any) -> dict[str, Any]:
+    """A line trace, visible from its first point on."""
+    style = {"color": colour, "width": 2.5, **more.pop("line", {})}
+    mode = "lines" if len(x) > 1 else "markers"
+    return {
+        "type": "scatter",
+        "uid": name,
+        "name": name,
+        "mode": mode,
+        "x": plain(x),
+        "y": plain(y),
+        "line": style,
+    } | more
+
+
+def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
+    """A text without an arrow; on paper coordinates unless told."""
+    where = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+    return {"text": text, "x": x, "y": y, "showarrow": False} | where | more
+
+
+def class_axis(names: Sequence[str], label: int | None = None, most: int = 25) -> dict[str, Any]:
+    """Ticks of an axis with one place per class, the label in bold; at most about `most` are named."""
+    named = range(0, len(names), -(-len(names) // most))
+    text = [f"<b>{names[k]}</b>" if k == label else names[k] for k in named]
+    return {"tickmode": "array", "tickvals": list(named), "ticktext": text, "range": [-0.5, len(names) - 0.5]}
+
+
+def label_mark(position: int, look: Theme) -> dict[str, Any]:
+    """A stripe behind the true class."""
+    across = {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
+    return across | {"x0": position - 0.5, "x1": position + 0.5, "fillcolor": faint(theme.GOOD[look], 0.16)}
+
+
+def term_colours(reads_labels: Sequence[bool], look: Theme) -> list[str]:
+    """Labels are the colour of what is right, the first term that distils is the teacher's, others follow."""
+    distilling = iter((theme.TEACHER, *_OTHERS, *(theme.MUTED for _ in reads_labels)))
+    return [theme.GOOD[look] if reads else next(distilling)[look] for reads in reads_labels]
+
+
+def selection(hidden: int, shown: int) -> str:
+    """Says so when not every class is shown."""
+    return f" · the {shown} likeliest of {shown + hidden} classes, the label among them" if hidden else ""

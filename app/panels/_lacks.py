@@ -1,0 +1,42 @@
+"""What a panel may be missing, each in one sentence for the person in front of it."""
+
+from collections.abc import Callable
+
+from kdcore.record import Record
+
+Lacks = Callable[[Record], str | None]
+
+
+def first(*checks: Lacks) -> Lacks:
+    """The first thing that is missing."""
+    return lambda record: next((sentence for check in checks if (sentence := check(record))), None)
+
+
+def steps(record: Record) -> str | None:
+    return None if record.steps else "No loss has been reported yet; the first point comes within a few steps."
+
+
+def scores(record: Record) -> str | None:
+    return None if record.steps or record.evaluations else "Nothing has been scored yet; the first accuracy comes soon."
+
+
+def answers(record: Record) -> str | None:
+    ready = "probe_labels" in record.static and "student_logits" in record.frame
+    return None if ready else "The student has not been asked yet; its first answers come with the first frame."
+
+
+def teacher(record: Record) -> str | None:
+    missing = "This run has no teacher, so there is nothing to compare the student with."
+    return None if "teacher_logits" in record.static else missing
+
+
+def plane(record: Record) -> str | None:
+    if not record.static:
+        return "The plane has not been laid yet; it comes with the first frame."
+    return None if "extent" in record.static else "Only data with two features have a plane to paint; choose a 2-D toy."
+
+
+def field(record: Record) -> str | None:
+    return (
+        None if "field_class" in record.frame else "The field has not been painted yet; it comes with the first frame."
+    )

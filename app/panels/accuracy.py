@@ -1,0 +1,88 @@
+"""Accuracy of student and teacher over the steps."""
+
+from typing import Any
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels import _lacks as lacks
+from app.panels._figure import faint, line, plain
+from kdcore.probes.accuracy import Accuracies, accuracy
+from kdcore.record import Record
+
+
+def draw(record: Record, view: View) -> dict[str, Any]:
+    found, look = accuracy(record), view.theme
+    thin = {"width": 1}
+    lines = [line("student, training", found.train_step, found.train, theme.MUTED[look], line=thin)]
+    shade: dict[str, Any] = {}
+    if found.teacher is not None:
+        level = [found.teacher for _ in found.step]
+        lines.append(line("teacher", found.step, level, theme.TEACHER[look]))
+        shade = {"fill": "tonexty", "fillcolor": faint(theme.MUTED[look], 0.18)}
+    lines.append(line("student", found.step, found.student, theme.STUDENT[look], **shade))
+    layout = theme.layout(
+        look,
+        "accuracy",
+        xaxis={"title": {"text": "step"}},
+        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        hovermode="x unified",
+        annotations=_gap(found, look),
+    )
+    return {"data": lines + _stars(found, look), "layout": layout}
+
+
+def _gap(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
+    """How far the student is from its teacher, written at its newest point."""
+    if found.gap_points is None:
+        return []
+    side = "behind" if found.gap_points >= 0 else "ahead of"
+    text = f"<b>{abs(found.gap_points):.1f} points {side} the teacher</b>"
+    newest = plain([found.step[-1], found.student[-1]])
+    place = {"x": newest[0], "y": newest[1], "xanchor": "right", "yanchor": "top", "yshift": -6}
+    return [{"text": text, "showarrow": False, "font": {"color": theme.STUDENT[look]}} | place]
+
+
+def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
+    """The final accuracies on the test split."""
+    if found.final is None:
+        return []
+    parts = [("teacher", found.final.teacher, theme.TEACHER), ("student", found.final.student, theme.STUDENT)]
+    return [
+        {
+            "type": "scatter",
+            "uid": f"{name}, test",
+            "name": f"{name}, test {share:.1%}",
+            "mode": "markers+text",
+            "x": [found.final.step],
+            "y": plain([share]),
+            "text": [f"test {share:.1%}"],
+            "textposition": "top left" if name == "teacher" else "bottom left",
+            "textfont": {"color": colour[look]},
+            "marker": {"symbol": "star", "size": 13, "color": colour[look]},
+            "cliponaxis": False,
+        }
+        for name, share, colour in parts
+        if share is not None
+    ]
+
+
+def table(record: Record, _: View) -> dict[str, list[Any]]:
+    scored = record.evaluations
+    return {
+        "step": [seen.step for seen in scored],
+        "split": [seen.split for seen in scored],
+        "student_accuracy": [seen.student.accuracy for seen in scored],
+        "teacher_accuracy": [seen.teacher.accuracy if seen.teacher else None for seen in scored],
+    }
+
+
+PANEL = Panel(
+    title="Accuracy",
+    kind="plotly",
+    caption=caption(accuracy),
+    order=20,
+    wide=False,
+    lacks=lacks.scores,
+    draw=draw,
+    table=table,
+)

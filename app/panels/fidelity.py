@@ -1,0 +1,56 @@
+"""What student and teacher share, right or wrong."""
+
+from typing import Any
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels import _lacks as lacks
+from app.panels._figure import note, plain
+from kdcore.probes.fidelity import fidelity
+from kdcore.record import Record
+
+COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE)
+
+
+def draw(record: Record, view: View) -> dict[str, Any]:
+    found, look = fidelity(record), view.theme
+    parts = zip(found.parts.items(), found.shares.values(), COLOURS, strict=True)
+    text = f"agreement <b>{found.agreement:.1%}</b> · KL(teacher‖student) <b>{found.kl_nats:.3g} nats</b>"
+    layout = theme.layout(
+        look,
+        "fidelity",
+        barmode="stack",
+        xaxis={"title": {"text": f"share of {found.rows} probe samples"}, "tickformat": ".0%", "range": [0, 1]},
+        yaxis={"visible": False, "domain": [0.0, 0.8]},
+        annotations=[note(text, 0.0, 0.84, font={"size": 16})],
+    )
+    return {"data": [_part(*part, share, colour[look]) for part, share, colour in parts], "layout": layout}
+
+
+def _part(name: str, count: int, share: float, colour: str) -> dict[str, Any]:
+    title = f"{name}: {count} ({share:.0%})"
+    place = {"x": plain([share]), "y": [""], "marker": {"color": colour}}
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "uid": name,
+        "name": title,
+        "hovertemplate": title + "<extra></extra>",
+    } | place
+
+
+def table(record: Record, _: View) -> dict[str, list[Any]]:
+    parts = fidelity(record).parts
+    return {"part": list(parts), "rows": list(parts.values())}
+
+
+PANEL = Panel(
+    title="Fidelity",
+    kind="plotly",
+    caption=caption(fidelity),
+    order=80,
+    wide=False,
+    lacks=lacks.first(lacks.answers, lacks.teacher),
+    draw=draw,
+    table=table,
+)

@@ -1,0 +1,101 @@
+"""Gradient tug-of-war between labels and teacher."""
+
+from typing import Any
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels import _lacks as lacks
+from app.panels._figure import class_axis, label_mark, note, plain, selection, term_colours
+from kdcore.probes.tug import Pull, Tug, tug
+from kdcore.record import Record
+
+
+def draw(record: Record, view: View) -> dict[str, Any]:
+    found, look = tug(record, view.sample, view.temperature), view.theme
+    stripe = label_mark(found.label, look) | {"yref": "y domain"}
+    layout = theme.layout(
+        look,
+        "tug",
+        barmode="group",
+        bargap=0.25,
+        xaxis={"title": {"text": "class"}} | class_axis(found.classes, found.label),
+        yaxis={"title": {"text": "pull on the logit"}, "domain": [0.0, 0.52]},
+        xaxis2={"anchor": "y2", "rangemode": "tozero"},
+        yaxis2={"anchor": "x2", "domain": [0.72, 0.96], "showgrid": False, "autorange": "reversed"},
+        shapes=[stripe],
+        annotations=[note(_title(found), 0.0, 0.97), note(_text(found), 0.0, 0.53)],
+        legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+    )
+    pulls = (("labels", found.label_pull, theme.GOOD), ("teacher", found.teacher_pull, theme.TEACHER))
+    return {"data": _forces(found, look) + [_bars(found, *pull, look) for pull in pulls], "layout": layout}
+
+
+def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
+    """One bar per loss term: the length of its gradient on all weights."""
+    colours = term_colours([term.reads_labels for term in found.terms], look)
+    hover = "gradient norm %{x:.3g}<extra>%{y}</extra>"
+    return [
+        {
+            "type": "bar",
+            "uid": f"force {term.name}",
+            "orientation": "h",
+            "x": plain([term.norm]),
+            "y": [term.name],
+            "text": [_cosine(term)],
+            "textposition": "auto",
+            "marker": {"color": colour},
+            "xaxis": "x2",
+            "yaxis": "y2",
+            "offsetgroup": "force",
+            "showlegend": False,
+            "hovertemplate": hover,
+        }
+        for term, colour in zip(found.terms, colours, strict=True)
+    ]
+
+
+def _cosine(term: Pull) -> str:
+    against = "" if term.cosine is None else f" · cosine to labels {term.cosine:+.2f}"
+    return f"{term.norm:.3g}{against}"
+
+
+def _bars(found: Tug, name: str, pull: Any, colour: dict[str, str], look: theme.Theme) -> dict[str, Any]:
+    """One side's pull on every logit shown; upwards lifts the class."""
+    place = {"x": list(range(len(found.classes))), "y": plain(pull), "customdata": list(found.classes)}
+    hover = f"%{{customdata}}: %{{y:+.3g}}<extra>{name}</extra>"
+    return {"type": "bar", "uid": name, "name": name, "marker": {"color": colour[look]}, "hovertemplate": hover} | place
+
+
+def _title(found: Tug) -> str:
+    if not found.terms:
+        return "the terms' gradients on the weights were not recorded in this frame"
+    together = (
+        "" if found.rest_cosine is None else f" · labels against all others: cosine <b>{found.rest_cosine:+.2f}</b>"
+    )
+    return f"gradient norm of each loss term{together}"
+
+
+def _text(found: Tug) -> str:
+    return f"sample {found.sample} · teacher at τ = {found.temperature:g}{selection(found.hidden, len(found.classes))}"
+
+
+def table(record: Record, view: View) -> dict[str, list[Any]]:
+    found = tug(record, view.sample, view.temperature)
+    return {
+        "class": list(found.classes),
+        "is_label": [place == found.label for place in range(len(found.classes))],
+        "label_pull": found.label_pull.tolist(),
+        "teacher_pull": found.teacher_pull.tolist(),
+    }
+
+
+PANEL = Panel(
+    title="Gradient tug-of-war",
+    kind="plotly",
+    caption=caption(tug),
+    order=70,
+    wide=False,
+    lacks=lacks.first(lacks.answers, lacks.teacher),
+    draw=draw,
+    table=table,
+)

@@ -1,0 +1,40 @@
+"""What several probes read of a record: answers on the probe rows, names of classes, the pinned row."""
+
+import numpy as np
+
+from kdcore.probes._numerics import softmax
+from kdcore.record import Record
+
+
+def labels(record: Record) -> np.ndarray:
+    """True classes of the probe rows, (N,) int64."""
+    return np.asarray(record.static["probe_labels"], dtype=np.int64)
+
+
+def student_logits(record: Record) -> np.ndarray:
+    """The student's answers in the frame on show, (N, C)."""
+    return record.frame["student_logits"]
+
+
+def teacher_logits(record: Record) -> np.ndarray | None:
+    """The teacher's answers, (N, C); None without a teacher."""
+    return record.static.get("teacher_logits")
+
+
+def class_names(record: Record, count: int) -> tuple[str, ...]:
+    """One name per class; its number where the run has not said."""
+    named = record.started.classes if record.started else ()
+    return (*named, *map(str, range(len(named), count)))[:count]
+
+
+def pinned_row(record: Record, sample: int) -> int:
+    """The probe row to show for a wish that may come from another run's link."""
+    return min(sample, len(record.static["probe_labels"]) - 1)
+
+
+def shown_classes(logits: np.ndarray, label: int, limit: int) -> np.ndarray:
+    """All classes in order when they are at most `limit`; else the likeliest by `logits` (C,), and the label last."""
+    if len(logits) <= limit:
+        return np.arange(len(logits))
+    likeliest = np.argsort(-softmax(logits), kind="stable")[:limit]
+    return likeliest if label in likeliest else np.append(likeliest, label)

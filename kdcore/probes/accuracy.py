@@ -1,0 +1,56 @@
+"""How often the student is right, and how far it is from its teacher."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdcore.events import Evaluated
+from kdcore.probes._numerics import Floats, Ints, thinned
+from kdcore.record import Record
+
+
+@dataclass(frozen=True)
+class Final:
+    """The last word: both networks on the test split, once, after the last step."""
+
+    step: int
+    student: float
+    teacher: float | None
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracies as fractions."""
+
+    train_step: Ints  # (S,) int64
+    train: Floats  # (S,) of the batches since the point before
+    step: Ints  # (E,) int64, steps of the validation passes
+    student: Floats  # (E,) on the validation split
+    teacher: float | None  # on the validation split
+    gap_points: float | None  # percentage points, teacher minus student at the newest pass
+    final: Final | None
+
+
+def accuracy(record: Record, limit: int = 2000) -> Accuracies:
+    """Higher is better: the student's line should climb to its teacher's level; the shaded gap is what is missing.
+
+    Training accuracy has at most `limit` points, evenly spread.
+    """
+    steps = [record.steps[k] for k in thinned(len(record.steps), limit)]
+    passes = [seen for seen in record.evaluations if seen.split == "val"]
+    tests = [seen for seen in record.evaluations if seen.split == "test"]
+    newest = passes[-1] if passes else None
+    teacher = newest.teacher.accuracy if newest and newest.teacher else None
+    return Accuracies(
+        train_step=np.array([step.step for step in steps], dtype=np.int64),
+        train=np.array([step.train_accuracy for step in steps], dtype=np.float64),
+        step=np.array([seen.step for seen in passes], dtype=np.int64),
+        student=np.array([seen.student.accuracy for seen in passes], dtype=np.float64),
+        teacher=teacher,
+        gap_points=100 * (teacher - newest.student.accuracy) if newest and teacher is not None else None,
+        final=_final(tests[-1]) if tests else None,
+    )
+
+
+def _final(seen: Evaluated) -> Final:
+    return Final(seen.step, seen.student.accuracy, seen.teacher.accuracy if seen.teacher else None)

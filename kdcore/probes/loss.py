@@ -1,0 +1,80 @@
+"""What each term of the loss contributes, step by step."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from kdcore.probes._numerics import Floats, Ints, thinned
+from kdcore.record import Record
+
+LOG_FROM = 50.0  # a range wider than this factor is read on a logarithmic axis
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of the loss over the steps; NaN where it was not part of the loss."""
+
+    name: str
+    reads_labels: bool
+    weighted: Floats  # (S,) weight * value, what is minimised
+    raw: Floats  # (S,) value
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether its weight is anything but 1, so that both curves differ."""
+        return not np.array_equal(self.weighted, self.raw, equal_nan=True)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that a person changed while the run was under way."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss and its terms."""
+
+    step: Ints  # (S,) int64
+    total: Floats  # (S,)
+    terms: tuple[Term, ...]
+    changes: tuple[Change, ...]
+    logarithmic: bool  # nothing is negative, and the range is wide
+    broken_at: int | None  # the first step whose loss is not a number
+
+
+def loss(record: Record, limit: int = 2000) -> Losses:
+    """Lower is better: each solid line is a part of what the student minimises, dotted is that part unweighted.
+
+    At most `limit` steps, evenly spread.
+    """
+    steps = [record.steps[k] for k in thinned(len(record.steps), limit)]
+    names = dict.fromkeys(name for step in steps for name in step.terms)
+    label_terms = record.started.label_terms if record.started else ("labels",)
+    terms = []
+    for name in names:
+        found = [step.terms.get(name) for step in steps]
+        weight = np.array([part.weight if part else np.nan for part in found])
+        raw = np.array([part.value if part else np.nan for part in found])
+        with np.errstate(invalid="ignore"):
+            terms.append(Term(name, name in label_terms, weight * raw, raw))
+    total = np.array([step.loss for step in steps], dtype=np.float64)
+    broken = [step.step for step in record.steps if not isfinite(step.loss)]
+    return Losses(
+        step=np.array([step.step for step in steps], dtype=np.int64),
+        total=total,
+        terms=tuple(terms),
+        changes=tuple(Change(c.step, f"{c.path.rsplit('.', 1)[-1]} {c.old} → {c.new}") for c in record.changes),
+        logarithmic=_wide(np.concatenate([total, *(curve for t in terms for curve in (t.weighted, t.raw))])),
+        broken_at=broken[0] if broken else None,
+    )
+
+
+def _wide(values: Floats) -> bool:
+    """Whether values that are nowhere negative span more than a factor of LOG_FROM."""
+    known = values[np.isfinite(values)]
+    positive = known[known > 0]
+    return bool(positive.size and known.min() >= 0 and positive.max() > LOG_FROM * positive.min())
