@@ -15,7 +15,9 @@ class CNN(Model):
 
     title: ClassVar[str] = "Small CNN"
     family: ClassVar[str] = "Small"
-    width: Literal[8, 16, 32, 64] = Field(16, description="Channels of the first stage; the next have 2 and 4 times.")
+    width: Literal[4, 8, 16, 32, 64] = Field(
+        16, description="Channels of the first stage; the next have 2 and 4 times."
+    )
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
         """A network for images of at least 8x8 pixels."""

@@ -1,0 +1,108 @@
+"""FitNet: one stage of the student, seen through a small trainable regressor, imitates one stage of the teacher.
+
+The loss is label_weight * CE(student, y) + hint_weight * mean((r(F_s) - F_t)^2), where F_s and F_t are the stage
+features and the regressor r gives the student's the shape of the teacher's: a convolution (transposed where the map
+must grow), batch normalisation and ReLU.
+
+Source: Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, FitNets: Hints for Thin Deep Nets, ICLR 2015, arXiv
+1412.6550. Weight 100, the regressor and training in one go are those of the mdistiller benchmark.
+
+Departs from it: the original learns the hint first and distils afterwards; both are one loss here. Maps whose sizes
+are neither equal nor in a ratio of two are resampled before a 1x1 convolution. Where a stage has no positions, both
+are averaged over theirs and joined by a linear layer.
+
+Zero when: the regressed feature of the student equals the teacher's (the term "hint").
+"""
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.contracts import Batch, Grant, Method, Shapes, Term
+from kdcore.errors import BadInput
+from kdcore.losses import cross_entropy
+from kdcore.net import pooled
+
+
+def hint_loss(regressed: Tensor, hint: Tensor) -> Tensor:
+    """Mean squared difference of the regressed feature and the hint, both (B, K, H, W), or (B, K) with a pooled hint.
+
+    A hint (B, K, H, W) is averaged over its positions where the regressed feature has none.
+    """
+    target = pooled(hint) if regressed.dim() == 2 else hint
+    return F.mse_loss(regressed.float(), target.float())
+
+
+class _Pooled(nn.Module):
+    """The mean over all positions, as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, K, H, W) or (B, K) to (B, K)."""
+        return pooled(x)
+
+
+def regressor(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:
+    """A layer from the student's stage shape (K, H, W) or (K,) to the teacher's."""
+    inputs, outputs, size, wish = student[0], teacher[0], student[1:], teacher[1:]
+    if not size or not wish:
+        return nn.Sequential(_Pooled(), nn.Linear(inputs, outputs))
+    layers: list[nn.Module]
+    if size == wish:
+        layers = [nn.Conv2d(inputs, outputs, 1)]
+    elif all(ours == 2 * theirs for ours, theirs in zip(size, wish, strict=True)):
+        layers = [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)]
+    elif all(2 * ours == theirs for ours, theirs in zip(size, wish, strict=True)):
+        layers = [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
+    elif all(ours >= theirs for ours, theirs in zip(size, wish, strict=True)):
+        layers = [nn.AdaptiveAvgPool2d(wish), nn.Conv2d(inputs, outputs, 1)]
+    else:
+        layers = [nn.Upsample(wish), nn.Conv2d(inputs, outputs, 1)]
+    return nn.Sequential(*layers, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class FitNet(Method):
+    """Distillation of one intermediate stage."""
+
+    title: ClassVar[str] = "FitNet"
+    family: ClassVar[str] = "features"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \gamma\,\frac{1}{|F_t|}\,\lVert r(F_s) - F_t \rVert_2^2"
+    )
+    paper: ClassVar[str] = "Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, ICLR 2015"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
+    hint: int = Field(
+        0, ge=0, le=64, description="Stage that is imitated, from 1; 0 is the middle one of each network."
+    )
+    label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
+    hint_weight: float = Field(100.0, ge=0.0, le=1000.0, description="Weight of the hint.")
+
+    def place(self, stages: int) -> int:
+        """Index of the stage that takes part, in a network of so many."""
+        return (self.hint or (stages + 1) // 2) - 1
+
+    def connect(self, shapes: Shapes) -> nn.Module:
+        """The regressor.
+
+        Raises:
+            BadInput: one of the two networks has no stage of that number.
+        """
+        fewest = min(len(shapes.student), len(shapes.teacher))
+        if self.hint > fewest:
+            raise BadInput(
+                f"FitNet's hint is stage {self.hint}, but the student's stages are {shapes.student} and the teacher's "
+                f"{shapes.teacher}; choose a hint from 0 to {fewest}."
+            )
+        student, teacher = (stages[self.place(len(stages))] for stages in (shapes.student, shapes.teacher))
+        return regressor(student, teacher)
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels and the hint."""
+        assert batch.teacher is not None
+        assert state is not None
+        guided, hint = (side.features[self.place(len(side.features))] for side in (batch.student, batch.teacher))
+        return {
+            "labels": Term(self.label_weight, cross_entropy(batch.student.logits, batch.labels)),
+            "hint": Term(self.hint_weight, hint_loss(state(guided.float()), hint)),
+        }

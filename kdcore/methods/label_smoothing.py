@@ -1,0 +1,43 @@
+"""Label smoothing: a share of every label is spread evenly over all classes, as if a teacher knew nothing.
+
+The loss is (1 - epsilon) * CE(student, y) + epsilon * H(u, q), where u is the uniform distribution over the C classes,
+q the student's softmax, and H(u, q) the mean of -log q over the classes.
+
+Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception Architecture for Computer Vision,
+CVPR 2016, arXiv 1512.00567; epsilon 0.1.
+
+Departs from it: the two parts are reported apart, and the uniform part acts on unlabelled rows as well.
+
+Zero when: never for epsilon > 0; the term "uniform" is least, log C, where the student is uniform.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.contracts import Batch, Method, Term
+from kdcore.losses import cross_entropy, log_probs
+
+
+def uniform_cross_entropy(student_logits: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of the student's softmax against the uniform distribution, for logits (B, C)."""
+    return -log_probs(student_logits).mean()
+
+
+class LabelSmoothing(Method):
+    """Supervised training with softened labels."""
+
+    title: ClassVar[str] = "Label smoothing"
+    family: ClassVar[str] = "baseline"
+    equation: ClassVar[str] = r"\mathcal{L} = (1-\epsilon)\,\mathrm{CE}(z_s, y) - \frac{\epsilon}{C}\sum_c \log q_c"
+    paper: ClassVar[str] = "Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, CVPR 2016"
+    epsilon: float = Field(0.1, ge=0.0, le=1.0, description="Share of the label that is spread over all classes.")
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels and the uniform distribution."""
+        logits = batch.student.logits
+        return {
+            "labels": Term(1.0 - self.epsilon, cross_entropy(logits, batch.labels)),
+            "uniform": Term(self.epsilon, uniform_cross_entropy(logits)),
+        }
