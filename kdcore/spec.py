@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from kdcore.catalogue import check_knobs, entry
 from kdcore.contracts import GRANTS, Access
 from kdcore.errors import BadInput, sentence
+from kdcore.registry import DATA
 
 VERSION = 1
 Json = bool | int | float | str | list[Any] | None
@@ -94,10 +95,10 @@ class Spec(_Frozen):
                 f"Method {self.method.name!r} needs the teacher's {', '.join(missing)}, but access {self.access!r} "
                 f"grants only {', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another method."
             )
-        if self.teacher and self.teacher.data.name != self.data.name:
+        if self.teacher and _signature(self.teacher.data) != _signature(self.data):
             raise BadInput(
-                f"The teacher was trained on {self.teacher.data.name!r}, but the student on {self.data.name!r}; "
-                "they must share a data set."
+                f"The teacher was trained on {_told(self.teacher.data)}, but the student on {_told(self.data)}; "
+                "they must agree on the data set, its input shape and its classes."
             )
         return self
 
@@ -105,6 +106,16 @@ class Spec(_Frozen):
     def hash(self) -> str:
         """16 hex digits of the canonical JSON without what only watches."""
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
+
+
+def _signature(data: Choice) -> tuple[str, tuple[int, ...], int]:
+    """What teacher and student must agree on: data set, input shape, number of classes."""
+    return (data.name, *DATA[data.name].model_validate(data.knobs).signature())
+
+
+def _told(data: Choice) -> str:
+    name, shape, classes = _signature(data)
+    return f"{name!r} (inputs {'x'.join(map(str, shape))}, {classes} classes)"
 
 
 def canonical(spec: Spec) -> str:
