@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from kdcore.jobs.states import State, check_move, turns
 from kdcore.jobs.tables import RUNS
 from kdcore.spec import Spec, parse
 
+LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()
 LEASE_S = 10.0  # a run whose worker was not heard of for so long is lost
 
@@ -74,6 +77,28 @@ def as_run(row: Row[Any], home: Path) -> Run:
     facts["result"] = json.loads(row.result) if row.result else None
     facts["folder"] = Path(row.folder) if row.folder else home / "runs" / row.id
     return Run(**facts, recorded=row.folder is not None)
+
+
+def readable(found: Iterable[Row[Any]], home: Path) -> list[Run]:
+    """The rows as records, without those whose specs this version of KD Lab cannot read; the log names them."""
+    runs = []
+    for row in found:
+        try:
+            runs.append(as_run(row, home))
+        except BadInput as error:
+            LOG.warning("Run %s is left out: %s", row.id, error)
+    return runs
+
+
+def runnable(connection: Connection, run_id: str, home: Path) -> bool:
+    """Whether the spec of a waiting run can be read; one that cannot be is cancelled, and says why."""
+    row = find(connection, run_id, lock=True)
+    try:
+        as_run(row, home)
+    except BadInput as error:
+        move(connection, row, "cancelled", message=str(error))
+        return False
+    return True
 
 
 def new_id() -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from kdcore import catalogue
 from kdcore.contracts import Command
@@ -70,13 +70,13 @@ class Store:
             return rows.as_run(rows.find(connection, run_id), self.home)
 
     def runs(self, *, deleted: bool = False, states: Collection[State] | None = None) -> list[Run]:
-        """Runs, newest first: those that were deleted, or those that were not."""
+        """Runs, newest first: those that were deleted, or those that were not. One that cannot be read is left out."""
         query = select(RUNS).where(RUNS.c.deleted_at.isnot(None) if deleted else RUNS.c.deleted_at.is_(None))
         if states is not None:
             query = query.where(RUNS.c.state.in_(states))
         with self._read() as connection:
             found = connection.execute(query.order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc()))
-            return [rows.as_run(row, self.home) for row in found]
+            return rows.readable(found, self.home)
 
     def waiting(self) -> list[str]:
         """Ids of the queued runs, in the order they will be run."""
@@ -97,7 +97,7 @@ class Store:
         same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done", RUNS.c.pristine)
         with self._read() as connection:
             found = connection.execute(same.where(RUNS.c.deleted_at.is_(None)).order_by(RUNS.c.number.desc())).all()
-        return next((run for run in (rows.as_run(row, self.home) for row in found) if run.weights.exists()), None)
+        return next((run for run in rows.readable(found, self.home) if run.weights.exists()), None)
 
     # What people do -------------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Store:
         """Forget runs that were deleted longer ago than that, files and all; their ids."""
         with self._write() as connection:
             old = RUNS.c.deleted_at < time.time() - older_than_s
-            gone = [rows.as_run(row, self.home) for row in connection.execute(select(RUNS).where(old))]
+            gone = rows.readable(connection.execute(select(RUNS).where(old)), self.home)
             ids = [run.id for run in gone]
             for table in (EVENTS, COMMANDS):
                 connection.execute(delete(table).where(table.c.run.in_(ids)))
@@ -196,12 +196,11 @@ class Store:
         """Make process `pid` run the queued run whose turn it is (or `run_id`, if it still waits)."""
         with self._write() as connection:
             lock_all(connection)
-            order = rows.waiting(connection)
-            chosen = run_id if run_id in order else None if run_id else next(iter(order), None)
-            if chosen is None:
-                return None
-            rows.start(connection, chosen, pid)
-        return self.get(chosen)
+            for chosen in rows.waiting(connection):
+                if run_id in (None, chosen) and rows.runnable(connection, chosen, self.home):
+                    rows.start(connection, chosen, pid)
+                    return rows.as_run(rows.find(connection, chosen), self.home)
+        return None
 
     def adopt(self, spec: Spec, owner: str) -> Run:
         """The run of a teacher: done, being run elsewhere, or from now on run by this process for `owner`.
@@ -281,7 +280,7 @@ class Store:
 
     def gone(self, pid: int, message: str) -> list[Run]:
         """The runs of a process of this machine that ended become lost (or cancelled, where that was asked)."""
-        return self._end(and_(RUNS.c.pid == pid, or_(RUNS.c.host == rows.HOST, RUNS.c.host.is_(None))), message)
+        return self._end(and_(RUNS.c.pid == pid, RUNS.c.host == rows.HOST), message)
 
     # Recorded runs --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,123 @@
+"""Worker processes as the supervisor sees them, and the few things it asks of the operating system."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from kdcore.jobs.store import Store
+
+MODULE = "kdcore.jobs.worker"
+PACKAGE = Path(__file__).parents[2]
+TAIL_BYTES = 4000
+
+
+class WorkerProcess:
+    """A worker process that warms up, waits for one run and does it.
+
+    Args:
+        store: the store it works for.
+        news: called, from another thread, when it is ready and when it has ended.
+    """
+
+    def __init__(self, store: Store, news: Callable[[], None]) -> None:
+        paths = [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        told = {"KDLAB_HOME": str(store.home), "KDLAB_DATABASE": store.url, "PYTHONPATH": os.pathsep.join(paths)}
+        self.run_id: str | None = None
+        self.since = time.monotonic()  # it started, or began its run
+        self.ready = False
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  a pipe would break with the server, and the worker with it
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, **told},
+            start_new_session=True,
+        )
+        self._news = news
+        threading.Thread(target=self._watch, name=f"worker {self.pid}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its process group too."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it lives; minus the signal's number where one killed it."""
+        return self._process.poll()
+
+    def give(self, run_id: str) -> None:
+        """Let it do a run that was claimed for its pid; one that just died is seen by its exit code."""
+        self.run_id, self.since = run_id, time.monotonic()
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(f"{run_id}\n".encode())
+            self._process.stdin.flush()
+
+    def end(self) -> None:
+        """End it and wait until it is gone."""
+        kill(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its files once it has ended."""
+        for stream in (self._process.stdin, self._errors):
+            with suppress(OSError):
+                assert stream is not None
+                stream.close()
+
+    def errors(self) -> str:
+        """The end of what it wrote to stderr before it began a run."""
+        with suppress(OSError, ValueError):
+            size = self._errors.seek(0, os.SEEK_END)
+            self._errors.seek(max(0, size - TAIL_BYTES))
+            return self._errors.read().decode(errors="replace").strip()
+        return ""
+
+    def _watch(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            self.ready = said.readline().strip() == b"ready"
+            self._news()
+            self._process.wait()
+        self._news()
+
+
+def command_line(pid: int) -> str:
+    """What a process was started with; "" when it has ended."""
+    if Path("/proc/self").exists():
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return ""
+    done = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True)
+    return "" if "<defunct>" in done.stdout else done.stdout.strip()
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process is one of our workers, so that a number used again by another is left alone."""
+    return MODULE in command_line(pid)
+
+
+def kill(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a worker's process group, if it still exists."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def tail(path: Path) -> str | None:
+    """The end of a text file; None when it is absent or empty."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return file.read().decode(errors="replace").strip() or None
+    return None

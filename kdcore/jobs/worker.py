@@ -1,0 +1,251 @@
+"""One process for one run: warm up, say "ready", read a run's id from stdin, do it, end.
+
+The process is started before there is work, so that torch is imported by then; it ends with its run, so that all
+memory returns. Its teacher is trained first where no finished one exists. While it works it beats once a second; a
+worker that stops beating has lost its run. SIGTERM ends it between two steps and leaves the run to be resumed.
+"""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kdcore.errors import BadInput
+from kdcore.events import Checkpoint, Event, Finished, Started
+from kdcore.jobs.desk import WorkerDesk
+from kdcore.jobs.rows import HOST, Run
+from kdcore.jobs.states import IllegalMove, State
+from kdcore.jobs.store import Store
+from kdcore.spec import Choice, Schedule, Spec, Watch
+
+Engine = Callable[..., Iterator[Event]]  # as `kdcore.train.train`
+BEAT_S = 1.0
+NOTE_S = 0.5  # between two notes on long preparations
+
+
+class Worker:
+    """Does runs in this process, one after the other.
+
+    Args:
+        store: the store of runs.
+        engine: what trains; `engine()` when None.
+        hear: told of each event once it happened.
+    """
+
+    def __init__(
+        self, store: Store, engine: Engine | None = None, hear: Callable[[Run, Event], None] | None = None
+    ) -> None:
+        self.store, self.hear = store, hear
+        self.engine = engine or load_engine()
+        self.stopping = threading.Event()  # set it to end between two steps; the run can be resumed then
+        self._desks: dict[str, WorkerDesk] = {}  # of the runs this process works on, by id
+        self._over = threading.Event()
+
+    def work(self, run: Run) -> Run:
+        """Do a run that this process claimed, its teacher first; the run as it is afterwards."""
+        self._over.clear()
+        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        heart.start()
+        try:
+            return self._do(run, None)
+        finally:
+            self._over.set()
+            heart.join()
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_S):
+            for run_id, desk in list(self._desks.items()):
+                try:
+                    held = self.store.beat(run_id, attempt=desk.run.attempt)
+                except BadInput as error:  # the store may come back before the lease ends
+                    print(error, file=sys.stderr)
+                    continue
+                if not held and run_id in self._desks and not desk.cancelled:
+                    self.stopping.set()
+
+    def _do(self, run: Run, pupil: WorkerDesk | None) -> Run:
+        """One attempt, to whatever end; the only place where any error ends."""
+        desk = WorkerDesk(self.store, run, self.stopping, pupil)
+        self._desks[run.id] = desk
+        try:
+            state = self._told(run, desk)
+            if state != "done":
+                self._move(
+                    run, state, "Stopped." if state == "cancelled" else "Its worker was stopped; resume goes on."
+                )
+        except IllegalMove as error:  # the run was taken away or is over; nothing of it is ours to change
+            print(error, file=sys.stderr)
+        except KeyboardInterrupt:
+            self._move(run, "cancelled", "Stopped.")
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self._move(run, "failed", explain(error), None if isinstance(error, BadInput) else traceback.format_exc())
+        finally:
+            self._desks.pop(run.id, None)
+        return self.store.get(run.id)
+
+    def _move(self, run: Run, state: State, message: str, trace: str | None = None) -> None:
+        if self.store.get(run.id).state == "running":
+            self.store.move(run.id, state, attempt=run.attempt, message=message, traceback=trace)
+
+    def _told(self, run: Run, desk: WorkerDesk) -> State:
+        """Train and tell; "done" once `Finished` is stored."""
+        teacher = self._teacher(run, desk) if run.spec.teacher else None
+        if self.stopping.is_set() or desk.cancelled:
+            return "cancelled" if self._unwanted(desk) else "lost"
+        desk.begin()
+        forget_untold(self.store, run)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        given = {"teacher_weights": teacher.weights, "teacher_run": teacher.id} if teacher else {}
+        told = self.engine(run.spec, run.folder, desk=desk, report=self._reporter(run), **given)
+        try:
+            for event in told:
+                if isinstance(event, Started):
+                    self.store.note(run.id, message=None)
+                desk.tell(event)
+                if self.hear:
+                    self.hear(run, event)
+                if isinstance(event, Finished):
+                    return "done"
+                if self.stopping.is_set():
+                    break
+        finally:
+            getattr(told, "close", lambda: None)()
+        desk.flush()
+        return "cancelled" if self._unwanted(desk) else "lost"
+
+    def _unwanted(self, desk: WorkerDesk) -> bool:
+        """Whether somebody asked the run to stop, rather than the process to end."""
+        return desk.cancelled or self.store.get(desk.run.id).cancel_at is not None
+
+    def _teacher(self, run: Run, desk: WorkerDesk) -> Run | None:
+        """The finished run of the teacher: found, awaited or trained here; None when it was stopped.
+
+        Raises:
+            BadInput: the teacher failed.
+        """
+        assert run.spec.teacher is not None
+        while not self.stopping.is_set() and not desk.cancelled:
+            teacher = self.store.adopt(run.spec.teacher, run.owner)
+            if run.teacher_run != teacher.id:
+                self.store.note(run.id, teacher_run=teacher.id)
+            if teacher.state == "running" and teacher.pid == os.getpid() and teacher.host == HOST:
+                teacher = self._do(teacher, desk)
+            if teacher.state == "done":
+                return teacher
+            if teacher.state == "failed":
+                raise BadInput(f"Its teacher, run {teacher.id}, failed: {teacher.message}")
+            if teacher.state == "cancelled":
+                desk.cancelled = True
+            if teacher.state == "running":
+                desk.wait()
+        return None
+
+    def _reporter(self, run: Run) -> Callable[[str, float], None]:
+        """Notes of long preparations on the run's row, not too often."""
+        last = time.monotonic()
+
+        def report(what: str, share: float) -> None:
+            nonlocal last
+            if time.monotonic() - last >= NOTE_S:
+                last = time.monotonic()
+                self.store.note(run.id, message=f"{what} ({share:.0%})")
+
+        return report
+
+
+def forget_untold(store: Store, run: Run) -> None:
+    """Remove checkpoints whose event was never stored, so that a resumed run goes on from where its story stands."""
+    told = {event.file for event in store.story(run.id) if isinstance(event, Checkpoint)}
+    for path in (run.folder / "checkpoints").glob("*"):
+        if path.relative_to(run.folder).as_posix() not in told:
+            path.unlink()
+
+
+def explain(error: Exception) -> str:
+    """One sentence on why a run failed."""
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "The run needs more memory than is free; take a smaller batch or network, or stop another run."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full; free some space, then resume the run from its last checkpoint."
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def load_engine() -> Engine:
+    """`kdcore.train.train`, or what KDLAB_TRAIN names as module:function."""
+    module, _, function = os.environ.get("KDLAB_TRAIN", "kdcore.train:train").partition(":")
+    engine: Engine = getattr(import_module(module), function)
+    return engine
+
+
+def rehearse(engine: Engine) -> None:
+    """Run two steps of a toy, so that what torch loads and compiles late is there when a person waits."""
+    mlp = Choice(name="mlp")
+    watch = Watch(points=1, evaluations=1, frames=1, checkpoints=1)
+    toy: dict[str, Any] = {"data": Choice(name="moons"), "schedule": Schedule(steps=2), "watch": watch, "device": "cpu"}
+    teacher = Spec(student=mlp, method=Choice(name="ce"), **toy)
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in engine(teacher, Path(folder, "teacher")):
+            pass
+        weights = Path(folder, "teacher", "student.safetensors")
+        for _ in engine(Spec(student=mlp, teacher=teacher, **toy), Path(folder, "student"), teacher_weights=weights):
+            pass
+
+
+def limit_gpu() -> None:
+    """Keep to the share of the GPU's memory that KDLAB_GPU_SHARE grants, as other runs use it too."""
+    share = os.environ.get("KDLAB_GPU_SHARE")
+    if share and "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(float(share))
+
+
+def _log_to(path: Path) -> None:
+    """Send stdout and stderr, tracebacks of crashes included, to a file of the run's own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    faulthandler.enable()
+
+
+def main() -> int:
+    """Warm up, wait for one run's id on stdin, do it."""
+    try:
+        store = Store()
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 1
+    engine = load_engine()
+    if "KDLAB_TRAIN" not in os.environ:
+        rehearse(engine)
+    print("ready", flush=True)
+    run_id = sys.stdin.readline().strip()
+    if not run_id:
+        return 0
+    run = store.get(run_id)
+    worker = Worker(store, engine)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
+    _log_to(run.folder / "worker.log")
+    limit_gpu()
+    worker.work(run)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
