@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +86,20 @@ def check_knobs(kind: str, name: str, knobs: Mapping[str, Any]) -> dict[str, Any
         return model(**knobs).model_dump(mode="json")
     except ValidationError as error:
         raise sentence(error, f"{kind.capitalize()} {name!r}") from error
+
+
+def cost_of(model: str, knobs: Mapping[str, Any], shape: Sequence[int], classes: int) -> dict[str, int] | None:
+    """Parameters, multiply-adds and size in bytes of a model, or None where the catalogue has no such row.
+
+    Raises:
+        BadInput: an unknown model or knob, or a value out of bounds.
+    """
+    chosen = check_knobs("model", model, knobs)
+    for row in entry("model", model)["costs"]:
+        if row["shape"] == list(shape) and row["knobs"] == chosen:
+            figures = {name: row[name] for name in ("parameters", "multiply_adds", "size_bytes")}
+            return {name: base + per_class * classes for name, (base, per_class) in figures.items()}
+    return None
 
 
 def _field(schema: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -1,11 +1,11 @@
 """How large a network is, and the table of sizes the catalogue shows beside each choice."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, get_args, get_origin
 
-import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from kdcore.contracts import Model
@@ -77,9 +77,22 @@ def _members(model_class: type[Model]) -> Iterator[dict[str, Any]]:
         yield dict(zip(choices, values, strict=True))
 
 
+class _Uninitialised(TorchFunctionMode):
+    """Networks built inside keep whatever their memory held: sizes do not depend on it, and drawing takes time."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Skip what torch.nn.init does."""
+        named = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return named.get("tensor", args[0] if args else None)
+        return func(*args, **named)
+
+
 def _figures(model: Model, shape: tuple[int, ...]) -> dict[str, list[int]]:
-    """Each figure as [base, per_class], from networks of 2 and 3 classes; the global seed stays where it was."""
-    with torch.random.fork_rng(devices=[]):
+    """Each figure as [base, per_class], from networks of 2 and 3 classes."""
+    with _Uninitialised():
         nets = [model.build(shape, classes) for classes in (2, 3)]
     positions = _positions(nets[0], shape)
     two, three = (_cost(net, positions).model_dump() for net in nets)
