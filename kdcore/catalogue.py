@@ -159,12 +159,12 @@ def build() -> dict[str, dict[str, Entry]]:
     """The catalogue, from the registries; imports torch."""
     import torch
 
-    from kdcore.costs import costs
+    from kdcore.costs import costs, members
     from kdcore.registry import REGISTRIES
 
     torch.set_num_threads(1)  # tiny networks are built much faster so
     found = {kind: {name: _describe(kind, name, REGISTRIES[kind][name]) for name in REGISTRIES[kind]} for kind in KINDS}
-    shapes = {tuple(data["shape"]) for data in found["data"].values()}
+    shapes = {data(**knobs).signature()[0] for data in REGISTRIES["data"].values() for knobs in members(data)}
     for name, described in found["model"].items():
         described["costs"] = costs(REGISTRIES["model"][name], sorted(shapes))
     return found

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from kdcore.contracts import Model
+from kdcore.contracts import Knobs, Model
 from kdcore.errors import BadInput
 from kdcore.events import Cost
 from kdcore.net import Net, stage_shapes
@@ -58,7 +58,7 @@ def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[d
     default.
     """
     rows = []
-    for knobs, shape in product(list(_members(model_class)), shapes):
+    for knobs, shape in product(list(members(model_class)), shapes):
         try:
             figures = _figures(model_class(**knobs), shape)
         except BadInput:
@@ -67,11 +67,11 @@ def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[d
     return rows
 
 
-def _members(model_class: type[Model]) -> Iterator[dict[str, Any]]:
-    """The knobs of every member."""
+def members(thing: type[Knobs]) -> Iterator[dict[str, Any]]:
+    """Every choice of the knobs of type Literal, the others at their defaults."""
     choices = {
         name: get_args(field.annotation) if get_origin(field.annotation) is Literal else (field.get_default(),)
-        for name, field in model_class.model_fields.items()
+        for name, field in thing.model_fields.items()
     }
     for values in product(*choices.values()):
         yield dict(zip(choices, values, strict=True))
