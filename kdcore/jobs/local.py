@@ -214,7 +214,7 @@ class Supervisor:
                 run = self.store.claim(worker.pid)
                 if run is None:
                     return
-                        worker.give(run.id)
+                worker.give(run.id)
                 busy.add(worker.pid)
 
 

@@ -123,7 +123,7 @@ class Worker:
                     break
         finally:
             getattr(told, "close", lambda: None)()
-        desk.flush()
+            desk.flush()
         return "cancelled" if self._unwanted(desk) else "lost"
 
     def _unwanted(self, desk: WorkerDesk) -> bool:

@@ -1,0 +1,64 @@
+"""A store in an empty home, jobs with character, and a supervisor that leaves no process behind."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fixture_jobs
+import pytest
+
+from kdcore import catalogue
+from kdcore.jobs.local import Supervisor
+from kdcore.jobs.process import is_worker, kill
+from kdcore.jobs.store import Store
+
+PATIENCE_S = 60.0  # a test that waits longer has failed
+
+
+def until(true: Callable[[], object], what: str = "") -> None:
+    """Return once something holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The small catalogue, here and in the processes that tests start."""
+    monkeypatch.setattr(catalogue, "catalogue", lambda: fixture_jobs.CATALOGUE)
+    catalogue.knobs_model.cache_clear()
+    monkeypatch.setenv("KDLAB_TRAIN", "fixture_jobs:train")
+    here = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(here))
+    yield
+    catalogue.knobs_model.cache_clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def supervise(store: Store) -> Iterator[Callable[..., Supervisor]]:
+    """Starts supervisors of the store; they and their workers are gone afterwards."""
+    started = []
+
+    def start(slots: int = 1) -> Supervisor:
+        supervisor = Supervisor(store, slots)
+        supervisor.start()
+        started.append(supervisor)
+        return supervisor
+
+    yield start
+    for supervisor in started:
+        supervisor.stop()
+    for run in store.runs(states={"running"}):
+        if run.pid and run.pid != os.getpid() and is_worker(run.pid):
+            kill(run.pid, signal.SIGKILL)

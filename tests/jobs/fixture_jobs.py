@@ -1,0 +1,161 @@
+"""Jobs with character, and the small catalogue they live in. No torch, so their processes start at once.
+
+`train` does what the name of the spec's method says. Where it counts steps it is deterministic, writes checkpoints and
+goes on from them, as the engine does: what it tells is a function of spec and step.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from kdcore import catalogue
+from kdcore.contracts import Command, Desk
+from kdcore.errors import BadInput
+from kdcore.events import Changed, Checkpoint, Cost, Event, Finished, Frame, Loss, Started, Step
+from kdcore.record import write_arrays
+from kdcore.spec import Choice, Schedule, Spec, Watch, change
+
+
+def _entry(needs: tuple[str, ...] = (), **knobs: dict[str, object]) -> dict[str, object]:
+    return {"needs": list(needs), "schema": {"type": "object", "properties": knobs}}
+
+
+PACE = {"type": "number", "default": 0.0, "minimum": 0, "description": "Seconds in a step."}
+CHARACTERS = ("ce", "crashes", "dies", "fails", "hangs", "memory", "full", "watched", "stubborn")
+CATALOGUE = {
+    "method": {name: _entry(pace=PACE) for name in CHARACTERS} | {"kd": _entry(("logits",), pace=PACE)},
+    "model": {"mlp": _entry(width={"type": "integer", "default": 8, "minimum": 1})},
+    "data": {"moons": _entry()},
+    "source": {"data": _entry()},
+}
+
+
+def install() -> None:
+    """Make this process know the small catalogue alone."""
+    catalogue.catalogue = lambda: CATALOGUE  # type: ignore[assignment]
+    catalogue.knobs_model.cache_clear()
+
+
+if os.environ.get("KDLAB_TRAIN", "").startswith("fixture_jobs"):
+    install()
+
+
+def job(method: str = "ce", *, steps: int = 20, pace: float = 0.0, seed: int = 0, teacher: Spec | None = None) -> Spec:
+    """A spec of a job."""
+    return Spec(
+        data=Choice(name="moons"),
+        student=Choice(name="mlp"),
+        method=Choice(name=method, knobs={"pace": pace}),
+        schedule=Schedule(steps=steps),
+        watch=Watch(checkpoints=max(1, steps // 5)),
+        seed=seed,
+        teacher=teacher,
+    )
+
+
+def train(
+    spec: Spec,
+    folder: Path,
+    *,
+    teacher_weights: Path | None = None,
+    teacher_run: str | None = None,
+    desk: Desk | None = None,
+    **_unused: object,
+) -> Iterator[Event]:
+    """Do the job that the spec's method names."""
+    desk = desk or Desk()
+    if spec.teacher:
+        assert teacher_weights
+        assert teacher_weights.exists()
+    done, state = _restore(folder, spec)
+    yield _started(spec, done, teacher_run)
+    obeys = spec.method.name not in ("hangs", "stubborn")
+    paused, allowed = False, 0
+    while done < spec.schedule.steps:
+        for command in desk.commands() if obeys else []:
+            if command.name == "cancel":
+                return
+            paused, allowed = _pause(command, paused, allowed)
+            if command.name == "set":
+                spec, changed = _set(spec, command, done)
+                yield changed
+        if paused and not allowed:
+            time.sleep(0.005)
+            continue
+        allowed = max(0, allowed - 1)
+        time.sleep(float(spec.method.knobs["pace"]))
+        done, state = done + 1, (state * 1103515245 + 12345) % 2**31
+        _act(spec.method.name, done)
+        if spec.method.name == "watched":
+            desk.show("frame", {"step": np.array(done)})
+        yield from _told(spec, folder, done, state)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "student.safetensors").write_text(str(state))
+    yield Finished(step=done, result={"student_accuracy": state / 2**31})
+
+
+def _act(method: str, done: int) -> None:
+    """What goes wrong in the third step."""
+    if done != 3:
+        return
+    if method == "crashes":
+        raise RuntimeError("the third step is odd")
+    if method == "fails":
+        raise BadInput("The third step may not be taken; take two.")
+    if method == "memory":
+        raise MemoryError
+    if method == "full":
+        raise OSError(28, "No space left on device")
+    if method == "dies":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if method == "hangs":
+        time.sleep(600)
+
+
+def _started(spec: Spec, done: int, teacher_run: str | None) -> Started:
+    cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
+    return Started(
+        step=done, steps=spec.schedule.steps, device="cpu", torch="none", classes=("a", "b"), rows={"train": 1},
+        student=cost, teacher=cost if spec.teacher else None, teacher_run=teacher_run,
+    )  # fmt: skip
+
+
+def _pause(command: Command, paused: bool, allowed: int) -> tuple[bool, int]:
+    if command.name == "pause":
+        return True, 0
+    if command.name == "step":
+        return True, allowed + int(command.value)
+    return paused and command.name != "resume", allowed
+
+
+def _set(spec: Spec, command: Command, done: int) -> tuple[Spec, Changed]:
+    ((path, value),) = command.value.items()
+    return change(spec, path, value), Changed(step=done, path=path, old=spec.schedule.lr, new=value)
+
+
+def _told(spec: Spec, folder: Path, done: int, state: int) -> Iterator[Event]:
+    loss = state / 2**31
+    terms = {"labels": Loss(weight=1.0, value=loss)}
+    yield Step(step=done, learning_rate=spec.schedule.lr, loss=loss, terms=terms, train_accuracy=1 - loss)
+    if done % 5 == 0:
+        write_arrays(folder / "frames" / f"{done:08d}.npz", {"step": np.array(done)})
+        yield Frame(step=done, file=f"frames/{done:08d}.npz")
+        path = folder / "checkpoints" / f"{done:08d}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps([done, state, spec.model_dump(mode="json")]))
+        draft.replace(path)
+        yield Checkpoint(step=done, file=f"checkpoints/{path.name}")
+
+
+def _restore(folder: Path, spec: Spec) -> tuple[int, int]:
+    saved = sorted((folder / "checkpoints").glob("*.json"))
+    if not saved:
+        return 0, spec.seed
+    done, state, _ = json.loads(saved[-1].read_text())
+    return done, state

@@ -1,0 +1,127 @@
+"""A run written to a folder and shown elsewhere is the same run, read only."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_jobs import job
+
+from kdcore.contracts import Command
+from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.jobs.worker import Worker
+from kdcore.record import read_arrays
+
+
+@pytest.fixture
+def done(store: Store) -> Run:
+    run = store.submit(job(), "me", label="shown")
+    store.claim(1, run.id)
+    return Worker(store).work(store.get(run.id))
+
+
+@pytest.fixture
+def folder(store: Store, done: Run, tmp_path: Path) -> Path:
+    (done.folder / "live").mkdir()
+    (done.folder / "live" / "frame.npz").write_text("passing")
+    return store.export(done.id, tmp_path / "recorded")
+
+
+def test_the_folder_holds_the_record_and_nothing_else(folder: Path, done: Run) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "events.jsonl", "frames", "run.json", "student.safetensors",
+    ]  # fmt: skip
+    assert json.loads((folder / "run.json").read_text())["id"] == done.id
+    assert int(read_arrays(folder / "frames" / "00000005.npz")["step"]) == np.array(5)
+
+
+def test_brought_elsewhere_it_is_the_same_run(folder: Path, store: Store, done: Run, tmp_path: Path) -> None:
+    elsewhere = Store(tmp_path / "elsewhere")
+    shown = elsewhere.bring(folder)
+    assert elsewhere.story(shown.id) == store.story(done.id)
+    for name in ("id", "spec", "hash", "label", "state", "result", "step", "steps", "pristine", "created_at"):
+        assert getattr(shown, name) == getattr(done, name), name
+    assert (shown.owner, shown.folder, shown.recorded) == ("demo", folder, True)
+    assert [one.at for one in elsewhere.events(shown.id)] == [one.at for one in store.events(done.id)]
+    again = elsewhere.export(shown.id, tmp_path / "again")
+    assert (again / "events.jsonl").read_text() == (folder / "events.jsonl").read_text()
+    assert (again / "run.json").read_text() == (folder / "run.json").read_text()
+    elsewhere.close()
+
+
+def test_brought_again_it_is_one_run_where_it_lies_now(folder: Path, tmp_path: Path) -> None:
+    elsewhere = Store(tmp_path / "elsewhere")
+    shown = elsewhere.bring(folder)
+    moved = folder.rename(tmp_path / "moved")
+    assert elsewhere.bring(moved).folder == moved
+    assert [run.id for run in elsewhere.runs()] == [shown.id]
+    assert len(elsewhere.events(shown.id)) == len((moved / "events.jsonl").read_text().splitlines())
+    assert elsewhere.finished_teacher(shown.hash).id == shown.id
+    elsewhere.close()
+
+
+def test_it_is_read_only(folder: Path, tmp_path: Path) -> None:
+    elsewhere = Store(tmp_path / "elsewhere")
+    shown = elsewhere.bring(folder)
+    for by in ("me", "demo"):
+        with pytest.raises(BadInput):
+            elsewhere.command(shown.id, Command("pause"), by)
+        with pytest.raises(BadInput):
+            elsewhere.resume(shown.id, by)
+    elsewhere.delete(shown.id, "demo")
+    assert elsewhere.purge(older_than_s=-1) == [shown.id]
+    assert folder.exists()
+    elsewhere.close()
+
+
+def test_events_may_come_without_times(folder: Path, store: Store, done: Run, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    bare = [{name: value for name, value in line.items() if name != "at"} for line in lines]
+    (folder / "events.jsonl").write_text("\n".join(map(json.dumps, bare)))
+    elsewhere = Store(tmp_path / "elsewhere")
+    assert elsewhere.story(elsewhere.bring(folder).id) == store.story(done.id)
+    elsewhere.close()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no run.json": lambda folder: (folder / "run.json").unlink(),
+    "run.json is cut": lambda folder: (folder / "run.json").write_text('{"id": "abc"'),
+    "no spec": lambda folder: (folder / "run.json").write_text('{"id": "abc"}'),
+    "an odd id": lambda folder: (folder / "run.json").write_text(
+        (folder / "run.json").read_text().replace('"id": "', '"id": "../')
+    ),
+    "no events": lambda folder: (folder / "events.jsonl").write_text(""),
+    "an event is cut": lambda folder: (folder / "events.jsonl").write_text('{"kind": "step"}\n'),
+    "it did not finish": lambda folder: (folder / "events.jsonl").write_text(
+        (folder / "events.jsonl").read_text().rsplit("\n", 2)[0]
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_one_sentence_and_leaves_nothing(damage: str, folder: Path, tmp_path: Path) -> None:
+    DAMAGE[damage](folder)
+    elsewhere = Store(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match=str(folder)) as caught:
+        elsewhere.bring(folder)
+    assert "\n" not in str(caught.value)
+    assert elsewhere.runs() == []
+    elsewhere.close()
+
+
+def test_export_overwrites_nothing(store: Store, done: Run, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(BadInput, match="exists already"):
+        store.export(done.id, tmp_path / "there")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="could not be written"):
+        store.export(done.id, tmp_path / "file" / "below")
+
+
+def test_a_run_made_here_is_not_brought_over(store: Store, folder: Path, done: Run) -> None:
+    with pytest.raises(BadInput, match="was made here"):
+        store.bring(folder)
+    assert store.get(done.id) == done

@@ -1,0 +1,61 @@
+"""The story of an interrupted run is that of an uninterrupted one."""
+
+from collections.abc import Sequence
+
+from fixture_jobs import _started, job
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdcore.events import Changed, Checkpoint, Event, Finished, Step
+from kdcore.jobs.log import Heard, story
+
+EVERY, LAST = 4, 20
+
+
+def whole() -> list[Event]:
+    """What the run tells when nobody interrupts it."""
+    told: list[Event] = [_started(job(steps=LAST), 0, None)]
+    for step in range(1, LAST + 1):
+        told.append(Step(step=step, learning_rate=0.1, loss=1 / step, terms={}, train_accuracy=0.5))
+        if step % EVERY == 0:
+            told.append(Checkpoint(step=step, file=f"{step}"))
+    return [*told, Finished(step=LAST, result={})]
+
+
+def interrupted(cuts: Sequence[int]) -> list[Event]:
+    """The log when attempt after attempt stores only `cut` events of what it has to tell."""
+    log: list[Event] = []
+    saved = 0
+    for cut in [*cuts, LAST * 2]:
+        if saved:
+            rest = [_started(job(steps=LAST), saved, None)]
+            rest += whole()[
+                next(p for p, e in enumerate(whole()) if isinstance(e, Checkpoint) and e.step == saved) + 1 :
+            ]
+        else:
+            rest = whole()
+        log += rest[:cut]
+        saved = max([saved, *(event.step for event in rest[:cut] if isinstance(event, Checkpoint))])
+    return log
+
+
+def told(events: Sequence[Event]) -> list[Event]:
+    return [heard.event for heard in story(Heard(seq, 0.0, event) for seq, event in enumerate(events, 1))]
+
+
+@given(st.lists(st.integers(0, 26), max_size=5))
+def test_interruptions_leave_no_trace(cuts: list[int]) -> None:
+    assert told(interrupted(cuts)) == whole()
+
+
+def test_a_change_after_the_checkpoint_is_gone_with_the_attempt() -> None:
+    events = whole()
+    place = events.index(Checkpoint(step=8, file="8"))
+    change = Changed(step=8, path="schedule.lr", old=0.1, new=0.2)
+    resumed = _started(job(steps=LAST), 8, None)
+    assert told([*events[: place + 1], change, resumed, *events[place + 1 :]]) == events
+
+
+def test_a_story_that_goes_on_is_what_was_told_so_far() -> None:
+    assert told(whole()[:7]) == whole()[:7]
+    assert told([]) == []

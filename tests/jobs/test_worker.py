@@ -1,0 +1,187 @@
+"""A worker does a run to whatever end, its teacher first, and says why it failed."""
+
+import json
+import os
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import until
+from fixture_jobs import job
+
+from kdcore.contracts import Command
+from kdcore.events import Checkpoint, Event, Finished, Started, Step
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.jobs.worker import Worker, forget_untold
+from kdcore.spec import Spec
+
+
+def do(store: Store, spec: Spec, owner: str = "me", hear: object = None) -> Run:
+    run = store.submit(spec, owner)
+    claimed = store.claim(os.getpid(), run.id)
+    assert claimed
+    return Worker(store, hear=hear).work(claimed)
+
+
+def test_a_run_is_done_and_told(store: Store) -> None:
+    heard: list[Event] = []
+    run = do(store, job(), hear=lambda _, event: heard.append(event))
+    assert run.state == "done"
+    assert store.story(run.id) == heard
+    assert isinstance(heard[0], Started)
+    assert heard[-1] == Finished(step=20, result=run.result)
+    assert run.weights.exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "says", "traced"),
+    [
+        ("crashes", r"^RuntimeError: the third step is odd$", True),
+        ("fails", r"^The third step may not be taken; take two\.$", False),
+        ("memory", r"needs more memory than is free", True),
+        ("full", r"disk is full", True),
+    ],
+)
+def test_a_failure_is_one_sentence(method: str, says: str, traced: bool, store: Store) -> None:
+    run = do(store, job(method))
+    assert run.state == "failed"
+    assert re.search(says, run.message)
+    assert "\n" not in run.message
+    assert (run.traceback is not None and "_act" in run.traceback) is traced
+    assert [event.step for event in store.story(run.id) if isinstance(event, Step)] == [1, 2]
+
+
+def test_the_teacher_is_trained_first_and_once(store: Store) -> None:
+    first = do(store, job("kd", teacher=job()))
+    teacher = store.get(first.teacher_run)
+    assert (first.state, teacher.state, teacher.owner, teacher.label) == ("done", "done", "me", "Teacher")
+    assert store.story(first.id)[0].teacher_run == teacher.id
+    second = do(store, job("kd", teacher=job(), seed=1), owner="you")
+    assert second.teacher_run == teacher.id
+    assert len(store.runs()) == 3
+
+
+def test_teachers_have_teachers(store: Store) -> None:
+    run = do(store, job("kd", teacher=job("kd", teacher=job(), seed=1)))
+    assert run.state == "done"
+    middle = store.get(run.teacher_run)
+    assert store.get(middle.teacher_run).spec == job()
+
+
+def test_a_teacher_that_fails_fails_its_student(store: Store) -> None:
+    run = do(store, job("kd", teacher=job("crashes")))
+    assert run.state == "failed"
+    assert run.message == f"Its teacher, run {run.teacher_run}, failed: RuntimeError: the third step is odd"
+    assert store.get(run.teacher_run).state == "failed"
+
+
+@pytest.mark.parametrize("whom", ["student", "teacher"])
+def test_cancel_while_the_teacher_learns_stops_both(whom: str, store: Store) -> None:
+    def hear(_: Run, event: Event) -> None:
+        if event.step == 3 and isinstance(event, Step):
+            student = next(one for one in store.runs() if one.spec.teacher)
+            asked = student.id if whom == "student" else student.teacher_run
+            store.command(asked, Command("cancel"), "me")
+
+    run = do(store, job("kd", teacher=job(pace=0.02, steps=1000)), hear=hear)
+    assert (run.state, store.get(run.teacher_run).state) == ("cancelled", "cancelled")
+
+
+def test_a_teacher_others_wait_for_is_finished_though_its_student_is_stopped(store: Store) -> None:
+    def hear(_: Run, event: Event) -> None:
+        if event.step == 3 and isinstance(event, Step):
+            student = next(one for one in store.runs() if one.spec.teacher and one.owner == "me")
+            store.command(student.id, Command("cancel"), "me")
+
+    store.submit(job("kd", teacher=job(pace=0.02, steps=100), seed=9), "you")
+    run = do(store, job("kd", teacher=job(pace=0.02, steps=100)), hear=hear)
+    assert run.state == "cancelled"
+    assert store.get(run.teacher_run).state == "done"
+
+
+def test_a_teacher_trained_elsewhere_is_awaited(store: Store) -> None:
+    teacher = store.submit(job(), "you")
+    store.claim(1, teacher.id)  # by a process that is not this one
+    done: list[Run] = []
+    thread = threading.Thread(target=lambda: done.append(do(store, job("kd", teacher=job()))))
+    thread.start()
+    until(lambda: any(run.teacher_run == teacher.id for run in store.runs()))
+    teacher.folder.mkdir(parents=True)
+    teacher.weights.write_text("weights")
+    store.append(teacher.id, [Finished(step=20, result={})])
+    thread.join()
+    assert done[0].state == "done"
+    assert len(store.runs()) == 2
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_cancel_while_a_teacher_is_awaited(pauses: bool, store: Store) -> None:
+    teacher = store.submit(job(), "you")
+    store.claim(1, teacher.id)
+    done: list[Run] = []
+    thread = threading.Thread(target=lambda: done.append(do(store, job("kd", teacher=job()))))
+    thread.start()
+    until(lambda: any(run.teacher_run == teacher.id for run in store.runs()))
+    run = next(run for run in store.runs() if run.spec.teacher)
+    if pauses:
+        store.command(run.id, Command("pause"), "me")
+    store.command(run.id, Command("cancel"), "me")
+    thread.join()
+    assert done[0].state == "cancelled"
+    assert store.get(teacher.id).state == "running"
+
+
+def test_a_worker_asked_to_end_leaves_a_run_that_can_go_on(store: Store) -> None:
+    run = store.submit(job(steps=40, pace=0.002), "me")
+    worker = Worker(store, hear=lambda _, event: worker.stopping.set() if event.step == 17 else None)
+    ended = worker.work(store.claim(1, run.id))
+    assert ended.state == "lost"
+    store.resume(run.id, "me")
+    again = Worker(store).work(store.claim(1, run.id))
+    assert (again.state, again.attempt) == ("done", 2)
+    whole = do(store, job(steps=40, pace=0.002), owner="you")
+    assert store.story(run.id) == store.story(whole.id)
+    assert again.weights.read_text() == whole.weights.read_text()
+
+
+def test_a_run_taken_away_is_left_alone(store: Store) -> None:
+    run = store.submit(job(steps=1000), "me")
+
+    def hear(_: Run, event: Event) -> None:
+        if event.step == 10:
+            store.expire(now=1e12)
+
+    ended = Worker(store, hear=hear).work(store.claim(1, run.id))
+    assert ended.state == "lost"
+    assert max(event.step for event in store.story(run.id)) < 1000
+
+
+def test_pause_step_and_change(store: Store) -> None:
+    run = store.submit(job(steps=30), "me")
+    for wish in (Command("set", {"schedule.lr": 0.5}), Command("pause")):
+        store.command(run.id, wish, "me")
+    thread = threading.Thread(target=Worker(store).work, args=(store.claim(1, run.id),))
+    thread.start()
+    store.command(run.id, Command("step", 4), "me")
+    until(lambda: store.get(run.id).step == 4)
+    store.command(run.id, Command("step"), "me")
+    until(lambda: store.get(run.id).step == 5)
+    store.command(run.id, Command("resume"), "me")
+    thread.join()
+    done = store.get(run.id)
+    assert (done.state, done.pristine) == ("done", False)
+    assert {event.learning_rate for event in store.story(run.id) if isinstance(event, Step)} == {0.5}
+
+
+def test_a_checkpoint_whose_event_was_never_stored_is_no_checkpoint(store: Store) -> None:
+    run = store.submit(job(), "me")
+    store.claim(1)
+    folder = run.folder / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in ("00000005.json", "00000010.json", "00000010.tmp"):
+        (folder / name).write_text(json.dumps([int(Path(name).stem), 0, {}]))
+    store.append(run.id, [Checkpoint(step=5, file="checkpoints/00000005.json")])
+    forget_untold(store, run)
+    assert [path.name for path in folder.iterdir()] == ["00000005.json"]
