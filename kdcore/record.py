@@ -76,9 +76,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def gather(
-    spec: Spec, events: list[Event], folder: Path, frame: Arrays | None = None, until: int | None = None
+    spec: Spec,
+    events: list[Event],
+    folder: Path,
+    frame: Arrays | None = None,
+    until: int | None = None,
+    static: Arrays | None = None,
 ) -> Record:
-    """The record of a run up to step `until` (everything when None), with `frame` on show."""
+    """The record of a run up to step `until` (everything when None), with `frame` on show.
+
+    `static` spares reading the folder's static arrays again.
+    """
     seen = [event for event in events if until is None or event.step <= until]
     return Record(
         spec=spec,
@@ -86,6 +94,6 @@ def gather(
         steps=tuple(event for event in seen if isinstance(event, Step)),
         evaluations=tuple(event for event in seen if isinstance(event, Evaluated)),
         changes=tuple(event for event in seen if isinstance(event, Changed)),
-        static=read_arrays(folder / "static.npz"),
+        static=read_arrays(folder / "static.npz") if static is None else static,
         frame=frame or {},
     )

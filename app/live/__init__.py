@@ -1,0 +1,101 @@
+"""The live view: `live` puts it on a page; the rest of this folder serves it.
+
+The component's scripts are modules that the browser loads from this server; what a page sends to its component says
+only what to look at and how, so a rerun of the page draws nothing anew. Figures come over one socket per page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import streamlit as st
+
+from app import theme
+from app.live.routes import PLOTLY, SCRIPTS, WEB
+from app.panels import View, panel
+
+SOFTENED = ("logits", "tug")  # panels with a temperature slider of their own
+COLOURS = ("TEACHER", "STUDENT", "DISAGREE", "GOOD", "INK", "MUTED", "GRID", "PAPER")
+
+_component = st.components.v2.component(
+    "kdlab_live",
+    css=(WEB / "component.css").read_text(),
+    js=f"""
+    export default async (component) => {{
+        const {{ mount }} = await import(`${{location.origin}}{SCRIPTS}/component.js`);
+        return mount(component);
+    }};
+    """,
+    isolate_styles=False,
+)
+
+
+class Setting(NamedTuple):
+    """A setting that may be changed while the run is under way."""
+
+    path: str  # such as schedule.lr
+    label: str
+    value: float
+    min: float
+    max: float
+
+
+class Seen(NamedTuple):
+    """What a component reports back."""
+
+    view: dict[str, Any] | None  # temperature, sample and at, on the rerun after the viewer changed them
+
+
+def live(
+    kind: Literal["transport", "panels"],
+    run: str,
+    *,
+    view: View,
+    token: str,
+    key: str,
+    panels: Sequence[str] = (),
+    softened: Sequence[str] = SOFTENED,
+    settings: Sequence[Setting | dict[str, Any]] = (),
+    autoplay: bool = False,
+    on_view: Callable[[], None] | None = None,
+) -> Seen:
+    """The transport bar of a run, or its panels.
+
+    All of them on one page share one socket and one view: what is changed in one holds in every other at once.
+
+    Args:
+        kind: what to show.
+        run: the run's id.
+        view: how to look at first; afterwards the viewer's own changes count until this argument changes.
+        token: see `app.live.tokens.issue`.
+        key: the component's own; while it stays, so do zoom and node.
+        panels: names, in order.
+        softened: those of them that get a temperature slider.
+        settings: what the owner may change while it runs.
+        autoplay: whether a recorded run starts to play by itself.
+        on_view: called before the rerun that follows a change of the view.
+    """
+    data = {
+        "kind": kind,
+        "run": run,
+        "token": token,
+        "view": view.model_dump(exclude={"theme"}),
+        "plotly": f"{PLOTLY}/plotly.min.js",
+        "panels": [_card(name, name in softened) for name in panels],
+        "settings": [dict(s) if isinstance(s, dict) else s._asdict() for s in settings],
+        "autoplay": autoplay,
+        "colours": {name.lower(): getattr(theme, name) for name in COLOURS},
+    }
+    result = _component(key=key, data=data, on_view_change=on_view or _nothing)
+    return Seen(view=result.get("view"))
+
+
+def _card(name: str, softened: bool) -> dict[str, Any]:
+    found = panel(name)
+    shown = {field: getattr(found, field) for field in ("title", "caption", "kind", "wide")}
+    return {"name": name, "softened": softened, **shown}
+
+
+def _nothing() -> None:
+    """A component that reports something must be given a callback."""

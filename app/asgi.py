@@ -1,0 +1,70 @@
+"""The server: Streamlit's pages, the live view's routes, and the supervisor that hands runs to workers.
+
+It loads no torch, so it starts at once and stays small; training happens in the workers' processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import streamlit as st
+from anyio import to_thread
+from starlette.middleware import Middleware
+
+from app import engine
+from app.live.cookie import NameBrowsers
+from app.live.hub import Hub
+from app.live.routes import routes
+from kdcore.errors import BadInput
+from kdcore.jobs.local import Supervisor
+from kdcore.jobs.store import Store
+
+HERE = Path(__file__).resolve().parent
+DEMOS = HERE.parent / "assets" / "demo"
+COLLECT_S = 60.0  # between two collections of garbage, which Streamlit no longer does after every rerun
+log = logging.getLogger("kdlab")
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
+    """Open the store, bring the recorded runs, hand out runs and serve those who look, until the server stops."""
+    store = await to_thread.run_sync(engine.store)
+    await to_thread.run_sync(bring_demos, store)
+    supervisor = Supervisor(store, int(os.environ.get("KDLAB_SLOTS", "1")))
+    supervisor.start()
+    collector = asyncio.create_task(collect_garbage())
+    try:
+        async with hub:
+            yield {"hub": hub}
+    finally:
+        collector.cancel()
+        await to_thread.run_sync(supervisor.stop)
+
+
+def bring_demos(store: Store) -> None:
+    """Make the recorded runs that come with the Lab known; a damaged one is left out and named in the log."""
+    for folder in sorted(DEMOS.glob("*/")):
+        try:
+            store.bring(folder, engine.DEMO)
+        except BadInput as error:
+            log.warning("%s", error)
+
+
+async def collect_garbage() -> None:
+    """What the imports made is kept out of collections; the rest is collected now and then."""
+    gc.collect()
+    gc.freeze()
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(COLLECT_S)
+            await to_thread.run_sync(gc.collect)
+
+
+hub = Hub(engine.store)
+app = st.App(HERE / "main.py", lifespan=lifespan, routes=routes(hub), middleware=[Middleware(NameBrowsers)])

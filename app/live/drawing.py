@@ -1,0 +1,98 @@
+"""A panel drawn for the wire, once for everybody whose view makes no difference to it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from app.live.status import status
+from app.live.watcher import Watcher
+from app.panels import Panel, View
+from kdcore.errors import BadInput
+
+log = logging.getLogger("kdlab.live")
+STATUS = "status"  # what the transport bar subscribes to, as if it were a panel
+FAILED = "This panel could not be drawn; the server's log says why."
+
+
+class Looker(View):
+    """A view, and whether the run on show is the viewer's own."""
+
+    mine: bool = False
+
+
+class Traced:
+    """A view that notes what is asked of it; panels take it for a `View`."""
+
+    def __init__(self, view: Looker) -> None:
+        self._view = view
+        self.reads: dict[str, object] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        value = self.reads[name] = getattr(self._view, name)
+        return value
+
+
+class Drawn(NamedTuple):
+    """What goes to the browsers, and what it was drawn from."""
+
+    run: str
+    step: int
+    version: int
+    reads: dict[str, object]  # what the drawing asked of the view, and the answers it got
+    payload: str | bytes  # one JSON member, such as "figure":{...}, or bytes
+
+    def serves(self, version: int, view: Looker) -> bool:
+        """Whether somebody with this view would be drawn the same."""
+        return self.version == version and all(getattr(view, name) == value for name, value in self.reads.items())
+
+    def message(self, key: int) -> str | bytes:
+        """The payload addressed to one subscription."""
+        if isinstance(self.payload, bytes):
+            return key.to_bytes(4, "little") + self.payload
+        head = f'"key":{key},"run":{json.dumps(self.run)},"step":{self.step},"version":{self.version}'
+        return f"{{{head},{self.payload}}}"
+
+
+def member(name: str, value: object) -> str:
+    """One member of a JSON object; what is not a number becomes null."""
+    return f'"{name}":{to_json(value, inf_nan_mode="null", serialize_unknown=False).decode()}'
+
+
+def version_of(watcher: Watcher, panel: Panel | None, at: int | None) -> int:
+    """A number that is another one when the panel may look different; None is the status."""
+    if panel is None:
+        return watcher.status_version
+    if at is not None:
+        return watcher.stage_version
+    return watcher.field_version if panel.kind == "field" else watcher.record_version
+
+
+def draw(watcher: Watcher, panel: Panel | None, view: Looker, version: int) -> Drawn:
+    """Draw one panel of a run, or its status; a panel that fails says so in its place and harms nothing else."""
+    traced = Traced(view)
+    step = watcher.subject.step if view.at is None else view.at
+    try:
+        payload = _payload(watcher, panel, traced)
+    except BadInput as error:
+        payload = member("lacks", str(error))
+    except Exception:  # one panel's fault must not take the other panels and viewers with it
+        log.exception("Drawing a panel of run %s failed", watcher.run.id)
+        payload = member("lacks", FAILED)
+    return Drawn(watcher.run.id, step, version, {**traced.reads, "at": view.at}, payload)
+
+
+def _payload(watcher: Watcher, panel: Panel | None, traced: Traced) -> str | bytes:
+    if panel is None:
+        return member(STATUS, status(watcher, traced.at, traced.mine))
+    record = watcher.subject.record(traced.at, field=panel.kind == "field")
+    lacking = panel.lacks(record)
+    if lacking:
+        return member("lacks", lacking)
+    drawing = panel.draw(record, traced)  # type: ignore[arg-type]
+    if isinstance(drawing, bytes):
+        return drawing
+    return member("figure" if panel.kind == "plotly" else panel.kind, drawing)

@@ -1,0 +1,159 @@
+"""The routes beside the pages: the socket, the panels' numbers as files, health, and what the browser loads."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+from collections import Counter
+from contextlib import suppress
+from importlib.resources import files
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from pydantic import ValidationError
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.live import messages
+from app.live.cookie import viewer_of
+from app.live.hub import Hub
+from app.live.seat import Message, Seat
+from app.live.tokens import verify
+from app.live.watcher import Watcher
+from app.panels import View, panel
+from kdcore.errors import BadInput, sentence
+
+HELLO_S = 10.0  # a page that has not said who it is by then is not one of ours
+REFUSED = 4401  # close code: reload the page, another try would fail as well
+WEB = Path(__file__).parent / "web"
+DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(WEB.iterdir()) if path.is_file())).hexdigest()[
+    :10
+]
+SCRIPTS = f"/vendor/live/{DIGEST}"  # another address for another version, so no browser keeps an old one
+PLOTLY = "/vendor/plotly"
+
+
+def routes(hub: Hub) -> list[BaseRoute]:
+    """Everything the pages need besides Streamlit's own routes."""
+
+    async def live(socket: WebSocket) -> None:
+        await serve(hub, socket)
+
+    async def health(_: Request) -> Response:
+        runs = await to_thread.run_sync(lambda: hub.store.runs(states={"queued", "running"}))
+        counts = Counter(run.state for run in runs)
+        busy = {"queued": counts["queued"], "running": counts["running"], "watched": len(hub.shows)}
+        return JSONResponse({"status": "ok", **busy})
+
+    async def numbers(request: Request) -> Response:
+        return await to_thread.run_sync(table, hub, request.path_params, dict(request.query_params))
+
+    return [
+        WebSocketRoute("/api/live", live),
+        Route("/api/health", health),
+        Route("/api/runs/{run}/panels/{panel}.csv", numbers),
+        Mount(PLOTLY, StaticFiles(directory=str(files("plotly") / "package_data"))),
+        Mount(SCRIPTS, StaticFiles(directory=WEB)),
+    ]
+
+
+def same_origin(connection: HTTPConnection) -> bool:
+    """Whether a page of this server asks; what is no browser sends no origin."""
+    origin = connection.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+
+
+async def serve(hub: Hub, socket: WebSocket) -> None:
+    """One socket, from its first message to its end."""
+    if not same_origin(socket):
+        await socket.close()
+        return
+    await socket.accept()
+    with suppress(WebSocketDisconnect):
+        try:
+            seat = Seat(await _greeted(socket))
+        except BadInput as error:
+            await socket.send_json({"error": str(error)})
+            await socket.close(REFUSED)
+            return
+        await _converse(hub, socket, seat)
+
+
+async def _greeted(socket: WebSocket) -> str:
+    """The viewer, once the page has proved who it is.
+
+    Raises:
+        BadInput: it has not.
+    """
+    viewer = viewer_of(socket.scope)
+    if viewer is None:
+        raise BadInput("This browser sent no cookie, which the live view needs; allow cookies and reload the page.")
+    try:
+        hello = messages.parse(await asyncio.wait_for(socket.receive_text(), HELLO_S))
+    except TimeoutError:
+        raise BadInput("This page did not say who it is; reload it.") from None
+    if not isinstance(hello, messages.Hello):
+        raise BadInput("The first message must be 'hello'; reload the page.")
+    verify(hello.token, viewer)
+    return viewer
+
+
+async def _converse(hub: Hub, socket: WebSocket, seat: Seat) -> None:
+    """Hear what the page asks while its slots are sent to it; ends with the socket."""
+
+    async def send(message: Message) -> None:
+        await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_text(message))
+
+    pump = asyncio.create_task(seat.pump(send))
+    try:
+        async for text in socket.iter_text():
+            await _hear(hub, seat, text)
+    finally:
+        hub.go(seat)
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+
+
+async def _hear(hub: Hub, seat: Seat, text: str) -> None:
+    """Do what one message asks; what is wrong with it goes back as a sentence."""
+    asked: dict[str, Any] = {}
+    try:
+        message = messages.parse(text)
+        asked = message.model_dump(include={"key", "run", "command"})
+        if isinstance(message, messages.Watch):
+            await hub.watch(seat, message.key, message.run, message.panel, message.view)
+        elif isinstance(message, messages.Leave):
+            hub.leave(seat, message.key)
+        elif isinstance(message, messages.Control):
+            await hub.control(message.run, message.wish, seat.viewer)
+    except BadInput as error:
+        seat.say(error=str(error), **asked)
+
+
+def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
+    """A panel's numbers as CSV, one column per quantity."""
+    try:
+        found = panel(path["panel"])
+        view = View.model_validate(query)
+        watcher = Watcher(hub.store, path["run"])
+        columns = found.table(watcher.subject.record(view.at, field=found.kind == "field"), view)
+    except ValidationError as error:
+        return PlainTextResponse(str(sentence(error, "The view")), 400)
+    except BadInput as error:
+        return PlainTextResponse(str(error), 404)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows(zip_longest(*columns.values(), fillvalue=""))
+    step = watcher.subject.step if view.at is None else view.at
+    name = f"{watcher.subject.id}-{path['panel']}-{step}.csv"
+    disposition = f'attachment; filename="{name}"'
+    return Response(out.getvalue(), media_type="text/csv", headers={"content-disposition": disposition})

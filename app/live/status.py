@@ -1,0 +1,65 @@
+"""What the transport bar says of a run, as plain numbers with units in their names."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from app.live.watcher import Watcher
+from kdcore.events import Step
+from kdcore.jobs.log import Heard
+from kdcore.record import Record
+
+RATE_OVER_S = 4.0  # the speed is measured over this time
+
+
+def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
+    """Where a run stands, now or at the recorded frame of step `at`; accuracies are fractions, absent ones None."""
+    run, subject = watcher.run, watcher.subject
+    record = subject.record(at)
+    step = subject.step if at is None else at
+    rate = None if run.paused or run.state != "running" else steps_per_s(subject.told)
+    return {
+        "state": run.state,
+        "mine": mine,
+        "recorded": run.recorded,
+        "paused": run.paused,
+        "teaching": watcher.teaching,
+        "message": run.message,
+        "place": watcher.place,
+        "speed": watcher.speed,
+        "step": step,
+        "steps": subject.spec.schedule.steps,
+        "at": at,
+        "frames": subject.frames,
+        "loss": record.steps[-1].loss if record.steps else None,
+        **_scores(record),
+        "steps_per_s": rate,
+        "elapsed_s": _elapsed_s(watcher),
+        "eta_s": (subject.spec.schedule.steps - step) / rate if rate else None,
+    }
+
+
+def _scores(record: Record) -> dict[str, Any]:
+    """Both networks' newest accuracy; the test split's once there is one."""
+    last = record.evaluations[-1] if record.evaluations else None
+    return {
+        "split": last.split if last else None,
+        "student_accuracy": last.student.accuracy if last else None,
+        "teacher_accuracy": last.teacher.accuracy if last and last.teacher else None,
+        "agreement": last.agreement if last else None,
+    }
+
+
+def _elapsed_s(watcher: Watcher) -> float | None:
+    run = watcher.run
+    return None if run.started_at is None else (run.finished_at or time.time()) - run.started_at
+
+
+def steps_per_s(told: list[Heard]) -> float | None:
+    """Optimiser steps per second over the last few seconds; None when too little was told."""
+    steps = [heard for heard in told if isinstance(heard.event, Step)]
+    recent = [heard for heard in steps if heard.at >= steps[-1].at - RATE_OVER_S]
+    if len(recent) < 2 or recent[-1].at <= recent[0].at:
+        return None
+    return (recent[-1].event.step - recent[0].event.step) / (recent[-1].at - recent[0].at)

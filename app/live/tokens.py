@@ -1,0 +1,70 @@
+"""Who may watch and control: a browser is known by a cookie, and a page proves itself by a signed token.
+
+The cookie names the browser and so the owner of its runs. A page on another site can make a browser open our socket,
+but it cannot read the token, so both are asked for and must agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from functools import cache
+from pathlib import Path
+
+from kdcore.catalogue import home
+from kdcore.errors import BadInput
+
+COOKIE = "kdlab_viewer"
+LIFE_S = 12 * 3600
+VIEWER = re.compile(r"[0-9a-f]{32}")
+
+
+def new_viewer() -> str:
+    """A name for a browser that nobody can guess: 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def issue(viewer: str, now: float | None = None) -> str:
+    """A token for the pages of one browser, good for twelve hours."""
+    expires = int((time.time() if now is None else now) + LIFE_S)
+    return f"{expires}.{_signature(viewer, expires)}"
+
+
+def verify(token: str, viewer: str, now: float | None = None) -> None:
+    """Pass when the token was issued to this viewer and is still good.
+
+    Raises:
+        BadInput: it is not.
+    """
+    text, _, signature = token.partition(".")
+    expires = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    if not hmac.compare_digest(signature.encode(), _signature(viewer, expires).encode()):
+        raise BadInput("This page was not opened by this browser; reload it.")
+    if expires < (time.time() if now is None else now):
+        raise BadInput("This page has been open for more than twelve hours; reload it.")
+
+
+def _signature(viewer: str, expires: int) -> str:
+    return hmac.new(_secret(home()), f"{viewer}.{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+@cache
+def _secret(folder: Path) -> bytes:
+    """The server's secret: made once, readable by its owner only, the same for every process of that home."""
+    path = folder / "secret"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".secret.{os.getpid()}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600, exist_ok=False)
+        try:
+            draft.write_bytes(secrets.token_bytes(32))
+            path.hardlink_to(draft)  # whoever comes first wins, and nobody reads half a secret
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_bytes()
