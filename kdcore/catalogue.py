@@ -67,7 +67,9 @@ def knobs_model(kind: str, name: str) -> type[BaseModel]:
     """The knobs of one thing as a pydantic model with the same fields, bounds and descriptions."""
     schema = entry(kind, name)["schema"]
     fields = {key: _field(value) for key, value in schema.get("properties", {}).items()}
-    return create_model(f"{name} knobs", __config__=ConfigDict(frozen=True, extra="forbid"), **fields)  # type: ignore[call-overload]
+    frozen = ConfigDict(frozen=True, extra="forbid")
+    model: type[BaseModel] = create_model(f"{name} knobs", __config__=frozen, **fields)  # type: ignore[call-overload]
+    return model
 
 
 def check_knobs(kind: str, name: str, knobs: Mapping[str, Any]) -> dict[str, Any]:

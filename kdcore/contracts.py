@@ -48,7 +48,7 @@ class Batch(NamedTuple):
     student: Outputs
     teacher: Outputs | None  # detached; None when the method needs no teacher
     labels: Tensor  # (B,) int64, -1 where the sample is unlabelled
-    index: Tensor  # (B,) int64, row in the training split
+    index: Tensor  # type: ignore[assignment]  # (B,) int64, row in the training split
     progress: float  # share of the run that is done, in [0, 1)
 
     @property

@@ -30,7 +30,7 @@ def answers(net: Net, x: Tensor, normalise: Normalise) -> Tensor:
     """Logits (N, C) float32 for raw rows x, in eval mode; the mode is put back."""
     training = net.training
     net.eval()
-    logits = torch.cat([net(normalise(chunk)).logits.float() for chunk in x.split(CHUNK)])
+    logits = torch.cat([net(normalise(chunk)).logits.float() for chunk in torch.split(x, CHUNK)])
     net.train(training)
     return logits
 
@@ -87,7 +87,7 @@ class Probe:
         half = float((high - low).max()) * 0.58
         (cx, cy) = (low + high) / 2
         extent = np.array([cx - half, cx + half, cy - half, cy + half], dtype=np.float32)
-        xs, ys = np.linspace(*extent[:2], PLANE), np.linspace(*extent[2:], PLANE)
+        xs, ys = np.linspace(extent[0], extent[1], PLANE), np.linspace(extent[2], extent[3], PLANE)
         grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
         self.plane = self.normalise(torch.from_numpy(grid).to(self.device))
         self.static |= {"extent": extent, "train_points": data.train.x, "train_labels": data.train.y}

@@ -60,7 +60,7 @@ def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with draft.open("wb") as out:
-            (np.savez_compressed if compress else np.savez)(out, **arrays)  # type: ignore[operator]
+            (np.savez_compressed if compress else np.savez)(out, **arrays)  # type: ignore[arg-type]
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -60,8 +60,8 @@ MODELS: Registry[type[Model]] = Registry("model", "models", Model)
 DATA: Registry[type[Data]] = Registry("data set", "data", Data)
 SOURCES: Registry[type[Source]] = Registry("source", "sources", Source)
 REGISTRIES: dict[str, Registry[type]] = {  # by the name of the Spec's field
-    "method": METHODS,  # type: ignore[dict-item]
-    "model": MODELS,  # type: ignore[dict-item]
-    "data": DATA,  # type: ignore[dict-item]
-    "source": SOURCES,  # type: ignore[dict-item]
+    "method": METHODS,
+    "model": MODELS,
+    "data": DATA,
+    "source": SOURCES,
 }

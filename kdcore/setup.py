@@ -110,7 +110,7 @@ class Setup:
         asked = FrozenTeacher(self.teacher, self.spec.access, bool(self.method.needs & {"features", "blocks"}))
         if self.source.static:
             with self.autocast():
-                asked.keep([self.normalise(chunk) for chunk in self.x.split(CHUNK)], len(self.x))
+                asked.keep([self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)], len(self.x))
         return asked
 
     def normalise(self, x: Tensor) -> Tensor:
