@@ -74,26 +74,27 @@ class Published(Prepared):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as draft:
             for place, archive in self.archives().items():
-                packed = folder / place
-                if not packed.is_file():
-                    packed = Path(draft) / place
-                    self._fetch(archive.urls, packed, folder, report)
-                _check(packed, archive.md5)
-                extract_archive(str(packed), str((Path(draft) / place).parent))
+                packed, fresh = folder / place, Path(draft) / place
+                fresh.parent.mkdir(parents=True, exist_ok=True)
+                if packed.is_file():
+                    _check(packed, archive.md5)
+                else:
+                    packed = fresh
+                    self._fetch(archive, packed, folder, report)
+                extract_archive(str(packed), str(fresh.parent))
             for place in self.files():
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(draft) / place, folder / place)
 
-    def _fetch(self, urls: tuple[str, ...], target: Path, folder: Path, report: Report) -> None:
-        """Download from the first address that answers.
+    def _fetch(self, archive: Archive, target: Path, folder: Path, report: Report) -> None:
+        """Download from the first address that has the published file.
 
         Raises:
-            BadInput: none does.
+            BadInput: none has.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for url in urls:
+        for url in archive.urls:
             try:
-                return _download(url, target, report)
+                return _download(url, target, archive.md5, report)
             except (OSError, HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
         wanted = ", ".join(str(folder / place) for place in self.archives())
@@ -103,8 +104,12 @@ class Published(Prepared):
         )
 
 
-def _download(url: str, target: Path, report: Report) -> None:
-    """Write what `url` holds to `target`, telling the share of bytes that has come."""
+def _download(url: str, target: Path, md5: str, report: Report) -> None:
+    """Write what `url` holds to `target`, telling the share of bytes that has come.
+
+    Raises:
+        OSError: the connection fails, or what came is not the published file.
+    """
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as out:
         total = int(answer.headers.get("Content-Length") or 0)
         while piece := answer.read(PIECE_BYTES):
@@ -113,6 +118,13 @@ def _download(url: str, target: Path, report: Report) -> None:
             report(f"downloading {target.name}, {out.tell() / 1e6:.1f} of {total / 1e6:.1f} MB", share)
         if total and out.tell() != total:
             raise OSError(f"the connection ended after {out.tell():,} of {total:,} bytes")
+    if _md5(target) != md5:
+        raise OSError(f"{target.name} came with a wrong checksum")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _check(path: Path, md5: str) -> None:
@@ -121,12 +133,9 @@ def _check(path: Path, md5: str) -> None:
     Raises:
         BadInput: names the file.
     """
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as content:
-        while piece := content.read(PIECE_BYTES):
-            digest.update(piece)
-    if digest.hexdigest() != md5:
+    found = _md5(path)
+    if found != md5:
         raise BadInput(
-            f"{path} is damaged: its md5 should be {md5}, but is {digest.hexdigest()}; "
+            f"{path} is damaged: its md5 should be {md5}, but is {found}; "
             "delete the file, so that it is downloaded again, or put a whole copy there."
         )

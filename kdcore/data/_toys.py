@@ -17,7 +17,7 @@ from kdcore.data._splits import Prepared, Raw, stream
 TOY_RECIPE = Recipe(
     teacher=("mlp", {"width": 64, "depth": 3}),
     student=("mlp", {"width": 8, "depth": 1}),
-    teacher_schedule={"steps": 1500, "batch": 64, "optimizer": "adam", "lr": 0.01, "weight_decay": 0.0},
+    teacher_schedule={"steps": 1000, "batch": 64, "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.05},
     schedule={"steps": 2000, "batch": 64, "optimizer": "adam", "lr": 0.01, "weight_decay": 0.0},
 )
 

@@ -28,7 +28,7 @@ class DigitsColor(Prepared):
     family: ClassVar[Literal["2-D toy", "image"]] = "image"
     recipe: ClassVar[Recipe] = Recipe(
         teacher=("cnn", {"width": 32}),
-        student=("cnn", {"width": 4}),
+        student=("cnn", {"width": 8}),
         teacher_schedule={"steps": 1200, "batch": 64, "lr": 0.05},
         schedule={"steps": 1500, "batch": 64, "lr": 0.05},
     )
