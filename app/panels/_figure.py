@@ -28,6 +28,11 @@ def _short(value: Any) -> Any:
     return float(f"{value:.5g}") if isfinite(value) else None
 
 
+def number(value: float, form: str) -> str:
+    """A number in a text; a dash where there is none."""
+    return format(value, form) if isfinite(value) else "∞" if value > 0 else "–"
+
+
 def faint(colour: str, opacity: float) -> str:
     """A hex colour, see-through."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
@@ -59,7 +64,8 @@ def class_axis(names: Sequence[str], label: int | None = None, most: int = 25) -
     """Ticks of an axis with one place per class, the label in bold; at most about `most` are named."""
     named = range(0, len(names), -(-len(names) // most))
     text = [f"<b>{names[k]}</b>" if k == label else names[k] for k in named]
-    return {"tickmode": "array", "tickvals": list(named), "ticktext": text, "range": [-0.5, len(names) - 0.5]}
+    ticks = {"tickmode": "array", "tickvals": list(named), "ticktext": text, "autotickangles": [0, -60, -90]}
+    return ticks | {"range": [-0.5, len(names) - 0.5]}
 
 
 def label_mark(position: int, look: Theme) -> dict[str, Any]:
@@ -74,6 +80,7 @@ def term_colours(reads_labels: Sequence[bool], look: Theme) -> list[str]:
     return [theme.GOOD[look] if reads else next(distilling)[look] for reads in reads_labels]
 
 
-def selection(hidden: int, shown: int) -> str:
-    """Says so when not every class is shown."""
-    return f" · the {shown} likeliest of {shown + hidden} classes, the label among them" if hidden else ""
+def class_title(shown: int, hidden: int) -> dict[str, Any]:
+    """Title of an axis of classes; it says so when not all are shown."""
+    text = f"{shown} of {shown + hidden} classes, likeliest and label" if hidden else "class"
+    return {"title": {"text": text}}

@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import faint, line, plain
+from app.panels._figure import faint, line, note, plain
 from kdcore.probes.accuracy import Accuracies, accuracy
 from kdcore.record import Record
 
@@ -28,18 +28,18 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         hovermode="x unified",
         annotations=_gap(found, look),
     )
+    layout["legend"] |= {"traceorder": "normal"}
     return {"data": lines + _stars(found, look), "layout": layout}
 
 
 def _gap(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
-    """How far the student is from its teacher, written at its newest point."""
+    """How far the student is from its teacher at the newest pass."""
     if found.gap_points is None:
         return []
     side = "behind" if found.gap_points >= 0 else "ahead of"
     text = f"<b>{abs(found.gap_points):.1f} points {side} the teacher</b>"
-    newest = plain([found.step[-1], found.student[-1]])
-    place = {"x": newest[0], "y": newest[1], "xanchor": "right", "yanchor": "top", "yshift": -6}
-    return [{"text": text, "showarrow": False, "font": {"color": theme.STUDENT[look]}} | place]
+    colours = {"bgcolor": faint(theme.PAPER[look], 0.8), "font": {"color": theme.STUDENT[look]}}
+    return [note(text, 0.98, 0.03, xanchor="right", **colours)]
 
 
 def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:

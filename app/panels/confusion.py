@@ -14,13 +14,12 @@ NUMBERED = 12  # classes up to which the cells hold numbers
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = confusion(record), view.theme
-    ticks = class_axis(found.classes)
-    square = {"scaleanchor": "x", "constrain": "domain", "range": ticks["range"][::-1]}
+    ticks = {"showgrid": False, "zeroline": False} | class_axis(found.classes, most=13)
     layout = theme.layout(
         look,
         "confusion",
-        xaxis={"title": {"text": "answer"}, "constrain": "domain", "showgrid": False} | ticks,
-        yaxis={"title": {"text": "true class"}, "showgrid": False} | ticks | square,
+        xaxis={"title": {"text": "answer"}} | ticks,
+        yaxis={"title": {"text": "true class"}} | ticks | {"range": ticks["range"][::-1]},
         showlegend=False,
     )
     return {"data": [_cells(found, look), _diagonal(len(found.classes), theme.MUTED[look])], "layout": layout}
@@ -61,9 +60,10 @@ def _hover(found: Confusion) -> list[list[list[Any]]]:
 
 def _diagonal(classes: int, colour: str) -> dict[str, Any]:
     """A frame around each cell where the answer is right."""
+    width = 1.5 if classes <= NUMBERED else 0.5
     x = [edge for k in range(classes) for edge in (k - 0.5, k + 0.5, k + 0.5, k - 0.5, k - 0.5, None)]
     y = [edge for k in range(classes) for edge in (k - 0.5, k - 0.5, k + 0.5, k + 0.5, k - 0.5, None)]
-    line = {"type": "scatter", "mode": "lines", "line": {"color": colour, "width": 1.5}, "hoverinfo": "skip"}
+    line = {"type": "scatter", "mode": "lines", "line": {"color": colour, "width": width}, "hoverinfo": "skip"}
     return {"uid": "diagonal", "x": x, "y": y} | line
 
 

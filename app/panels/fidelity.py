@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import note, plain
+from app.panels._figure import note, number, plain
 from kdcore.probes.fidelity import fidelity
 from kdcore.record import Record
 
@@ -15,7 +15,7 @@ COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = fidelity(record), view.theme
     parts = zip(found.parts.items(), found.shares.values(), COLOURS, strict=True)
-    text = f"agreement <b>{found.agreement:.1%}</b> · KL(teacher‖student) <b>{found.kl_nats:.3g} nats</b>"
+    text = f"agreement <b>{found.agreement:.1%}</b> · KL(T‖S) <b>{number(found.kl_nats, '.3g')} nats</b>"
     layout = theme.layout(
         look,
         "fidelity",
@@ -24,6 +24,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         yaxis={"visible": False, "domain": [0.0, 0.8]},
         annotations=[note(text, 0.0, 0.84, font={"size": 16})],
     )
+    layout["legend"] |= {"traceorder": "normal"}
     return {"data": [_part(*part, share, colour[look]) for part, share, colour in parts], "layout": layout}
 
 

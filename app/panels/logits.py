@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import class_axis, label_mark, note, plain, selection
+from app.panels._figure import class_axis, class_title, label_mark, note, number, plain
 from kdcore.probes.logits import Answer, Logits, logits
 from kdcore.record import Record
 
@@ -13,12 +13,13 @@ from kdcore.record import Record
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = logits(record, view.sample, view.temperature), view.theme
     bars = [] if found.teacher is None else _bars(found, found.teacher, "teacher", theme.TEACHER[look])
+    classes = class_axis(found.classes, found.label) | class_title(len(found.classes), found.hidden) | {"anchor": "y2"}
     layout = theme.layout(
         look,
         "logits",
         barmode="group",
         bargap=0.25,
-        xaxis={"anchor": "y2", "title": {"text": "class"}} | class_axis(found.classes, found.label),
+        xaxis=classes,
         yaxis={"title": {"text": "logit"}, "domain": [0.56, 1.0]},
         yaxis2={"title": {"text": "probability"}, "domain": [0.0, 0.44], "tickformat": ".0%", "rangemode": "tozero"},
         shapes=[label_mark(found.label, look)],
@@ -40,8 +41,8 @@ def _bars(found: Logits, answer: Answer, name: str, colour: str) -> list[dict[st
 
 
 def _text(found: Logits) -> str:
-    distance = "" if found.kl_nats is None else f" · KL(teacher‖student) <b>{found.kl_nats:.3g} nats</b>"
-    return f"sample {found.sample} · softened at τ = {found.temperature:g}{distance}{selection(found.hidden, len(found.classes))}"
+    distance = "" if found.kl_nats is None else f" · KL(T‖S) <b>{number(found.kl_nats, '.3g')} nats</b>"
+    return f"sample {found.sample} · τ = {found.temperature:g}{distance}"
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:

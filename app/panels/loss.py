@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import line, note, term_colours
-from kdcore.probes.loss import Change, loss
+from kdcore.probes.loss import Change, Losses, loss
 from kdcore.record import Record
 
 
@@ -21,24 +21,35 @@ def draw(record: Record, view: View) -> dict[str, Any]:
             dotted = {"dash": "dot", "width": 1.5}
             lines.append(line(f"{term.name}, unweighted", found.step, term.raw, colour, line=dotted))
     scale = "log" if found.logarithmic else "linear"
-    broken = f"<b>From step {found.broken_at} on the loss is not a number; try a smaller learning rate.</b>"
+    decades = {"dtick": 1} if found.logarithmic else {}
     layout = theme.layout(
         look,
         f"loss {scale}",
         xaxis={"title": {"text": "step"}},
-        yaxis={"title": {"text": "loss"}, "type": scale},
+        yaxis={"title": {"text": "loss"}, "type": scale} | decades,
         hovermode="x unified",
         shapes=[_mark(change, look) for change in found.changes],
-        annotations=[] if found.broken_at is None else [note(broken, 0.02, 0.02, font={"color": theme.DISAGREE[look]})],
+        annotations=[_label(change) for change in found.changes] + _broken(found, look),
     )
     return {"data": lines, "layout": layout}
 
 
 def _mark(change: Change, look: theme.Theme) -> dict[str, Any]:
     """A vertical line where a person changed a setting."""
-    text = {"text": change.text, "textangle": -90, "textposition": "end", "font": {"size": 13}}
     place = {"type": "line", "xref": "x", "yref": "paper", "x0": change.step, "x1": change.step, "y0": 0, "y1": 1}
-    return place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}, "label": text}
+    return place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}}
+
+
+def _label(change: Change) -> dict[str, Any]:
+    return note(change.text, change.step, 1.0, xref="x", xanchor="right", yanchor="top", textangle=-90)
+
+
+def _broken(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
+    """What to do about a loss that is not a number."""
+    if found.broken_at is None:
+        return []
+    text = f"<b>From step {found.broken_at} on the loss is not a number;<br>try a smaller learning rate.</b>"
+    return [note(text, 0.5, 0.5, xanchor="center", align="center", font={"color": theme.DISAGREE[look]})]
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

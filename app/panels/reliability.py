@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import faint, plain
+from app.panels._figure import faint, number, plain
 from kdcore.probes.reliability import Calibration, Reliability, reliability
 from kdcore.record import Record
 
@@ -42,7 +42,7 @@ def _traces(found: Reliability, network: Calibration, name: str, colour: str) ->
     """Gap bars from the diagonal, the curve, and how many samples each bin holds."""
     quiet = {"legendgroup": name, "showlegend": False, "name": name}
     bar = {"type": "bar", "x": plain(found.centre), "offsetgroup": name, "marker": {"color": faint(colour, 0.3)}}
-    title = f"{name} · ECE {network.ece:.1%} · NLL {network.nll_nats:.3g}"
+    title = f"{name} · ECE {number(network.ece, '.1%')} · NLL {number(network.nll_nats, '.3g')}"
     hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}}<extra>{name}</extra>"
     gaps = {"uid": f"{name} gap", "y": plain(network.gap), "base": plain(network.confidence), "hoverinfo": "skip"}
     curve = {"type": "scatter", "mode": "lines+markers", "line": {"color": colour, "width": 2.5}, "marker": {"size": 8}}

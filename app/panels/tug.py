@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import class_axis, label_mark, note, plain, selection, term_colours
+from app.panels._figure import class_axis, class_title, label_mark, note, number, plain, term_colours
 from kdcore.probes.tug import Pull, Tug, tug
 from kdcore.record import Record
 
@@ -13,12 +13,13 @@ from kdcore.record import Record
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = tug(record, view.sample, view.temperature), view.theme
     stripe = label_mark(found.label, look) | {"yref": "y domain"}
+    classes = class_axis(found.classes, found.label) | class_title(len(found.classes), found.hidden)
     layout = theme.layout(
         look,
         "tug",
         barmode="group",
         bargap=0.25,
-        xaxis={"title": {"text": "class"}} | class_axis(found.classes, found.label),
+        xaxis=classes,
         yaxis={"title": {"text": "pull on the logit"}, "domain": [0.0, 0.52]},
         xaxis2={"anchor": "y2", "rangemode": "tozero"},
         yaxis2={"anchor": "x2", "domain": [0.72, 0.96], "showgrid": False, "autorange": "reversed"},
@@ -43,6 +44,8 @@ def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
             "y": [term.name],
             "text": [_cosine(term)],
             "textposition": "auto",
+            "textfont": {"size": 14},
+            "constraintext": "none",
             "marker": {"color": colour},
             "xaxis": "x2",
             "yaxis": "y2",
@@ -55,8 +58,8 @@ def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
 
 
 def _cosine(term: Pull) -> str:
-    against = "" if term.cosine is None else f" · cosine to labels {term.cosine:+.2f}"
-    return f"{term.norm:.3g}{against}"
+    against = "" if term.cosine is None else f" · cos {term.cosine:+.2f}"
+    return f"{number(term.norm, '.3g')}{against}"
 
 
 def _bars(found: Tug, name: str, pull: Any, colour: dict[str, str], look: theme.Theme) -> dict[str, Any]:
@@ -68,15 +71,13 @@ def _bars(found: Tug, name: str, pull: Any, colour: dict[str, str], look: theme.
 
 def _title(found: Tug) -> str:
     if not found.terms:
-        return "the terms' gradients on the weights were not recorded in this frame"
-    together = (
-        "" if found.rest_cosine is None else f" · labels against all others: cosine <b>{found.rest_cosine:+.2f}</b>"
-    )
-    return f"gradient norm of each loss term{together}"
+        return "gradients were not recorded in this frame"
+    rest = "" if found.rest_cosine is None else f" · labels with the rest: cos <b>{found.rest_cosine:+.2f}</b>"
+    return f"gradient norms{rest}"
 
 
 def _text(found: Tug) -> str:
-    return f"sample {found.sample} · teacher at τ = {found.temperature:g}{selection(found.hidden, len(found.classes))}"
+    return f"sample {found.sample} · teacher at τ = {found.temperature:g}"
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:

@@ -18,7 +18,7 @@ class Pull:
     name: str
     reads_labels: bool
     norm: float
-    cosine: float | None  # with the label term's gradient; None for that term and where there is none
+    cosine: float | None  # with the label term's gradient; None for that term, and where either has no direction
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tug:
 
 
 def tug(record: Record, sample: int, temperature: float) -> Tug:
-    """Top: how hard each loss term pulls (cosine −1: against the labels). Bottom: which classes each side lifts or sinks.
+    """Top: how hard each loss term pulls (cosine −1: against the labels). Bottom: which classes each side lifts.
 
     Beyond 20 classes only the teacher's 20 likeliest and the label are shown.
     """
@@ -85,14 +85,18 @@ def _terms(record: Record) -> tuple[tuple[Pull, ...], float | None]:
     reads = [name in label_terms for name in names]
     first = reads.index(True) if any(reads) else None
     pulls = tuple(
-        Pull(name, reads[k], float(norms[k]), None if first in (None, k) else float(cosines[first, k]))
+        Pull(name, reads[k], float(norms[k]), None if first in (None, k) else _direction(cosines[first, k]))
         for k, name in enumerate(names)
     )
     return pulls, None if first is None else _with_rest(norms, cosines, first)
 
 
+def _direction(cosine: float) -> float | None:
+    return float(cosine) if np.isfinite(cosine) else None
+
+
 def _with_rest(norms: np.ndarray, cosines: np.ndarray, first: int) -> float | None:
-    """Cosine of term `first` with the sum of the others, from norms (T,) and cosines (T, T); None where that is 0."""
+    """Cosine of term `first` with the sum of the others, from norms (T,) and cosines (T, T); None if that is zero."""
     rest = np.arange(len(norms)) != first
     squared = norms[rest] @ cosines[np.ix_(rest, rest)] @ norms[rest]
-    return float(cosines[first, rest] @ norms[rest] / np.sqrt(squared)) if squared > 0 else None
+    return float(cosines[first, rest] @ norms[rest] / np.sqrt(squared)) if 0 < squared < np.inf else None

@@ -1,0 +1,191 @@
+"""Every panel over a matrix of runs: what it draws is a valid figure, what it lacks is a sentence."""
+
+import json
+import zlib
+from base64 import b64decode
+from dataclasses import replace
+from io import BytesIO
+from itertools import product
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+from record_factory import Run, fresh, record
+
+from app import theme
+from app.panels import Panel, View, panel, panels
+from app.panels._figure import plain
+from app.panels._png import png_url
+from kdcore.errors import BadInput
+from kdcore.record import Record
+
+
+def spoilt(seen: Record, value: float) -> Record:
+    """The same run after its student diverged."""
+    lost = np.full_like(seen.frame["student_logits"], value)
+    frame = {**seen.frame, "student_logits": lost, "gradient_norms": np.full(2, value)}
+    return replace(seen, frame=frame | {"gradient_cosines": np.full((2, 2), value)})
+
+
+RECORDS = {
+    "fresh": fresh(),
+    "one step": replace(fresh(), steps=record().steps[:1]),
+    "one row": record(Run(rows=1)),
+    "two classes": record(Run(classes=2)),
+    "hundred classes": record(Run(classes=100, rows=300)),
+    "no teacher": record(Run(teacher=False)),
+    "no teacher, hundred classes": record(Run(teacher=False, classes=100)),
+    "plane": record(Run(plane=20)),
+    "plane, no teacher": record(Run(plane=20, teacher=False)),
+    "colour": record(Run(channels=3)),
+    "NaN loss": record(Run(value=float("nan"))),
+    "infinite loss": record(Run(value=float("inf"))),
+    "huge logits": record(Run(huge=1e36)),
+    "NaN logits": spoilt(record(), float("nan")),
+    "infinite logits": spoilt(record(), float("inf")),
+    "no gradients": replace(record(), frame={k: v for k, v in record().frame.items() if "gradient" not in k}),
+    "nothing said": replace(record(), started=None, steps=(), evaluations=(), changes=()),
+}
+CASES = list(product(panels(), RECORDS))
+
+
+@pytest.mark.parametrize(("name", "run"), CASES)
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_it_draws_or_says_what_it_lacks(name: str, run: str, look: Any) -> None:
+    drawn, seen, view = panel(name), RECORDS[run], View(theme=look, sample=2)
+    missing = drawn.lacks(seen)
+    if missing:
+        assert missing.endswith(".")
+        assert missing.count(". ") == 0
+        return
+    found = drawn.draw(seen, view)
+    if drawn.kind == "field":
+        assert isinstance(found, bytes)
+        return
+    assert json.loads(json.dumps(found, allow_nan=False)) == found  # what the browser gets is what was drawn
+    if drawn.kind == "plotly":
+        go.Figure(found)
+        assert len({trace["uid"] for trace in found["data"]}) == len(found["data"])
+
+
+@pytest.mark.parametrize(("name", "run"), CASES)
+def test_its_table_has_columns_of_one_length(name: str, run: str) -> None:
+    seen = RECORDS[run]
+    if panel(name).lacks(seen) is None:
+        columns = panel(name).table(seen, View())
+        assert len({len(column) for column in columns.values()}) == 1
+        assert all(isinstance(column, list) for column in columns.values())
+
+
+EXPECTED_LACKS = {
+    "fresh": {"loss", "accuracy", "logits", "field", "reliability", "confusion", "tug", "fidelity", "samples"},
+    "no teacher": {"field", "confusion", "tug", "fidelity"},
+    "plane": set(),
+    "plane, no teacher": {"confusion", "tug", "fidelity"},
+    "hundred classes": {"field"},
+    "NaN logits": {"field"},
+}
+
+
+@pytest.mark.parametrize("run", EXPECTED_LACKS)
+def test_only_what_cannot_be_drawn_is_lacking(run: str) -> None:
+    assert {name for name, each in panels().items() if each.lacks(RECORDS[run])} == EXPECTED_LACKS[run]
+
+
+@pytest.mark.parametrize("each", panels().values(), ids=panels())
+def test_captions_read_and_places_differ(each: Panel) -> None:
+    assert each.caption.endswith(".")
+    assert 40 < len(each.caption) < 120
+    assert sum(other.order == each.order for other in panels().values()) == 1
+
+
+def test_a_misspelt_panel_gets_a_hint() -> None:
+    with pytest.raises(BadInput, match="'confusion'"):
+        panel("confuson")
+
+
+def figure(name: str, run: str, **view: Any) -> dict[str, Any]:
+    found = panel(name).draw(RECORDS[run], View(**view))
+    assert isinstance(found, dict)
+    return found
+
+
+def traces(drawn: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {trace["uid"]: trace for trace in drawn["data"]}
+
+
+def test_teacher_and_student_have_their_colours_everywhere() -> None:
+    for look in ("light", "dark"):
+        lines = traces(figure("accuracy", "plane", theme=look))
+        assert lines["teacher"]["line"]["color"] == theme.TEACHER[look]
+        assert lines["student"]["line"]["color"] == theme.STUDENT[look]
+        bars = traces(figure("logits", "plane", theme=look))
+        assert bars["teacher logit"]["marker"]["color"] == theme.TEACHER[look]
+        assert bars["student logit"]["marker"]["color"] == theme.STUDENT[look]
+
+
+def test_raw_terms_are_dotted_and_changes_are_marked() -> None:
+    drawn = figure("loss", "plane")
+    assert traces(drawn)["kd, unweighted"]["line"]["dash"] == "dot"
+    (mark,), (text,) = drawn["layout"]["shapes"], drawn["layout"]["annotations"]
+    assert (mark["x0"], text["x"], text["text"]) == (5, 5, "lr 0.1 → 0.05")
+    assert drawn["layout"]["yaxis"]["type"] == "log"
+
+
+def test_a_broken_loss_is_a_gap_and_a_sentence() -> None:
+    drawn = figure("loss", "NaN loss")
+    assert set(traces(drawn)["total"]["y"]) == {None}
+    assert "step 1 on" in drawn["layout"]["annotations"][-1]["text"]
+
+
+def test_the_slider_softens_and_the_distance_follows() -> None:
+    sharp, soft = (figure("logits", "plane", temperature=t) for t in (1.0, 20.0))
+    height = [max(traces(drawn)["teacher probability"]["y"]) for drawn in (sharp, soft)]
+    assert height[0] > height[1]
+    assert "τ = 20 · KL" in soft["layout"]["annotations"][0]["text"]
+
+
+def test_few_classes_have_numbers_and_many_have_none() -> None:
+    assert "text" in traces(figure("confusion", "two classes"))["difference"]
+    assert "text" not in traces(figure("confusion", "hundred classes"))["difference"]
+
+
+def test_axes_name_a_readable_share_of_many_classes() -> None:
+    axis = figure("confusion", "hundred classes")["layout"]["xaxis"]
+    assert axis["tickvals"] == list(range(0, 100, 8))
+    assert axis["ticktext"][1] == "class 8"
+
+
+def test_points_stand_for_images_in_a_plane() -> None:
+    items = figure("samples", "plane")["items"]
+    x = RECORDS["plane"].static["probe_x"][items[0]["sample"]]
+    assert items[0]["image"] is None
+    assert items[0]["point"] == f"({x[0]:.2g}, {x[1]:.2g})"
+
+
+@pytest.mark.parametrize(("run", "mode"), [("two classes", "L"), ("colour", "RGB")])
+def test_thumbnails_are_the_pixels(run: str, mode: str) -> None:
+    for item in figure("samples", run)["items"][:5]:
+        image = Image.open(BytesIO(b64decode(item["image"].split(",")[1])))
+        pixels = RECORDS[run].static["probe_x"][item["sample"]].transpose(1, 2, 0)
+        assert image.mode == mode
+        assert np.array_equal(np.asarray(image).reshape(pixels.shape), pixels)
+
+
+def test_large_pictures_become_small_ones() -> None:
+    image = Image.open(BytesIO(b64decode(png_url(np.zeros((3, 224, 160), np.uint8)).split(",")[1])))
+    assert image.size == (40, 56)
+
+
+def test_numbers_are_short_and_finite() -> None:
+    assert plain(np.array([[1 / 3, np.nan], [np.inf, 123456.789]])) == [[0.33333, None], [None, 123460.0]]
+    assert plain(np.array([1, 2], dtype=np.uint8)) == [1, 2]
+    assert plain([]) == []
+
+
+def test_a_hundred_classes_stay_a_small_message() -> None:
+    for name in panels():
+        if panel(name).kind == "plotly":
+            assert len(zlib.compress(json.dumps(figure(name, "hundred classes")).encode(), 1)) < 60_000

@@ -1,0 +1,102 @@
+"""Records made of thin air: what a run would have left, without running one."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from kdcore.events import Changed, Cost, Evaluated, Loss, Score, Started, Step
+from kdcore.record import Record
+from kdcore.spec import Spec
+
+NO_SPEC = cast(Spec, None)  # probes and panels never read it
+
+
+@dataclass(frozen=True)
+class Run:
+    """What kind of run it was."""
+
+    classes: int = 4
+    rows: int = 64
+    seed: int = 0
+    teacher: bool = True
+    plane: int | None = None  # R of a 2-D run; None for images
+    channels: int = 1
+    steps: int = 12
+    value: float = 1.0  # of every loss
+    huge: float = 1.0  # factor on the logits
+
+
+def record(run: Run = Run()) -> Record:
+    """A run that has got somewhere."""
+    random = np.random.default_rng(run.seed)
+    teacher = random.normal(size=(run.rows, run.classes)) * 3 * run.huge
+    student = teacher * 0.7 + random.normal(size=(run.rows, run.classes)) * run.huge
+    labels = random.integers(run.classes, size=run.rows)
+    teacher[np.arange(run.rows), labels] += 2 * run.huge
+    static: dict[str, np.ndarray] = {"probe_labels": labels, "probe_index": np.arange(run.rows)}
+    frame = {"step": np.array(run.steps), "student_logits": student.astype(np.float32)}
+    if run.teacher:
+        static["teacher_logits"] = teacher.astype(np.float32)
+    if run.plane:
+        _lay_plane(run, random, static, frame)
+    else:
+        static["probe_x"] = random.integers(256, size=(run.rows, run.channels, 8, 8)).astype(np.uint8)
+    return Record(
+        spec=NO_SPEC,
+        started=started(run),
+        steps=tuple(_step(run, 1 + step) for step in range(run.steps)),
+        evaluations=(*(_scored(run, step, "val") for step in range(4, run.steps, 4)), _scored(run, run.steps, "test")),
+        changes=(Changed(step=5, path="schedule.lr", old=0.1, new=0.05),),
+        static=static,
+        frame=frame | _gradients(run),
+    )
+
+
+def started(run: Run) -> Started:
+    cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
+    names = tuple(f"class {k}" for k in range(run.classes))
+    rows = {"train": 600, "val": run.rows, "test": 100}
+    facts: dict[str, Any] = {"steps": run.steps, "device": "cpu", "torch": "2", "classes": names, "rows": rows}
+    return Started(step=0, student=cost, teacher=cost if run.teacher else None, **facts)
+
+
+def fresh() -> Record:
+    """A run that was started a moment ago: no point, no frame, no arrays."""
+    return Record(spec=NO_SPEC, started=started(Run()))
+
+
+def _step(run: Run, step: int) -> Step:
+    terms = {"labels": Loss(weight=0.1, value=run.value / step)}
+    if run.teacher:
+        terms["kd"] = Loss(weight=0.9, value=run.value * 16)
+    total = sum(term.weight * term.value for term in terms.values())
+    return Step(step=step, learning_rate=0.1, loss=total, terms=terms, train_accuracy=0.5)
+
+
+def _scored(run: Run, step: int, split: Any) -> Evaluated:
+    teacher = Score(accuracy=0.95, nll=0.2, ece=0.02) if run.teacher else None
+    return Evaluated(step=step, split=split, student=Score(accuracy=0.9, nll=0.3, ece=0.05), teacher=teacher)
+
+
+def _gradients(run: Run) -> dict[str, np.ndarray]:
+    if not run.teacher:
+        one = np.ones(1)
+        return {"gradient_names": np.array(["labels"]), "gradient_norms": one, "gradient_cosines": one[None]}
+    cosines = np.array([[1.0, -0.25], [-0.25, 1.0]])
+    names = np.array(["labels", "kd"])
+    return {"gradient_names": names, "gradient_norms": np.array([0.4, 1.6]), "gradient_cosines": cosines}
+
+
+def _lay_plane(run: Run, random: np.random.Generator, static: dict[str, Any], frame: dict[str, Any]) -> None:
+    def plane(high: int) -> np.ndarray:
+        return random.integers(high, size=(run.plane, run.plane)).astype(np.uint8)
+
+    static["probe_x"] = random.normal(size=(run.rows, 2)).astype(np.float32)
+    static["extent"] = np.array([-2, 2, -1.5, 2.5], dtype=np.float32)
+    static["train_points"] = random.normal(size=(600, 2)).astype(np.float32)
+    static["train_labels"] = random.integers(-1, run.classes, size=600)
+    frame |= {"field_class": plane(run.classes), "field_share": plane(256)}
+    if run.teacher:
+        static |= {"teacher_field_class": plane(run.classes), "teacher_field_share": plane(256)}
+        frame["field_teacher_share"] = plane(256)
