@@ -1,0 +1,94 @@
+"""What the form knows about its choices: what each needs, what it costs, and what stands in a run's way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app import points
+from app.link import KINDS, NO_TEACHER, Settings, below, spec_of
+from kdcore import catalogue
+from kdcore.contracts import FAMILIES, GRANTS, Data
+from kdcore.errors import BadInput
+from kdcore.registry import DATA
+
+ACCESS = {
+    "white_box": "Everything (white box)",
+    "logits": "Logits",
+    "probabilities": "Probabilities",
+    "labels": "Labels only",
+}
+TROUBLES = tuple(Data.model_fields)  # the settings that every data set has
+ORDER = ["2-D toy", "image", *FAMILIES]
+
+
+def options(part: str) -> list[str]:
+    """Names to choose from, family by family."""
+    found = catalogue.catalogue()[KINDS[part]]
+    rank = {name: ORDER.index(family) if (family := found[name]["family"]) in ORDER else len(ORDER) for name in found}
+    names = sorted(found, key=lambda name: (rank[name], found[name]["title"]))
+    return [*names, NO_TEACHER] if part == "teacher" else names
+
+
+def option(part: str, name: str, settings: Settings) -> str:
+    """A choice as it reads in the list, with the reason where it cannot be taken."""
+    if name == NO_TEACHER:
+        return "No teacher"
+    title = str(catalogue.entry(KINDS[part], name)["title"])
+    missing = lacking(name, settings) if part == "method" else None
+    return f"{title} — {missing}" if missing else title
+
+
+def lacking(method: str, settings: Settings) -> str | None:
+    """What a method needs and the teacher does not grant, in a few words."""
+    needs = set(catalogue.entry("method", method)["needs"])
+    if needs and settings["teacher"] == NO_TEACHER:
+        return "needs a teacher"
+    missing = needs - GRANTS[settings["access"]]  # type: ignore[index]
+    return f"needs the teacher's {' and '.join(sorted(missing))}" if missing else None
+
+
+def signature(settings: Settings) -> tuple[tuple[int, ...], int]:
+    """Shape of one input and number of classes of the chosen data.
+
+    Raises:
+        BadInput: the data's settings do not describe a data set.
+    """
+    return DATA[str(settings["data"])].model_validate(below(settings, "data")).signature()
+
+
+def cost(settings: Settings, part: str) -> Mapping[str, Any] | None:
+    """What the chosen network weighs on the chosen data; None where it is not known beforehand."""
+    try:
+        shape, classes = signature(settings)
+    except BadInput:
+        return None
+    return catalogue.cost_of(str(settings[part]), below(settings, part), shape, classes)
+
+
+def hindrance(settings: Settings) -> str | None:
+    """The first thing that stands in the way of a run, in one sentence."""
+    if settings["data"] == "points" and (missing := points.advice(settings[points.SETTING])):  # type: ignore[arg-type]
+        return missing
+    try:
+        spec_of(settings)
+        return next((said for part in ("teacher", "student") if (said := _misfit(settings, part))), None)
+    except BadInput as error:
+        return str(error)
+
+
+def _misfit(settings: Settings, part: str) -> str | None:
+    """A network that cannot read the data: others have a cost for inputs of that shape, it has none."""
+    if settings[part] == NO_TEACHER:
+        return None
+    shape = list(signature(settings)[0])
+    readers = {
+        name
+        for name, model in catalogue.catalogue()["model"].items()
+        if any(row["shape"] == shape for row in model["costs"])
+    }
+    if not readers or settings[part] in readers:
+        return None
+    titles = ", ".join(catalogue.entry("model", name)["title"] for name in sorted(readers))
+    told = " × ".join(map(str, shape))
+    return f"{option(part, str(settings[part]), settings)} cannot read inputs of {told}; these can: {titles}."

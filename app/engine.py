@@ -1,0 +1,40 @@
+"""The pages' hold on the engine: one store per process, opened when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.spec import Json, Spec, parse
+
+DEMO = "demo"  # owner of the recorded runs that come with the Lab
+
+
+@cache
+def store() -> Store:
+    """The store of this process; the server's lifespan and every page share it."""
+    return Store()
+
+
+def find(run_id: str | None) -> Run | None:
+    """A run by its id, None without one.
+
+    Raises:
+        BadInput: there is no such run, or it was deleted.
+    """
+    run = store().get(run_id) if run_id else None
+    if run and run.deleted_at:
+        raise BadInput(f"Run {run_id} was deleted; whoever owns it can bring it back on the Runs page.")
+    return run
+
+
+def newest_demo() -> Run | None:
+    """The newest finished run that came with the Lab."""
+    return next((run for run in store().runs(states={"done"}) if run.owner == DEMO), None)
+
+
+def altered(spec: Spec, **fields: Json) -> Spec:
+    """The spec with some fields of its top level replaced."""
+    return parse(spec.model_dump(mode="json") | fields)

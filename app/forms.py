@@ -1,0 +1,126 @@
+"""A setting of the form as a widget: its field's kind and bounds decide which, its description is the help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args, get_origin
+
+import streamlit as st
+from pydantic.fields import FieldInfo
+
+from app import link, state
+from app.link import Settings
+from kdcore.spec import Json
+
+WORDS = {"lr": "learning rate", "kd": "KD", "tckd": "TCKD", "nckd": "NCKD"}
+FEW = 4  # options that fit side by side
+SHORT = 24  # characters that fit side by side
+
+
+def label(name: str) -> str:
+    """A knob's name as people read it."""
+    words = " ".join(WORDS.get(word, word) for word in name.split("_"))
+    return words[:1].upper() + words[1:]
+
+
+def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
+    """The smallest and the largest value a numeric field takes; an open bound gives its nearest neighbour."""
+    lower = upper = None
+    whole = info.annotation is int
+    for rule in info.metadata:
+        lower = getattr(rule, "ge", lower)
+        upper = getattr(rule, "le", upper)
+        if hasattr(rule, "gt"):
+            lower = rule.gt + 1 if whole else math.nextafter(rule.gt, math.inf)
+        if hasattr(rule, "lt"):
+            upper = rule.lt - 1 if whole else math.nextafter(rule.lt, -math.inf)
+    return lower, upper
+
+
+def step_of(default: float, upper: float | None) -> float:
+    """A step that moves the default by a tenth to a half of itself: a power of ten."""
+    size = abs(default) or abs(upper or 1.0) / 10
+    return float(10.0 ** math.floor(math.log10(size / 2)))
+
+
+def help_of(info: FieldInfo, default: Json) -> str:
+    """What a knob means, its default and its bounds."""
+    parts = [info.description or "", f"Default {shorten(link.encode(default))}."]
+    if info.annotation in (int, float):
+        low, high = bounds(info)
+        parts += [f"From {low:.4g}" + (f" to {high:.4g}." if high is not None else ".")] if low is not None else []
+    return " ".join(part for part in parts if part)
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """The text, cut where it gets long."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def field(key: str, info: FieldInfo, value: Json, default: Json) -> None:
+    """One setting, marked where it differs from its default."""
+    name = label(key.rpartition(".")[2])
+    shared: dict[str, Any] = {
+        "label": name if value == default else f"**{name}** :primary[●]",
+        "help": help_of(info, default) + ("" if value == default else " You changed this."),
+        "on_change": state.changed,
+    }
+    if get_origin(info.annotation) is Literal:
+        _options(key, get_args(info.annotation), value, shared)
+    elif info.annotation is bool:
+        st.toggle(key=state.widget(key, value), args=(key, bool), **shared)
+    elif info.annotation in (int, float):
+        _number(key, info, value, default, shared)
+    else:
+        st.text_input(key=state.widget(key, link.encode(value)), args=(key, reader(key, info)), **shared)
+
+
+def _options(key: str, options: tuple[Any, ...], value: Json, shared: dict[str, Any]) -> None:
+    shared |= {"key": state.widget(key, value), "args": (key, _same), "options": options, "format_func": str}
+    if len(options) <= FEW and len("".join(map(str, options))) <= SHORT:
+        st.segmented_control(required=True, **shared)
+    else:
+        st.selectbox(**shared)
+
+
+def _number(key: str, info: FieldInfo, value: Any, default: Any, shared: dict[str, Any]) -> None:
+    kind: Callable[[float], float] = int if info.annotation is int else float
+    low, high = bounds(info)
+    step = step_of(default, high) if default or kind is float else 1.0
+    st.number_input(
+        min_value=None if low is None else kind(low),
+        max_value=None if high is None else kind(high),
+        step=max(1, int(step)) if kind is int else step,
+        format="%d" if kind is int else "%g",
+        key=state.widget(key, kind(value)),
+        args=(key, int if kind is int else tidy),
+        **shared,
+    )
+
+
+def tidy(value: float) -> float:
+    """The number without the dust that adding steps leaves behind."""
+    return float(f"{value:.12g}")
+
+
+def reader(key: str, info: FieldInfo) -> Callable[[str], Json]:
+    """Reads a typed text as the setting's value; what it cannot read is a BadInput."""
+    return lambda text: link.decode(text.strip(), info, f"{label(key.rpartition('.')[2])!r}")
+
+
+def _same(value: Json) -> Json:
+    return value
+
+
+def fields(settings: Settings, keys: Iterable[str]) -> None:
+    """Several settings of the form, one below the other."""
+    base = link.complete({part: settings[part] for part in link.KINDS})
+    for key in keys:
+        field(key, link.field_of(settings, key), settings[key], base[key])
+
+
+def differing(settings: Settings, keys: Iterable[str]) -> int:
+    """How many of these settings differ from their defaults."""
+    changed = link.changed(settings)
+    return sum(key in changed for key in keys)

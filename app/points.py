@@ -1,0 +1,194 @@
+"""Points that a person draws: ready shapes, CSV files, and the canvas where a click makes a point."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import state, theme
+from app.link import Settings, choose
+from kdcore.errors import BadInput
+
+KEY = "canvas"
+SETTING = "data.points"
+MOST = 5000  # points
+CLASSES = 8  # that the canvas offers; files may hold more
+FILE_CLASSES = 26
+FILE_BYTES = 1_000_000
+Points = list[list[float]]  # [x, y, class]
+
+
+# Shapes to begin with; the plane is the complex numbers here
+
+
+def _points(z: np.ndarray, label: int) -> Points:
+    return [[round(float(point.real), 3), round(float(point.imag), 3), label] for point in z]
+
+
+def _arc(radius: float, label: int, start: float = 0.0, end: float = 2.0, count: int = 60) -> Points:
+    """Part of a circle, between two angles in units of pi."""
+    return _points(radius * np.exp(1j * np.pi * np.linspace(start, end, count, endpoint=False)), label)
+
+
+def _cloud(centre: complex, label: int, spread: float = 0.18, count: int = 40) -> Points:
+    """A sunflower of points."""
+    k = np.arange(count) + 0.5
+    return _points(centre + 2 * spread * np.sqrt(k / count) * np.exp(2.399963j * k), label)
+
+
+def _waves() -> Points:
+    x = np.linspace(-1, 1, 60)
+    return [point for k in range(4) for point in _points(x + 1j * (0.35 * np.sin(np.pi * x) + 0.5 * k - 0.75), k % 2)]
+
+
+def _islands() -> Points:
+    return [point for k in range(6) for point in _cloud(np.exp(1j * np.pi * k / 3), k % 3)]
+
+
+def _checkers() -> Points:
+    places = [(i, j) for i in range(3) for j in range(3)]
+    return [point for i, j in places for point in _cloud(0.7 * (i - 1 + 1j * (j - 1)), (i + j) % 2, 0.12, 20)]
+
+
+def _face() -> Points:
+    eyes = _cloud(-0.4 + 0.35j, 1, 0.1) + _cloud(0.4 + 0.35j, 1, 0.1)
+    return _arc(1.0, 0) + eyes + _arc(0.55, 1, 1.15, 1.85)
+
+
+def _target() -> Points:
+    return _cloud(0, 0) + _arc(0.6, 1) + _arc(1.0, 0)
+
+
+SHAPES: dict[str, Callable[[], Points]] = {
+    "Target": _target,
+    "Islands": _islands,
+    "Waves": _waves,
+    "Face": _face,
+    "Checkers": _checkers,
+    "Empty": list,
+}
+
+
+# Files
+
+
+def parse_csv(data: bytes) -> Points:
+    """Points from a table of x, y and class; a first line of names is passed over, classes may be words.
+
+    Raises:
+        BadInput: naming the line that cannot be read.
+    """
+    if len(data) > FILE_BYTES:
+        raise BadInput(f"A file of points may hold 1 MB, but this one holds {len(data) / 1e6:.1f} MB; thin it out.")
+    try:
+        lines = [line for line in csv.reader(io.StringIO(data.decode("utf-8-sig"))) if "".join(line).strip()]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"This is not a CSV file in UTF-8 ({error}); save the table as CSV and try again.") from error
+    if lines and not _is_number(lines[0][0]):
+        lines = lines[1:]
+    rows = [_row(number, line) for number, line in enumerate(lines, start=1)]
+    if not 0 < len(rows) <= MOST:
+        raise BadInput(f"A file holds 1 to {MOST} points, but this one holds {len(rows)}.")
+    names = sorted({name for _, _, name in rows}, key=lambda name: (not name.isdigit(), name.zfill(12)))
+    if len(names) > FILE_CLASSES:
+        raise BadInput(f"Points have at most {FILE_CLASSES} classes, but this file has {len(names)}; merge some.")
+    return [[x, y, names.index(name)] for x, y, name in rows]
+
+
+def _row(number: int, line: list[str]) -> tuple[float, float, str]:
+    if len(line) == 3 and _is_number(line[0]) and _is_number(line[1]) and line[2].strip():
+        return float(line[0]), float(line[1]), line[2].strip()
+    raise BadInput(f"Point {number} of the file should read x,y,class, but reads {','.join(line)[:40]!r}; correct it.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def to_csv(points: Points) -> str:
+    """The points as a file that `parse_csv` reads."""
+    return "x,y,class\n" + "".join(f"{x!r},{y!r},{int(label)}\n" for x, y, label in points)
+
+
+def checked(points: Any) -> Points:
+    """What the canvas sent, when it is points.
+
+    Raises:
+        BadInput: it is not.
+    """
+    try:
+        table = np.array(points, dtype=np.float64).reshape(-1, 3)
+    except (TypeError, ValueError) as error:
+        raise BadInput("The canvas sent something that is no list of points; reload the page.") from error
+    if len(table) > MOST or not np.isfinite(table).all():
+        raise BadInput(f"You may draw up to {MOST} points, but there are {len(table)}; remove some.")
+    return [[round(float(x), 3), round(float(y), 3), int(label)] for x, y, label in table]
+
+
+def advice(points: Points, least: int = 6) -> str | None:
+    """What is missing before a run can start, or None."""
+    labels = [int(label) for _, _, label in points]
+    short = [label for label in range(max(labels, default=-1) + 1) if labels.count(label) < least]
+    if len(set(labels)) < 2:
+        return f"Draw at least two classes, with {least} points each."
+    return f"Class {short[0]} has {labels.count(short[0])} points; draw at least {least}." if short else None
+
+
+# The editor
+
+
+@cache
+def _canvas() -> Callable[..., Any]:
+    folder = Path(__file__).parent
+    script, style = ((folder / f"points.{end}").read_text() for end in ("js", "css"))
+    mount: Callable[..., Any] = st.components.v2.component(
+        "kdlab_points", html="<div class='points'></div>", css=style, js=script
+    )
+    return mount
+
+
+def replace(settings: Settings, points: Points) -> None:
+    """Make these the points of the form."""
+    state.take(choose(settings, SETTING, points))  # type: ignore[arg-type]
+
+
+def editor(settings: Settings) -> None:
+    """The canvas, shapes to begin with, and files in and out."""
+    points: Points = settings[SETTING]  # type: ignore[assignment]
+    st.caption(
+        "Choose a class and click to set points; hold and drag to spray. Keys: arrows move, space sets, 1 to 8 choose."
+    )
+    _canvas()(
+        key=KEY,
+        data={"points": points, "colors": theme.classes(CLASSES), "most": MOST},
+        on_points_change=lambda: state.attempt(lambda: replace(settings, checked(state.component(KEY, "points")))),
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for name, shape in SHAPES.items():
+            st.button(name, on_click=state.attempt, args=(lambda shape=shape: replace(settings, shape()),))
+        st.download_button("Save as CSV", to_csv(points), "points.csv", "text/csv", icon=":material/download:")
+    st.file_uploader(
+        "Or take points from a CSV file (x, y, class)",
+        type="csv",
+        key="points file",
+        on_change=lambda: state.attempt(lambda: _upload(settings)),
+    )
+    missing = advice(points)
+    if missing:
+        st.warning(missing)
+
+
+def _upload(settings: Settings) -> None:
+    file = state.component("points file")
+    if file is not None:
+        replace(settings, parse_csv(file.getvalue()))

@@ -1,0 +1,171 @@
+"""The only user of session state and of the URL.
+
+The URL is the state: it is read when somebody opens a link or walks back to one, and written after each change. In
+between the session holds the same `Link`; widgets show its values and change it through callbacks, so what is on
+show can be replaced as a whole (another link, a fork, a reset) and no widget is asked what it thought before.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app import link
+from app.link import Link, Settings
+from app.panels import View
+from kdcore.errors import BadInput
+from kdcore.spec import Json
+
+COOKIE = "kdlab_viewer"
+LAB = "lab"
+COMPARED = "compare"
+_state = st.session_state
+
+
+def viewer() -> str:
+    """Who looks: the browser's own name, or the session's where no server gave it one."""
+    named = st.context.cookies.get(COOKIE)
+    return str(named or _state.setdefault("viewer", secrets.token_hex(16)))
+
+
+# The link that the Lab shows
+
+
+def arrive(page: str) -> None:
+    """Begin a page. The Lab takes the URL's word when somebody opened it or walked back to it."""
+    came = _state.get("page") != page
+    _state["page"] = page
+    if page != LAB:
+        return
+    query = st.query_params.to_dict()
+    touched = _state.pop("touched", False)
+    returns = came and not query and "link" in _state
+    if "link" not in _state or (not touched and not returns and query != _state["written"]):
+        _state["link"], _state["complaints"] = link.read(query)
+
+
+def shown() -> Link:
+    """What the Lab shows now."""
+    found: Link = _state["link"]
+    return found
+
+
+def save() -> None:
+    """Make the URL say what is shown."""
+    try:
+        query = link.write(shown())
+    except BadInput as error:
+        st.error(str(error))
+        query = {"run": shown().run} if shown().run else {}
+    if query != st.query_params.to_dict():
+        st.query_params.from_dict(query)
+    _state["written"] = query
+
+
+def complaints() -> list[str]:
+    """Sentences about what went wrong, until the next thing somebody does."""
+    found: list[str] = _state.setdefault("complaints", [])
+    return found
+
+
+def touch() -> None:
+    """Begin to answer a person: what they did counts more than the URL, which may be a moment old."""
+    _state["touched"] = True
+    _state["complaints"] = []
+
+
+def attempt(act: Callable[[], Any]) -> Any:
+    """Do something a person asked for; what hinders it becomes a sentence on the page."""
+    touch()
+    try:
+        return act()
+    except BadInput as error:
+        complaints().append(str(error))
+        return None
+
+
+def show(run_id: str | None) -> None:
+    """Put a run on show, from its newest frame."""
+    view = shown().view.model_copy(update={"at": None})
+    _state["link"] = shown()._replace(run=run_id, view=view)
+
+
+def take(settings: Settings) -> None:
+    """Replace every setting of the form."""
+    _state["link"] = shown()._replace(settings=settings)
+
+
+def look(change: Mapping[str, Any] | None) -> None:
+    """Take over how somebody looks at the run, as the browser tells it."""
+    known = {key: value for key, value in (change or {}).items() if key in link.VIEW}
+    try:
+        view = View.model_validate(shown().view.model_dump() | known)
+    except ValidationError:
+        return  # a browser that talks nonsense changes nothing
+    _state["link"] = shown()._replace(view=view)
+
+
+def view() -> View:
+    """How somebody looks at the run, in the theme of their browser."""
+    theme = "dark" if st.context.theme.type == "dark" else "light"
+    return shown().view.model_copy(update={"theme": theme})
+
+
+# Widgets of the form
+
+
+def widget(key: str, value: Any) -> str:
+    """The session's name of a setting's widget, after making the widget show `value`."""
+    name = f"form {key}"
+    if name not in _state or _state[name] != value:
+        _state[name] = value
+    return name
+
+
+def changed(key: str, parse: Callable[[Any], Json]) -> None:
+    """Callback of a setting's widget: the setting becomes what the widget shows."""
+    attempt(lambda: take(link.choose(shown().settings, key, parse(_state[f"form {key}"]))))
+
+
+# The Runs page
+
+
+def hold_ticks(table: str, ids: list[str]) -> None:
+    """Keep the ticks of a table on their runs, though other runs came or went; at first the URL says which."""
+    held = ticks(table) if f"{table} ids" in _state else st.query_params.get(COMPARED, "").split(",")
+    if _state.get(f"{table} ids") != ids:
+        rows = [index for index, run_id in enumerate(ids) if run_id in held]
+        _state[table] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+        _state[f"{table} ids"] = ids
+
+
+def ticks(table: str) -> list[str]:
+    """Ids of the ticked rows; the URL follows them."""
+    ids = _state[f"{table} ids"]
+    rows = _state[table]["selection"]["rows"] if table in _state else []
+    ticked = [ids[row] for row in rows if row < len(ids)]
+    if ticked:
+        st.query_params[COMPARED] = ",".join(ticked)
+    elif COMPARED in st.query_params:
+        del st.query_params[COMPARED]
+    return ticked
+
+
+def recall(name: str, default: Any) -> Any:
+    """Something a page remembers for as long as the session lives."""
+    return _state.setdefault(f"kept {name}", default)
+
+
+def remember(name: str, value: Any) -> None:
+    """Remember it."""
+    _state[f"kept {name}"] = value
+
+
+def component(key: str, name: str | None = None) -> Any:
+    """What the widget or component of that key holds, or one of its values."""
+    held = _state.get(key)
+    return held if name is None or held is None else held.get(name)

@@ -1,0 +1,125 @@
+"""The Library: every paper behind the Lab, and what of it runs here."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from app import state, theme
+from app.library import CONFIDENCE, WAVES, Baseline, Row, find, library, method_of, papers, status
+
+KINDS = ("method", "language method", "diagnostic", "data", "reading card")
+STATUSES = ("runs here", "not built yet", "reading card")
+MARKS = {"runs here": "●", "not built yet": "○", "reading card": "❏"}
+
+
+def style() -> str:
+    """How cards look: the theme's own colours, and ours for what runs."""
+    return f"""<style>
+    .card {{ border: 1px solid rgba(128,128,128,.35); border-radius: .6rem; }}
+    .card {{ padding: .7rem 1rem; margin-bottom: .6rem; }}
+    .card h4 {{ margin: 0 0 .2rem; padding: 0; font-size: 1.1rem; line-height: 1.35; }}
+    .card p {{ margin: .3rem 0 0; font-size: 1rem; line-height: 1.5; overflow-wrap: anywhere; }}
+    .card .facts {{ opacity: .8; }}
+    .card .mark {{ font-weight: 600; white-space: nowrap; }}
+    .card a.mark {{ color: inherit; text-decoration: underline; text-decoration-color: {theme.GOOD["dark"]};
+        text-decoration-thickness: .2em; text-underline-offset: .2em; }}
+    </style>"""
+
+
+def badge(row: Row | Baseline) -> str:
+    """Whether it runs here, with the way there."""
+    word, method = status(row), method_of(row)
+    if method:
+        way = f'href="./?method={escape(method)}" target="_self"'
+        return f'<a class="mark" {way}>{MARKS[word]} {word}: open in the Lab</a>'
+    return f'<span class="mark">{MARKS[word]} {word}</span>'
+
+
+def paragraph(name: str, text: str) -> str:
+    """One labelled line of a card."""
+    return f"<p><b>{name}.</b> {escape(text)}</p>"
+
+
+def facts(row: Row) -> str:
+    """Track, kind, wave and confidence in words."""
+    kind = row.kind + (f" ({row.kind_note})" if row.kind_note else "")
+    built = f"{kind}, {WAVES[row.wave]}" if row.wave else kind
+    sure = f"confidence {row.confidence}" + (f" {row.confidence_note}" if row.confidence_note else "")
+    checked = " · an identity of it was checked numerically" if row.identity else ""
+    return f"{library().tracks[row.track]} · {built} · {sure}{checked}"
+
+
+def card(row: Row) -> str:
+    """One row of the register."""
+    names = [f"<code>{escape(row.name)}</code>" if row.name else "", escape(row.alias or "")]
+    note = f" ({escape(row.note)})" if row.note else ""
+    said = f"See row {row.same_as}." if row.same_as else row.mechanism
+    shown = "What this dashboard can tell about it is on this card." if row.shows == "card" else row.shows
+    return f"""<article class="card" id="row-{row.id}">
+      <h4>{escape(row.id)} · {" · ".join([*filter(None, names), escape(row.title)])}{note}</h4>
+      <p class="facts">{escape(facts(row))} · {badge(row)}</p>
+      {paragraph("Mechanism", said)}{"" if row.same_as else paragraph("What the dashboard shows", shown)}
+    </article>"""
+
+
+def baseline(row: Baseline) -> str:
+    """A method that every run can be compared with."""
+    return f"""<article class="card"><h4><code>{row.name}</code> · {escape(row.title)}</h4>
+      <p class="facts">{escape(row.paper)} · {badge(row)}</p>
+      {paragraph("Mechanism", row.mechanism)}{paragraph("What the dashboard shows", row.shows)}</article>"""
+
+
+def legend() -> None:
+    """How to read a row."""
+    with st.expander("How to read a row", icon=":material/help:", key="legend"):
+        st.markdown(
+            "**Confidence** says how well we know the method:\n\n"
+            + "\n".join(f"- **{letter}**: {meaning}" for letter, meaning in CONFIDENCE.items())
+            + "\n\n**Notation**, the same in every row:\n\n| sign | meaning |\n|---|---|\n"
+            + "\n".join(f"| {sign} | {meaning} |" for sign, meaning in library().notation)
+            + "\n\n**Panels** that rows point at:\n\n| panel | what it computes |\n|---|---|\n"
+            + "\n".join(f"| {name} | {text} |" for name, text in library().panels.items())
+        )
+
+
+def filters() -> list[Row]:
+    """The rows that were asked for; what was asked stands in the URL."""
+    text = st.text_input(
+        "Search", type="search", key="q", bind="query-params", placeholder="A word, a method, a paper …", live=True
+    )
+    with st.container(horizontal=True):
+        statuses = st.pills("Can I run it?", STATUSES, selection_mode="multi", key="status", bind="query-params")
+        kinds = st.pills("Kind", KINDS, selection_mode="multi", key="kind", bind="query-params")
+        confidence = st.pills(
+            "Confidence", list(CONFIDENCE), selection_mode="multi", key="confidence", bind="query-params"
+        )
+    tracks = st.multiselect(
+        "Track", list(library().tracks), format_func=library().tracks.__getitem__, key="track", bind="query-params"
+    )
+    return find(text or "", kinds=kinds, tracks=tracks, confidence=confidence, statuses=statuses)
+
+
+def page() -> None:
+    """Search on top, rows below."""
+    everything = library()
+    runs = sum(status(row) == "runs here" for row in everything.rows)
+    st.title("Library", anchor=False)
+    st.markdown(
+        f"{len(everything.rows)} rows stand for {papers(everything.rows)} papers on knowledge distillation. "
+        f"{runs} of them run here today, besides the baselines; the others say what they are waiting for."
+    )
+    legend()
+    found = filters()
+    st.caption(f"{len(found)} of {len(everything.rows)} rows")
+    st.html(style() + "".join(card(row) for row in found))
+    if not found:
+        st.info("Nothing matches all of this. Take away a filter or a word.")
+    st.subheader("Baselines", anchor=False)
+    st.markdown("What every run can be compared with. They come besides the rows above.")
+    st.html(style() + "".join(baseline(row) for row in everything.baselines))
+
+
+state.arrive("library")
+page()

@@ -1,0 +1,273 @@
+"""Runs: find them, lay them over each other, see in what they differ."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import engine, forms, state, theme, words
+from kdcore.errors import BadInput
+from kdcore.events import Evaluated, Step
+from kdcore.jobs.rows import Run
+from kdcore.jobs.states import ACTIVE
+
+TABLE = "table of runs"
+SHOWN = 500  # rows of the table; search finds the others
+ABREAST = 8  # runs that can be told apart in one chart
+
+
+def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
+    """The runs that hold every word of the search."""
+    tokens = text.lower().split()
+    return [
+        run
+        for run in runs
+        if (not mine or run.owner == state.viewer())
+        and all(
+            token in f"{run.id} {run.label} {words.STATES[run.state]} {words.title(run.spec)}".lower()
+            for token in tokens
+        )
+    ]
+
+
+def row(run: Run) -> dict[str, Any]:
+    """What the table says of a run."""
+    result = run.result or {}
+    return {
+        "run": words.title(run.spec),
+        "state": words.STATES[run.state],
+        "done": run.step / max(run.steps, 1),
+        "student": result.get("student_accuracy"),
+        "teacher": result.get("teacher_accuracy"),
+        "agreement": result.get("agreement"),
+        "seed": run.spec.seed,
+        "started": words.ago(run.created_at),
+        "whose": "recorded" if run.owner == engine.DEMO else "mine" if run.owner == state.viewer() else "another's",
+        "id": run.id,
+        "open": f"./?run={run.id}",
+    }
+
+
+COLUMNS = {
+    "done": st.column_config.ProgressColumn("done", format="percent", min_value=0, max_value=1),
+    "student": st.column_config.NumberColumn("student, test", format="percent"),
+    "teacher": st.column_config.NumberColumn("teacher, test", format="percent"),
+    "agreement": st.column_config.NumberColumn("agreement", format="percent"),
+    "open": st.column_config.LinkColumn("open", display_text="open"),
+}
+
+
+def table(runs: list[Run]) -> list[Run]:
+    """The runs as a table; those that are ticked."""
+    state.hold_ticks(TABLE, [run.id for run in runs])
+    st.dataframe(
+        pd.DataFrame([row(run) for run in runs]),
+        column_config=COLUMNS,
+        hide_index=True,
+        key=TABLE,
+        on_select="rerun",
+        selection_mode="multi-row",
+        alt="Table of runs; tick rows to compare them",
+    )
+    ticked = state.ticks(TABLE)
+    return [run for run in runs if run.id in ticked]
+
+
+def incomparable(runs: list[Run]) -> str | None:
+    """Why laying these runs over each other would mean nothing, or None."""
+    data = {run.spec.data.name: words.named("data", run.spec.data) for run in runs}
+    if len(data) > 1:
+        return (
+            f"These runs are on different data ({', '.join(sorted(data.values()))}), so their accuracies and losses "
+            "do not measure the same thing; tick runs on one data set to lay them over each other."
+        )
+    if len(runs) > ABREAST:
+        return f"More than {ABREAST} curves cannot be told apart; tick fewer runs."
+    return None
+
+
+def caveats(runs: list[Run]) -> list[str]:
+    """What to keep in mind when comparing these runs."""
+    said = []
+    if len({str(run.spec.data.knobs) for run in runs}) > 1:
+        said.append("The data differ in their settings, so the validation images may not be the same.")
+    if len({run.spec.method.name for run in runs}) > 1:
+        said.append("Losses of different methods have different scales; compare their shape, not their height.")
+    return said
+
+
+def curves(runs: list[Run]) -> pd.DataFrame:
+    """Validation accuracy and loss over steps, one row a point."""
+    points = []
+    for run in runs:
+        name = f"{words.title(run.spec)} · seed {run.spec.seed} · {run.id[:4]}"
+        for event in engine.store().story(run.id):
+            if isinstance(event, Evaluated) and event.split == "val":
+                points.append((name, event.step, "accuracy", event.student.accuracy))
+            elif isinstance(event, Step):
+                points.append((name, event.step, "loss", event.loss))
+    return pd.DataFrame(points, columns=["run", "step", "what", "value"])
+
+
+def chart(points: pd.DataFrame, what: str, title: str, number: str) -> None:
+    """One measure of all runs over steps."""
+    names = list(dict.fromkeys(points["run"]))
+    colour = {
+        "field": "run",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": names, "range": theme.classes(len(names))},
+    }
+    st.markdown(f"**{title}**")
+    st.vega_lite_chart(
+        points[points["what"] == what],
+        {
+            "mark": {"type": "line", "point": what == "accuracy", "tooltip": True},
+            "encoding": {
+                "x": {"field": "step", "type": "quantitative", "title": "optimiser step"},
+                "y": {
+                    "field": "value",
+                    "type": "quantitative",
+                    "title": None,
+                    "scale": {"zero": False},
+                    "axis": {"format": number},
+                },
+                "color": colour | {"legend": {"orient": "bottom", "columns": 1, "labelLimit": 600}},
+                "strokeDash": {"field": "run", "type": "nominal", "legend": None},
+            },
+            "config": {"axis": {"labelFontSize": 14, "titleFontSize": 14}, "legend": {"labelFontSize": 14}},
+        },
+        height=360,
+        key=f"chart of {what}",
+        alt=title,
+    )
+
+
+def compare(runs: list[Run]) -> None:
+    """Several runs over each other, and the settings in which they differ."""
+    st.subheader("Compared", anchor=False)
+    reason = incomparable(runs)
+    if reason:
+        st.warning(reason)
+    else:
+        for caveat in caveats(runs):
+            st.info(caveat)
+        points = curves(runs)
+        for column, (what, title, number) in zip(
+            st.columns(2),
+            (("accuracy", "Accuracy of the student on validation data", ".0%"), ("loss", "Training loss", "~g")),
+            strict=True,
+        ):
+            with column:
+                chart(points, what, title, number)
+    difference(runs)
+
+
+def difference(runs: list[Run]) -> None:
+    """The settings that differ, and no other."""
+    found = words.differences([run.spec for run in runs])
+    st.markdown("**Settings that differ**")
+    if not found:
+        st.markdown("None: these are runs of the same settings.")
+        return
+    heads = [f"{run.id[:4]} · {words.named('method', run.spec.method)}" for run in runs]
+    told = {
+        path: [forms.shorten("—" if value is None else str(value)) for value in values]
+        for path, values in found.items()
+    }
+    st.table(pd.DataFrame.from_dict(told, orient="index", columns=heads), alt="Settings that differ")
+
+
+def actions(runs: list[Run]) -> None:
+    """What can be done with the ticked runs."""
+    own = [run for run in runs if run.owner == state.viewer() and run.state not in ACTIVE]
+    with st.container(horizontal=True):
+        for run in runs[:ABREAST]:
+            st.page_link(
+                "views/lab.py",
+                label=f"Open {run.id[:4]}",
+                icon=":material/open_in_new:",
+                query_params={"run": run.id},
+            )
+        if own:
+            st.button(
+                f"Delete {len(own)} of mine" if len(own) < len(runs) or len(own) > 1 else "Delete",
+                icon=":material/delete:",
+                on_click=state.attempt,
+                args=(partial(delete, [run.id for run in own]),),
+            )
+
+
+def delete(ids: list[str]) -> None:
+    """Put runs away; `undo` offers to bring them back."""
+    for run_id in ids:
+        engine.store().delete(run_id, state.viewer())
+    state.remember("deleted", ids)
+
+
+def restore(ids: list[str]) -> None:
+    """Bring deleted runs back."""
+    for run_id in ids:
+        engine.store().restore(run_id, state.viewer())
+    state.remember("deleted", [])
+
+
+def undo() -> None:
+    """The way back, right after deleting."""
+    gone = state.recall("deleted", [])
+    if gone:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("The run was deleted." if len(gone) == 1 else f"{len(gone)} runs were deleted.")
+            st.button("Undo", icon=":material/undo:", on_click=state.attempt, args=(partial(restore, gone),))
+
+
+def body() -> None:
+    """Table and comparison; runs again by itself while something is going on."""
+    for sentence in state.complaints():
+        st.error(sentence)
+    undo()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search", type="search", key="q", bind="query-params", placeholder="method, data, model, state …"
+        )
+        mine = st.toggle("Only mine", key="mine", bind="query-params")
+        deleted = st.toggle(
+            "Deleted", key="deleted", bind="query-params", help="Runs that were put away; yours can come back."
+        )
+    runs = sought(engine.store().runs(deleted=deleted), text or "", mine)
+    if not runs:
+        st.info("No run here yet. Start one in the Lab." if not text and not mine else "No run matches this.")
+        return
+    if deleted:
+        bring_back(runs)
+        return
+    picked = table(runs[:SHOWN])
+    if picked:
+        actions(picked)
+    if len(picked) > 1:
+        compare(picked)
+    elif not picked:
+        st.caption("Tick one run to open or delete it, several to compare them.")
+
+
+def bring_back(runs: list[Run]) -> None:
+    """Deleted runs; one's own can be restored."""
+    for run in runs[:50]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{words.title(run.spec)} · `{run.id}`")
+            if run.owner == state.viewer():
+                st.button(
+                    "Bring back", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)
+                )
+
+
+state.arrive("runs")
+st.title("Runs", anchor=False)
+try:
+    going_on = bool(engine.store().runs(states=ACTIVE))
+    st.fragment(body, run_every=2.0 if going_on else None)()
+except BadInput as error:
+    st.error(str(error))

@@ -1,0 +1,120 @@
+"""How the Lab speaks of runs, networks and numbers: plain sentences, short units."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kdcore.catalogue import entry
+from kdcore.jobs.rows import Run
+from kdcore.spec import Choice, Spec
+
+STATES = {
+    "queued": "waiting",
+    "running": "running",
+    "done": "done",
+    "failed": "failed",
+    "cancelled": "stopped",
+    "lost": "interrupted",
+}
+
+
+def quantity(value: float) -> str:
+    """A count with three digits at most: 950, 12.3 k, 1.23 M."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def size(cost: Mapping[str, Any]) -> str:
+    """What a network weighs."""
+    return (
+        f"{quantity(cost['parameters'])} parameters · {quantity(cost['multiply_adds'])} multiply-adds per input · "
+        f"{quantity(cost['size_bytes'])}B on disk"
+    )
+
+
+def ratio(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
+    """How much larger the teacher is."""
+    parameters, work = (teacher[key] / max(student[key], 1) for key in ("parameters", "multiply_adds"))
+    return f"The teacher has {parameters:.3g} times the student's parameters and does {work:.3g} times its work."
+
+
+def named(kind: str, choice: Choice) -> str:
+    """A thing's title, with the knob that tells its members apart."""
+    member = next((value for key, value in choice.knobs.items() if key in ("variant", "width", "name")), None)
+    return str(entry(kind, choice.name)["title"]) + (f" {member}" if kind == "model" and member is not None else "")
+
+
+def title(spec: Spec) -> str:
+    """A run in one line: method, data set, teacher and student."""
+    student = named("model", spec.student)
+    pair = f"{named('model', spec.teacher.student)} → {student}" if spec.teacher else student
+    return f"{named('method', spec.method)} · {named('data', spec.data)} · {pair}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction as people read it."""
+    return f"{100 * fraction:.1f} %"
+
+
+def outcome(result: Mapping[str, float]) -> str:
+    """What came out, in a sentence or two."""
+    student, teacher = result.get("student_accuracy"), result.get("teacher_accuracy")
+    if student is None:
+        return "The run is over; it left no test result."
+    if teacher is None:
+        return f"The network is right on {percent(student)} of the test set."
+    points = 100 * (student - teacher)
+    gap = (
+        "as often as its teacher"
+        if abs(points) < 0.05
+        else f"{abs(points):.1f} points {'above' if points > 0 else 'below'} its teacher ({percent(teacher)})"
+    )
+    agreement = f" They give the same answer on {percent(result['agreement'])} of it." if "agreement" in result else ""
+    return f"The student is right on {percent(student)} of the test set, {gap}.{agreement}"
+
+
+def ending(run: Run) -> str:
+    """How a run ended, or where it stands."""
+    if run.state == "done" and run.result is not None:
+        return outcome(run.result)
+    said = f" {run.message}" if run.message else ""
+    return {
+        "queued": f"The run waits for its turn.{said}",
+        "running": f"The run is under way.{said}",
+        "done": f"The run is done.{said}",
+        "failed": f"The run failed.{said}",
+        "cancelled": "The run was stopped.",
+        "lost": f"The run was interrupted; it can go on from its last checkpoint.{said}",
+    }[run.state]
+
+
+def ago(moment_s: float, now_s: float | None = None) -> str:
+    """How long ago something was, roughly."""
+    passed_s = (time.time() if now_s is None else now_s) - moment_s
+    for length_s, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if passed_s >= length_s:
+            count = int(passed_s // length_s)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def differences(specs: Sequence[Spec]) -> dict[str, list[Any]]:
+    """Settings in which specs differ, by their path, with each one's value (None where it has no such setting)."""
+    flat = [dict(_leaves("", spec.model_dump(mode="json", exclude={"watch", "version"}))) for spec in specs]
+    paths = sorted({path for one in flat for path in one})
+    found = {path: [one.get(path) for one in flat] for path in paths}
+    return {path: values for path, values in found.items() if any(value != values[0] for value in values)}
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Paths of a nested mapping such as teacher.student.width; the word "knobs" adds nothing and is left out."""
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, inner in value.items():
+        if key not in ("watch", "version"):
+            yield from _leaves(path if key == "knobs" else f"{path}.{key}".strip("."), inner)
