@@ -28,9 +28,6 @@ def draw(record: Record, view: View) -> dict[str, Any]:
 def _cells(found: Confusion, look: theme.Theme) -> dict[str, Any]:
     bound = found.largest or 1.0
     bar = {"thickness": 12, "tickformat": "+.0%", "title": {"text": "student − teacher", "side": "right"}}
-    hover = (
-        "%{customdata[0]} answered as %{customdata[1]}<br>student %{customdata[2]}, teacher %{customdata[3]} samples"
-    )
     cells = {
         "type": "heatmap",
         "uid": "difference",
@@ -39,8 +36,8 @@ def _cells(found: Confusion, look: theme.Theme) -> dict[str, Any]:
         "zmax": bound,
         "colorscale": theme.diverging(look),
         "colorbar": bar,
-        "customdata": _hover(found),
-        "hovertemplate": hover + "<extra></extra>",
+        "hovertext": _hover(found),
+        "hoverinfo": "text",
         "xgap": 1 if len(found.classes) <= NUMBERED else 0,
         "ygap": 1 if len(found.classes) <= NUMBERED else 0,
     }
@@ -50,11 +47,14 @@ def _cells(found: Confusion, look: theme.Theme) -> dict[str, Any]:
     return cells
 
 
-def _hover(found: Confusion) -> list[list[list[Any]]]:
-    """Per cell: true class, answer, and how many samples each network answered so."""
-    rows = zip(found.classes, found.student.tolist(), found.teacher.tolist(), strict=True)
+def _hover(found: Confusion) -> list[list[str]]:
+    """What each cell says under the pointer; nothing where neither network ever answered so."""
     return [
-        [[true, *cell] for cell in zip(found.classes, student, teacher, strict=True)] for true, student, teacher in rows
+        [
+            f"{true} answered as {answer}<br>student {ours}, teacher {theirs} samples" if ours or theirs else ""
+            for answer, ours, theirs in zip(found.classes, student, teacher, strict=True)
+        ]
+        for true, student, teacher in zip(found.classes, found.student.tolist(), found.teacher.tolist(), strict=True)
     ]
 
 

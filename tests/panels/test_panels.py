@@ -152,6 +152,14 @@ def test_few_classes_have_numbers_and_many_have_none() -> None:
     assert "text" not in traces(figure("confusion", "hundred classes"))["difference"]
 
 
+def test_a_cell_says_how_often_both_answered_so() -> None:
+    seen, said = RECORDS["two classes"], traces(figure("confusion", "two classes"))["difference"]["hovertext"]
+    truth, student = seen.static["probe_labels"], seen.frame["student_logits"].argmax(1)
+    assert f"student {((truth == 0) & (student == 1)).sum()}," in said[0][1]
+    empty = [text for row in traces(figure("confusion", "hundred classes"))["difference"]["hovertext"] for text in row]
+    assert "" in empty
+
+
 def test_axes_name_a_readable_share_of_many_classes() -> None:
     axis = figure("confusion", "hundred classes")["layout"]["xaxis"]
     assert axis["tickvals"] == list(range(0, 100, 8))
