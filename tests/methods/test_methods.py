@@ -1,0 +1,213 @@
+"""What every method must be and do, over all that are registered."""
+
+import inspect
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kdcore.contracts import FAMILIES, GRANTS, Batch, Method, Outputs, Term
+from kdcore.errors import BadInput
+from kdcore.methods.dkd import DKD
+from kdcore.methods.fitnet import FitNet, regressor
+from kdcore.methods.kd import KD
+from kdcore.methods.rkd import RKD
+from kdcore.net import Net, shapes
+from kdcore.registry import METHODS, MODELS
+from kdcore.spec import parse
+
+torch.set_num_threads(1)
+SHAPE = (1, 8, 8)
+NAMES = list(METHODS)
+
+
+def networks(classes: int = 4) -> tuple[Net, Net]:
+    """A student and a frozen teacher of unlike families."""
+    torch.manual_seed(0)
+    student = MODELS["cnn"](width=4).build(SHAPE, classes)
+    teacher = MODELS["cnn"](width=8).build(SHAPE, classes).eval().requires_grad_(False)
+    return student, teacher
+
+
+def seen(method: Method, rows: int = 6, classes: int = 4, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
+    """Student, teacher, the module between them, and a batch with unlabelled rows whose outputs have `dtype`."""
+    student, teacher = networks(classes)
+    state = method.connect(shapes(student, teacher, SHAPE, classes))
+    x = torch.randn(rows, *SHAPE)
+    labels = torch.arange(rows) % classes
+    labels[1::3] = -1
+    batch = Batch(cast(student(x), dtype), cast(teacher(x), dtype), labels, torch.arange(rows), 0.5)
+    return student, teacher, state, batch
+
+
+def cast(outputs: Outputs, dtype: torch.dtype) -> Outputs:
+    return Outputs(outputs.logits.to(dtype), tuple(feature.to(dtype) for feature in outputs.features))
+
+
+def total(terms: dict[str, Term]) -> Tensor:
+    return sum((term.weight * term.value for term in terms.values()), torch.zeros(()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_tells_its_source_departures_and_zero(name: str) -> None:
+    doc = inspect.cleandoc(sys.modules[METHODS[name].__module__].__doc__ or "")
+    assert doc.splitlines()[0].endswith(".")
+    for mark in ("\n\nSource: ", "\n\nDeparts from it: ", "\n\nZero when: "):
+        assert len(doc.split(mark)) == 2, f"{name} needs one paragraph {mark.strip()!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_class_describes_itself(name: str) -> None:
+    method = METHODS[name]
+    assert method.title
+    assert method.paper
+    assert method.equation.startswith(r"\mathcal{L} = ")
+    assert method.family in FAMILIES
+    assert method.needs <= GRANTS["white_box"]
+    for field in method.model_fields.values():
+        assert field.description
+        assert field.description.endswith(".")
+        assert field.metadata, "a knob has bounds"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_are_finite_float32_scalars(name: str, dtype: torch.dtype) -> None:
+    method = METHODS[name]()
+    *_, state, batch = seen(method, dtype=dtype)
+    terms = method.terms(batch, state)
+    assert terms
+    for term in terms.values():
+        assert type(term.weight) is float
+        assert term.value.shape == ()
+        assert term.value.dtype == torch.float32
+        assert term.value.isfinite()
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(1, 4), (5, 2), (1, 2)])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_one_and_two_classes_work(name: str, rows: int, classes: int) -> None:
+    method = METHODS[name]()
+    student, _, state, batch = seen(method, rows, classes)
+    loss = total(method.terms(batch, state))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in student.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_reach_student_and_connection_and_no_teacher(name: str) -> None:
+    method = METHODS[name]()
+    student, teacher, state, batch = seen(method)
+    total(method.terms(batch, state)).backward()
+    assert sum(float(w.grad.abs().sum()) for w in student.parameters() if w.grad is not None) > 0
+    assert all(weight.grad is None for weight in teacher.parameters())
+    if state is not None:
+        assert all(weight.grad is not None for weight in state.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_labels_only_the_teacher_is_heard(name: str) -> None:
+    method = METHODS[name]()
+    *_, state, batch = seen(method)
+    terms = method.terms(batch._replace(labels=torch.full_like(batch.labels, -1)), state)
+    assert "labels" not in terms or terms["labels"].value.item() == 0
+    assert all(term.value.isfinite() for term in terms.values())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].needs])
+def test_a_method_is_refused_what_it_needs_but_is_not_granted(name: str) -> None:
+    teacher = {"student": {"name": "mlp"}, "method": {"name": "ce"}}
+    spec = {"student": {"name": "mlp"}, "method": {"name": name}}
+    with pytest.raises(BadInput, match=f"Method '{name}' needs a teacher"):
+        parse(spec)
+    for access, grants in GRANTS.items():
+        asked = {**spec, "teacher": teacher, "access": access}
+        if METHODS[name].needs <= grants:
+            assert parse(asked).access == access
+        else:
+            with pytest.raises(BadInput, match=f"but access '{access}' grants only"):
+                parse(asked)
+
+
+@pytest.mark.parametrize("name", ["kd", "dkd", "rkd"])
+def test_distilling_terms_are_zero_for_a_student_that_equals_its_teacher(name: str) -> None:
+    method = METHODS[name]()
+    *_, batch = seen(method)
+    terms = method.terms(batch._replace(student=batch.teacher), None)
+    assert all(term.value.item() == 0 for key, term in terms.items() if key != "labels")
+
+
+def test_weights_are_the_knobs() -> None:
+    *_, batch = seen(KD())
+    assert {key: term.weight for key, term in KD().terms(batch, None).items()} == {"labels": 0.1, "kd": 0.9}
+    method = RKD(label_weight=2.0, distance_weight=3.0, angle_weight=4.0)
+    assert [term.weight for term in method.terms(batch, None).values()] == [2.0, 3.0, 4.0]
+
+
+def test_dkd_fades_in() -> None:
+    *_, batch = seen(DKD())
+    method = DKD(alpha=2.0, beta=8.0, warmup=0.2)
+    for progress, share in [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.9, 1.0)]:
+        terms = method.terms(batch._replace(progress=progress), None)
+        assert [terms[key].weight for key in ("labels", "tckd", "nckd")] == [1.0, 2.0 * share, 8.0 * share]
+    assert DKD(warmup=0.0).terms(batch._replace(progress=0.0), None)["nckd"].weight == 8.0
+
+
+def test_dkd_takes_the_teachers_choice_where_there_is_no_label() -> None:
+    *_, batch = seen(DKD())
+    none = batch._replace(labels=torch.full_like(batch.labels, -1))
+    chosen = batch._replace(labels=batch.teacher.logits.argmax(1))
+    for key in ("tckd", "nckd"):
+        assert DKD().terms(none, None)[key].value == DKD().terms(chosen, None)[key].value
+
+
+def test_rkd_compares_angles_of_the_first_rows_only() -> None:
+    *_, batch = seen(RKD())
+    few = RKD(angle_rows=3)
+    first = batch._replace(
+        student=Outputs(batch.student.logits, tuple(feature[:3] for feature in batch.student.features)),
+        teacher=Outputs(batch.teacher.logits, tuple(feature[:3] for feature in batch.teacher.features)),
+    )
+    assert few.terms(batch, None)["angle"].value == RKD().terms(first, None)["angle"].value
+    assert few.terms(batch, None)["distance"].value != RKD().terms(first, None)["distance"].value
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [
+        ((4, 8, 8), (6, 8, 8)),
+        ((4, 8, 8), (6, 4, 4)),
+        ((4, 4, 4), (6, 8, 8)),
+        ((4, 32, 32), (6, 7, 7)),
+        ((4, 7, 7), (6, 32, 32)),
+        ((4, 8, 4), (6, 4, 8)),
+        ((4,), (6,)),
+        ((4,), (6, 8, 8)),
+        ((4, 8, 8), (6,)),
+    ],
+)
+def test_fitnet_joins_any_two_stages(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
+    joined = regressor(student, teacher)(torch.randn(2, *student))
+    wanted = teacher if len(student) == len(teacher) == 3 else teacher[:1]
+    assert tuple(joined.shape) == (2, *wanted)
+
+
+@pytest.mark.parametrize(("stages", "middle"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)])
+def test_fitnet_takes_the_middle_stage_or_the_one_that_is_named(stages: int, middle: int) -> None:
+    assert FitNet().place(stages) == middle
+    assert FitNet(hint=1).place(stages) == 0
+
+
+def test_fitnet_refuses_a_stage_that_is_not_there() -> None:
+    student, teacher = networks()
+    with pytest.raises(BadInput, match=r"hint is stage 4.*\(4, 8, 8\).*\(8, 8, 8\).*choose a hint from 0 to 3\."):
+        FitNet(hint=4).connect(shapes(student, teacher, SHAPE, 4))
+
+
+def test_fitnet_is_zero_where_the_regressed_feature_is_the_teachers() -> None:
+    *_, batch = seen(FitNet())
+    same = batch._replace(student=batch.teacher)
+    assert FitNet().terms(same, torch.nn.Identity())["hint"].value.item() == 0
