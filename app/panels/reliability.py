@@ -39,13 +39,15 @@ def _diagonal(colour: str) -> dict[str, Any]:
 
 
 def _traces(found: Reliability, network: Calibration, name: str, colour: str) -> list[dict[str, Any]]:
-    """Gap bars from the diagonal, the curve, and how many samples each bin holds."""
+    """Gap bars from the diagonal, the curve with discs as large as its bins are full, and the bins as counts."""
     quiet = {"legendgroup": name, "showlegend": False, "name": name}
     bar = {"type": "bar", "x": plain(found.centre), "offsetgroup": name, "marker": {"color": faint(colour, 0.3)}}
     title = f"{name} · ECE {number(network.ece, '.1%')} · NLL {number(network.nll_nats, '.3g')}"
     hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}}<extra>{name}</extra>"
     gaps = {"uid": f"{name} gap", "y": plain(network.gap), "base": plain(network.confidence), "hoverinfo": "skip"}
-    curve = {"type": "scatter", "mode": "lines+markers", "line": {"color": colour, "width": 2.5}, "marker": {"size": 8}}
+    heavy = {"size": plain(network.count), "sizemode": "area", "sizeref": found.fullest / 200, "sizemin": 3}
+    curve = {"type": "scatter", "mode": "lines+markers", "line": {"color": colour, "width": 1.5}, "marker": heavy}
+    curve |= {"cliponaxis": False}
     place = {"x": plain(network.confidence), "y": plain(network.accuracy), "hovertemplate": hover}
     counts = {"uid": f"{name} count", "y": plain(network.count), "yaxis": "y2", "marker": {"color": colour}}
     return [

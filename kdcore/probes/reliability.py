@@ -35,6 +35,12 @@ class Reliability:
     student: Calibration
     teacher: Calibration | None
 
+    @property
+    def fullest(self) -> int:
+        """Rows in the fullest bin of either network, at least 1."""
+        networks = (self.student, self.teacher)
+        return max(1, *(int(network.count.max()) for network in networks if network is not None))
+
 
 def reliability(record: Record) -> Reliability:
     """On the diagonal a network is right as often as it claims; below it, it is surer than it should be.
