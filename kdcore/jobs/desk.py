@@ -70,6 +70,7 @@ class WorkerDesk(Desk):
         self._held: list[Command] = []  # wishes made while the teacher was trained
         self._paused = False
         self._events: list[Event] = []
+        self._writing = threading.Lock()
         self._audience = Audience()
         self._asked = self._looked = self._flushed = float("-inf")
 
@@ -77,16 +78,18 @@ class WorkerDesk(Desk):
 
     def tell(self, event: Event) -> None:
         """Store an event, at once or with the next batch."""
-        self._events.append(event)
+        with self._writing:
+            self._events.append(event)
         if isinstance(event, AT_ONCE) or time.monotonic() - self._flushed >= WISHES_S:
             self.flush()
 
     def flush(self) -> None:
-        """Store the events that wait."""
-        if self._events:
-            self.store.append(self.run.id, self._events, self.run.attempt)
-            self._events = []
-            self._flushed = time.monotonic()
+        """Store the events that wait; the heartbeat does so too, for steps that take long."""
+        with self._writing:
+            if self._events:
+                self.store.append(self.run.id, self._events, self.run.attempt)
+                self._events = []
+                self._flushed = time.monotonic()
 
     def show(self, channel: Literal["frame", "field"], arrays: dict[str, np.ndarray]) -> None:
         """Put arrays where those who look find them; a disk that refuses does not end the run."""

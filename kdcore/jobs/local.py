@@ -18,7 +18,7 @@ import numpy as np
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.log import Heard
-from kdcore.jobs.process import WorkerProcess, command_line, is_worker, kill, tail
+from kdcore.jobs.process import WorkerProcess, command_line, is_worker, kill
 from kdcore.jobs.rows import HOST, LEASE_S, Run
 from kdcore.jobs.store import Store
 from kdcore.record import read_arrays
@@ -144,8 +144,10 @@ class Supervisor:
         running = self.store.runs(states={"running"})
         self._insist(running)
         self._find_orphans(running)
-        self._hire()
-        self._hand_out(running)
+        busy = {run.pid for run in running} | {worker.pid for worker in self._workers if worker.run_id}
+        free = self.slots - len(busy)
+        self._hire(free)
+        self._hand_out(free)
 
     def _bury(self) -> None:
         """Workers that ended: what they left running is lost."""
@@ -153,12 +155,8 @@ class Supervisor:
             self._workers.remove(worker)
             if worker.run_id is None:
                 self._misstarted(worker)
-            self._mourn(worker.pid, _obituary(worker.exit_code or 0))
+            self.store.gone(worker.pid, _obituary(worker.exit_code or 0))
             worker.close()
-
-    def _mourn(self, pid: int, message: str) -> None:
-        for run in self.store.gone(pid, message):
-            self.store.note(run.id, traceback=tail(run.folder / "worker.log"))
 
     def _misstarted(self, worker: WorkerProcess) -> None:
         """A worker ended before it had work; those who wait are told why."""
@@ -196,26 +194,24 @@ class Supervisor:
         ours = {worker.pid for worker in self._workers}
         for pid in {run.pid for run in running if run.pid and run.host == HOST} - ours:
             if not command_line(pid):
-                self._mourn(pid, _obituary(None))
+                self.store.gone(pid, _obituary(None))
 
-    def _hire(self) -> None:
-        """Keep one worker warm; beside a run that just began, a little later."""
+    def _hire(self, free: int) -> None:
+        """Keep one worker warm; beside a run that just began, a little later, unless another may begin now."""
         now = time.monotonic()
         idle = any(worker.run_id is None for worker in self._workers)
-        calm = all(now - worker.since >= CALM_S for worker in self._workers)
-        if not idle and calm and now >= self._hire_from:
+        wanted = all(now - worker.since >= CALM_S for worker in self._workers) or (free > 0 and self.store.waiting())
+        if not idle and wanted and now >= self._hire_from:
             self._workers.append(WorkerProcess(self.store, self.store.news.set))
 
-    def _hand_out(self, running: list[Run]) -> None:
-        """Queued runs to ready workers, while there are slots."""
-        busy = {run.pid for run in running} | {worker.pid for worker in self._workers if worker.run_id}
-        for worker in self._workers:
-            if len(busy) < self.slots and worker.run_id is None and worker.ready and worker.exit_code is None:
-                run = self.store.claim(worker.pid)
-                if run is None:
-                    return
-                worker.give(run.id)
-                busy.add(worker.pid)
+    def _hand_out(self, free: int) -> None:
+        """Queued runs to ready workers, while there are free slots."""
+        ready = [worker for worker in self._workers if worker.free]
+        for worker in ready[: max(0, free)]:
+            run = self.store.claim(worker.pid)
+            if run is None:
+                return
+            worker.give(run.id)
 
 
 def _obituary(exit_code: int | None) -> str:

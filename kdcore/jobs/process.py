@@ -52,6 +52,11 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def free(self) -> bool:
+        """Whether it is warm and waits for a run."""
+        return self.ready and self.run_id is None and self.exit_code is None
+
+    @property
     def exit_code(self) -> int | None:
         """None while it lives; minus the signal's number where one killed it."""
         return self._process.poll()
@@ -113,11 +118,3 @@ def kill(pid: int, number: signal.Signals) -> None:
     """Send a signal to a worker's process group, if it still exists."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def tail(path: Path) -> str | None:
-    """The end of a text file; None when it is absent or empty."""
-    with suppress(OSError), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return file.read().decode(errors="replace").strip() or None
-    return None

@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,8 @@ from kdcore.spec import Spec, parse
 
 LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()
+LOG_FILE = "worker.log"  # in a run's folder: what its workers wrote to stdout and stderr
+TAIL_BYTES = 4000
 LEASE_S = 10.0  # a run whose worker was not heard of for so long is lost
 
 
@@ -173,15 +176,25 @@ def start(connection: Connection, run_id: str, pid: int) -> None:
     move(connection, row, "running", pid=pid)
 
 
-def end(connection: Connection, where: ColumnElement[bool], message: str) -> list[str]:
-    """Running runs that nobody works on any more become lost, or cancelled where that was asked; their ids."""
+def end(connection: Connection, where: ColumnElement[bool], message: str, home: Path) -> list[Run]:
+    """Running runs that nobody works on any more become lost, or cancelled where that was asked; their last words
+    are kept."""
     rows = connection.execute(select(RUNS).where(RUNS.c.state == "running", where).with_for_update()).all()
     for row in rows:
         if row.cancel_at:
             move(connection, row, "cancelled", message="Stopped.")
         else:
-            move(connection, row, "lost", message=message)
-    return [row.id for row in rows]
+            move(connection, row, "lost", message=message, traceback=_last_words(home / "runs" / row.id / LOG_FILE))
+    ids = [row.id for row in rows]
+    return readable(connection.execute(select(RUNS).where(RUNS.c.id.in_(ids))), home)
+
+
+def _last_words(path: Path) -> str | None:
+    """The end of what a worker wrote to its run's log; None when there is nothing."""
+    with suppress(OSError), path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return log.read().decode(errors="replace").strip() or None
+    return None
 
 
 def waiting(connection: Connection) -> list[str]:

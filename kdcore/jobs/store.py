@@ -313,8 +313,7 @@ class Store:
         if before is None:
             return []
         with self._write() as connection:
-            ids = rows.end(connection, where, message)
-            return [rows.as_run(rows.find(connection, run_id), self.home) for run_id in ids]
+            return rows.end(connection, where, message, self.home)
 
     def _held(self, connection: Connection, run_id: str, attempt: int | None) -> Any:
         row = rows.find(connection, run_id, lock=True)

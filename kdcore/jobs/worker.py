@@ -24,7 +24,7 @@ from typing import Any
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Started
 from kdcore.jobs.desk import WorkerDesk
-from kdcore.jobs.rows import HOST, Run
+from kdcore.jobs.rows import HOST, LOG_FILE, Run
 from kdcore.jobs.states import IllegalMove, State
 from kdcore.jobs.store import Store
 from kdcore.spec import Choice, Schedule, Spec, Watch
@@ -67,12 +67,12 @@ class Worker:
         while not self._over.wait(BEAT_S):
             for run_id, desk in list(self._desks.items()):
                 try:
-                    held = self.store.beat(run_id, attempt=desk.run.attempt)
-                except BadInput as error:  # the store may come back before the lease ends
+                    if self.store.beat(run_id, attempt=desk.run.attempt):
+                        desk.flush()
+                    elif run_id in self._desks and not desk.cancelled:
+                        self.stopping.set()
+                except (BadInput, IllegalMove) as error:  # the store may come back before the lease ends
                     print(error, file=sys.stderr)
-                    continue
-                if not held and run_id in self._desks and not desk.cancelled:
-                    self.stopping.set()
 
     def _do(self, run: Run, pupil: WorkerDesk | None) -> Run:
         """One attempt, to whatever end; the only place where any error ends."""
@@ -241,7 +241,7 @@ def main() -> int:
     run = store.get(run_id)
     worker = Worker(store, engine)
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
-    _log_to(run.folder / "worker.log")
+    _log_to(run.folder / LOG_FILE)
     limit_gpu()
     worker.work(run)
     return 0

@@ -18,7 +18,7 @@ from kdcore.contracts import Command, Desk
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Cost, Event, Finished, Frame, Loss, Started, Step
 from kdcore.record import write_arrays
-from kdcore.spec import Choice, Schedule, Spec, Watch, change
+from kdcore.spec import Choice, Schedule, Spec, change
 
 
 def _entry(needs: tuple[str, ...] = (), **knobs: dict[str, object]) -> dict[str, object]:
@@ -52,7 +52,6 @@ def job(method: str = "ce", *, steps: int = 20, pace: float = 0.0, seed: int = 0
         student=Choice(name="mlp"),
         method=Choice(name=method, knobs={"pace": pace}),
         schedule=Schedule(steps=steps),
-        watch=Watch(checkpoints=max(1, steps // 5)),
         seed=seed,
         teacher=teacher,
     )
@@ -73,7 +72,7 @@ def train(
         assert teacher_weights
         assert teacher_weights.exists()
     done, state = _restore(folder, spec)
-    yield _started(spec, done, teacher_run)
+    yield started(spec, done, teacher_run)
     obeys = spec.method.name not in ("hangs", "stubborn")
     paused, allowed = False, 0
     while done < spec.schedule.steps:
@@ -117,12 +116,18 @@ def _act(method: str, done: int) -> None:
         time.sleep(600)
 
 
-def _started(spec: Spec, done: int, teacher_run: str | None) -> Started:
+def started(spec: Spec, done: int, teacher_run: str | None = None) -> Started:
+    """What a run says first."""
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
     return Started(
         step=done, steps=spec.schedule.steps, device="cpu", torch="none", classes=("a", "b"), rows={"train": 1},
         student=cost, teacher=cost if spec.teacher else None, teacher_run=teacher_run,
     )  # fmt: skip
+
+
+def point(step: int) -> Step:
+    """A `Step` of no account."""
+    return Step(step=step, learning_rate=0.1, loss=1.0, terms={}, train_accuracy=0.5)
 
 
 def _pause(command: Command, paused: bool, allowed: int) -> tuple[bool, int]:

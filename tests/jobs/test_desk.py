@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fixture_jobs import job
+from fixture_jobs import job, point
 
 from kdcore.contracts import Audience, Command
-from kdcore.events import Checkpoint, Step
+from kdcore.events import Checkpoint
 from kdcore.jobs import desk as desk_module
 from kdcore.jobs.desk import WorkerDesk, attend, audience_of
 from kdcore.jobs.store import Store
@@ -32,10 +32,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     hands = SimpleNamespace(monotonic=lambda: now[0], time=time.time, sleep=time.sleep)
     monkeypatch.setattr(desk_module, "time", hands)
     return now
-
-
-def point(step: int) -> Step:
-    return Step(step=step, learning_rate=0.1, loss=1.0, terms={}, train_accuracy=0.5)
 
 
 def test_events_go_out_in_batches(desk: WorkerDesk, store: Store, clock: list[float]) -> None:

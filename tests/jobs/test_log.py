@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fixture_jobs import _started, job
+from fixture_jobs import job, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ EVERY, LAST = 4, 20
 
 def whole() -> list[Event]:
     """What the run tells when nobody interrupts it."""
-    told: list[Event] = [_started(job(steps=LAST), 0, None)]
+    told: list[Event] = [started(job(steps=LAST), 0)]
     for step in range(1, LAST + 1):
         told.append(Step(step=step, learning_rate=0.1, loss=1 / step, terms={}, train_accuracy=0.5))
         if step % EVERY == 0:
@@ -28,7 +28,7 @@ def interrupted(cuts: Sequence[int]) -> list[Event]:
     saved = 0
     for cut in [*cuts, LAST * 2]:
         if saved:
-            rest = [_started(job(steps=LAST), saved, None)]
+            rest = [started(job(steps=LAST), saved)]
             rest += whole()[
                 next(p for p, e in enumerate(whole()) if isinstance(e, Checkpoint) and e.step == saved) + 1 :
             ]
@@ -52,7 +52,7 @@ def test_a_change_after_the_checkpoint_is_gone_with_the_attempt() -> None:
     events = whole()
     place = events.index(Checkpoint(step=8, file="8"))
     change = Changed(step=8, path="schedule.lr", old=0.1, new=0.2)
-    resumed = _started(job(steps=LAST), 8, None)
+    resumed = started(job(steps=LAST), 8)
     assert told([*events[: place + 1], change, resumed, *events[place + 1 :]]) == events
 
 

@@ -7,18 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from fixture_jobs import job
+from fixture_jobs import job, point
 
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
-from kdcore.events import Changed, Finished, Step
+from kdcore.events import Changed, Finished
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import IllegalMove
 from kdcore.jobs.store import Store
-
-
-def point(step: int) -> Step:
-    return Step(step=step, learning_rate=0.1, loss=1.0, terms={}, train_accuracy=0.5)
 
 
 def finish(store: Store, run: Run, accuracy: float = 0.9) -> None:

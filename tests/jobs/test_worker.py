@@ -4,11 +4,12 @@ import json
 import os
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import until
-from fixture_jobs import job
+from fixture_jobs import job, point, started
 
 from kdcore.contracts import Command
 from kdcore.events import Checkpoint, Event, Finished, Started, Step
@@ -185,3 +186,21 @@ def test_a_checkpoint_whose_event_was_never_stored_is_no_checkpoint(store: Store
     store.append(run.id, [Checkpoint(step=5, file="checkpoints/00000005.json")])
     forget_untold(store, run)
     assert [path.name for path in folder.iterdir()] == ["00000005.json"]
+
+
+def test_what_was_told_before_a_long_step_is_stored_by_the_heartbeat(store: Store) -> None:
+    run = store.submit(job(), "me")
+    enough = threading.Event()
+
+    def engine(spec: Spec, *_args: object, **_given: object) -> Iterator[Event]:
+        yield from (started(spec, 0), point(1), point(2))
+        enough.wait()
+        yield Finished(step=20, result={})
+
+    worker = Worker(store, engine)
+    thread = threading.Thread(target=worker.work, args=(store.claim(1, run.id),))
+    thread.start()
+    until(lambda: store.get(run.id).step == 2)
+    enough.set()
+    thread.join()
+    assert store.get(run.id).state == "done"
