@@ -39,10 +39,15 @@ def sources_digest() -> str:
     return digest.hexdigest()[:10]
 
 
+def stored() -> Path:
+    """Where the catalogue of these sources is kept, once it is built."""
+    return home() / f"catalogue-{sources_digest()}.json"
+
+
 @cache
 def catalogue() -> dict[str, dict[str, Entry]]:
     """Every registered thing by kind and name; built once per version of the sources, in a process of its own."""
-    path = home() / f"catalogue-{sources_digest()}.json"
+    path = stored()
     if not path.exists():
         done = subprocess.run([sys.executable, "-m", "kdcore.catalogue", str(path)], capture_output=True, text=True)
         if done.returncode:

@@ -1,0 +1,173 @@
+"""The `kdlab` command: its words, and what each of them does.
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C. What went wrong is one sentence on stderr. Only what
+a command needs is imported, so `kdlab --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdcore.errors import BadInput
+
+FAILED, WRONG = 1, 2
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `kdlab runs` lists it.")]
+Name = Annotated[str | None, typer.Argument(help="One of them, told with its knobs.")]
+Text = str | None
+
+cli = typer.Typer(
+    name="kdlab",
+    help="KD Lab: watch one network teach another.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command (that of the process when None) and return its exit code."""
+    try:
+        return int(cli(arguments, standalone_mode=False) or 0)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    except typer.TyperException as error:
+        print(f"{error.format_message()} See `kdlab --help`.", file=sys.stderr)
+        return error.exit_code
+
+
+@cli.command()
+def app(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8501,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the Lab in a browser.")] = True,
+    slots: Annotated[int, typer.Option(min=1, max=64, help="Runs at the same time.")] = 1,
+) -> None:
+    """Serve the Lab until Ctrl-C."""
+    from app.cli.serving import serve
+
+    _prepare()
+    serve(host, port, open_page, slots)
+
+
+@cli.command()
+def run(
+    data: Annotated[Text, typer.Option(metavar="NAME[:KNOBS]", help="Data set; it recommends all the rest.")] = None,
+    method: Annotated[Text, typer.Option(metavar="NAME[:KNOBS]", help="Distillation method.")] = None,
+    teacher: Annotated[Text, typer.Option(metavar="NAME[:KNOBS]", help="Teacher's network, or none.")] = None,
+    student: Annotated[Text, typer.Option(metavar="NAME[:KNOBS]", help="Student's network.")] = None,
+    seed: Annotated[Text, typer.Option(metavar="N", help="Seed of the student; the teacher keeps its own.")] = None,
+    steps: Annotated[Text, typer.Option(metavar="N", help="Optimiser steps of the student.")] = None,
+    lr: Annotated[Text, typer.Option(metavar="X", help="Peak learning rate of the student.")] = None,
+    batch: Annotated[Text, typer.Option(metavar="N", help="Samples in a batch.")] = None,
+    device: Annotated[Text, typer.Option(metavar="auto|cpu|cuda", help="Where networks live.")] = None,
+    access: Annotated[Text, typer.Option(metavar="LEVEL", help="What the teacher grants; white_box is all.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Any other setting; may be given often.")
+    ] = None,
+    spec: Annotated[Text, typer.Option(metavar="FILE", help="Start from a spec in JSON; - reads stdin.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what was run before.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON event a line; the last holds the result.")
+    ] = False,
+) -> int:
+    """Train a student here, without a browser, and keep the run for the Lab.
+
+    KNOBS are knob=value,knob=value, or one value for the first knob: --method kd:temperature=2, --student resnet:20.
+    """
+    from app.cli.arguments import wanted
+    from app.cli.headless import distil
+
+    _prepare()
+    flags = {
+        "data": data,
+        "method": method,
+        "teacher" if teacher == "none" else "teacher.student": teacher,
+        "student": student,
+        "seed": seed,
+        "schedule.steps": steps,
+        "schedule.lr": lr,
+        "schedule.batch": batch,
+        "device": device,
+        "access": access,
+    }
+    return distil(wanted(spec, flags, setting or []), fresh=fresh, json=json)
+
+
+@cli.command()
+def runs(json: Json = False) -> None:
+    """List the runs, newest first."""
+    from app.cli.listing import list_runs
+
+    list_runs(json)
+
+
+@cli.command()
+def show(run: RunId, json: Json = False) -> None:
+    """Tell what a run was asked, how it went and what came out."""
+    from app.cli.listing import show_run
+
+    _prepare()
+    show_run(run, json)
+
+
+@cli.command()
+def export(
+    run: RunId, folder: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that does not exist yet.")]
+) -> None:
+    """Write a run's record to a folder that any KD Lab can show."""
+    from kdcore.jobs.store import Store
+
+    print(Store().export(run, folder))
+
+
+@cli.command()
+def worker() -> int:
+    """Warm up, read one run's id from stdin, do that run; what the Lab starts by itself."""
+    from kdcore.jobs.worker import main as work
+
+    return work()
+
+
+@cli.command()
+def methods(name: Name = None, json: Json = False) -> None:
+    """List the distillation methods, or tell all about one."""
+    _catalogue("method", name, json)
+
+
+@cli.command()
+def models(name: Name = None, json: Json = False) -> None:
+    """List the families of networks, or tell all about one."""
+    _catalogue("model", name, json)
+
+
+@cli.command()
+def data(name: Name = None, json: Json = False) -> None:
+    """List the data sets, or tell all about one."""
+    _catalogue("data", name, json)
+
+
+def _catalogue(kind: str, name: str | None, json: bool) -> None:
+    from app.cli.listing import list_kind, show_entry
+
+    _prepare()
+    if name is None:
+        list_kind(kind, json)
+    else:
+        show_entry(kind, name, json)
+
+
+def _prepare() -> None:
+    """Build the catalogue of these sources where there is none yet, and say why that takes a while."""
+    from kdcore import catalogue
+
+    if not catalogue.stored().exists():
+        print("First use: reading methods, models and data sets, which takes some seconds ...", file=sys.stderr)
+    catalogue.catalogue()

@@ -1,0 +1,137 @@
+"""A spec from the words of a command line.
+
+`name:knob=value,knob=value` picks a registered thing, `name:value` sets its first knob, and `path=value` sets one
+setting by its path in the spec, such as schedule.decay or teacher.schedule.steps.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdcore.catalogue import check_knobs, entry
+from kdcore.contracts import Data
+from kdcore.errors import BadInput, unknown
+from kdcore.spec import Spec, parse, recommended
+
+KINDS = {"data": "data", "source": "source", "student": "model", "method": "method"}
+SHARED = ("data", "device")  # flags that hold for the teacher too
+NO_TEACHER = "none"
+
+
+def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence[str]) -> Spec:
+    """What is asked for: a file's spec or a data set's recommendation, with changes.
+
+    Args:
+        file: path of a spec in JSON, "-" for stdin.
+        flags: text by path; those not given are None.
+        settings: path=value, applied after the flags.
+
+    Raises:
+        BadInput: something cannot be read, is unknown or out of bounds.
+    """
+    said = {path: text for path, text in flags.items() if text is not None}
+    raw = (parse(read(file)) if file else _advised(said)).model_dump(mode="json")
+    for path, text in said.items():
+        assign(raw, path, text)
+        if path in SHARED and raw["teacher"]:
+            assign(raw["teacher"], path, text)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise BadInput(f"--set takes path=value, such as schedule.decay=linear, but got {setting!r}.")
+        assign(raw, path, text)
+    return parse(raw)
+
+
+def read(file: str) -> str:
+    """The text of a spec.
+
+    Raises:
+        BadInput: the file is absent or is no text.
+    """
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"The spec {file} cannot be read ({error.strerror}); give a JSON file, or - for stdin."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"The spec {file} is not text; give a JSON file such as `kdlab show RUN --json` holds."
+        ) from error
+
+
+def choice(kind: str, text: str) -> dict[str, Any]:
+    """A registered thing by name with its knobs.
+
+    Raises:
+        BadInput: an unknown name or knob, or a value out of bounds.
+    """
+    name, _, said = text.partition(":")
+    properties = entry(kind, name)["schema"].get("properties", {})
+    knobs: dict[str, Any] = {}
+    for part in re.split(r",(?=\w+=)", said) if said else ():
+        named = re.fullmatch(r"(\w+)=(.*)", part, re.DOTALL)
+        knob, value = named.groups() if named else (_first(kind, name, properties), part)
+        knobs[knob] = typed(value, properties.get(knob, {}).get("default"))
+    return {"name": name, "knobs": check_knobs(kind, name, knobs)}
+
+
+def typed(text: str, before: object) -> Any:
+    """Text as JSON where it is some, unless text stood there before."""
+    try:
+        return text if isinstance(before, str) else json.loads(text)
+    except ValueError:
+        return text
+
+
+def assign(raw: dict[str, Any], path: str, text: str) -> None:
+    """Set one setting of a spec's JSON in place; a path leaves out the word "knobs".
+
+    Raises:
+        BadInput: there is no such setting.
+    """
+    *parents, last = path.split(".")
+    place: Any = raw
+    for depth, key in enumerate(parents):
+        place = _holder(place, key, parents[:depth])[key]
+    holder = _holder(place, last, parents)
+    if last in KINDS and holder is place:
+        holder[last] = choice(KINDS[last], text)
+    elif last == "teacher" and text == NO_TEACHER:
+        holder[last] = None
+    else:
+        holder[last] = typed(text, holder[last])
+
+
+def _advised(said: Mapping[str, str]) -> Spec:
+    """The recommendation of the data set that is named."""
+    names = {part: said[part].partition(":")[0] for part in ("data", "method") if part in said}
+    return recommended(**names)
+
+
+def _first(kind: str, name: str, properties: Mapping[str, Any]) -> str:
+    """The knob that a bare value means; what every data set has is not meant."""
+    own = [knob for knob in properties if kind != "data" or knob not in Data.model_fields]
+    if not own:
+        raise BadInput(
+            f"{name!r} has no knob of its own, so a bare value says nothing; write {name} or {name}:knob=value."
+        )
+    return own[0]
+
+
+def _holder(place: Any, key: str, above: Sequence[str]) -> dict[str, Any]:
+    """Where `key` stands: in a mapping, or among the knobs of a choice."""
+    where = ".".join(above) or "the spec"
+    if not isinstance(place, dict):
+        raise BadInput(f"{where} is {json.dumps(place)}, so there is no {key!r} in it to set; set {where} itself.")
+    known: dict[str, Any] = place.get("knobs") or {}
+    holder = next((holder for holder in (place, known) if key in holder), None)
+    if holder is None:
+        raise unknown(f"setting in {where}", key, [*(name for name in place if name != "knobs"), *known])
+    return holder

@@ -1,0 +1,157 @@
+"""Runs and registered things as tables for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.words import STATES, ago, differences, ending, title
+from kdcore.catalogue import catalogue, entry
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.spec import recommended
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 200  # columns where no terminal says how wide it is
+TOLD = (
+    "id", "state", "label", "hash", "teacher_run", "created_at", "started_at", "finished_at", "attempt", "step",
+    "steps", "message", "pristine", "recorded", "result",
+)  # fmt: skip
+
+
+def list_runs(as_json: bool) -> None:
+    """Every run that was not deleted, newest first."""
+    found = Store().runs()
+    if as_json:
+        print(json.dumps([facts(run) for run in found]))
+    elif not found:
+        print("There are no runs yet; `kdlab run` makes one.")
+    else:
+        table(("run", "state", "step", "student", "teacher", "made", "what"), map(_row, found))
+
+
+def show_run(run_id: str, as_json: bool) -> None:
+    """One run whole.
+
+    Raises:
+        BadInput: there is none of that id.
+    """
+    run = Store().get(run_id)
+    changed = unusual(run)
+    if as_json:
+        spec = run.spec.model_dump(mode="json")
+        print(json.dumps(facts(run) | {"folder": str(run.folder), "differences": changed, "spec": spec}, indent=1))
+        return
+    print(f"{title(run.spec)}\n{ending(run)}\n")
+    table(("", ""), _summary(run))
+    if run.result:
+        print()
+        table(("on the test split", ""), ((name, f"{value:.4f}") for name, value in run.result.items()))
+    print("\nEvery setting is as the data set recommends." if not changed else "")
+    if changed:
+        rows = ((path, _text(values[0]), _text(values[1])) for path, values in changed.items())
+        table(("setting", "recommended", "here"), rows)
+
+
+def list_kind(kind: str, as_json: bool) -> None:
+    """Everything registered of one kind."""
+    found = catalogue()[kind]
+    if as_json:
+        print(json.dumps(list(found.values())))
+    else:
+        table(("name", "title", "family", "what"), (_line(one) for one in found.values()))
+
+
+def show_entry(kind: str, name: str, as_json: bool) -> None:
+    """One registered thing with its knobs.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    one = entry(kind, name)
+    if as_json:
+        print(json.dumps(one, indent=1))
+        return
+    print(f"{one['title']}\n\n{one['doc']}\n")
+    for key in ("source", "departs", "zero_when", "needs"):
+        if one.get(key):
+            told = one[key] if isinstance(one[key], str) else ", ".join(one[key])
+            print(f"{key.replace('_', ' ').capitalize()}: {told}\n")
+    knobs = one["schema"].get("properties", {})
+    if knobs:
+        table(("knob", "default", "allowed", "what"), (_knob(name, schema) for name, schema in knobs.items()))
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What a program may want to know of a run. Whose it is stays untold: the owner's name is a key."""
+    return {name: getattr(run, name) for name in TOLD}
+
+
+def unusual(run: Run) -> dict[str, list[Any]]:
+    """Settings that differ from the data set's recommendation: path -> [recommended, here]."""
+    return differences([recommended(run.spec.data.name, run.spec.method.name), run.spec])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns without a frame; on a terminal the last one wraps, elsewhere nothing does."""
+    from rich.table import Table
+
+    shown = Table(*head, box=None, pad_edge=False, show_header=any(head), header_style="bold")
+    for column in shown.columns[:-1]:
+        column.no_wrap = True
+    for row in rows:
+        shown.add_row(*row)
+    _console().print(shown, markup=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    result = run.result or {}
+    student, teacher = (
+        f"{result[name]:.3f}" if name in result else "" for name in ("student_accuracy", "teacher_accuracy")
+    )
+    state = STATES[run.state]
+    return run.id, state, f"{run.step}/{run.steps}", student, teacher, ago(run.created_at), title(run.spec)
+
+
+def _summary(run: Run) -> list[tuple[str, str]]:
+    rows = [
+        ("run", run.id),
+        ("state", STATES[run.state]),
+        ("steps", f"{run.step} of {run.steps}"),
+        ("made", ago(run.created_at)),
+        ("teacher's run", run.teacher_run or ""),
+        ("folder", str(run.folder)),
+        ("in the Lab", f"/?run={run.id}"),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return one["name"], one["title"], one["family"], str(one["doc"]).split("\n\n")[0].replace("\n", " ")
+
+
+def _knob(name: str, schema: Mapping[str, Any]) -> tuple[str, ...]:
+    return name, _text(schema["default"]), allowed(schema), schema.get("description", "")
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """The values a knob takes, in short."""
+    if "enum" in schema:
+        return " ".join(map(str, schema["enum"]))
+    signs = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
+    bounds = [f"{sign}{schema[name]:g}" for name, sign in signs.items() if name in schema]
+    return ", ".join(bounds) or str(schema.get("type", ""))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,81 @@
+"""The Lab's server: a socket that is ours before anything is loaded, then the pages behind it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+import webbrowser
+from contextlib import suppress
+
+import uvicorn
+
+from kdcore.errors import BadInput
+from kdcore.jobs.store import Store
+
+EVERYWHERE = ("0.0.0.0", "::")
+GRACE_S = 3  # for open pages when the server ends
+
+
+def serve(host: str, port: int, open_page: bool, slots: int) -> None:
+    """Serve until Ctrl-C.
+
+    Raises:
+        BadInput: the address is taken or not ours, or the store cannot be opened.
+    """
+    with listen(host, port) as listening:
+        Store().close()  # a damaged one is told here, in a sentence
+        os.environ["KDLAB_SLOTS"] = str(slots)
+        url = address(host, listening.getsockname()[1])
+        config = uvicorn.Config(
+            "app.asgi:app", ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=GRACE_S
+        )
+        with suppress(KeyboardInterrupt):
+            Server(config, url, open_page).run(sockets=[listening])
+
+
+class Server(uvicorn.Server):
+    """Says where the Lab is once it answers."""
+
+    def __init__(self, config: uvicorn.Config, url: str, open_page: bool) -> None:
+        super().__init__(config)
+        self.url, self.open_page = url, open_page
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, say so, and open the page where that is wished."""
+        await super().startup(sockets)
+        if self.started:
+            print(f"KD Lab is at {self.url} (Ctrl-C ends it; runs under way go on).", flush=True)
+        if self.started and self.open_page:
+            threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound to the address.
+
+    Raises:
+        BadInput: it is taken, forbidden, or no address of this machine.
+    """
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(place)
+        return bound
+    except OSError as error:
+        raise BadInput(_hindrance(host, port, error)) from error
+
+
+def address(host: str, port: int) -> str:
+    """The Lab's URL for a browser on this machine."""
+    name = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+def _hindrance(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use; choose another one, such as --port {port + 1}, or 0 for any free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} may not be used by this account; choose one from 1024 on, such as --port 8501."
+    return f"{host!r} is no address of this machine ({error.strerror}); give --host 127.0.0.1, or 0.0.0.0 for all."
