@@ -1,0 +1,163 @@
+"""A spec is checked where it is made, and its hash is the run's identity."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from kdcore.errors import BadInput
+from kdcore.registry import DATA, METHODS
+from kdcore.spec import SETTABLE, Choice, Schedule, Spec, Watch, canonical, change, parse, recommended
+
+TEACHER: dict[str, Any] = {"student": {"name": "cnn"}, "method": {"name": "ce"}}
+STUDENT: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "kd"}, "teacher": TEACHER}
+
+
+def test_the_hash_knows_meaning_and_not_spelling() -> None:
+    plain = parse(STUDENT)
+    spelled = {
+        "method": {"knobs": {"kd_weight": 0.9, "temperature": 4}, "name": "kd"},
+        "teacher": {**TEACHER, "seed": 0, "data": {"name": "digits"}},
+        "student": {"knobs": {"depth": 2, "width": 64}, "name": "mlp"},
+        "version": 1,
+    }
+    assert parse(spelled) == plain
+    assert parse(spelled).hash == plain.hash
+    assert parse(json.dumps(spelled)).hash == plain.hash
+    assert parse(plain.model_dump_json()).hash == plain.hash
+    assert parse(canonical(plain)).hash == plain.hash
+
+
+def test_the_hash_is_the_same_in_every_process() -> None:
+    found = parse({"student": {"name": "mlp"}, "method": {"name": "ce"}, "data": {"name": "moons"}}).hash
+    assert len(found) == 16
+    assert set(found) <= set("0123456789abcdef")
+    assert found == parse({"data": {"name": "moons"}, "method": {"name": "ce"}, "student": {"name": "mlp"}}).hash
+
+
+def test_watching_changes_no_hash_at_any_depth() -> None:
+    watched = {**STUDENT, "watch": {"points": 7}, "teacher": {**TEACHER, "watch": {"frames": 3}}}
+    assert parse(watched).hash == parse(STUDENT).hash
+    assert parse(watched) != parse(STUDENT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"student": {"name": "cnn"}},
+        {"student": {"name": "mlp", "knobs": {"width": 8}}},
+        {"method": {"name": "kd", "knobs": {"temperature": 2.0}}},
+        {"method": {"name": "dkd"}},
+        {"schedule": {"lr": 0.1}},
+        {"access": "logits"},
+        {"source": {"name": "data", "knobs": {"augment": "shift"}}},
+        {"teacher": {**TEACHER, "seed": 1}},
+    ],
+)
+def test_everything_else_changes_the_hash(other: dict[str, Any]) -> None:
+    assert parse({**STUDENT, **other}).hash != parse(STUDENT).hash
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    spec = parse(STUDENT)
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"student": {"name": "mpl"}}, r"There is no model named 'mpl'\. Did you mean 'mlp'\?"),
+        ({"method": {"name": "kdd"}}, r"There is no method named 'kdd'\. Did you mean '[dk]+'\?"),
+        ({"data": {"name": "digit"}}, r"There is no data set named 'digit'\. Did you mean 'digits'\?"),
+        ({"source": {"name": "dta"}}, r"There is no source named 'dta'\. Did you mean 'data'\?"),
+        ({"method": {"name": "kd", "knobs": {"temprature": 1}}}, r"Did you mean 'temperature'\?"),
+        (
+            {"method": {"name": "kd", "knobs": {"temperature": 1e9}}},
+            r"less than or equal to 100, but got 1000000000\.0",
+        ),
+        ({"schedule": {"steps": 0}}, r"schedule\.steps .* greater than or equal to 1, but got 0"),
+        ({"schedule": {"lr": float("inf")}}, r"schedule\.lr .* but got inf"),
+        ({"schedule": {"optimizer": "sdg"}}, r"schedule\.optimizer .*'sgd', 'adam' or 'adamw', but got 'sdg'"),
+        ({"schedule": {"speed": 1}}, r"no setting 'schedule\.speed'"),
+        ({"colour": "red"}, r"no setting 'colour'"),
+        ({"seed": -1}, r"seed .* but got -1"),
+        ({"seed": 2.5}, r"seed .* but got 2\.5"),
+        ({"access": "all"}, r"access .* but got 'all'"),
+        ({"version": 2}, r"version 2, but this KD Lab reads up to version 1; update KD Lab"),
+        ({"version": 0}, r"version .* but got 0"),
+        ({"teacher": {"student": {"name": "cn"}}}, r"named 'cn'\. Did you mean 'cnn'\?"),
+        ({"teacher": None}, r"Method 'kd' needs a teacher; add one"),
+        (
+            {"method": {"name": "fitnet"}, "access": "logits"},
+            r"needs the teacher's features, but access 'logits' grants",
+        ),
+        ({"data": {"name": "moons"}}, r"trained on 'digits' .* but the student on 'moons'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said) as caught:
+        parse({**STUDENT, **wrong})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "not JSON"), ("[1]", "a JSON object, but got list"), ("", "not JSON"), ("{}", "student")],
+)
+def test_what_is_no_spec_is_refused(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        parse(text)
+
+
+@pytest.mark.parametrize("data", list(DATA))
+def test_a_recommended_run_is_complete(data: str) -> None:
+    spec = recommended(data)
+    assert spec.teacher is not None
+    assert spec.data == spec.teacher.data
+    assert (spec.method.name, spec.teacher.method.name) == ("kd", "ce")
+    assert parse(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_can_be_recommended(method: str) -> None:
+    assert recommended("digits", method, seed=3, teacher_seed=4).method.name == method
+
+
+def test_recommended_settings_reach_their_places() -> None:
+    spec = recommended("moons", "dkd", data_knobs={"label_noise": 0.2}, method_knobs={"beta": 2.0}, seed=5)
+    assert spec.data.knobs["label_noise"] == 0.2
+    assert spec.method.knobs["beta"] == 2.0
+    assert spec.seed == 5
+
+
+def test_a_setting_changes_during_a_run() -> None:
+    spec = parse(STUDENT)
+    assert change(spec, "schedule.lr", 0.2).schedule.lr == 0.2
+    hotter = change(spec, "method.temperature", 8.0)
+    assert hotter.method.knobs["temperature"] == 8.0
+    assert spec.method.knobs["temperature"] == 4.0
+    assert hotter.hash != spec.hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("schedule.steps", 5, rf"'schedule\.steps' cannot be changed during a run; what can: {', '.join(SETTABLE)}"),
+        ("method.width", 5, "cannot be changed"),
+        ("", 5, "cannot be changed"),
+        ("method.temperature", 0.0, "greater than or equal to"),
+        ("schedule.lr", -1.0, "greater than 0"),
+    ],
+)
+def test_a_change_that_may_not_be_is_refused(path: str, value: float, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        change(parse(STUDENT), path, value)
+
+
+def test_defaults_stand_within_their_bounds() -> None:
+    assert Schedule.model_validate(Schedule().model_dump()) == Schedule()
+    assert Watch.model_validate(Watch().model_dump()) == Watch()
+    assert Spec(student=Choice(name="mlp"), method=Choice(name="ce")).data.name == "digits"
