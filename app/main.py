@@ -4,10 +4,16 @@ from pathlib import Path
 
 import streamlit as st
 
+from kdcore.catalogue import catalogue
+
 VIEWS = Path(__file__).parent / "views"
 LOGO = Path(__file__).parent.parent / "assets" / "logo.svg"
+STYLE = """<style>
+.stMainBlockContainer { padding: 4.5rem clamp(1rem, 2.5vw, 3rem) 3rem; }
+</style>"""
 
 st.set_page_config(page_title="KD Lab", page_icon=str(LOGO), layout="wide")
+st.html(STYLE)
 st.logo(str(LOGO), size="large")
 page = st.navigation(
     [
@@ -17,4 +23,7 @@ page = st.navigation(
     ],
     position="top",
 )
+if not catalogue.cache_info().currsize:
+    with st.spinner("Getting to know data, networks and methods; this is done once after an update …"):
+        catalogue()
 page.run()

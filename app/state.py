@@ -99,9 +99,11 @@ def take(settings: Settings) -> None:
     _state["link"] = shown()._replace(settings=settings)
 
 
-def look(change: Mapping[str, Any] | None) -> None:
-    """Take over how somebody looks at the run, as the browser tells it."""
-    known = {key: value for key, value in (change or {}).items() if key in link.VIEW}
+def heard(key: str) -> None:
+    """Callback of a live component: take over how somebody looks at the run now."""
+    _state["touched"] = True
+    change: Mapping[str, Any] = component(key, "view") or {}
+    known = {name: value for name, value in change.items() if name in link.VIEW}
     try:
         view = View.model_validate(shown().view.model_dump() | known)
     except ValidationError:

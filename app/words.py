@@ -20,20 +20,18 @@ STATES = {
 }
 
 
-def quantity(value: float) -> str:
-    """A count with three digits at most: 950, 12.3 k, 1.23 M."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+def quantity(value: float, unit: str = "") -> str:
+    """A count with three digits at most: 950, 12.3 k, 1.23 MB."""
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.0f} {unit}".strip()
 
 
 def size(cost: Mapping[str, Any]) -> str:
     """What a network weighs."""
-    return (
-        f"{quantity(cost['parameters'])} parameters · {quantity(cost['multiply_adds'])} multiply-adds per input · "
-        f"{quantity(cost['size_bytes'])}B on disk"
-    )
+    parameters, work = (quantity(cost[key]) for key in ("parameters", "multiply_adds"))
+    return f"{parameters} parameters · {work} multiply-adds per input · {quantity(cost['size_bytes'], 'B')} on disk"
 
 
 def ratio(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -18,7 +19,6 @@ from kdcore.jobs.states import ACTIVE, RESUMABLE
 from kdcore.spec import SETTABLE
 
 ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "nesterov": ("optimizer", "sgd")}
-SOFTENED = ("logits", "tug")  # panels that the temperature slider moves
 
 
 # Ask
@@ -117,14 +117,14 @@ def _reset() -> None:
     state.attempt(lambda: state.take(link.complete(names)))
 
 
-def _run_button(settings: Settings, key: str) -> None:
+def _run_button(settings: Settings, key: str, width: Literal["stretch", "content"] = "stretch") -> None:
     obstacle = asking.hindrance(settings)
     st.button(
         "Run",
         key=key,
         type="primary",
         icon=":material/play_arrow:",
-        width="stretch",
+        width=width,
         disabled=obstacle is not None,
         help=obstacle or "Start a run with these settings on this machine.",
         on_click=state.attempt,
@@ -158,7 +158,7 @@ def stage(settings: Settings) -> None:
     if demo:
         _invitation(settings, run)
     if run is not None:
-        _show(run)
+        _show(run, demo)
 
 
 def _wanted() -> Run | None:
@@ -172,7 +172,7 @@ def _wanted() -> Run | None:
 
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:
-    with st.container(border=True):
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if recorded:
             st.markdown("**A recorded run is playing; press Run to start a real one here.**")
         else:
@@ -180,21 +180,24 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
                 "**A large network teaches a small one, and you watch.** Choose data, a teacher, a student and a "
                 "method, or keep what is recommended, and press Run: the teacher is trained first, then the student."
             )
-        _run_button(settings, "run here")
+        _run_button(settings, "run here", "content")
 
 
-def _show(run: Run) -> None:
-    viewer, token = state.viewer(), tokens.issue(state.viewer())
+def _show(run: Run, demo: bool) -> None:
+    """One run: its title, the bar that plays it, what came out, and the panels."""
+    token = tokens.issue(state.viewer())
     st.subheader(words.title(run.spec), anchor=False)
-    mine = run.owner == viewer
+    mine = run.owner == state.viewer()
     if not mine and run.owner != engine.DEMO:
         st.caption("Somebody else's run: you may look; to have your own, take its settings into the form.")
-    moved = live("transport", run.id, view=state.view(), token=token, key="transport", settings=_knobs(run, mine))
-    state.look(moved.view)
-    active = run.state in ACTIVE
-    st.fragment(_aftermath, run_every=1.0 if active else None)(run.id, run.state, mine)
-    seen = live("panels", run.id, panels=list(panels()), view=state.view(), token=token, key="panels")
-    state.look(seen.view)
+    shared = {"view": state.view(), "token": token}
+    live("transport", run.id, **shared, **_reporting("transport"), settings=_knobs(run, mine), autoplay=demo)
+    st.fragment(_aftermath, run_every=1.0 if run.state in ACTIVE else None)(run.id, run.state, mine)
+    live("panels", run.id, **shared, **_reporting("panels"), panels=list(panels()))
+
+
+def _reporting(key: str) -> dict[str, Any]:
+    return {"key": key, "on_view": partial(state.heard, key)}
 
 
 def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:

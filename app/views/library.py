@@ -105,7 +105,7 @@ def page() -> None:
     """Search on top, rows below."""
     everything = library()
     runs = sum(status(row) == "runs here" for row in everything.rows)
-    st.title("Library", anchor=False)
+    st.header("Library", anchor=False)
     st.markdown(
         f"{len(everything.rows)} rows stand for {papers(everything.rows)} papers on knowledge distillation. "
         f"{runs} of them run here today, besides the baselines; the others say what they are waiting for."

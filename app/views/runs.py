@@ -38,6 +38,7 @@ def row(run: Run) -> dict[str, Any]:
     result = run.result or {}
     return {
         "run": words.title(run.spec),
+        "open": f"./?run={run.id}",
         "state": words.STATES[run.state],
         "done": run.step / max(run.steps, 1),
         "student": result.get("student_accuracy"),
@@ -47,7 +48,6 @@ def row(run: Run) -> dict[str, Any]:
         "started": words.ago(run.created_at),
         "whose": "recorded" if run.owner == engine.DEMO else "mine" if run.owner == state.viewer() else "another's",
         "id": run.id,
-        "open": f"./?run={run.id}",
     }
 
 
@@ -265,7 +265,7 @@ def bring_back(runs: list[Run]) -> None:
 
 
 state.arrive("runs")
-st.title("Runs", anchor=False)
+st.header("Runs", anchor=False)
 try:
     going_on = bool(engine.store().runs(states=ACTIVE))
     st.fragment(body, run_every=2.0 if going_on else None)()
