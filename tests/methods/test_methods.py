@@ -46,8 +46,18 @@ def cast(outputs: Outputs, dtype: torch.dtype) -> Outputs:
     return Outputs(outputs.logits.to(dtype), tuple(feature.to(dtype) for feature in outputs.features))
 
 
+def away(outputs: Outputs) -> Outputs:
+    """Outputs of the same shapes without values."""
+    return Outputs(
+        outputs.logits.detach().to("meta"), tuple(feature.detach().to("meta") for feature in outputs.features)
+    )
+
+
 def total(terms: dict[str, Term]) -> Tensor:
-    return sum((term.weight * term.value for term in terms.values()), torch.zeros(()))
+    return sum(
+        (term.weight * term.value for term in terms.values()),
+        torch.zeros((), device=next(iter(terms.values())).value.device),
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,6 +116,19 @@ def test_gradients_reach_student_and_connection_and_no_teacher(name: str) -> Non
     assert all(weight.grad is None for weight in teacher.parameters())
     if state is not None:
         assert all(weight.grad is not None for weight in state.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_host_never_waits_for_a_value(name: str) -> None:
+    """Tensors of the meta device have no values: to read one, or a shape that depends on one, raises."""
+    method = METHODS[name]()
+    _, _, state, batch = seen(method)
+    absent = Batch(away(batch.student), away(batch.teacher), batch.labels.to("meta"), batch.index.to("meta"), 0.5)
+    leaf = absent.student.logits.requires_grad_()
+    loss = total(method.terms(absent, None if state is None else state.to("meta")))
+    loss.backward()
+    assert loss.is_meta
+    assert leaf.grad is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
