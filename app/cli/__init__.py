@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return WRONG
     except typer.TyperException as error:
-        print(f"{error.format_message()} See `kdlab --help`.", file=sys.stderr)
+        print(f"{error.format_message().rstrip('.')}. See `kdlab --help`.", file=sys.stderr)
         return error.exit_code
 
 

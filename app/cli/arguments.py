@@ -111,8 +111,7 @@ def assign(raw: dict[str, Any], path: str, text: str) -> None:
 
 def _advised(said: Mapping[str, str]) -> Spec:
     """The recommendation of the data set that is named."""
-    names = {part: said[part].partition(":")[0] for part in ("data", "method") if part in said}
-    return recommended(**names)
+    return recommended(said.get("data", "digits").partition(":")[0])
 
 
 def _first(kind: str, name: str, properties: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ cancel, as the Lab's button does, and the run ends between two steps.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -51,6 +52,7 @@ def _work(store: Store, run: Run) -> None:
     """Do the run in this process, if it still waits once torch is loaded."""
     from kdcore.jobs.worker import Worker
 
+    logging.getLogger("kdcore").setLevel(logging.CRITICAL)  # the run's row keeps what went wrong
     worker = Worker(store)
     claimed = store.claim(os.getpid(), run.id)
     if claimed:
@@ -92,7 +94,7 @@ def _conclude(store: Store, run: Run, json: bool) -> int:
         if not json:
             print(f"{title(run.spec)}\n{ending(run)}\nkdlab show {run.id} tells more.")
         return 0
-    print(ending(run), file=sys.stderr)
+    print(f"{ending(run)} kdlab show {run.id} tells more.", file=sys.stderr)
     teacher = store.get(run.teacher_run) if run.teacher_run else None
     mendable = run.state == "failed" and not any(one.traceback for one in (run, teacher) if one)
     return WRONG if mendable else FAILED

@@ -21,6 +21,7 @@ TOLD = (
     "id", "state", "label", "hash", "teacher_run", "created_at", "started_at", "finished_at", "attempt", "step",
     "steps", "message", "pristine", "recorded", "result",
 )  # fmt: skip
+PARAGRAPHS = {"source": "Source", "departs": "Departs from it", "zero_when": "Zero when", "needs": "Needs"}
 
 
 def list_runs(as_json: bool) -> None:
@@ -43,18 +44,22 @@ def show_run(run_id: str, as_json: bool) -> None:
     run = Store().get(run_id)
     changed = unusual(run)
     if as_json:
-        spec = run.spec.model_dump(mode="json")
-        print(json.dumps(facts(run) | {"folder": str(run.folder), "differences": changed, "spec": spec}, indent=1))
+        more = {"folder": str(run.folder), "traceback": run.traceback, "differences": changed}
+        print(json.dumps(facts(run) | more | {"spec": run.spec.model_dump(mode="json")}, indent=1))
         return
     print(f"{title(run.spec)}\n{ending(run)}\n")
     table(("", ""), _summary(run))
     if run.result:
         print()
         table(("on the test split", ""), ((name, f"{value:.4f}") for name, value in run.result.items()))
-    print("\nEvery setting is as the data set recommends." if not changed else "")
+    print()
     if changed:
         rows = ((path, _text(values[0]), _text(values[1])) for path, values in changed.items())
         table(("setting", "recommended", "here"), rows)
+    else:
+        print("Every setting is as the data set recommends.")
+    if run.traceback:
+        print(f"\n{run.traceback}")
 
 
 def list_kind(kind: str, as_json: bool) -> None:
@@ -77,10 +82,10 @@ def show_entry(kind: str, name: str, as_json: bool) -> None:
         print(json.dumps(one, indent=1))
         return
     print(f"{one['title']}\n\n{one['doc']}\n")
-    for key in ("source", "departs", "zero_when", "needs"):
+    for key, words in PARAGRAPHS.items():
         if one.get(key):
             told = one[key] if isinstance(one[key], str) else ", ".join(one[key])
-            print(f"{key.replace('_', ' ').capitalize()}: {told}\n")
+            print(f"{words}: {told}\n")
     knobs = one["schema"].get("properties", {})
     if knobs:
         table(("knob", "default", "allowed", "what"), (_knob(name, schema) for name, schema in knobs.items()))
@@ -149,8 +154,12 @@ def allowed(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " ".join(map(str, schema["enum"]))
     signs = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
-    bounds = [f"{sign}{schema[name]:g}" for name, sign in signs.items() if name in schema]
+    bounds = [f"{sign}{_number(schema[name])}" for name, sign in signs.items() if name in schema]
     return ", ".join(bounds) or str(schema.get("type", ""))
+
+
+def _number(value: float) -> str:
+    return str(int(value) if value == int(value) else value)
 
 
 def _text(value: Any) -> str:

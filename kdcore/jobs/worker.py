@@ -7,8 +7,8 @@ worker that stops beating has lost its run. SIGTERM ends it between two steps an
 
 from __future__ import annotations
 
-import errno
 import faulthandler
+import logging
 import os
 import signal
 import sys
@@ -29,6 +29,7 @@ from kdcore.jobs.states import IllegalMove, State
 from kdcore.jobs.store import Store
 from kdcore.spec import Choice, Schedule, Spec, Watch
 
+LOG = logging.getLogger(__name__)
 Engine = Callable[..., Iterator[Event]]  # as `kdcore.train.train`
 BEAT_S = 1.0
 NOTE_S = 0.5  # between two notes on long preparations
@@ -90,7 +91,7 @@ class Worker:
             self._move(run, "cancelled", "Stopped.")
             raise
         except Exception as error:
-            traceback.print_exc()
+            LOG.error("Run %s: %s", run.id, explain(error), exc_info=not isinstance(error, BadInput))
             self._move(run, "failed", explain(error), None if isinstance(error, BadInput) else traceback.format_exc())
         finally:
             self._desks.pop(run.id, None)
@@ -180,7 +181,7 @@ def explain(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "The run needs more memory than is free; take a smaller batch or network, or stop another run."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if "No space left" in str(error):  # as the system says it, and as safetensors passes it on
         return "The disk is full; free some space, then resume the run from its last checkpoint."
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
