@@ -109,6 +109,11 @@ def cost_of(model: str, knobs: Mapping[str, Any], shape: Sequence[int], classes:
     return None
 
 
+def reads(model: str, shape: Sequence[int]) -> bool:
+    """Whether the catalogue knows that a model can read inputs of `shape`."""
+    return any(row["shape"] == list(shape) for row in entry("model", model)["costs"])
+
+
 def _field(schema: Mapping[str, Any]) -> tuple[Any, Any]:
     """One JSON-schema property as a pydantic field."""
     kinds = {"integer": int, "number": float, "boolean": bool, "string": str, "array": list}

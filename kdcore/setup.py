@@ -23,7 +23,8 @@ from kdcore.registry import DATA, METHODS, MODELS, SOURCES
 from kdcore.spec import Choice, Json, Spec, change
 from kdcore.teachers.frozen import FrozenTeacher, load_weights
 
-SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several
+SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several; above it half
+# of the cores work, because threads that outnumber free cores wait for each other: 20 times slower beside two others
 
 
 def device_for(wish: str) -> torch.device:
@@ -90,7 +91,7 @@ class Setup:
 
     def _choose_threads(self) -> None:
         work = self.student_cost.multiply_adds * self.spec.schedule.batch
-        wish = os.environ.get("KDLAB_THREADS") or (1 if work < SMALL_STEP else os.cpu_count() or 1)
+        wish = os.environ.get("KDLAB_THREADS") or (1 if work < SMALL_STEP else max(1, (os.cpu_count() or 1) // 2))
         torch.set_num_threads(int(wish))
 
     def _build_modules(self) -> None:

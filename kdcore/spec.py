@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kdcore.catalogue import check_knobs, entry
+from kdcore.catalogue import catalogue, check_knobs, entry, reads
 from kdcore.contracts import GRANTS, Access
 from kdcore.errors import BadInput, sentence
 from kdcore.registry import DATA
@@ -95,11 +95,6 @@ class Spec(_Frozen):
                 f"Method {self.method.name!r} needs the teacher's {', '.join(missing)}, but access {self.access!r} "
                 f"grants only {', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another method."
             )
-        if self.teacher and _signature(self.teacher.data) != _signature(self.data):
-            raise BadInput(
-                f"The teacher was trained on {_told(self.teacher.data)}, but the student on {_told(self.data)}; "
-                "they must agree on the data set, its input shape and its classes."
-            )
         return self
 
     @property
@@ -108,14 +103,49 @@ class Spec(_Frozen):
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
 
 
-def _signature(data: Choice) -> tuple[str, tuple[int, ...], int]:
-    """What teacher and student must agree on: data set, input shape, number of classes."""
-    return (data.name, *DATA[data.name].model_validate(data.knobs).signature())
+def check(spec: Spec) -> None:
+    """What a spec alone cannot know, to be asked before a run starts and never of one that is only looked at.
+
+    Raises:
+        BadInput: the data are not there, a network cannot read them, or the teacher knows other data.
+    """
+    shape, classes = _signature(spec.data)
+    if spec.teacher:
+        _check_same_data(spec.teacher.data, spec.data)
+    for role, choice in (
+        ("student", spec.student),
+        ("teacher", spec.teacher.student if spec.teacher else spec.student),
+    ):
+        readers = sorted(name for name in catalogue()["model"] if reads(name, shape))
+        if readers and choice.name not in readers:
+            raise BadInput(
+                f"The {role} {choice.name!r} cannot read inputs of {_told(shape, classes)}, as in {spec.data.name!r}; "
+                f"what can: {', '.join(readers)}."
+            )
 
 
-def _told(data: Choice) -> str:
-    name, shape, classes = _signature(data)
-    return f"{name!r} (inputs {'x'.join(map(str, shape))}, {classes} classes)"
+def _check_same_data(teacher: Choice, student: Choice) -> None:
+    """Teacher and student agree on what they see and on the rows held out, so that none is trained on by either."""
+    ours, theirs = _signature(student), _signature(teacher)
+    if (teacher.name, theirs) != (student.name, ours):
+        raise BadInput(
+            f"The teacher was trained on {teacher.name!r} ({_told(*theirs)}), but the student on {student.name!r} "
+            f"({_told(*ours)}); they must agree on the data set, its input shape and its classes."
+        )
+    for knob in ("seed", "validation"):
+        if teacher.knobs[knob] != student.knobs[knob]:
+            raise BadInput(
+                f"The teacher's data have {knob} {teacher.knobs[knob]}, the student's {student.knobs[knob]}; make them "
+                "equal, or rows held out from one would be trained on by the other."
+            )
+
+
+def _signature(data: Choice) -> tuple[tuple[int, ...], int]:
+    return DATA[data.name].model_validate(data.knobs).signature()
+
+
+def _told(shape: tuple[int, ...], classes: int) -> str:
+    return f"shape {'x'.join(map(str, shape))}, {classes} classes"
 
 
 def canonical(spec: Spec) -> str:

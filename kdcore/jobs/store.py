@@ -27,7 +27,7 @@ from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove, State
 from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, one_sentence, prepare
-from kdcore.spec import Spec
+from kdcore.spec import Spec, check
 
 
 class Store:
@@ -102,7 +102,12 @@ class Store:
     # What people do -------------------------------------------------------------------------------------------------
 
     def submit(self, spec: Spec, owner: str, *, label: str = "", fresh: bool = False) -> Run:
-        """Queue a run, or return the owner's own run of that spec that waits, runs or is done, unless `fresh`."""
+        """Queue a run, or return the owner's own run of that spec that waits, runs or is done, unless `fresh`.
+
+        Raises:
+            BadInput: the spec cannot be run here.
+        """
+        check(spec)
         with self._write() as connection:
             lock_all(connection)
             found = None if fresh else rows.twin(connection, spec, owner)
