@@ -9,7 +9,7 @@ Source: Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, FitNets: Hin
 
 Departs from it: the original learns the hint first and distils afterwards; both are one loss here. Maps whose sizes
 are neither equal nor in a ratio of two are resampled before a 1x1 convolution. Where a stage has no positions, both
-are averaged over theirs and joined by a linear layer.
+are averaged over theirs and joined by a normalised linear layer without ReLU, as such features may be negative.
 
 Zero when: the regressed feature of the student equals the teacher's (the term "hint").
 """
@@ -47,7 +47,7 @@ def regressor(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:
     """A layer from the student's stage shape (K, H, W) or (K,) to the teacher's."""
     inputs, outputs, size, wish = student[0], teacher[0], student[1:], teacher[1:]
     if not size or not wish:
-        return nn.Sequential(_Pooled(), nn.Linear(inputs, outputs))
+        return nn.Sequential(_Pooled(), nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs))
     layers: list[nn.Module]
     if size == wish:
         layers = [nn.Conv2d(inputs, outputs, 1)]

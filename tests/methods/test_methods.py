@@ -218,6 +218,13 @@ def test_fitnet_joins_any_two_stages(student: tuple[int, ...], teacher: tuple[in
     assert tuple(joined.shape) == (2, *wanted)
 
 
+def test_fitnets_regressor_answers_on_one_scale_whatever_the_student_gives() -> None:
+    """Without it a weight of 100 throws a narrow student far off in its first steps."""
+    for student, teacher in [((4,), (6,)), ((4, 8, 8), (6, 8, 8))]:
+        join, x = regressor(student, teacher), torch.randn(32, *student)
+        torch.testing.assert_close(join(1000 * x), join(x), atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize(("stages", "middle"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)])
 def test_fitnet_takes_the_middle_stage_or_the_one_that_is_named(stages: int, middle: int) -> None:
     assert FitNet().place(stages) == middle
