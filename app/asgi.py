@@ -21,6 +21,7 @@ from app import engine
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
+from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.store import Store
@@ -35,6 +36,7 @@ log = logging.getLogger("kdlab")
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     """Open the store, bring the recorded runs, hand out runs and serve those who look, until the server stops."""
     store = await to_thread.run_sync(engine.store)
+    await to_thread.run_sync(catalogue)  # built here once per version of the engine, so that no page waits for it
     await to_thread.run_sync(bring_demos, store)
     supervisor = Supervisor(store, int(os.environ.get("KDLAB_SLOTS", "1")))
     supervisor.start()

@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.live import messages
 from app.live.cookie import viewer_of
@@ -114,8 +114,8 @@ async def _converse(hub: Hub, socket: WebSocket, seat: Seat) -> None:
 
     pump = asyncio.create_task(seat.pump(send))
     try:
-        async for text in socket.iter_text():
-            await _hear(hub, seat, text)
+        while socket.application_state is WebSocketState.CONNECTED:  # a failed send ends it as well
+            await _hear(hub, seat, await socket.receive_text())
     finally:
         hub.go(seat)
         pump.cancel()

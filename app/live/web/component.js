@@ -1,0 +1,45 @@
+// What Streamlit mounts: one instance per place on the page, kept over reruns.
+
+import { Panels } from "./panels.js";
+import { Transport } from "./transport.js";
+import { wire } from "./wire.js";
+
+const KINDS = { transport: Transport, panels: Panels };
+const mounted = new WeakMap(); // the element Streamlit gives us -> what lives in it
+
+/** Called at each change of data or theme; the answer is called once, when the component leaves the page. */
+export function mount({ data, parentElement, setTriggerValue }) {
+  let instance = mounted.get(parentElement);
+  if (!instance) {
+    instance = new KINDS[data.kind]();
+    mounted.set(parentElement, instance);
+    parentElement.append(instance.root);
+  }
+  dress(instance.root, data.colours);
+  instance.run = data.run;
+  wire.adopt(data.run, data.view);
+  wire.join(instance, data.token, (view) => setTriggerValue("view", view));
+  instance.update(data);
+  return () => {
+    mounted.delete(parentElement);
+    instance.destroy();
+    wire.part(instance);
+  };
+}
+
+/** The Lab's own colours in the theme of the page, which every panel follows. */
+function dress(root, colours) {
+  const theme = luminance(getComputedStyle(root).getPropertyValue("--st-background-color")) < 0.5 ? "dark" : "light";
+  for (const [name, shades] of Object.entries(colours)) root.style.setProperty(`--kd-${name}`, shades[theme]);
+  root.dataset.theme = theme;
+  root.style.colorScheme = theme;
+  wire.dress(theme);
+}
+
+function luminance(colour) {
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  context.fillStyle = colour.trim() || "white";
+  context.fillRect(0, 0, 1, 1);
+  const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+  return (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
+}

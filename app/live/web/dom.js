@@ -1,0 +1,74 @@
+// Small helpers for elements.
+
+/** An element: `h("button", {class: "x", onclick: f}, "text", child)`; properties that are null are left out. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value == null) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+const PATHS = {
+  play: "M7 4v16l13-8z",
+  pause: "M6 4h4v16H6zM14 4h4v16h-4z",
+  step: "M5 4v16l10-8zM16 4h3v16h-3z",
+  stop: "M5 5h14v14H5z",
+  full: "M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z",
+  picture: "M3 4h18v16H3zm2 2v9l4-4 4 4 3-3 3 3V6zm10 1.500a1.500 1.500 0 1 1 0 3 1.500 1.500 0 0 1 0-3z",
+  data: "M3 4h18v16H3zm2 5v3h6V9zm8 0v3h6V9zm-8 5v4h6v-4zm8 0v4h6v-4z",
+  newest: "M4 4v16l8-8zM12 4v16l8-8z",
+};
+
+/** A drawn sign, without meaning of its own for those who do not see it. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", PATHS[name]);
+  path.setAttribute("fill-rule", "evenodd");
+  svg.append(path);
+  return svg;
+}
+
+/** Write a text only where it is another one, so that nothing flickers and readers are not woken. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Let a button be used, or say why not; it stays reachable so that the reason can be read. */
+export function allow(button, reason, title) {
+  button.toggleAttribute("data-off", Boolean(reason));
+  button.setAttribute("aria-disabled", String(Boolean(reason)));
+  button.title = reason || title;
+}
+
+export const percent = (share, digits = 1) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
+
+/** A number for reading: three significant digits. */
+export const short = (value) =>
+  value == null ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+
+/** Seconds for reading: 42 s, 3:05 min, 2:10 h. */
+export function duration(seconds) {
+  if (seconds == null) return "–";
+  const whole = Math.round(seconds);
+  const two = (number) => String(number).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}:${two(whole % 60)} min`;
+  return `${Math.floor(whole / 3600)}:${two(Math.floor((whole % 3600) / 60))} h`;
+}
+
+/** Give a file to the person. */
+export function save(url, name) {
+  const link = h("a", { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+export const nextFrame = () => new Promise((done) => requestAnimationFrame(done));

@@ -1,0 +1,179 @@
+// A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
+
+import { h, icon, nextFrame, save, write } from "./dom.js";
+import { Field } from "./field.js";
+import { Gallery } from "./gallery.js";
+import { linkNote } from "./link.js";
+import { Plot } from "./plot.js";
+import { wire } from "./wire.js";
+
+const DRAWERS = { plotly: Plot, field: Field, gallery: Gallery };
+const MEMBER = { plotly: "figure", field: "field", gallery: "gallery" };
+const NEAR = "200px"; // a card this close to the screen is drawn already
+const LOWEST = 0.5;
+const HIGHEST = 20;
+
+export class Panels {
+  #cards = new Map();
+  #link = linkNote();
+
+  constructor() {
+    this.grid = h("div", { class: "kd-grid" });
+    this.root = h("section", { class: "kd kd-panels", "aria-label": "Panels" }, this.grid, this.#link.note);
+  }
+
+  /** New data from Python: cards that stay keep their node, their zoom and what they show. */
+  update(data) {
+    const wanted = data.panels.map(({ name }) => name);
+    for (const [name, card] of this.#cards) {
+      if (wanted.includes(name)) continue;
+      card.destroy();
+      this.#cards.delete(name);
+    }
+    data.panels.forEach((panel, place) => {
+      const card = this.#cards.get(panel.name) ?? new Card(panel, data.plotly);
+      this.#cards.set(panel.name, card);
+      if (this.grid.children[place] !== card.root) this.grid.insertBefore(card.root, this.grid.children[place] ?? null);
+      card.show(data.run);
+    });
+  }
+
+  destroy() {
+    for (const card of this.#cards.values()) card.destroy();
+    this.#link.end();
+  }
+}
+
+class Card {
+  #run = null;
+  #leave = null;
+  #seen = false;
+  #pending = null;
+  #drawing = false;
+
+  constructor(panel, plotly) {
+    this.panel = panel;
+    this.drawer = new DRAWERS[panel.kind](plotly);
+    this.body = h("div", { class: "kd-body" }, this.drawer.node);
+    this.lacks = h("p", { class: "kd-lacks" }, "…");
+    this.root = h(
+      "article",
+      { class: `kd-card${panel.wide ? " kd-wide" : ""}`, "data-panel": panel.name, "data-kind": panel.kind },
+      h("header", {}, h("h3", {}, panel.title), this.#tools()),
+      h("p", { class: "kd-caption" }, panel.caption),
+      panel.softened ? this.#slider() : null,
+      this.body,
+      this.lacks,
+    );
+    this.root.dataset.updates = 0;
+    this.root.dataset.empty = "";
+    this.sizes = new ResizeObserver(() => this.drawer.resize());
+    this.sizes.observe(this.body);
+    this.sight = new IntersectionObserver(([entry]) => this.#look(entry.isIntersecting), { rootMargin: NEAR });
+    this.sight.observe(this.root);
+    wire.addEventListener("view", this.#onView);
+    this.#onView();
+  }
+
+  /** Show a run; the same one again changes nothing. */
+  show(run) {
+    if (run === this.#run) return;
+    this.#run = run;
+    this.#look(false);
+    this.#look(this.sight.takeRecords().at(-1)?.isIntersecting ?? this.visible);
+    this.#onView();
+  }
+
+  destroy() {
+    this.#leave?.();
+    this.sizes.disconnect();
+    this.sight.disconnect();
+    wire.removeEventListener("view", this.#onView);
+    this.drawer.destroy();
+    this.root.remove();
+  }
+
+  // Parts ----------------------------------------------------------------------------------------------------------
+
+  #tools() {
+    const tool = (sign, title, act) =>
+      h("button", { type: "button", class: "kd-tool", title, "aria-label": `${title}: ${this.panel.title}`, onclick: act }, icon(sign));
+    const title = "The numbers as a file (CSV)";
+    this.numbers = h("a", { class: "kd-tool", title, "aria-label": `${title}: ${this.panel.title}`, download: "" }, icon("data"));
+    const picture = this.drawer.picture && tool("picture", "The picture as a file (PNG)", () => this.#savePicture());
+    return h("div", { class: "kd-tools" }, tool("full", "Full screen", () => this.#toggleFull()), picture || null, this.numbers);
+  }
+
+  #slider() {
+    const range = { min: Math.log(LOWEST), max: Math.log(HIGHEST), step: 0.01 };
+    this.heat = h("input", { type: "range", "aria-label": "Temperature", ...range });
+    this.heat.addEventListener("input", () => wire.look({ temperature: Number(Math.exp(this.heat.value).toPrecision(2)) }));
+    this.degree = h("output", {});
+    return h("label", { class: "kd-heat" }, h("span", {}, "Temperature"), this.heat, this.degree);
+  }
+
+  #onView = () => {
+    const { temperature, sample, at } = wire.view;
+    if (this.heat) {
+      if (Number(Math.exp(this.heat.value).toPrecision(2)) !== temperature) this.heat.value = Math.log(temperature);
+      this.heat.setAttribute("aria-valuetext", temperature);
+      write(this.degree, temperature.toFixed(1));
+    }
+    const query = new URLSearchParams({ temperature, sample, ...(at == null ? {} : { at }) });
+    this.numbers.href = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
+  };
+
+  #toggleFull() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (this.root.requestFullscreen) this.root.requestFullscreen();
+    else this.root.classList.toggle("kd-full"); // phones that keep full screen for films
+  }
+
+  async #savePicture() {
+    const paper = getComputedStyle(this.root).backgroundColor;
+    const url = await this.drawer.picture(paper);
+    save(url, `${this.#run}-${this.panel.name}.png`);
+  }
+
+  // Drawing --------------------------------------------------------------------------------------------------------
+
+  #look(visible) {
+    this.visible = visible;
+    if (visible && this.#run && !this.#leave)
+      this.#leave = wire.watch(this.#run, this.panel.name, (message) => this.#hear(message));
+    else if (!visible && this.#leave) {
+      this.#leave();
+      this.#leave = null;
+    }
+  }
+
+  #hear(message) {
+    this.#pending = message;
+    if (!this.#drawing) this.#draw();
+  }
+
+  async #draw() {
+    this.#drawing = true;
+    while (this.#pending) {
+      const message = this.#pending;
+      this.#pending = null;
+      try {
+        if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], this.#run);
+        this.#say(message.lacks);
+      } catch (error) {
+        this.#say(error.message);
+        console.error(error);
+      }
+      this.root.dataset.updates = Number(this.root.dataset.updates) + 1;
+      await nextFrame();
+    }
+    this.#drawing = false;
+  }
+
+  /** Say why there is nothing to see, or show the drawing. */
+  #say(sentence) {
+    this.root.toggleAttribute("data-empty", sentence != null);
+    this.lacks.hidden = sentence == null;
+    if (sentence != null) write(this.lacks, sentence);
+  }
+}

@@ -1,0 +1,227 @@
+// The transport bar: what a run does now, and the controls of a run that trains or of one that is replayed.
+
+import { allow, duration, h, icon, percent, short, write } from "./dom.js";
+import { linkNote } from "./link.js";
+import { Replay } from "./replay.js";
+import { wire } from "./wire.js";
+
+const STATES = {
+  queued: "Waiting",
+  running: "Training",
+  done: "Done",
+  failed: "Failed",
+  cancelled: "Stopped",
+  lost: "Lost",
+};
+const SPEEDS = [["", "full speed"], [100, "100 steps/s"], [10, "10 steps/s"], [1, "1 step/s"]]; // prettier-ignore
+const STRANGER = "Only the browser that started this run can control it.";
+const EDITABLE = "input, textarea, select, [contenteditable], [role=slider], [role=textbox]";
+const ERROR_MS = 8000;
+
+export class Transport {
+  #status = null;
+  #leave = null;
+  #data = {};
+  #link = linkNote();
+  #replay = new Replay();
+
+  constructor() {
+    this.#build();
+    document.addEventListener("keydown", this.#onKey);
+    wire.addEventListener("error", this.#onError);
+  }
+
+  /** New data from Python. */
+  update(data) {
+    const moved = data.run !== this.#data.run;
+    const settings = JSON.stringify(data.settings) !== JSON.stringify(this.#data.settings);
+    this.#data = data;
+    if (settings) this.#buildSettings();
+    if (!moved) return;
+    this.#leave?.();
+    this.#replay.begin(data.autoplay);
+    this.#leave = wire.watch(data.run, "status", (message) => this.#hear(message));
+  }
+
+  destroy() {
+    document.removeEventListener("keydown", this.#onKey);
+    wire.removeEventListener("error", this.#onError);
+    this.#leave?.();
+    this.#replay.end();
+    this.#link.end();
+  }
+
+  // What it looks like ---------------------------------------------------------------------------------------------
+
+  #build() {
+    this.pill = h("span", { class: "kd-pill", role: "status" }, "…");
+    this.progress = h("span", { class: "kd-steps" });
+    this.readouts = h("dl", { class: "kd-readouts" });
+    this.note = h("p", { class: "kd-note", hidden: "" });
+    this.complaint = h("p", { class: "kd-complaint", role: "alert", hidden: "" });
+    this.settings = h("div", { class: "kd-settings" });
+    this.bar = h("div", { class: "kd-bar" }, h("div"));
+    this.controls = h("div", { class: "kd-line", hidden: "" }, this.#buildControls(), this.settings);
+    this.root = h(
+      "section",
+      { class: "kd kd-transport", "aria-label": "Transport" },
+      h("div", { class: "kd-line" }, this.pill, this.progress, this.readouts),
+      this.bar,
+      this.#replay.root,
+      this.controls,
+      this.note,
+      this.complaint,
+      this.#link.note,
+    );
+  }
+
+  #buildControls() {
+    const button = (sign, act) => h("button", { type: "button", class: "kd-button", onclick: act }, icon(sign));
+    this.play = button("play", () => this.#act(this.play, () => this.#playOrPause()));
+    this.play.classList.add("kd-primary");
+    this.play.setAttribute("aria-keyshortcuts", "Space");
+    this.one = button("step", () => this.#act(this.one, () => this.#step(1)));
+    this.one.setAttribute("aria-keyshortcuts", "ArrowRight");
+    this.count = h("input", { type: "number", min: 1, max: 100000, value: 10, "aria-label": "How many steps" });
+    this.many = h("button", { type: "button", class: "kd-button" }, "steps");
+    this.many.addEventListener("click", () => this.#act(this.many, () => this.#step(Number(this.count.value))));
+    this.steps = h("span", { class: "kd-pair" }, this.count, this.many);
+    this.stop = button("stop", () => this.#act(this.stop, () => wire.control(this.#data.run, "cancel")));
+    this.speed = h("select", { "aria-label": "Speed of training" });
+    this.speed.append(...SPEEDS.map(([value, label]) => h("option", { value }, label)));
+    this.speed.addEventListener("change", () => wire.control(this.#data.run, "speed", Number(this.speed.value) || null));
+    const parts = [this.play, this.one, this.steps, this.stop, this.speed, this.#replay.speed, this.#replay.newest];
+    return h("div", { class: "kd-controls", role: "group", "aria-label": "Controls" }, ...parts);
+  }
+
+  #buildSettings() {
+    const fields = this.#data.settings.map(({ path, label, value, min, max }) => {
+      const input = h("input", { type: "number", step: "any", min, max, value, "aria-label": label });
+      const set = () => input.reportValidity() && wire.control(this.#data.run, "set", { [path]: Number(input.value) });
+      input.addEventListener("keydown", (event) => event.key === "Enter" && set());
+      const button = h("button", { type: "button", class: "kd-button", title: `Change it from the next step on` }, "Set");
+      button.addEventListener("click", () => this.#act(button, set));
+      return h("label", { class: "kd-pair" }, h("span", {}, label), input, button);
+    });
+    this.settings.replaceChildren(...fields);
+  }
+
+  // What it shows --------------------------------------------------------------------------------------------------
+
+  #hear({ status, lacks }) {
+    if (lacks) return this.#complain(lacks);
+    this.#status = status;
+    const s = status;
+    const trains = s.state === "running" || s.state === "queued";
+    const behind = s.at != null && trains;
+    this.root.dataset.state = s.paused && s.state === "running" ? "paused" : s.state;
+    write(this.pill, s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
+    const rate = s.steps_per_s ? ` · ${short(s.steps_per_s)} steps/s · ${duration(s.eta_s)} left` : "";
+    const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}`;
+    write(this.progress, `step ${s.step} of ${s.steps}${behind ? " (looking back)" : trains ? rate : took}`);
+    this.controls.hidden = false;
+    this.bar.hidden = !trains;
+    this.bar.firstChild.style.width = `${Math.min(100, (100 * s.step) / s.steps)}%`;
+    this.#read(s);
+    this.#replay.hear(s);
+    this.#permit(s, trains);
+    const note = this.#say(s);
+    this.note.hidden = !note;
+    write(this.note, note);
+  }
+
+  #say(s) {
+    if (s.teaching) return "Training the teacher first; what you see is the teacher's own run.";
+    if (s.state === "queued") return s.place > 1 ? `${s.place - 1} before it in the queue.` : "It is next to start.";
+    return s.state === "done" ? "" : (s.message ?? "");
+  }
+
+  #read(s) {
+    const gap = s.teacher_accuracy == null || s.student_accuracy == null ? null : s.teacher_accuracy - s.student_accuracy;
+    const split = s.split === "test" ? "test" : "validation";
+    const rows = [
+      ["Student", percent(s.student_accuracy), "student", `Share of ${split} samples the student gets right.`],
+      ["Teacher", percent(s.teacher_accuracy), "teacher", `Share of ${split} samples the teacher gets right.`],
+      ["Gap", gap == null ? "–" : `${(100 * gap).toFixed(1)} pts`, "", "Teacher minus student, in percentage points."],
+      ["Agreement", percent(s.agreement), "", `Share of ${split} samples where both give the same class.`],
+      ["Loss", short(s.loss), "", "What training minimises, averaged over the last steps."],
+    ];
+    while (this.readouts.children.length < rows.length)
+      this.readouts.append(h("div", {}, h("dt"), h("dd")));
+    rows.forEach(([name, value, role, title], place) => {
+      const item = this.readouts.children[place];
+      item.className = role && `kd-${role}`;
+      item.title = title;
+      write(item.firstChild, name);
+      write(item.lastChild, value);
+    });
+  }
+
+  #permit(s, trains) {
+    const running = s.state === "running";
+    const waits = running ? "" : "It has not begun yet.";
+    const reason = !s.mine ? STRANGER : waits;
+    const replays = this.#replays;
+    for (const part of [this.one, this.steps, this.stop, this.speed, this.settings]) part.hidden = !trains;
+    const plays = replays ? this.#replay.playing : running && !s.paused;
+    this.play.replaceChildren(icon(plays ? "pause" : "play"));
+    const name = replays ? (plays ? "Pause the replay" : "Play the recorded frames") : plays ? "Pause" : "Go on";
+    this.play.setAttribute("aria-label", name);
+    allow(this.play, replays ? this.#replay.hindrance : reason, `${name} (space)`);
+    allow(this.one, reason, "One step (right arrow)");
+    this.one.setAttribute("aria-label", "One step");
+    allow(this.many, reason, "So many steps, then pause");
+    allow(this.stop, s.mine ? "" : STRANGER, "Stop this run");
+    this.stop.setAttribute("aria-label", "Stop this run");
+    this.speed.disabled = Boolean(reason);
+    this.speed.title = reason || "How fast it trains";
+    this.speed.value = s.speed ?? "";
+    for (const button of this.settings.querySelectorAll("button")) allow(button, reason, "Change it from the next step on");
+  }
+
+  /** Whether play means the recorded frames: the run is over, or somebody looks back. */
+  get #replays() {
+    const s = this.#status;
+    return s != null && (s.at != null || this.#replay.playing || !["running", "queued"].includes(s.state));
+  }
+
+  // What people do -------------------------------------------------------------------------------------------------
+
+  #act(button, act) {
+    if (button.getAttribute("aria-disabled") === "true") this.#complain(button.title);
+    else act();
+  }
+
+  #playOrPause() {
+    if (this.#replays) this.#replay.toggle();
+    else wire.control(this.#data.run, this.#status.paused ? "resume" : "pause");
+  }
+
+  #step(steps) {
+    if (wire.view.at != null) wire.look({ at: null });
+    wire.control(this.#data.run, "step", Math.max(1, Math.round(steps) || 1));
+  }
+
+  #onKey = (event) => {
+    const used = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey;
+    if (used || !this.#status || event.target.closest?.(EDITABLE)) return;
+    if (event.key === " " && !event.target.closest?.("button, a, summary, [role=button], [role=tab]")) {
+      event.preventDefault();
+      this.#act(this.play, () => this.#playOrPause());
+    } else if (event.key === "ArrowRight" && !this.one.hidden && !event.target.closest?.("[role=tab], [role=radio]")) {
+      event.preventDefault();
+      this.#act(this.one, () => this.#step(1));
+    }
+  };
+
+  #onError = ({ detail }) => {
+    if (!detail.run || detail.run === this.#data.run) this.#complain(detail.error);
+  };
+
+  #complain(sentence) {
+    write(this.complaint, sentence);
+    this.complaint.hidden = false;
+    clearTimeout(this.complaining);
+    this.complaining = setTimeout(() => (this.complaint.hidden = true), ERROR_MS);
+  }
+}

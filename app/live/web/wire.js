@@ -1,0 +1,200 @@
+// One socket per page, shared by every component on it, and one view that holds in all of them.
+
+const ADDRESS = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`;
+const REFUSED = 4401; // close code: another try would fail as well
+const PATIENCE_MS = [250, 4000]; // first and longest wait before a new try
+const REPORT_MS = 300; // after the last change, the page is told
+const REMIND_MS = 2500; // and told again where it did not take the change over
+const LINGER_MS = 300; // a page that is rebuilt keeps its socket
+
+/** Events: "view" (it changed), "link" (the connection did), "error" (detail: {error, run}). */
+class Wire extends EventTarget {
+  view = { theme: "light", temperature: 4, sample: 0, at: null };
+  link = "connecting"; // connecting, open, lost, refused
+  trouble = ""; // why it was refused
+  #token = "";
+  #socket = null;
+  #wait = PATIENCE_MS[0];
+  #retry = 0;
+  #users = new Map(); // component -> how it tells Python
+  #subscriptions = new Map(); // key -> {run, panel, hear}
+  #due = new Set(); // keys to be sent with the next frame
+  #nextKey = 1;
+  #said = new Map(); // run -> what Python said last
+  #told = new Set(); // what Python was told and has not answered yet
+  #report = 0;
+
+  constructor() {
+    super();
+    document.addEventListener("visibilitychange", () => this.#curtain());
+  }
+
+  // Components -----------------------------------------------------------------------------------------------------
+
+  /** A component is on the page; `tell` reports a view to Python. */
+  join(component, token, tell) {
+    this.#users.set(component, tell);
+    this.#token = token;
+    if (!this.#socket && !this.#retry) this.#connect();
+    else if (this.link === "refused") this.#connect();
+  }
+
+  /** A component left; the socket closes with the last one. */
+  part(component) {
+    this.#users.delete(component);
+    setTimeout(() => {
+      if (this.#users.size) return;
+      clearTimeout(this.#retry);
+      this.#retry = 0;
+      this.#socket?.close();
+      this.#socket = null;
+    }, LINGER_MS);
+  }
+
+  // The view -------------------------------------------------------------------------------------------------------
+
+  /** Change how everything on the page is looked at; Python hears of it after the last change, unless it is `passing`. */
+  look(change, passing = false) {
+    this.#change(change);
+    if (passing) return;
+    clearTimeout(this.#report);
+    this.#report = setTimeout(() => this.#tell(3), REPORT_MS);
+  }
+
+  /** Take over the theme of the page. */
+  dress(theme) {
+    this.#change({ theme });
+  }
+
+  /** Hear what Python holds the view to be; what it only echoes changes nothing. */
+  adopt(run, view) {
+    const word = JSON.stringify(view);
+    if (this.#said.get(run) === word) return;
+    this.#said.set(run, word);
+    if (this.#told.has(word)) {
+      if (word === this.#word()) this.#told.clear();
+    } else this.#change(view);
+  }
+
+  #word() {
+    const { temperature, sample, at } = this.view;
+    return JSON.stringify({ temperature, sample, at });
+  }
+
+  #change(change) {
+    const changed = Object.entries(change).some(([name, value]) => this.view[name] !== value);
+    if (!changed) return;
+    this.view = { ...this.view, ...change };
+    for (const key of this.#subscriptions.keys()) this.#ask(key);
+    this.dispatchEvent(new Event("view"));
+  }
+
+  #tell(tries) {
+    const [run, tell] = [...this.#users].map(([component, tell]) => [component.run, tell])[0] ?? [];
+    const word = this.#word();
+    const known = this.#said.get(run) === word && !this.#told.size;
+    if (!tell || !tries || known) return;
+    this.#told.add(word);
+    tell({ run, ...JSON.parse(word) });
+    this.#report = setTimeout(() => this.#tell(tries - 1), REMIND_MS);
+  }
+
+  // Subscriptions --------------------------------------------------------------------------------------------------
+
+  /** Look at a panel; `hear` gets each message, parsed, or the bytes of a field. Returns how to end it. */
+  watch(run, panel, hear) {
+    const key = this.#nextKey++;
+    this.#subscriptions.set(key, { run, panel, hear });
+    this.#ask(key);
+    return () => {
+      this.#subscriptions.delete(key);
+      this.#due.delete(key);
+      this.#send({ op: "leave", key });
+    };
+  }
+
+  /** Ask something of a run. */
+  control(run, command, value = null) {
+    if (!this.#send({ op: "control", run, command, value })) {
+      this.#complain({ error: "There is no connection to the server just now; try again in a moment.", run });
+    }
+  }
+
+  #ask(key) {
+    if (!this.#due.size) requestAnimationFrame(() => this.#askAll());
+    this.#due.add(key);
+  }
+
+  #askAll() {
+    for (const key of this.#due) {
+      const subscription = this.#subscriptions.get(key);
+      if (!subscription || document.hidden) continue;
+      this.#send({ op: "watch", key, run: subscription.run, panel: subscription.panel, view: this.view });
+    }
+    this.#due.clear();
+  }
+
+  #curtain() {
+    for (const key of this.#subscriptions.keys()) {
+      if (document.hidden) this.#send({ op: "leave", key });
+      else this.#ask(key);
+    }
+  }
+
+  // The socket -----------------------------------------------------------------------------------------------------
+
+  #connect() {
+    this.#retry = 0;
+    const socket = new WebSocket(ADDRESS);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      this.#wait = PATIENCE_MS[0];
+      socket.send(JSON.stringify({ op: "hello", token: this.#token }));
+      this.#now("open");
+      for (const key of this.#subscriptions.keys()) this.#ask(key);
+    };
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = ({ code }) => this.#closed(socket, code);
+    this.#socket = socket;
+  }
+
+  #closed(socket, code) {
+    if (socket !== this.#socket) return;
+    this.#socket = null;
+    if (code === REFUSED) return this.#now("refused");
+    this.#now("lost");
+    this.#retry = setTimeout(() => this.#connect(), this.#wait * (0.75 + Math.random() / 2));
+    this.#wait = Math.min(2 * this.#wait, PATIENCE_MS[1]);
+  }
+
+  #now(link) {
+    if (this.link === link) return;
+    this.link = link;
+    this.dispatchEvent(new Event("link"));
+  }
+
+  #send(message) {
+    const open = this.#socket?.readyState === WebSocket.OPEN;
+    if (open) this.#socket.send(JSON.stringify(message));
+    return open;
+  }
+
+  #hear(data) {
+    if (typeof data !== "string") {
+      const key = new DataView(data).getUint32(0, true);
+      return this.#subscriptions.get(key)?.hear({ field: new DataView(data, 4) });
+    }
+    const message = JSON.parse(data);
+    const subscription = this.#subscriptions.get(message.key);
+    if (!message.error) subscription?.hear(message);
+    else if (subscription) subscription.hear({ lacks: message.error });
+    else this.#complain(message);
+  }
+
+  #complain(message) {
+    this.trouble = message.error;
+    this.dispatchEvent(new CustomEvent("error", { detail: message }));
+  }
+}
+
+export const wire = new Wire();
