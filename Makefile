@@ -1,0 +1,41 @@
+# Python 3.11 or later and nothing else: what is needed goes into an environment of its own at VENV.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: run test check bench soak clean
+
+run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
+	$(BIN)/kdlab app $(ARGS)
+
+test: $(VENV)/.installed-dev  ## All tests but the long ones; ARGS="tests/jobs -k kill" and the like go to pytest.
+	$(BIN)/python -m pytest -m "not soak" -n auto --dist loadfile -rs $(ARGS)
+
+check: $(VENV)/.installed-dev  ## Lint, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev  ## Measure speed against plain PyTorch; prints ratios and writes them to a file.
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+soak: $(VENV)/.installed-dev  ## The long tests: many repetitions.
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+clean:  ## Remove the environment (where it was not moved elsewhere), caches and builds; runs are kept.
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find app kdcore tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "KD Lab needs Python 3.11 or later, but $(PYTHON) is older or absent; name one: make run PYTHON=python3.12"; \
+		exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(UV) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(UV) -e '.[dev]'
+	touch $@
