@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from kdcore.errors import BadInput
 from kdcore.registry import DATA, METHODS
-from kdcore.spec import SETTABLE, Choice, Schedule, Spec, Watch, canonical, change, parse, recommended
+from kdcore.spec import SETTABLE, Choice, Schedule, Spec, Watch, canonical, change, check, parse, recommended
 
 TEACHER: dict[str, Any] = {"student": {"name": "cnn"}, "method": {"name": "ce"}}
 STUDENT: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "kd"}, "teacher": TEACHER}
@@ -94,7 +94,6 @@ def test_a_spec_cannot_be_changed() -> None:
             {"method": {"name": "fitnet"}, "access": "logits"},
             r"needs the teacher's features, but access 'logits' grants",
         ),
-        ({"data": {"name": "moons"}}, r"trained on 'digits' .* but the student on 'moons'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(wrong: dict[str, Any], said: str) -> None:
@@ -112,6 +111,30 @@ def test_what_is_no_spec_is_refused(text: str, said: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"data": {"name": "moons"}}, r"trained on 'digits' \(shape 1x8x8, 10 classes\), but the student on 'moons'"),
+        ({"data": {"name": "digits", "knobs": {"seed": 1}}}, r"teacher's data have seed 0, the student's 1; make them"),
+        ({"data": {"name": "digits", "knobs": {"validation": 0.2}}}, r"have validation 0\.1, the student's 0\.2"),
+        ({"student": {"name": "lenet"}}, r"The student 'lenet' cannot read inputs of shape 1x8x8.*what can: cnn, mlp"),
+        ({"teacher": {**TEACHER, "student": {"name": "lenet"}}}, r"The teacher 'lenet' cannot read inputs"),
+    ],
+)
+def test_what_only_a_start_can_know_is_checked_before_it(other: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        check(parse({**STUDENT, **other}))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [{"label_noise": 0.3}, {"label_fraction": 0.1}, {"train_fraction": 0.5}],
+    ids=lambda knobs: next(iter(knobs)),
+)
+def test_a_student_may_see_other_labels_than_its_teacher(knobs: dict[str, Any]) -> None:
+    check(parse({**STUDENT, "data": {"name": "digits", "knobs": knobs}}))
+
+
 @pytest.mark.parametrize("data", list(DATA))
 def test_a_recommended_run_is_complete(data: str) -> None:
     spec = recommended(data)
@@ -119,6 +142,7 @@ def test_a_recommended_run_is_complete(data: str) -> None:
     assert spec.data == spec.teacher.data
     assert (spec.method.name, spec.teacher.method.name) == ("kd", "ce")
     assert parse(spec.model_dump_json()) == spec
+    check(spec)
 
 
 @pytest.mark.parametrize("method", list(METHODS))
