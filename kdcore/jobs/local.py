@@ -205,13 +205,13 @@ class Supervisor:
             self._workers.append(WorkerProcess(self.store, self.store.news.set))
 
     def _hand_out(self, free: int) -> None:
-        """Queued runs to ready workers, while there are free slots."""
-        ready = [worker for worker in self._workers if worker.free]
-        for worker in ready[: max(0, free)]:
-            run = self.store.claim(worker.pid)
-            if run is None:
-                return
-            worker.give(run.id)
+        """Waiting runs to ready workers, while there are free slots."""
+        ready = [worker for worker in self._workers if worker.free][: max(0, free)]
+        if ready:
+            given = {worker.run_id for worker in self._workers}
+            waiting = (run_id for run_id in self.store.waiting() if run_id not in given)
+            for worker, run_id in zip(ready, waiting, strict=False):
+                worker.give(run_id)
 
 
 def _obituary(exit_code: int | None) -> str:

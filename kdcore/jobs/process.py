@@ -62,8 +62,8 @@ class WorkerProcess:
         return self._process.poll()
 
     def give(self, run_id: str) -> None:
-        """Let it do a run that was claimed for its pid; one that just died is seen by its exit code."""
-        self.run_id, self.since = run_id, time.monotonic()
+        """Let it claim and do a waiting run; where it just died, or the run no longer waits, nothing happens."""
+        self.run_id, self.since, self.ready = run_id, time.monotonic(), False
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(f"{run_id}\n".encode())
@@ -93,8 +93,9 @@ class WorkerProcess:
     def _watch(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as said:
-            self.ready = said.readline().strip() == b"ready"
-            self._news()
+            while said.readline().strip() == b"ready":
+                self.run_id, self.ready = None, True
+                self._news()
             self._process.wait()
         self._news()
 

@@ -206,12 +206,13 @@ def waiting(connection: Connection) -> list[str]:
 
 
 def twin(connection: Connection, spec: Spec, owner: str) -> str | None:
-    """The owner's run of the same spec that waits, runs or is done, and whose settings nobody changed."""
+    """The owner's run of the same spec that waits, runs or is done, and which nobody changed or stopped."""
     query = select(RUNS.c.id).where(
         RUNS.c.hash == spec.hash,
         RUNS.c.owner == owner,
         RUNS.c.state.in_(("queued", "running", "done")),
         RUNS.c.pristine,
+        RUNS.c.cancel_at.is_(None),
         RUNS.c.deleted_at.is_(None),
     )
     return connection.execute(query.order_by(RUNS.c.number.desc())).scalar()

@@ -1,4 +1,4 @@
-"""One process for one run: warm up, say "ready", read a run's id from stdin, do it, end.
+"""One process for one run: warm up, say "ready", read a run's id from stdin, claim it, do it, end.
 
 The process is started before there is work, so that torch is imported by then; it ends with its run, so that all
 memory returns. Its teacher is trained first where no finished one exists. While it works it beats once a second; a
@@ -52,6 +52,11 @@ class Worker:
         self.stopping = threading.Event()  # set it to end between two steps; the run can be resumed then
         self._desks: dict[str, WorkerDesk] = {}  # of the runs this process works on, by id
         self._over = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works on a run now."""
+        return bool(self._desks)
 
     def work(self, run: Run) -> Run:
         """Do a run that this process claimed, its teacher first; the run as it is afterwards."""
@@ -226,25 +231,25 @@ def _log_to(path: Path) -> None:
 
 
 def main() -> int:
-    """Warm up, wait for one run's id on stdin, do it."""
+    """Warm up, wait on stdin for the id of a run that still waits, do it."""
     try:
         store = Store()
     except BadInput as error:
         print(error, file=sys.stderr)
         return 1
-    engine = load_engine()
+    worker = Worker(store)
     if "KDLAB_TRAIN" not in os.environ:
-        rehearse(engine)
+        rehearse(worker.engine)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set() if worker.busy else sys.exit(0))
     print("ready", flush=True)
-    run_id = sys.stdin.readline().strip()
-    if not run_id:
-        return 0
-    run = store.get(run_id)
-    worker = Worker(store, engine)
-    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
-    _log_to(run.folder / LOG_FILE)
-    limit_gpu()
-    worker.work(run)
+    while run_id := sys.stdin.readline().strip():
+        run = store.claim(os.getpid(), run_id)  # here and not by who says it, so that their end leaves nothing claimed
+        if run:
+            _log_to(run.folder / LOG_FILE)
+            limit_gpu()
+            worker.work(run)
+            break
+        print("ready", flush=True)
     return 0
 
 

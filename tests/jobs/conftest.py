@@ -9,7 +9,7 @@ from pathlib import Path
 import fixture_jobs
 import pytest
 
-from kdcore import catalogue
+from kdcore import catalogue, spec
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.process import is_worker, kill
 from kdcore.jobs.store import Store
@@ -28,7 +28,8 @@ def until(true: Callable[[], object], what: str = "") -> None:
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The small catalogue, here and in the processes that tests start."""
-    monkeypatch.setattr(catalogue, "catalogue", lambda: fixture_jobs.CATALOGUE)
+    for module in (catalogue, spec):
+        monkeypatch.setattr(module, "catalogue", lambda: fixture_jobs.CATALOGUE)
     catalogue.knobs_model.cache_clear()
     monkeypatch.setenv("KDLAB_TRAIN", "fixture_jobs:train")
     here = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]

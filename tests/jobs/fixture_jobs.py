@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdcore import catalogue
+from kdcore import catalogue, spec
 from kdcore.contracts import Command, Desk
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Cost, Event, Finished, Frame, Loss, Started, Step
@@ -29,15 +29,15 @@ PACE = {"type": "number", "default": 0.0, "minimum": 0, "description": "Seconds 
 CHARACTERS = ("ce", "crashes", "dies", "fails", "hangs", "memory", "full", "watched", "stubborn")
 CATALOGUE = {
     "method": {name: _entry(pace=PACE) for name in CHARACTERS} | {"kd": _entry(("logits",), pace=PACE)},
-    "model": {"mlp": _entry(width={"type": "integer", "default": 8, "minimum": 1})},
-    "data": {"moons": _entry()},
+    "model": {"mlp": _entry(width={"type": "integer", "default": 8, "minimum": 1}) | {"costs": []}},
+    "data": {"moons": _entry(seed={"type": "integer", "default": 0}, validation={"type": "number", "default": 0.1})},
     "source": {"data": _entry()},
 }
 
 
 def install() -> None:
     """Make this process know the small catalogue alone."""
-    catalogue.catalogue = lambda: CATALOGUE  # type: ignore[assignment]
+    catalogue.catalogue = spec.catalogue = lambda: CATALOGUE  # type: ignore[assignment]
     catalogue.knobs_model.cache_clear()
 
 

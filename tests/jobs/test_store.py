@@ -68,6 +68,13 @@ def test_a_changed_or_deleted_run_is_no_answer(store: Store) -> None:
     assert store.submit(job(), "me").id != second.id
 
 
+def test_a_run_that_is_being_stopped_is_no_answer(store: Store) -> None:
+    run = store.submit(job(), "me")
+    store.claim(1)
+    store.command(run.id, Command("cancel"), "me")
+    assert store.submit(job(), "me").id != run.id
+
+
 def test_two_processes_that_submit_at_once_get_one_run(store: Store) -> None:
     code = (
         "import sys, fixture_jobs; from kdcore.jobs.store import Store; store = Store(); sys.stdin.readline();"
