@@ -14,8 +14,8 @@ import time
 from contextlib import suppress
 
 from app.cli import FAILED, WRONG
-from app.cli.telling import Bar, Lines, Teller
-from app.words import ago, ending, title
+from app.cli.telling import Bar, Lines, Teller, ending
+from app.words import ago, title
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app.words import STATES, ago, differences, ending, title
+from app.cli.telling import ending
+from app.words import STATES, ago, differences, title
 from kdcore.catalogue import catalogue, entry
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store

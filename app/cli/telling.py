@@ -1,4 +1,4 @@
-"""What a terminal or a program hears while a run goes on."""
+"""What a terminal or a program hears of a run: while it goes on, and how it ended."""
 
 from __future__ import annotations
 
@@ -6,12 +6,29 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from app.words import outcome
 from kdcore.events import Evaluated, Event, Step
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from kdcore.jobs.rows import Run
+
+ENDINGS = {
+    "queued": "The run waits for its turn.",
+    "running": "The run is under way.",
+    "done": "The run is done.",
+    "failed": "The run failed.",
+    "cancelled": "The run was stopped.",
+    "lost": "The run was interrupted; it can go on from its last checkpoint.",
+}
+
+
+def ending(run: Run) -> str:
+    """How a run ended, or where it stands."""
+    if run.result is not None:
+        return outcome(run.result)
+    return " ".join(filter(None, (ENDINGS[run.state], None if run.state == "cancelled" else run.message)))
 
 
 class Teller:
