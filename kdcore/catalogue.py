@@ -160,7 +160,12 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
         "file": str(Path(module.__file__ or "").relative_to(ROOT.parent)),
     }
     if kind == "method":
-        described |= {"needs": sorted(thing.needs), "equation": thing.equation, "paper": thing.paper}
+        described |= {
+            "needs": sorted(thing.needs),
+            "fixed": sorted(thing.fixed),
+            "equation": thing.equation,
+            "paper": thing.paper,
+        }
     if kind == "data":
         shape, classes = thing().signature()
         described |= {"recipe": thing.recipe._asdict(), "shape": list(shape), "classes": classes}

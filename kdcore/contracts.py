@@ -85,6 +85,7 @@ class Method(Knobs):
     equation: ClassVar[str]  # LaTeX
     paper: ClassVar[str]  # authors, title, venue and year
     needs: ClassVar[frozenset[Grant]] = frozenset()
+    fixed: ClassVar[frozenset[str]] = frozenset()  # knobs that `connect` reads, so they cannot change during a run
 
     def connect(self, shapes: Shapes) -> nn.Module | None:
         """A trainable module that joins the two networks, trained with the student and dropped afterwards."""

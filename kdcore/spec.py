@@ -222,7 +222,8 @@ def change(spec: Spec, path: str, value: Json) -> Spec:
         BadInput: the path cannot be changed, or the value is out of bounds.
     """
     section, _, key = path.partition(".")
-    allowed = [*SETTABLE, *(f"method.{knob}" for knob in spec.method.knobs)]
+    fixed = entry("method", spec.method.name)["fixed"]
+    allowed = [*SETTABLE, *(f"method.{knob}" for knob in spec.method.knobs if knob not in fixed)]
     if path not in allowed:
         raise BadInput(f"{path!r} cannot be changed during a run; what can: {', '.join(allowed)}.")
     raw = spec.model_dump(mode="json")

@@ -72,6 +72,7 @@ class FitNet(Method):
     )
     paper: ClassVar[str] = "Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, ICLR 2015"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"hint"})
     hint: int = Field(
         0, ge=0, le=64, description="Stage that is imitated, from 1; 0 is the middle one of each network."
     )

@@ -12,7 +12,7 @@ from kdcore.contracts import Audience, Command, Desk
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Started, Step
 from kdcore.record import read_arrays
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.spec import Choice, Schedule, Spec, Watch, change
 from kdcore.train import marks, train
 
 MLP = Choice(name="mlp", knobs={"width": 8, "depth": 1})
@@ -201,6 +201,13 @@ def test_changes_survive_a_resume(tmp_path: Path) -> None:
 def test_what_must_not_change_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be changed during a run"):
         list(train(moons(), tmp_path, desk=Script((1, Command("set", {path: 1})))))
+
+
+def test_a_knob_that_shaped_the_connector_is_refused() -> None:
+    spec = distilled(method=Choice(name="fitnet"))
+    assert change(spec, "method.hint_weight", 3.0).method.knobs["hint_weight"] == 3.0
+    with pytest.raises(BadInput, match=r"'method\.hint' cannot be changed during a run"):
+        change(spec, "method.hint", 1)
 
 
 def test_a_loss_that_explodes_is_one_sentence(tmp_path: Path) -> None:
