@@ -62,8 +62,8 @@ def field(key: str, info: FieldInfo, value: Json, default: Json) -> None:
     """One setting, marked where it differs from its default."""
     name = label(key.rpartition(".")[2])
     shared: dict[str, Any] = {
-        "label": name if value == default else f"**{name}** :primary[●]",
-        "help": help_of(info, default) + ("" if value == default else " You changed this."),
+        "label": name if value == default else f"{name} · changed",
+        "help": help_of(info, default),
         "on_change": state.changed,
     }
     if get_origin(info.annotation) is Literal:

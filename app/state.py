@@ -7,7 +7,6 @@ show can be replaced as a whole (another link, a fork, a reset) and no widget is
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,11 +15,11 @@ from pydantic import ValidationError
 
 from app import link
 from app.link import Link, Settings
+from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
 from kdcore.errors import BadInput
 from kdcore.spec import Json
 
-COOKIE = "kdlab_viewer"
 LAB = "lab"
 COMPARED = "compare"
 _state = st.session_state
@@ -28,8 +27,8 @@ _state = st.session_state
 
 def viewer() -> str:
     """Who looks: the browser's own name, or the session's where no server gave it one."""
-    named = st.context.cookies.get(COOKIE)
-    return str(named or _state.setdefault("viewer", secrets.token_hex(16)))
+    named = str(st.context.cookies.get(COOKIE))
+    return named if VIEWER.fullmatch(named) else str(_state.setdefault("viewer", new_viewer()))
 
 
 # The link that the Lab shows

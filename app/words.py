@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kdcore.catalogue import entry
-from kdcore.jobs.rows import Run
 from kdcore.spec import Choice, Spec
 
 STATES = {
@@ -75,21 +74,6 @@ def outcome(result: Mapping[str, float]) -> str:
     return f"The student is right on {percent(student)} of the test set, {gap}.{agreement}"
 
 
-def ending(run: Run) -> str:
-    """How a run ended, or where it stands."""
-    if run.state == "done" and run.result is not None:
-        return outcome(run.result)
-    said = f" {run.message}" if run.message else ""
-    return {
-        "queued": f"The run waits for its turn.{said}",
-        "running": f"The run is under way.{said}",
-        "done": f"The run is done.{said}",
-        "failed": f"The run failed.{said}",
-        "cancelled": "The run was stopped.",
-        "lost": f"The run was interrupted; it can go on from its last checkpoint.{said}",
-    }[run.state]
-
-
 def ago(moment_s: float, now_s: float | None = None) -> str:
     """How long ago something was, roughly."""
     passed_s = (time.time() if now_s is None else now_s) - moment_s
@@ -101,15 +85,23 @@ def ago(moment_s: float, now_s: float | None = None) -> str:
 
 
 def differences(specs: Sequence[Spec]) -> dict[str, list[Any]]:
-    """Settings in which specs differ, by their path, with each one's value (None where it has no such setting)."""
-    flat = [dict(_leaves("", spec.model_dump(mode="json", exclude={"watch", "version"}))) for spec in specs]
+    """Settings in which specs differ, by their path, with each one's value (None where it has no such setting).
+
+    Where only some have a teacher, the teachers are told by name alone.
+    """
+    flat = [dict(_leaves("", spec.model_dump(mode="json"))) for spec in specs]
+    if not all(spec.teacher for spec in specs):
+        for leaves, spec in zip(flat, specs, strict=True):
+            for path in [path for path in leaves if path.startswith("teacher")]:
+                del leaves[path]
+            leaves["teacher"] = named("model", spec.teacher.student) if spec.teacher else None
     paths = sorted({path for one in flat for path in one})
     found = {path: [one.get(path) for one in flat] for path in paths}
     return {path: values for path, values in found.items() if any(value != values[0] for value in values)}
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Paths of a nested mapping such as teacher.student.width; the word "knobs" adds nothing and is left out."""
+    """Paths of a nested mapping such as teacher.student.width; what only watches is left out."""
     if not isinstance(value, dict):
         yield path, value
         return

@@ -220,8 +220,8 @@ def _aftermath(run_id: str, state_before: str, mine: bool) -> None:
     run = engine.store().get(run_id)
     if run.state != state_before:
         st.rerun()
-    if run.state not in ACTIVE:
-        (st.success if run.state == "done" else st.warning)(words.ending(run))
+    if run.state == "done":
+        st.success(words.outcome(run.result or {}))
     with st.container(horizontal=True):
         if mine and run.state in RESUMABLE:
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))

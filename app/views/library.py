@@ -90,10 +90,12 @@ def filters() -> list[Row]:
         "Search", type="search", key="q", bind="query-params", placeholder="A word, a method, a paper …", live=True
     )
     with st.container(horizontal=True):
-        statuses = st.pills("Can I run it?", STATUSES, selection_mode="multi", key="status", bind="query-params")
-        kinds = st.pills("Kind", KINDS, selection_mode="multi", key="kind", bind="query-params")
+        statuses = st.pills(
+            "Can I run it?", STATUSES, selection_mode="multi", wrap=True, key="status", bind="query-params"
+        )
+        kinds = st.pills("Kind", KINDS, selection_mode="multi", wrap=True, key="kind", bind="query-params")
         confidence = st.pills(
-            "Confidence", list(CONFIDENCE), selection_mode="multi", key="confidence", bind="query-params"
+            "Confidence", list(CONFIDENCE), selection_mode="multi", wrap=True, key="confidence", bind="query-params"
         )
     tracks = st.multiselect(
         "Track", list(library().tracks), format_func=library().tracks.__getitem__, key="track", bind="query-params"
@@ -108,7 +110,7 @@ def page() -> None:
     st.header("Library", anchor=False)
     st.markdown(
         f"{len(everything.rows)} rows stand for {papers(everything.rows)} papers on knowledge distillation. "
-        f"{runs} of them run here today, besides the baselines; the others say what they are waiting for."
+        f"{runs} of them run here today, besides the baselines; the others are reading cards, or wait to be built."
     )
     legend()
     found = filters()

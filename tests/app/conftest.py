@@ -1,0 +1,83 @@
+"""A Lab of its own for every test: an empty store, a browser called "me", and runs with a made-up story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab_driver import ME, Finish, Open
+from streamlit.testing.v1 import AppTest
+
+from app import engine
+from kdcore.events import Cost, Evaluated, Event, Finished, Loss, Score, Started, Step
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.spec import Spec, recommended
+
+MAIN = Path(engine.__file__).parent / "main.py"
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:  # noqa: ARG001
+    """The empty store that the pages open."""
+    engine.store.cache_clear()
+    yield engine.store()
+    engine.store().close()
+    engine.store.cache_clear()
+
+
+@pytest.fixture
+def lab(store: Store) -> Open:  # noqa: ARG001
+    """Opens a page with query parameters, as the browser "me"."""
+
+    def open_page(view: str = "lab", **query: str) -> AppTest:
+        test = AppTest.from_file(str(MAIN), default_timeout=60)
+        test.session_state["viewer"] = ME
+        if view != "lab":
+            test.run()
+            test.switch_page(f"views/{view}.py")
+        for name, value in query.items():
+            test.query_params[name] = value
+        return test.run()
+
+    return open_page
+
+
+def story(spec: Spec, accuracy: float) -> list[Event]:
+    """What a short run tells."""
+    cost = Cost(parameters=10, multiply_adds=20, size_bytes=40)
+    score = Score(accuracy=accuracy, nll=0.3, ece=0.05)
+    teacher = Score(accuracy=0.95, nll=0.2, ece=0.02)
+    steps = spec.schedule.steps
+    started = Started(
+        step=0,
+        steps=steps,
+        device="cpu",
+        torch="2",
+        classes=("a", "b"),
+        rows={"train": 10, "val": 5, "test": 5},
+        student=cost,
+        teacher=cost,
+    )
+    told: list[Event] = [started]
+    for done in (steps // 2, steps):
+        terms = {"labels": Loss(weight=1.0, value=1 / done)}
+        told.append(Step(step=done, learning_rate=0.1, loss=1 / done, terms=terms, train_accuracy=accuracy))
+        told.append(Evaluated(step=done, split="val", student=score, teacher=teacher, agreement=0.9, kl=0.1))
+    result = {"student_accuracy": accuracy, "teacher_accuracy": 0.95, "agreement": 0.9}
+    return [*told, Finished(step=steps, result=result)]
+
+
+@pytest.fixture
+def finish(store: Store) -> Finish:
+    """Makes a run that is over."""
+
+    def make(owner: str = ME, data: str = "moons", method: str = "kd", seed: int = 0, accuracy: float = 0.9) -> Run:
+        spec = recommended(data, method, seed=seed)
+        run = store.submit(spec, owner)
+        assert store.claim(1, run.id)
+        store.append(run.id, story(spec, accuracy))
+        return store.get(run.id)
+
+    return make

@@ -1,0 +1,185 @@
+"""The Lab page: what a person sees and what follows from what they do."""
+
+from __future__ import annotations
+
+import pytest
+from lab_driver import ME, Finish, Open, button, components, labels, said
+
+from app import engine
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.registry import DATA, METHODS
+from kdcore.spec import recommended
+
+
+def test_an_empty_store_invites(lab: Open) -> None:
+    page = lab()
+    assert not page.exception
+    assert "A large network teaches a small one" in said(page)
+    assert labels(page).count("Run") == 2
+    assert components(page) == 0
+    assert page.query_params == {}
+
+
+def test_a_recorded_run_plays_on_the_first_screen(lab: Open, finish: Finish) -> None:
+    finish(owner=engine.DEMO)
+    page = lab()
+    assert not page.exception
+    assert "A recorded run is playing; press Run to start a real one here." in said(page)
+    assert "Knowledge distillation · Moons" in said(page)
+    assert components(page) == 2
+    assert page.query_params == {}
+
+
+def test_run_starts_what_the_form_says_and_the_link_carries_it(lab: Open, store: Store) -> None:
+    page = button(lab(data="moons", seed="3"), "Run")
+    (run,) = store.runs()
+    assert run.spec == recommended("moons", seed=3)
+    assert (run.owner, run.state) == (ME, "queued")
+    assert page.query_params == {"data": "moons", "seed": "3", "run": run.id}
+    assert components(page) == 2
+
+
+def test_the_same_settings_are_the_same_run(lab: Open, store: Store, finish: Finish) -> None:
+    run = finish()
+    page = button(lab(data="moons"), "Run")
+    assert page.query_params["run"] == run.id
+    assert len(store.runs()) == 1
+    assert "You have run exactly this before" in said(page)
+
+
+def test_a_setting_goes_into_the_link_and_back_out(lab: Open) -> None:
+    page = lab()
+    next(item for item in page.number_input if item.label == "Temperature").set_value(7.5).run()
+    assert page.query_params == {"method.temperature": "7.5"}
+    assert any(item.label == "Temperature · changed" for item in page.number_input)
+    button(page, "Back to what is recommended")
+    assert page.query_params == {}
+
+
+def test_walking_back_to_a_link_restores_it(lab: Open) -> None:
+    page = lab(seed="3")
+    page.query_params = {"seed": "9", "temperature": "2.0"}
+    page.run()
+    assert next(item for item in page.number_input if item.key == "form seed").value == 9
+
+
+def test_another_data_set_brings_its_recommendation(lab: Open) -> None:
+    page = lab(seed="3", **{"student.width": "64"})
+    next(item for item in page.selectbox if item.label == "Data").set_value("moons").run()
+    assert page.query_params == {"data": "moons", "seed": "3"}
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_every_data_set_has_a_form(lab: Open, data: str) -> None:
+    page = lab(data=data)
+    assert not page.exception
+    assert not page.error
+    assert next(item for item in page.selectbox if item.label == "Data").value == data
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_form(lab: Open, method: str) -> None:
+    page = lab(method=method)
+    assert not page.exception
+    assert not page.warning
+    assert page.latex
+
+
+def test_a_method_says_why_it_cannot_run(lab: Open, store: Store) -> None:
+    page = lab(method="fitnet", access="labels")
+    assert "needs the teacher's" in said(page)
+    method = next(item for item in page.selectbox if item.label == "Method")
+    assert any("needs the teacher's features" in option for option in method.options)
+    assert all(item.disabled for item in page.button if item.label == "Run")
+    assert store.runs() == []
+
+
+def test_a_network_that_cannot_read_the_data_is_named(lab: Open) -> None:
+    page = lab(data="moons", student="resnet")
+    assert "cannot read inputs of 2; these can: MLP." in said(page)
+    assert all(item.disabled for item in page.button if item.label == "Run")
+
+
+def test_sizes_stand_beside_the_networks(lab: Open) -> None:
+    told = said(lab(data="moons"))
+    assert "42 parameters · 32 multiply-adds per input · 168 B on disk" in told
+    assert "times the student's parameters" in told
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"run": "nothere234"}, "There is no run named 'nothere234'"),
+        ({"method": "kdd"}, "Did you mean 'kd'?"),
+        ({"seed": "many"}, "valid integer, but got 'many'"),
+        ({"form": "0123456789abcdef"}, "keeps no settings"),
+    ],
+)
+def test_a_broken_link_is_one_sentence(lab: Open, query: dict[str, str], sentence: str) -> None:
+    page = lab(**query)
+    assert not page.exception
+    assert sentence in said(page)
+    assert page.query_params == {}
+
+
+def test_a_finished_run_of_mine(lab: Open, finish: Finish) -> None:
+    page = lab(run=finish(accuracy=0.9).id)
+    assert "The student is right on 90.0 % of the test set, 5.0 points below its teacher (95.0 %)." in said(page)
+    assert {"Another seed", "Settings into the form", "Delete"} <= set(labels(page))
+    assert "Go on" not in labels(page)
+
+
+def test_a_strangers_run_can_be_seen_but_not_touched(lab: Open, finish: Finish) -> None:
+    page = lab(run=finish(owner="somebody").id)
+    assert "Somebody else's run" in said(page)
+    assert not {"Delete", "Go on"} & set(labels(page))
+    assert components(page) == 2
+
+
+def test_another_seed_is_a_new_run(lab: Open, store: Store, finish: Finish) -> None:
+    page = button(lab(run=finish(owner="somebody", seed=4).id), "Another seed")
+    new = store.get(page.query_params["run"])
+    assert (new.owner, new.spec) == (ME, recommended("moons", seed=5))
+
+
+def test_fork_puts_the_settings_into_the_form(lab: Open, finish: Finish) -> None:
+    run = finish(method="dkd", seed=8)
+    page = button(lab(run=run.id), "Settings into the form")
+    assert page.query_params == {"data": "moons", "method": "dkd", "seed": "8", "run": run.id}
+    assert not page.warning
+
+
+def test_delete_can_be_undone(lab: Open, store: Store, finish: Finish) -> None:
+    run = finish()
+    page = button(lab(run=run.id), "Delete")
+    assert store.runs() == []
+    assert page.query_params == {}
+    page = button(page, "Undo")
+    assert [found.id for found in store.runs()] == [run.id]
+    assert page.query_params == {"run": run.id}
+
+
+def test_an_interrupted_run_goes_on(lab: Open, store: Store) -> None:
+    run = lost(store)
+    page = button(lab(run=run.id), "Go on")
+    assert store.get(run.id).state == "queued"
+    assert not page.exception
+
+
+def lost(store: Store) -> Run:
+    """A run of mine whose worker is gone."""
+    run = store.submit(recommended("moons"), ME)
+    store.claim(1, run.id)
+    store.move(run.id, "lost", message="Its worker is gone.")
+    return store.get(run.id)
+
+
+def test_a_shape_becomes_the_points(lab: Open) -> None:
+    page = button(lab(data="points"), "Waves")
+    assert page.query_params.keys() == {"form"}
+    again = lab(**page.query_params)
+    assert not again.warning
+    page = button(again, "Empty")
+    assert "Draw at least two classes, with 6 points each." in said(page)
+    assert all(item.disabled for item in page.button if item.label == "Run")

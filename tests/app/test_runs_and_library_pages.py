@@ -1,0 +1,90 @@
+"""The Runs and the Library page."""
+
+from __future__ import annotations
+
+from lab_driver import Finish, Open, button, cards, said
+
+from kdcore.jobs.store import Store
+
+
+def test_no_runs(lab: Open) -> None:
+    page = lab("runs")
+    assert not page.exception
+    assert "No run here yet." in said(page)
+
+
+def test_the_table_lists_and_finds(lab: Open, finish: Finish) -> None:
+    moons, circles = finish(), finish(data="circles", owner="somebody")
+    page = lab("runs")
+    assert not page.exception
+    assert list(page.dataframe[0].value["id"]) == [circles.id, moons.id]
+    assert list(page.dataframe[0].value["whose"]) == ["another's", "mine"]
+    page.text_input[0].set_value("moons kd").run()
+    assert "No run matches this." in said(page)
+    page.text_input[0].set_value("moons distillation").run()
+    assert list(page.dataframe[0].value["id"]) == [moons.id]
+
+
+def test_a_link_ticks_the_runs_it_compares(lab: Open, finish: Finish) -> None:
+    runs = [finish(seed=seed, accuracy=0.8 + seed / 20) for seed in range(3)]
+    page = lab("runs", compare=f"{runs[0].id},{runs[2].id}")
+    assert not page.exception
+    assert len(page.get("vega_lite_chart")) == 2
+    (table,) = page.table
+    assert list(table.value.index) == ["seed"]
+    assert list(table.value.loc["seed"]) == ["2", "0"]
+
+
+def test_different_data_are_not_laid_over_each_other(lab: Open, finish: Finish) -> None:
+    page = lab("runs", compare=f"{finish().id},{finish(data='circles').id}")
+    assert "These runs are on different data (Circles, Moons)" in said(page)
+    assert len(page.get("vega_lite_chart")) == 0
+    assert "data.name" in page.table[0].value.index
+
+
+def test_losses_of_different_methods_come_with_a_caveat(lab: Open, finish: Finish) -> None:
+    page = lab("runs", compare=f"{finish().id},{finish(method='dkd').id}")
+    assert "Losses of different methods have different scales" in said(page)
+
+
+def test_ticks_stay_on_their_runs_when_others_come(lab: Open, finish: Finish) -> None:
+    old = finish()
+    page = lab("runs", compare=old.id)
+    finish(seed=1)
+    page.run()
+    assert page.query_params["compare"] == old.id
+    assert page.session_state["table of runs"]["selection"]["rows"] == [1]
+
+
+def test_delete_and_undo(lab: Open, store: Store, finish: Finish) -> None:
+    mine, other = finish(), finish(owner="somebody", seed=1)
+    page = button(lab("runs", compare=f"{mine.id},{other.id}"), "Delete 1 of mine")
+    assert [run.id for run in store.runs()] == [other.id]
+    button(page, "Undo")
+    assert {run.id for run in store.runs()} == {mine.id, other.id}
+
+
+def test_a_deleted_run_can_be_brought_back_later(lab: Open, store: Store, finish: Finish) -> None:
+    run = finish()
+    store.delete(run.id, "me")
+    page = lab("runs", deleted="true")
+    button(page, "Bring back")
+    assert [found.id for found in store.runs()] == [run.id]
+
+
+def test_the_library_shows_every_row(lab: Open) -> None:
+    page = lab("library")
+    assert not page.exception
+    assert "132 rows stand for 131 papers" in said(page)
+    assert cards(page).count('id="row-') == 132
+    assert 'href="./?method=fitnet"' in cards(page)
+    assert 'href="./?method=kd"' in cards(page)
+    assert "not built yet" in cards(page)
+    assert "reading card" in cards(page)
+
+
+def test_the_library_searches_and_filters_by_link(lab: Open) -> None:
+    assert cards(lab("library", q="hints thin")).count('id="row-') == 1
+    assert cards(lab("library", kind="reading card")).count('id="row-') == 29
+    page = lab("library", q="nothing like this")
+    assert "Nothing matches all of this." in said(page)
