@@ -138,10 +138,11 @@ def checked(points: Any) -> Points:
 def advice(points: Points, least: int = 6) -> str | None:
     """What is missing before a run can start, or None."""
     labels = [int(label) for _, _, label in points]
-    short = [label for label in range(max(labels, default=-1) + 1) if labels.count(label) < least]
     if len(set(labels)) < 2:
         return f"Draw at least two classes, with {least} points each."
-    return f"Class {short[0]} has {labels.count(short[0])} points; draw at least {least}." if short else None
+    counts = {label: labels.count(label) for label in range(max(labels) + 1)}
+    short = next((label for label, count in counts.items() if count < least), None)
+    return None if short is None else f"Points of class {short}: {counts[short]}; draw at least {least}."
 
 
 # The editor

@@ -1,0 +1,77 @@
+"""What the Lab says."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import words
+from kdcore.spec import recommended
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (0, "", "0"),
+        (168, "B", "168 B"),
+        (999, "", "999"),
+        (999.6, "B", "1 kB"),
+        (12_345, "", "12.3 k"),
+        (1_230_000, "B", "1.23 MB"),
+        (7.4e9, "", "7.4 G"),
+    ],
+)
+def test_quantities_have_three_digits(value: float, unit: str, expected: str) -> None:
+    assert words.quantity(value, unit) == expected
+
+
+def test_title_names_method_data_and_pair() -> None:
+    spec = recommended("moons", "dkd")
+    assert words.title(spec) == "Decoupled KD · Moons · MLP 64 → MLP 8"
+    assert spec.teacher is not None
+    assert words.title(spec.teacher) == "Cross-entropy · Moons · MLP 64"
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ({}, "The run is over; it left no test result."),
+        ({"student_accuracy": 0.5}, "The network is right on 50.0 % of the test set."),
+        (
+            {"student_accuracy": 0.9, "teacher_accuracy": 0.95, "agreement": 0.93},
+            "The student is right on 90.0 % of the test set, 5.0 points below its teacher (95.0 %). "
+            "They give the same answer on 93.0 % of it.",
+        ),
+        (
+            {"student_accuracy": 0.96, "teacher_accuracy": 0.95},
+            "The student is right on 96.0 % of the test set, 1.0 points above its teacher (95.0 %).",
+        ),
+        (
+            {"student_accuracy": 0.95, "teacher_accuracy": 0.95},
+            "The student is right on 95.0 % of the test set, as often as its teacher.",
+        ),
+    ],
+)
+def test_outcome(result: dict[str, float], expected: str) -> None:
+    assert words.outcome(result) == expected
+
+
+def test_only_what_differs_is_told() -> None:
+    one, two = recommended("moons"), recommended("moons", method_knobs={"temperature": 2.0}, seed=1)
+    assert words.differences([one, two, one]) == {"method.temperature": [4.0, 2.0, 4.0], "seed": [0, 1, 0]}
+    assert words.differences([one, one]) == {}
+
+
+def test_a_missing_teacher_is_one_line() -> None:
+    spec = recommended("moons")
+    assert spec.teacher is not None
+    found = words.differences([spec, spec.teacher])
+    assert found["teacher"] == ["MLP 64", None]
+    assert not any(path.startswith("teacher.") for path in found)
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "expected"),
+    [(5, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (7200, "2 hours ago"), (3 * 86400, "3 days ago")],
+)
+def test_ago(passed_s: float, expected: str) -> None:
+    assert words.ago(1000.0, 1000.0 + passed_s) == expected
