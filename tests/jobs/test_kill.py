@@ -62,9 +62,9 @@ def expected(run: Run, store: Store, scratch: str) -> list[Event]:
 
 def round_of_kills(store: Store, luck: random.Random, number: int) -> None:
     """Start a run under a server, kill worker or server (or both) at random moments, and go on until it is done."""
-    server = Server()
     teacher = job(pace=0.004, steps=STEPS, seed=number)
     run = store.submit(job("kd", pace=0.004, steps=STEPS, seed=number, teacher=teacher), "me")
+    server = Server()
     try:
         for victim in luck.sample(["worker", "server", "both"], 2):
             until(lambda: store.get(run.id).state != "queued")
