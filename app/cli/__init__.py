@@ -53,7 +53,6 @@ def app(
     """Serve the Lab until Ctrl-C."""
     from app.cli.serving import serve
 
-    _prepare()
     serve(host, port, open_page, slots)
 
 
@@ -85,7 +84,7 @@ def run(
     from app.cli.arguments import wanted
     from app.cli.headless import distil
 
-    _prepare()
+    prepare()
     flags = {
         "data": data,
         "method": method,
@@ -114,7 +113,7 @@ def show(run: RunId, json: Json = False) -> None:
     """Tell what a run was asked, how it went and what came out."""
     from app.cli.listing import show_run
 
-    _prepare()
+    prepare()
     show_run(run, json)
 
 
@@ -130,7 +129,7 @@ def export(
 
 @cli.command()
 def worker() -> int:
-    """Warm up, read one run's id from stdin, do that run; what the Lab starts by itself."""
+    """Warm up, read the id of a waiting run from stdin, do it; the Lab starts such workers by itself."""
     from kdcore.jobs.worker import main as work
 
     return work()
@@ -157,14 +156,14 @@ def data(name: Name = None, json: Json = False) -> None:
 def _catalogue(kind: str, name: str | None, json: bool) -> None:
     from app.cli.listing import list_kind, show_entry
 
-    _prepare()
+    prepare()
     if name is None:
         list_kind(kind, json)
     else:
         show_entry(kind, name, json)
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """Build the catalogue of these sources where there is none yet, and say why that takes a while."""
     from kdcore import catalogue
 

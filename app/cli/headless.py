@@ -39,24 +39,28 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
         for event in store.story(run.id):
             teller.event(event)
         return _conclude(store, run, json)
-    done_here = run.state == "queued"
-    if done_here:
-        threading.Thread(target=_work, args=(store, run), name="run", daemon=True).start()
+    ours = run.state == "queued"
     try:
-        return _conclude(store, _follow(store, run, teller, expire=not done_here), json)
-    except (KeyboardInterrupt, BrokenPipeError):  # or whoever listened has gone
-        return _stop(store, run) if done_here else STOPPED
+        if ours:
+            _begin(store, run)
+        return _conclude(store, _follow(store, run, teller, expire=not ours), json)
+    except KeyboardInterrupt:
+        return _stop(store, run) if ours else STOPPED
+    except BrokenPipeError:  # whoever listened has gone
+        if ours:
+            _stop(store, run)
+        raise
 
 
-def _work(store: Store, run: Run) -> None:
-    """Do the run in this process, if it still waits once torch is loaded."""
+def _begin(store: Store, run: Run) -> None:
+    """Do the run in a thread, if it still waits once torch is loaded."""
     from kdcore.jobs.worker import Worker
 
     logging.getLogger("kdcore").setLevel(logging.CRITICAL)  # the run's row keeps what went wrong
     worker = Worker(store)
     claimed = store.claim(os.getpid(), run.id)
     if claimed:
-        worker.work(claimed)
+        threading.Thread(target=worker.work, args=(claimed,), name="run", daemon=True).start()
 
 
 def _follow(store: Store, run: Run, teller: Teller, expire: bool) -> Run:

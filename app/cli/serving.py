@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import threading
 import webbrowser
 from contextlib import suppress
 
 import uvicorn
 
+from app.cli import prepare
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
 
@@ -26,10 +28,15 @@ def serve(host: str, port: int, open_page: bool, slots: int) -> None:
     """
     with listen(host, port) as listening:
         Store().close()  # a damaged one is told here, in a sentence
+        prepare()
         os.environ["KDLAB_SLOTS"] = str(slots)
         url = address(host, listening.getsockname()[1])
         config = uvicorn.Config(
-            "app.asgi:app", ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=GRACE_S
+            "app.asgi:app",
+            ws="websockets-sansio",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
         )
         with suppress(KeyboardInterrupt):
             Server(config, url, open_page).run(sockets=[listening])
@@ -47,7 +54,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print(f"KD Lab is at {self.url} (Ctrl-C ends it; runs under way go on).", flush=True)
-        if self.started and self.open_page:
+        if self.started and self.open_page and has_screen():
             threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
 
 
@@ -57,14 +64,22 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         BadInput: it is taken, forbidden, or no address of this machine.
     """
+    bound = None
     try:
         family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(place)
-        return bound
     except OSError as error:
+        if bound:
+            bound.close()
         raise BadInput(_hindrance(host, port, error)) from error
+    return bound
+
+
+def has_screen() -> bool:
+    """Whether a browser would have a window; without one a text browser would take over the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def address(host: str, port: int) -> str:

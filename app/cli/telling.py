@@ -28,7 +28,8 @@ def ending(run: Run) -> str:
     """How a run ended, or where it stands."""
     if run.result is not None:
         return outcome(run.result)
-    return " ".join(filter(None, (ENDINGS[run.state], None if run.state == "cancelled" else run.message)))
+    said = f" {run.message.rstrip('.')}." if run.message and run.state != "cancelled" else ""
+    return ENDINGS[run.state] + said
 
 
 class Teller:

@@ -1,0 +1,143 @@
+"""What each command prints, where, and with which exit code."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from kdcore.catalogue import catalogue
+from kdcore.events import Cost, Finished, Started
+from kdcore.jobs.store import Store
+from kdcore.spec import Choice, Schedule, Spec, recommended
+
+pytestmark = pytest.mark.usefixtures("lab")
+Read = pytest.CaptureFixture[str]
+RESULT = {"student_accuracy": 0.75, "teacher_accuracy": 0.875, "agreement": 0.5}
+
+
+@pytest.fixture
+def done(lab: Path) -> str:
+    """The id of a finished run whose seed and width are not the recommended ones."""
+    store = Store(lab)
+    run = store.submit(recommended("moons", seed=5), "somebody")
+    cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
+    first = Started(
+        step=0, steps=2000, device="cpu", torch="none", classes=("a", "b"), rows={}, student=cost, teacher=None
+    )
+    store.claim(1, run.id)
+    store.append(run.id, [first, Finished(step=2000, result=RESULT)])
+    store.close()
+    return run.id
+
+
+def test_help_loads_neither_torch_nor_streamlit() -> None:
+    code = (
+        "import sys\nfrom app.cli import main\n"
+        "assert main(['--help']) == 0\n"
+        "assert not {'torch', 'streamlit', 'sqlalchemy', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in ("app", "run", "runs", "show", "export", "worker", "methods", "data"))
+
+
+@pytest.mark.parametrize(("command", "kind"), [("methods", "method"), ("models", "model"), ("data", "data")])
+def test_what_exists(capsys: Read, command: str, kind: str) -> None:
+    assert main([command]) == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert listed == set(catalogue()[kind])
+    assert main([command, "--json"]) == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == sorted(catalogue()[kind])
+
+
+def test_one_thing_with_its_knobs(capsys: Read) -> None:
+    assert main(["methods", "kd"]) == 0
+    told = capsys.readouterr().out
+    assert "Source: Hinton" in told
+    assert re.search(r"temperature +4\.0 +≥ 0\.1, ≤ 100 ", told)
+    assert main(["models", "resnet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "resnet"
+
+
+def test_an_unknown_thing(capsys: Read) -> None:
+    assert main(["methods", "dkdd"]) == 2
+    assert capsys.readouterr().err.startswith("There is no method named 'dkdd'. Did you mean 'dkd'?")
+
+
+def test_no_runs_yet(capsys: Read) -> None:
+    assert main(["runs"]) == 0
+    assert "no runs yet" in capsys.readouterr().out
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_the_list_of_runs(done: str, capsys: Read) -> None:
+    assert main(["runs"]) == 0
+    assert re.search(rf"{done} +done +2000/2000 +0\.750 +0\.875 ", capsys.readouterr().out)
+    assert main(["runs", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["id"], told["state"], told["result"]) == (done, "done", RESULT)
+    assert "somebody" not in json.dumps(told)
+
+
+def test_one_run(done: str, capsys: Read) -> None:
+    assert main(["show", done]) == 0
+    told = capsys.readouterr().out
+    assert "12.5 points below its teacher" in told
+    assert re.search(r"^seed +0 +5", told, re.MULTILINE)
+    assert main(["show", done, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["differences"] == {"seed": [0, 5]}
+    assert Spec.model_validate(told["spec"]) == recommended("moons", seed=5)
+
+
+def test_a_run_as_recommended_and_one_without_a_teacher(capsys: Read) -> None:
+    plain = Spec(student=Choice(name="mlp"), method=Choice(name="ce"), schedule=Schedule(steps=7))
+    runs = [Store().submit(spec, "somebody") for spec in (recommended(), plain)]
+    assert [main(["show", run.id]) for run in runs] == [0, 0]
+    told = capsys.readouterr().out
+    assert "Every setting is as the data set recommends." in told
+    assert re.search(r"^schedule.steps +1500 +7", told, re.MULTILINE)
+
+
+def test_export_and_its_refusals(done: str, tmp_path: Path, capsys: Read) -> None:
+    target = tmp_path / "record"
+    assert main(["export", done, str(target)]) == 0
+    assert capsys.readouterr().out.strip() == str(target)
+    assert json.loads((target / "run.json").read_text())["result"] == RESULT
+    assert main(["export", done, str(target)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "nobody"], "There is no run named 'nobody'"),
+        (["run", "--data", "moon"], "Did you mean 'moons'?"),
+        (["run", "--data", "image_folder:path=/none/such"], "'/none/such'"),
+        (["run", "--spec", "/none/such.json"], "cannot be read"),
+        (["frob"], "No such command 'frob'. See `kdlab --help`."),
+        (["run", "--frob"], "No such option: --frob"),
+        (["export", "only-one"], "Missing argument 'DEST'."),
+        (["app", "--port", "70000"], "'--port'"),
+        (["app", "--slots", "0"], "'--slots'"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_code_2(capsys: Read, words: list[str], sentence: str) -> None:
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert sentence in told.err
+    assert len(told.err.splitlines()) == 1
+
+
+def test_a_damaged_store(lab: Path, capsys: Read) -> None:
+    (lab / "runs.db").write_bytes(b"no database at all, but long enough to be taken for one" * 40)
+    assert main(["runs"]) == 2
+    told = capsys.readouterr().err
+    assert str(lab / "runs.db") in told
+    assert len(told.splitlines()) == 1

@@ -1,0 +1,111 @@
+"""`kdlab run`: the same story live and stored, teachers reused, every way to end."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kdcore.events import EVENT, Finished, Started
+from kdcore.jobs.store import Store
+
+Kdlab = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")
+TOY = ("run", "--data", "moons", "--method", "ce", "--teacher", "none", "--steps", "5", "--set", "schedule.momentum=0")
+
+
+def test_a_run_tells_one_story(kdlab: Kdlab, lab: Path) -> None:
+    """Live, told again, and done again: the same lines; the teacher is trained once."""
+    first = kdlab(*SMALL, "--json")
+    assert first.returncode == 0, first.stderr
+    events = [EVENT.validate_json(line) for line in first.stdout.splitlines()]
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert set(json.loads(first.stdout.splitlines()[-1])["result"]) >= {"student_accuracy", "teacher_accuracy"}
+    again = kdlab(*SMALL, "--json")
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert "did this" in again.stderr
+    assert "--fresh" in again.stderr
+    fresh = kdlab(*SMALL, "--json", "--fresh")
+    assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, first.stdout, "")
+    runs = Store(lab).runs()
+    assert [run.state for run in runs] == ["done"] * 3
+    assert sum(run.label == "Teacher" for run in runs) == 1
+
+
+@pytest.mark.usefixtures("toy_engine")
+def test_for_people(kdlab: Kdlab) -> None:
+    done = kdlab(*TOY)
+    assert done.returncode == 0, done.stderr
+    assert "The network is right on 75.0 % of the test set." in done.stdout
+    assert done.stderr == ""  # no bar where nobody looks
+
+
+@pytest.mark.usefixtures("toy_engine")
+def test_a_spec_from_stdin(kdlab: Kdlab, lab: Path) -> None:
+    done = kdlab(*TOY, "--seed", "3", "--json")
+    run = Store(lab).runs()[0]
+    again = kdlab("run", "--spec", "-", "--json", input=run.spec.model_dump_json())
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == done.stdout
+    assert [one.id for one in Store(lab).runs()] == [run.id]
+
+
+@pytest.mark.usefixtures("toy_engine")
+def test_a_run_that_breaks(kdlab: Kdlab, lab: Path) -> None:
+    done = kdlab(*TOY, "--seed", "13")
+    run = Store(lab).runs()[0]
+    assert (done.returncode, run.state) == (1, "failed")
+    assert done.stderr == f"The run failed. RuntimeError: the toy is broken. kdlab show {run.id} tells more.\n"
+    assert "Traceback" in kdlab("show", run.id).stdout
+
+
+def started(words: Sequence[str]) -> subprocess.Popen[str]:
+    """A command whose first line has come."""
+    line = [sys.executable, "-m", "app.cli", *words]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline()
+    return process
+
+
+@pytest.mark.usefixtures("toy_engine")
+class TestStopping:
+    """A slow toy that would take ten minutes."""
+
+    words = (*TOY[:-1], "schedule.momentum=0.5", "--steps", "12000", "--json")
+
+    def test_ctrl_c_stops_it_between_two_steps(self, lab: Path) -> None:
+        with started(self.words) as process:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        run = Store(lab).runs()[0]
+        assert (run.state, run.message) == ("cancelled", "Stopped.")
+
+    def test_a_listener_that_leaves_stops_it(self, lab: Path) -> None:
+        with started(self.words) as process:
+            assert process.stdout
+            process.stdout.close()
+            assert process.wait(60) == 1
+        assert Store(lab).runs()[0].state == "cancelled"
+
+    def test_the_same_wish_follows_the_run_under_way(self, lab: Path) -> None:
+        with started(self.words) as process, started(self.words) as second:
+            second.send_signal(signal.SIGINT)
+            assert second.wait(60) == 130
+            (run,) = Store(lab).runs()
+            assert run.state == "running"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        assert Store(lab).get(run.id).state == "cancelled"
+
+    def test_a_run_whose_process_was_killed_is_lost_and_done_anew(self, kdlab: Kdlab, lab: Path) -> None:
+        with started(self.words) as process:
+            process.kill()
+        store = Store(lab)
+        store.expire(now=store.runs()[0].lease_until + 1)
+        assert store.runs()[0].state == "lost"
+        assert kdlab(*TOY).returncode == 0

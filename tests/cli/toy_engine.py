@@ -1,0 +1,27 @@
+"""An engine without torch: each step takes the momentum's seconds, and a seed of 13 brings bad luck."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kdcore.contracts import Desk
+from kdcore.events import Cost, Event, Finished, Started, Step
+from kdcore.spec import Spec
+
+
+def train(spec: Spec, folder: Path, *, desk: Desk, **_unused: object) -> Iterator[Event]:
+    """Count to the last step."""
+    cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
+    steps = spec.schedule.steps
+    yield Started(
+        step=0, steps=steps, device="cpu", torch="none", classes=("a", "b"), rows={}, student=cost, teacher=None
+    )
+    for step in range(1, steps + 1):
+        if any(command.name == "cancel" for command in desk.commands()):
+            return
+        if spec.seed == 13:
+            raise RuntimeError("the toy is broken")
+        time.sleep(spec.schedule.momentum / 10)
+        yield Step(step=step, learning_rate=0.1, loss=1 / step, terms={}, train_accuracy=0.5)
+    (folder / "student.safetensors").write_text("weights")
+    yield Finished(step=steps, result={"student_accuracy": 0.75})
