@@ -14,10 +14,7 @@ wanted = query.get("panels", ",".join(panels())).split(",")
 if "gone" in query:
     st.write("Nothing to see")
     st.stop()
-settings = [
-    Setting("schedule.lr", "Learning rate", 0.05, 1e-5, 10.0),
-    Setting("method.temperature", "T of KD", 4.0, 1, 20),
-]
+settings = [Setting("schedule.lr", "Learning rate", 0.05, 1e-5, 10.0)]
 bar = live("transport", query["run"], view=view, token=token, key="bar", settings=settings)
 st.button("Again")
 st.session_state.count = st.session_state.get("count", 0) + 1

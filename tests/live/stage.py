@@ -28,6 +28,7 @@ class Stage:
     def __init__(self, store: Store, seed: int = 0) -> None:
         self.store = store
         self.random = np.random.default_rng(seed)
+        self.points = self.random.normal(size=(ROWS, 2)).astype(np.float32)  # the probe set's
         self.run = store.submit(recommended("moons", "kd", seed=seed), OWNER)
 
     @property
@@ -88,16 +89,15 @@ class Stage:
         }
 
     def _static(self) -> Arrays:
-        points = self.random.normal(size=(ROWS, 2)).astype(np.float32)
         labels = self.random.integers(CLASSES, size=ROWS)
         plane = np.zeros((PLANE, PLANE), np.uint8)
         return {
             "probe_index": np.arange(ROWS),
             "probe_labels": labels,
-            "probe_x": points,
+            "probe_x": self.points,
             "teacher_logits": self.random.normal(size=(ROWS, CLASSES)).astype(np.float32),
             "extent": np.array([-3, 3, -3, 3], np.float32),
-            "train_points": points,
+            "train_points": self.points,
             "train_labels": labels,
             "teacher_field_class": plane,
             "teacher_field_share": plane + 250,

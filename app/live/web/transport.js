@@ -99,9 +99,9 @@ export class Transport {
       const input = h("input", { type: "number", step: "any", min, max, value, "aria-label": label });
       const set = () => input.reportValidity() && wire.control(this.#data.run, "set", { [path]: Number(input.value) });
       input.addEventListener("keydown", (event) => event.key === "Enter" && set());
-      const button = h("button", { type: "button", class: "kd-button", title: `Change it from the next step on` }, "Set");
+      const button = h("button", { type: "button", class: "kd-button", "aria-label": `Set ${label}` }, "Set");
       button.addEventListener("click", () => this.#act(button, set));
-      return h("label", { class: "kd-pair" }, h("span", {}, label), input, button);
+      return h("span", { class: "kd-pair" }, h("span", { "aria-hidden": "true" }, label), input, button);
     });
     this.settings.replaceChildren(...fields);
   }
