@@ -24,6 +24,7 @@ from kdcore.jobs import rows
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
+from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Spec, parse
 
 LEFT_OUT = ("checkpoints", "live", "*.log", ".*")
@@ -122,6 +123,8 @@ def save(run: Run, told: Sequence[Heard], destination: Path) -> Path:
         draft.parent.mkdir(parents=True, exist_ok=True)
         if run.folder.exists():
             shutil.copytree(run.folder, draft, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        for path in draft.rglob("*.npz"):
+            write_arrays(path, read_arrays(path))  # compressed: a third of the size
         draft.mkdir(exist_ok=True)
         (draft / "run.json").write_text(_facts(run))
         lines = (json.dumps({"at": at} | event.model_dump(mode="json")) for _, at, event in told)
