@@ -27,7 +27,8 @@ class Toy(Prepared):
 
     family: ClassVar[Literal["2-D toy", "image"]] = "2-D toy"
     recipe: ClassVar[Recipe] = TOY_RECIPE
-    samples: int = Field(600, ge=60, le=20_000, description="Points to train and validate on; as many more to test.")
+    samples: int = Field(1000, ge=60, le=20_000, description="Points to train and validate on; as many more to test.")
+    validation: float = Field(0.4, ge=0.01, le=0.5, description="Share of the training samples held out to validate.")
     noise: float = Field(0.15, ge=0.0, le=2.0, description="Standard deviation of the points around their shape.")
 
     def names(self) -> tuple[str, ...]:
