@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# uv is quick; where a machine's pip.conf knows more than uv does (an index, a certificate), pip does it.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(PIP) $(1)
+export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chrome 2>/dev/null | head -n 1),/usr/bin/chromium)
 
 .PHONY: run test check bench soak clean
 
@@ -32,10 +35,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 		echo "KD Lab needs Python 3.11 or later, but $(PYTHON) is older or absent; name one: make run PYTHON=python3.12"; \
 		exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet uv
-	$(UV) -e .
+	$(PIP) uv
+	$(call install,-e .)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(UV) -e '.[dev]'
+	$(call install,-e '.[dev]')
 	touch $@

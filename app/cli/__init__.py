@@ -71,7 +71,7 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Any other setting; may be given often.")
     ] = None,
-    spec: Annotated[Text, typer.Option(metavar="FILE", help="Start from a spec in JSON; - reads stdin.")] = None,
+    spec: Annotated[Text, typer.Option(metavar="FILE", help="Start from a spec or a run in JSON; - is stdin.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what was run before.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON event a line; the last holds the result.")

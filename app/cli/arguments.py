@@ -27,7 +27,7 @@ def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence
     """What is asked for: a file's spec or a data set's recommendation, with changes.
 
     Args:
-        file: path of a spec in JSON, "-" for stdin.
+        file: path of a spec in JSON, or of what `kdlab show RUN --json` printed; "-" for stdin.
         flags: text by path; those not given are None.
         settings: path=value, applied after the flags.
 
@@ -35,7 +35,7 @@ def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence
         BadInput: something cannot be read, is unknown or out of bounds.
     """
     said = {path: text for path, text in flags.items() if text is not None}
-    raw = (parse(read(file)) if file else _advised(said)).model_dump(mode="json")
+    raw = (_told(read(file)) if file else _advised(said)).model_dump(mode="json")
     for path, text in said.items():
         assign(raw, path, text)
         if path in SHARED and raw["teacher"]:
@@ -107,6 +107,16 @@ def assign(raw: dict[str, Any], path: str, text: str) -> None:
         holder[last] = None
     else:
         holder[last] = typed(text, holder[last])
+
+
+def _told(text: str) -> Spec:
+    """The spec in a JSON text: all of it, or what stands under "spec" where a run is described."""
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        raw = None  # `parse` says what is wrong
+    held = raw.get("spec") if isinstance(raw, dict) else None
+    return parse(held if isinstance(held, dict) else text)
 
 
 def _advised(said: Mapping[str, str]) -> Spec:

@@ -1,7 +1,7 @@
 """A home of its own for each test, with the catalogue in it, and the command as a process."""
 
+import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,8 +18,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home that need not build the catalogue again."""
-    catalogue.catalogue()
-    shutil.copy(catalogue.stored(), tmp_path)
+    (tmp_path / catalogue.stored().name).write_text(json.dumps(catalogue.catalogue()))
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
     monkeypatch.delenv("KDLAB_DATABASE", raising=False)
     return tmp_path

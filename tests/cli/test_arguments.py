@@ -68,6 +68,8 @@ def test_a_file_is_the_start_and_flags_change_it(tmp_path: Path) -> None:
     file.write_text(recommended("moons", seed=3).model_dump_json())
     assert wanted(str(file), {}, []) == recommended("moons", seed=3)
     assert wanted(str(file), {"seed": "4"}, []) == recommended("moons", seed=4)
+    file.write_text(json.dumps({"id": "abc", "spec": recommended("moons", seed=3).model_dump(mode="json")}))
+    assert wanted(str(file), {}, []) == recommended("moons", seed=3)
 
 
 def test_settings_are_the_paths_that_differences_are_told_by() -> None:

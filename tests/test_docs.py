@@ -1,0 +1,78 @@
+"""What the documents show works as shown."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli import headless, main
+from kdcore.spec import Spec, recommended
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+
+
+def blocks(document: str, language: str = "") -> list[str]:
+    """The code blocks of a document."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    return [block for spoken, block in found if spoken == language]
+
+
+def commands(document: str, start: str) -> list[list[str]]:
+    """The words of each shown command line that starts so, without its comment and what it is piped into."""
+    lines = [line for block in blocks(document) for line in block.splitlines() if line.startswith(start)]
+    return [shlex.split(line.split("|")[0], comments=True)[1:] for line in lines]
+
+
+def test_the_runs_in_the_readme_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Spec] = []
+    monkeypatch.setattr(headless, "distil", lambda spec, **_: asked.append(spec) or 0)
+    monkeypatch.chdir(tmp_path)
+    Path("run.json").write_text(recommended("moons").model_dump_json())
+    shown = commands("README.md", "kdlab run ")
+    assert [main(words) for words in shown] == [0] * len(shown)
+    assert asked[0] == recommended()
+    assert len(asked) == len(shown) >= 5
+
+
+def test_the_make_targets_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {
+        target for document in DOCUMENTS for target in re.findall(r"`?make (\w+)[` ]", (ROOT / document).read_text())
+    }
+    assert {"run", "test", "check", "bench", "soak", "clean"} <= shown & targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths_in_the_documents_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    named = re.findall(r"`((?:app|kdcore|tests|assets)/[\w/.]*)`", text)
+    named += [link for link in re.findall(r"\]\(([^)]+)\)", text) if link.endswith(".md")]
+    new = "kdcore/methods/logit_regression.py"  # the one that the reader adds
+    assert [path for path in named if path != new and not (ROOT / path).exists()] == []
+
+
+def test_the_method_in_one_file(tmp_path: Path) -> None:
+    """Dropped into a copy of the engine, with no edit elsewhere, it is listed, trains, and meets every contract."""
+    for folder in ("app", "kdcore", "tests/methods"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / "kdcore/methods/logit_regression.py").write_text(blocks("CONTRIBUTING.md", "python")[0])
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "KDLAB_HOME": str(tmp_path / "home")}
+    shown = [["-m", "app.cli", *words] for words in commands("CONTRIBUTING.md", "kdlab ")]
+    shown[1] += ["--steps", "10", "--set", "teacher.schedule.steps=10"]
+    contract = ["-m", "pytest", "tests/methods/test_methods.py", "-k", "logit_regression", "-p", "no:cacheprovider"]
+    said = []
+    for words in (*shown, contract):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout)
+    assert "Ba and Caruana" in said[0]
+    assert "Logit regression · Moons" in said[1]
+    assert "passed" in said[2]
