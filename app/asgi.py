@@ -28,6 +28,7 @@ from kdcore.jobs.store import Store
 
 HERE = Path(__file__).resolve().parent
 DEMOS = HERE.parent / "assets" / "demo"
+KEEP_DELETED_S = 7 * 86_400.0  # how long a deleted run can be brought back
 COLLECT_S = 60.0  # between two collections of garbage, which Streamlit no longer does after every rerun
 log = logging.getLogger("kdlab")
 
@@ -38,6 +39,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     store = await to_thread.run_sync(engine.store)
     await to_thread.run_sync(catalogue)  # built here once per version of the engine, so that no page waits for it
     await to_thread.run_sync(bring_demos, store)
+    await to_thread.run_sync(store.purge, KEEP_DELETED_S)
     supervisor = Supervisor(store, int(os.environ.get("KDLAB_SLOTS", "1")))
     supervisor.start()
     collector = asyncio.create_task(collect_garbage())

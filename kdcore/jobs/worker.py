@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from kdcore.spec import Choice, Schedule, Spec, Watch
 LOG = logging.getLogger(__name__)
 Engine = Callable[..., Iterator[Event]]  # as `kdcore.train.train`
 BEAT_S = 1.0
+IDLE_S = 2.0  # without work, before what only some runs need is imported too
 NOTE_S = 0.5  # between two notes on long preparations
 
 
@@ -242,6 +244,8 @@ def main() -> int:
         rehearse(worker.engine)
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set() if worker.busy else sys.exit(0))
     print("ready", flush=True)
+    if "KDLAB_TRAIN" not in os.environ and not select.select([sys.stdin], [], [], IDLE_S)[0]:
+        import_module("torchvision")  # the published data sets need it; nobody waits for it meanwhile
     while run_id := sys.stdin.readline().strip():
         run = store.claim(os.getpid(), run_id)  # here and not by who says it, so that their end leaves nothing claimed
         if run:
