@@ -28,7 +28,7 @@ from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 
 log = logging.getLogger("kdlab.live")
-POLL_S = {True: 0.04, False: 0.5}  # between two looks at a run that goes on, or does not
+POLL_S = {True: 0.025, False: 0.5}  # between two looks at a run that goes on, or does not
 GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "field": 0.04}  # least time between two drawings of a panel
 ATTEND_S = 1.0
 FRAMES_HZ, FIELD_HZ = 2.0, 20.0

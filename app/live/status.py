@@ -29,6 +29,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "place": watcher.place,
         "speed": watcher.speed,
         "step": step,
+        "newest_step": subject.step,
         "steps": subject.spec.schedule.steps,
         "at": at,
         "frames": subject.frames,
@@ -57,9 +58,11 @@ def _elapsed_s(watcher: Watcher) -> float | None:
 
 
 def steps_per_s(told: list[Heard]) -> float | None:
-    """Optimiser steps per second over the last few seconds; None when too little was told."""
+    """Optimiser steps per second over the last few seconds, or between the last two points where these lie apart."""
     steps = [heard for heard in told if isinstance(heard.event, Step)]
-    recent = [heard for heard in steps if heard.at >= steps[-1].at - RATE_OVER_S]
-    if len(recent) < 2 or recent[-1].at <= recent[0].at:
+    if len(steps) < 2:
         return None
-    return (recent[-1].event.step - recent[0].event.step) / (recent[-1].at - recent[0].at)
+    last = steps[-1]
+    first = next(heard for heard in steps if heard.at >= last.at - RATE_OVER_S)
+    first = steps[-2] if first is last else first
+    return (last.event.step - first.event.step) / (last.at - first.at) if last.at > first.at else None

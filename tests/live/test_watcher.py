@@ -6,7 +6,7 @@ import pytest
 from stage import COST, OWNER, Stage
 
 from app.live import watcher as module
-from app.live.status import status
+from app.live.status import status, steps_per_s
 from app.live.watcher import Watcher
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
@@ -126,6 +126,9 @@ def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, st
     assert said["steps_per_s"] == 100.0
     assert said["eta_s"] == (2000 - 200) / 100
     assert said["mine"] is False
+    assert steps_per_s(watcher.subject.told[:1]) is None
+    apart = [one._replace(at=1000.0 + 60 * place) for place, one in enumerate(heard)]
+    assert steps_per_s(apart) == 100 / 60
     store.command(stage.id, Command("pause"), OWNER)
     watcher.poll()
     assert status(watcher, None, mine=False)["eta_s"] is None

@@ -152,7 +152,7 @@ export class Field {
 
   #dots(context) {
     const { points, colours, theme } = this.#plane.info;
-    const radius = 3 * devicePixelRatio;
+    const radius = 3.5 * devicePixelRatio;
     context.lineWidth = devicePixelRatio;
     context.strokeStyle = theme.zero;
     for (const [x, y, k] of points) {

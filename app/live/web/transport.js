@@ -66,8 +66,7 @@ export class Transport {
       "section",
       { class: "kd kd-transport", "aria-label": "Transport" },
       h("div", { class: "kd-line" }, this.pill, this.progress, this.readouts),
-      this.bar,
-      this.#replay.root,
+      h("div", { class: "kd-track" }, this.bar, this.#replay.root),
       this.controls,
       this.note,
       this.complaint,
@@ -120,7 +119,7 @@ export class Transport {
     const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}`;
     write(this.progress, `step ${s.step} of ${s.steps}${behind ? " (looking back)" : trains ? rate : took}`);
     this.controls.hidden = false;
-    this.bar.hidden = !trains;
+    this.#replay.root.style.width = `${trains ? Math.min(100, (100 * s.newest_step) / s.steps) : 100}%`;
     this.bar.firstChild.style.width = `${Math.min(100, (100 * s.step) / s.steps)}%`;
     this.#read(s);
     this.#replay.hear(s);
