@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from kdcore.optimize import Rule
 from kdcore.spec import Spec, parse
 
 
@@ -33,11 +34,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         draft.unlink(missing_ok=True)
 
 
-def save(folder: Path, step: int, spec: Spec, modules: nn.ModuleDict, rule: torch.optim.Optimizer) -> Path:
+def save(folder: Path, step: int, spec: Spec, modules: nn.ModuleDict, rule: Rule) -> Path:
     """Write the state after `step` updates to `folder`/checkpoints and return the file's path."""
     tensors = {f"modules.{name}": tensor for name, tensor in modules.state_dict().items()}
-    for place, state in rule.state_dict()["state"].items():
-        tensors |= {f"rule.{place}.{name}": value for name, value in state.items() if value is not None}
+    tensors |= {f"rule.{name}": tensor for name, tensor in rule.state().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -59,18 +59,14 @@ def newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rule: torch.optim.Optimizer) -> None:
+def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rule: Rule) -> None:
     """Put modules, optimiser and random states back as they were."""
     groups: dict[str, dict[str, Tensor]] = {"modules": {}, "rule": {}, "random": {}}
     for name, tensor in checkpoint.tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = tensor
     modules.load_state_dict(groups["modules"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in groups["rule"].items():
-        place, _, key = name.partition(".")
-        state.setdefault(int(place), {})[key] = tensor
-    rule.load_state_dict({**rule.state_dict(), "state": state})
+    rule.load(groups["rule"])
     torch.set_rng_state(groups["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in groups["random"]:
         torch.cuda.set_rng_state(groups["random"]["cuda"])

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kdcore import optimize
 from kdcore.contracts import Batch, Dataset, Outputs, Report
 from kdcore.costs import cost
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.measure import CHUNK, GRADIENT_ROWS, Arrays, Probe, gradients
 from kdcore.net import Net, shapes
+from kdcore.optimize import Rule
 from kdcore.registry import DATA, METHODS, MODELS, SOURCES
 from kdcore.spec import Choice, Json, Spec, change
 from kdcore.teachers.frozen import FrozenTeacher, load_weights
@@ -63,8 +63,7 @@ class Setup:
         self.student_cost = cost(self.student, self.shape)
         self._choose_threads()
         self._build_modules()
-        self.weights = list(self.modules.parameters())
-        self.rule = optimize.optimizer(spec.schedule, self.weights)
+        self.rule = Rule(spec.schedule, self.modules.parameters())
         self.probe = Probe(self.data, self.student, self.teacher, self.normalise, self.device)
         self.answers = self._answers()
 
@@ -158,7 +157,7 @@ class Setup:
         if section == "method":
             self.method = METHODS[self.spec.method.name](**self.spec.method.knobs)
             return before.method.knobs[key], self.spec.method.knobs[key]
-        optimize.apply(self.spec.schedule, self.rule)
+        self.rule.schedule = self.spec.schedule
         return getattr(before.schedule, key), getattr(self.spec.schedule, key)
 
     def started(self, step: int, teacher_run: str | None) -> Started:

@@ -18,13 +18,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdcore import checkpoint, optimize
+from kdcore import checkpoint
 from kdcore.attend import Attention
 from kdcore.catalogue import home
 from kdcore.contracts import Desk, Report, Term, silent
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Evaluated, Event, Finished, Frame, Loss, Step
 from kdcore.measure import answers, compare, score
+from kdcore.optimize import learning_rate
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
 from kdcore.spec import Spec, Watch
@@ -94,6 +95,7 @@ class _Run:
         self.due = _Due(setup.spec.schedule.steps, setup.spec.watch)
         self.kept: list[tuple[list[Term], Tensor, Tensor]] = []  # since the last point: terms, logits, labels
         self.names: list[str] = []
+        self.rate = 0.0  # of the last step
         self.val_teacher_logits: Tensor | None = None
 
     def events(self, start: int) -> Iterator[Event]:
@@ -119,13 +121,10 @@ class _Run:
         setup = self.setup
         batch = setup.batch(index, step)
         terms = setup.method.terms(batch, setup.state)
-        for weight in setup.weights:  # what zero_grad does, without its bookkeeping
-            weight.grad = None
+        setup.rule.forget_gradients()
         total(terms.values()).backward()  # type: ignore[no-untyped-call]
-        rate = optimize.learning_rate(setup.spec.schedule, step)
-        for group in setup.rule.param_groups:
-            group["lr"] = rate
-        setup.rule.step()
+        self.rate = learning_rate(setup.spec.schedule, step)
+        setup.rule.step(self.rate)
         self.names = list(terms)
         settled = [Term(term.weight, term.value.detach()) for term in terms.values()]
         self.kept.append((settled, batch.student.logits.detach(), batch.labels))
@@ -167,15 +166,14 @@ class _Run:
         labels = torch.cat([labels for _, _, labels in self.kept])
         right = float((logits.argmax(1) == labels).sum() / (labels >= 0).sum().clamp(min=1))
         self.kept.clear()
-        rate = float(self.setup.rule.param_groups[0]["lr"])
         if not all(map(math.isfinite, means)):
             raise BadInput(
-                f"The loss stopped being finite by step {step}; lower the learning rate (now {rate:.3g}) "
+                f"The loss stopped being finite by step {step}; lower the learning rate (now {self.rate:.3g}) "
                 "or the weight of the distillation term and run again."
             )
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
         terms = {name: Loss(weight=w, value=v) for name, w, v in zip(self.names, weights, means, strict=True)}
-        return Step(step=step, learning_rate=rate, loss=loss, terms=terms, train_accuracy=right)
+        return Step(step=step, learning_rate=self.rate, loss=loss, terms=terms, train_accuracy=right)
 
     def _evaluated(self, step: int, split: Literal["val", "test"]) -> Evaluated:
         setup = self.setup

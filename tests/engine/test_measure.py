@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from kdcore.measure import compare, score
-from kdcore.optimize import learning_rate
+from kdcore.optimize import Rule, learning_rate
 from kdcore.spec import Schedule
 
 
@@ -63,3 +63,27 @@ def test_warmup_rises_to_the_peak() -> None:
     assert rates[0] > 0
     assert max(rates) == rates[10] == 1.0
     assert math.isclose(np.mean(rates[10:]), 0.5, abs_tol=0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_rule_is_torchs_own(optimizer: str, nesterov: bool) -> None:
+    schedule = Schedule(optimizer=optimizer, lr=0.1, weight_decay=0.01, nesterov=nesterov)
+    ours, theirs = (
+        [torch.nn.Parameter(torch.linspace(-1, 1, 6).view(2, 3)), torch.nn.Parameter(torch.ones(4))] for _ in "ab"
+    )
+    rule = Rule(schedule, ours)
+    reference: torch.optim.Optimizer = torch.optim.SGD(theirs, 0.1, 0.9, weight_decay=0.01, nesterov=nesterov)
+    if optimizer != "sgd":
+        kind = torch.optim.Adam if optimizer == "adam" else torch.optim.AdamW
+        reference = kind(theirs, 0.1, weight_decay=0.01)
+    for step in range(5):
+        rule.forget_gradients()
+        reference.zero_grad()
+        for weights in (ours, theirs):
+            reached = weights if step % 2 else weights[:1]  # a weight that is not reached is left alone
+            sum((weight**3 + weight.sin()).sum() for weight in reached).backward()
+        rule.step(0.1)
+        reference.step()
+        for left, right in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(left, right)
