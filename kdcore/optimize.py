@@ -56,8 +56,9 @@ class Rule:
     def _sgd(self, weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], rate: float) -> None:
         schedule = self.schedule
         sgd(
-            weights, gradients, list[Tensor | None](momenta), fused=True, weight_decay=schedule.weight_decay, momentum=schedule.momentum,
-            lr=rate, dampening=0.0, nesterov=schedule.nesterov and schedule.momentum > 0, maximize=False,
+            weights, gradients, list[Tensor | None](momenta), fused=True, lr=rate, momentum=schedule.momentum,
+            weight_decay=schedule.weight_decay, dampening=0.0, maximize=False,
+            nesterov=schedule.nesterov and schedule.momentum > 0,
         )  # fmt: skip
 
     def _adam(
