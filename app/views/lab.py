@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import asking, engine, forms, link, points, state, words
+from app.command import command
 from app.link import NO_TEACHER, Settings
 from app.live import live, tokens
 from app.panels import panels
@@ -206,7 +207,8 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
         return []
     settings = link.settings_of(run.spec)
     found = []
-    for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs)]:
+    fixed = entry("method", run.spec.method.name)["fixed"]
+    for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs if name not in fixed)]:
         info = link.field_of(settings, key)
         if info.annotation in (int, float):
             low, high = forms.bounds(info)
@@ -256,8 +258,8 @@ def _share(run: Run) -> None:
         query = link.write(state.shown()._replace(run=run.id))
         st.caption("A link to this view:")
         st.code(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}", language=None, wrap_lines=True)
-        st.caption("The same run from a command line, with the file below:")
-        st.code(f"kdlab run --spec {run.id}.json", language="sh")
+        st.caption("The same run from a command line:")
+        st.code(command(run.spec) or f"kdlab run --spec {run.id}.json", language="sh", wrap_lines=True)
         text = run.spec.model_dump_json(indent=2)
         st.download_button("Settings as a file", text, f"{run.id}.json", "application/json", icon=":material/download:")
 

@@ -1,0 +1,170 @@
+"""The pages in a real browser, over the real server: links, the way back, drawn points, two people."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from kdcore import catalogue
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server over an empty home."""
+    home = tmp_path_factory.mktemp("home")
+    catalogue.catalogue()
+    known = f"catalogue-{catalogue.sources_digest()}.json"
+    (home / known).write_bytes((catalogue.home() / known).read_bytes())
+    with closing(socket.create_server(("127.0.0.1", 0))) as found:
+        port = found.getsockname()[1]
+    environment = os.environ | {"KDLAB_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "uvicorn", "app.asgi:app", "--port", str(port), "--log-level", "warning"]
+    with subprocess.Popen(command, cwd=ROOT / "app", env=environment, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def wait_for(url: str) -> None:
+    """Return once the server answers."""
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no chromium at {CHROMIUM}; set KDLAB_CHROMIUM to run the browser tests")
+    with sync_playwright() as player:
+        flags = ["--no-sandbox", "--disable-background-networking"]
+        with closing(player.chromium.launch(executable_path=CHROMIUM, args=flags)) as browser:
+            yield browser
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    """A page of somebody nobody knows yet."""
+    with person(chromium, address) as opened:
+        yield opened
+
+
+@contextmanager
+def person(chromium: Browser, address: str) -> Iterator[Page]:
+    """A page in a browser of its own."""
+    with closing(chromium.new_context(base_url=address, viewport={"width": 1280, "height": 1000})) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield context.new_page()
+
+
+def ready(page: Page, path: str) -> None:
+    """Open a page and wait until its form stands."""
+    page.goto(path)
+    expect(seed(page)).to_be_visible()
+
+
+def seed(page: Page) -> Locator:
+    """The form's seed."""
+    return page.locator(".st-key-form-seed input")
+
+
+def type_seed(page: Page, value: int) -> None:
+    seed(page).fill(str(value))
+    seed(page).press("Enter")
+    expect(page).to_have_url(re.compile(rf"[?&]seed={value}(&|$)"))
+
+
+def test_the_url_follows_the_form_and_the_form_follows_the_way_back(page: Page) -> None:
+    ready(page, "/")
+    type_seed(page, 5)
+    type_seed(page, 6)
+    page.go_back()
+    expect(seed(page)).to_have_value("5")
+    page.go_forward()
+    expect(seed(page)).to_have_value("6")
+    page.reload()
+    expect(seed(page)).to_have_value("6")
+
+
+def test_other_pages_do_not_cost_the_form_its_settings(page: Page) -> None:
+    ready(page, "/?seed=7")
+    for name in ("Runs", "Library"):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        assert "seed" not in page.url
+        page.get_by_role("link", name="Lab", exact=True).first.click()
+        expect(seed(page)).to_have_value("7")
+        expect(page).to_have_url(re.compile(r"\?seed=7$"))
+
+
+def test_a_row_of_the_library_opens_its_method(page: Page) -> None:
+    page.goto("/library?q=fitnets")
+    page.get_by_role("link", name=re.compile("runs here")).first.click()
+    expect(page).to_have_url(re.compile(r"/\?method=fitnet$"))
+    expect(page.get_by_label("Method", exact=True)).to_have_value("FitNet")
+
+
+def test_points_are_drawn_with_mouse_and_keys_and_live_in_the_link(page: Page) -> None:
+    ready(page, "/?data=points")
+    count = page.locator(".points output")
+    expect(count).to_have_text("80 points")
+    canvas = page.locator(".points canvas")
+    canvas.click(position={"x": 40, "y": 40})
+    expect(count).to_have_text("81 points")
+    expect(page).to_have_url(re.compile("form=[0-9a-f]{16}"))
+    first = page.url
+    canvas.focus()
+    canvas.press("2")
+    canvas.press("ArrowUp")
+    canvas.press(" ")
+    expect(count).to_have_text("82 points")
+    expect(page).not_to_have_url(first)
+    page.reload()
+    expect(count).to_have_text("82 points")
+
+
+def test_a_run_is_started_watched_and_opened_by_another_person(page: Page, chromium: Browser, address: str) -> None:
+    ready(page, "/?data=moons&schedule.steps=400&teaching.steps=300")
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
+    expect(page).to_have_url(re.compile("run="))
+    expect(page.get_by_text("The student is right on")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    with person(chromium, address) as other:
+        other.goto(page.url)
+        expect(other.get_by_text("The student is right on")).to_be_visible()
+        expect(other.get_by_text("Somebody else's run")).to_be_visible()
+        expect(other.get_by_role("button", name="Delete")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/library"])
+def test_no_page_is_wider_than_the_screen(page: Page, path: str) -> None:
+    page.goto(path)
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()
+    main = page.get_by_test_id("stMain")
+    for width in (390, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert main.evaluate("node => node.scrollWidth - node.clientWidth") <= 0, width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
