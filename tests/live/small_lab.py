@@ -14,12 +14,13 @@ wanted = query.get("panels", ",".join(panels())).split(",")
 if "gone" in query:
     st.write("Nothing to see")
     st.stop()
+run = st.text_input("Run", query["run"])
 settings = [Setting("schedule.lr", "Learning rate", 0.05, 1e-5, 10.0)]
-bar = live("transport", query["run"], view=view, token=token, key="bar", settings=settings)
+bar = live("transport", run, view=view, token=token, key="bar", settings=settings)
 st.button("Again")
 st.session_state.count = st.session_state.get("count", 0) + 1
 st.markdown(f"Rerun {st.session_state.count}")
-grid = live("panels", query["run"], view=view, token=token, key="grid", panels=wanted)
+grid = live("panels", run, view=view, token=token, key="grid", panels=wanted)
 for seen in (bar, grid):
     if seen.view:
         query.update({name: str(value) for name, value in seen.view.items() if value is not None and name != "run"})

@@ -154,6 +154,25 @@ def test_zoom_and_node_outlive_ticks_and_reruns(context: BrowserContext, stage: 
     assert [url for url in outside if not url.startswith(("blob:", "data:"))] == []
 
 
+def test_another_run_takes_the_place_of_the_first(context: BrowserContext, store: Store, stage: Stage) -> None:
+    stage.begin()
+    stage.tell(5)
+    other = Stage(store, seed=7)
+    other.begin()
+    page = context.new_page()
+    page.goto(f"/?run={stage.id}&panels=loss,accuracy")
+    drawn(page, "loss")
+    drawn(page, "accuracy")
+    before = updates(page, "loss"), updates(page, "accuracy")
+    page.get_by_label("Run", exact=True).fill(other.id)
+    page.keyboard.press("Enter")
+    other.tell(33)
+    drawn(page, "loss", before[0])
+    drawn(page, "accuracy", before[1])
+    expect(page.locator(".kd-steps")).to_contain_text("step 33 of 2000")
+    assert other.id in str(page.locator(f"{card('loss')} a").get_attribute("href"))
+
+
 def test_the_owner_controls_from_the_bar_and_by_keys(context: BrowserContext, store: Store, stage: Stage) -> None:
     stage.begin()
     page = context.new_page()

@@ -47,7 +47,7 @@ export class Panels {
 class Card {
   #run = null;
   #leave = null;
-  #seen = false;
+  visible = false;
   #pending = null;
   #drawing = false;
 
@@ -78,9 +78,10 @@ class Card {
   /** Show a run; the same one again changes nothing. */
   show(run) {
     if (run === this.#run) return;
-    this.#run = run;
+    const visible = this.visible;
     this.#look(false);
-    this.#look(this.sight.takeRecords().at(-1)?.isIntersecting ?? this.visible);
+    this.#run = run;
+    this.#look(visible);
     this.#onView();
   }
 
@@ -160,6 +161,7 @@ class Card {
       try {
         if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], this.#run);
         this.#say(message.lacks);
+        this.root.dataset.run = message.run ?? this.#run;
       } catch (error) {
         this.#say(error.message);
         console.error(error);
