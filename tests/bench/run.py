@@ -1,0 +1,49 @@
+"""`make bench`: every promise about speed, measured here and now; a table on the screen and in build/bench.json."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.bench import engine, web  # noqa: E402
+
+OUT = ROOT / "build" / "bench.json"
+PARTS = {"engine": engine.rows, "web": web.rows}
+
+
+def told(row: dict[str, Any]) -> str:
+    """One line of the table."""
+    value = row.get("ratio", row.get("value"))
+    spread = f" ({row['from']:.3f} to {row['to']:.3f})" if "from" in row else ""
+    least = "at least" in row
+    limit = row["at least"] if least else row["at most"]
+    kept = value >= limit if least else value <= limit
+    bound = f"{'at least' if least else 'at most'} {limit:g}"
+    return (
+        f"{'kept  ' if kept else 'MISSED'} {row['what']}: {value:.3f} {row.get('unit', '')}{spread}, promised {bound}"
+    )
+
+
+def main(wanted: list[str]) -> None:
+    """Measure all parts, or those named."""
+    found = []
+    for part in wanted or PARTS:
+        for row in PARTS[part]():
+            found.append(row)
+            print(told(row), flush=True)
+    machine = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps({"on": machine, "rows": found}, indent=1))
+    print(f"Written to {OUT.relative_to(ROOT)}.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,199 @@
+"""From a click to a picture, and what it costs the server to be looked at, in chromium and in seconds of CPU.
+
+A server of its own over an empty home is started for each question.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from websockets.sync.client import connect
+
+from app.live.tokens import issue
+from kdcore import catalogue
+from kdcore.jobs.store import Store
+from kdcore.spec import recommended
+
+CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-background-networking"]
+CLICKS = 3
+VIEWERS, VIEWER_HZ, WATCHED_S = 200, 5.0, 10.0
+WARM_S = 12.0  # a server left alone that long has a warm worker
+Row = dict[str, Any]
+
+# Resolves with the milliseconds from the next click on Run until a card shows something of the run it started.
+STOPWATCH = """() => new Promise((found) => {
+  const old = new Set([...document.querySelectorAll(".kd-card")].map((card) => card.dataset.run));
+  let clicked = null;
+  addEventListener("pointerdown", () => { clicked ??= performance.now(); }, { capture: true, once: true });
+  const look = () => {
+    const fresh = [...document.querySelectorAll(".kd-card[data-run]:not([data-empty])")].some(
+      (card) => clicked !== null && !old.has(card.dataset.run) && Number(card.dataset.updates) > 0);
+    if (fresh) found(performance.now() - clicked); else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, int, Path]]:
+    """Address, process id and home of a fresh server that answers."""
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        known = f"catalogue-{catalogue.sources_digest()}.json"
+        catalogue.catalogue()
+        Path(home, known).write_bytes((catalogue.home() / known).read_bytes())
+        port = taken.getsockname()[1]
+        taken.close()
+        command = [sys.executable, "-m", "app.cli", "app", "--port", str(port), "--no-open"]
+        with subprocess.Popen(
+            command, env=os.environ | {"KDLAB_HOME": home}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                _wait(f"http://127.0.0.1:{port}/api/health")
+                yield f"http://127.0.0.1:{port}", process.pid, Path(home)
+            finally:
+                process.terminate()
+                process.wait()
+                _end_workers(Path(home))
+
+
+def _end_workers(home: Path) -> None:
+    """Runs outlive their server; not here."""
+    for run in Store(home).runs(states={"running"}):
+        if run.pid:
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+def _wait(url: str) -> None:
+    for _ in range(1200):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} does not answer")
+
+
+def _open(browser: Browser, url: str) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(url)
+    page.wait_for_selector(".kd-card[data-run]", timeout=60_000)
+    return page
+
+
+def _click(page: Page) -> float:
+    """Seconds from a click on Run to the first picture of the run it starts."""
+    page.evaluate(f"() => {{ window.kdStopwatch = ({STOPWATCH})(); }}")
+    page.get_by_role("button", name="Run").first.click()
+    return float(page.evaluate("() => window.kdStopwatch")) / 1000
+
+
+def _row(what: str, value: float, limit: float, unit: str, at_least: bool = False) -> Row:
+    return {"what": what, "value": value, "at least" if at_least else "at most": limit, "unit": unit}
+
+
+def clicks(browser: Browser) -> Iterator[Row]:
+    """Click to first picture: right after a server start, and with a warm worker."""
+    times = []
+    for seed in range(CLICKS):
+        with server() as (url, _, _):
+            page = _open(browser, f"{url}/?data=moons&seed={seed}")
+            if seed == 0:
+                yield _row("click to first live picture, right after a server start", _click(page), 6.0, "s")
+                page.goto(f"{url}/?data=moons&seed=99")
+                page.wait_for_selector(".kd-card[data-run]")
+            time.sleep(WARM_S)
+            times.append(_click(page))
+            page.close()
+    yield _row("click to first live picture, warm worker (median)", statistics.median(times), 0.5, "s")
+
+
+def field_rate(browser: Browser) -> Iterator[Row]:
+    """Pictures of the decision field a second in one browser while a run trains."""
+    with server() as (url, _, _):
+        page = _open(browser, f"{url}/?data=moons&schedule.steps=200000")
+        time.sleep(WARM_S)
+        _click(page)
+        time.sleep(8)  # its teacher is trained meanwhile
+        count = "() => Number(document.querySelector('[data-panel=field]').dataset.updates)"
+        before, began = page.evaluate(count), time.perf_counter()
+        time.sleep(WATCHED_S)
+        rate = (page.evaluate(count) - before) / (time.perf_counter() - began)
+        page.close()
+    yield _row("decision field 100 x 100 of teacher and student, one browser", rate, 20.0, "frames/s", at_least=True)
+
+
+def crowd() -> Iterator[Row]:
+    """CPU time of the server while many viewers watch the field of one run."""
+    with server() as (url, pid, home):
+        os.environ["KDLAB_HOME"] = str(home)
+        viewer = "f" * 32
+        spec = recommended("moons")
+        store = Store(home)
+        run = store.submit(
+            spec.model_copy(update={"schedule": spec.schedule.model_copy(update={"steps": 500_000})}), viewer
+        )
+        time.sleep(WARM_S + 5)
+        counts = [0] * VIEWERS
+        ends = threading.Event()
+        threads = [
+            threading.Thread(target=_look, args=(url, issue(viewer), viewer, run.id, counts, place, ends), daemon=True)
+            for place in range(VIEWERS)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(5)
+        seen, used, began = sum(counts), _cpu_s(pid), time.perf_counter()
+        time.sleep(WATCHED_S)
+        took = time.perf_counter() - began
+        share, rate = (_cpu_s(pid) - used) / took, (sum(counts) - seen) / took / VIEWERS
+        ends.set()
+    yield _row(f"{VIEWERS} viewers: field pictures each", rate, VIEWER_HZ, "frames/s", at_least=True)
+    yield _row(
+        f"{VIEWERS} viewers: server, share of one core for every {VIEWER_HZ:.0f} Hz", share * VIEWER_HZ / rate, 0.15, ""
+    )
+
+
+def _look(url: str, token: str, viewer: str, run: str, counts: list[int], place: int, ends: threading.Event) -> None:
+    """One viewer of the field who counts what arrives."""
+    address = url.replace("http", "ws") + "/api/live"
+    with connect(address, origin=url, additional_headers={"Cookie": f"kdlab_viewer={viewer}"}) as wire:  # type: ignore[arg-type]
+        wire.send(json.dumps({"op": "hello", "token": token}))
+        wire.send(json.dumps({"op": "watch", "key": 1, "run": run, "panel": "field", "view": {}}))
+        while not ends.is_set():
+            if isinstance(wire.recv(), bytes):
+                counts[place] += 1
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds a process has used, its ended children apart."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rows() -> Iterator[Row]:
+    """Every figure of this file."""
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield from clicks(browser)
+        yield from field_rate(browser)
+        browser.close()
+    yield from crowd()
