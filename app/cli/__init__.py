@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return WRONG
     except typer.TyperException as error:
-        print(f"{error.format_message().rstrip('.')}. See `kdlab --help`.", file=sys.stderr)
+        if said := error.format_message().rstrip("."):  # nothing where the help was shown instead
+            print(f"{said}. See `kdlab --help`.", file=sys.stderr)
         return error.exit_code
 
 

@@ -45,6 +45,13 @@ def test_help_loads_neither_torch_nor_streamlit() -> None:
     assert all(word in done.stdout for word in ("app", "run", "runs", "show", "export", "worker", "methods", "data"))
 
 
+def test_no_words_show_the_help(capsys: Read) -> None:
+    assert main([]) == 2
+    told = capsys.readouterr()
+    assert "Usage: " in told.out
+    assert told.err == ""
+
+
 @pytest.mark.parametrize(("command", "kind"), [("methods", "method"), ("models", "model"), ("data", "data")])
 def test_what_exists(capsys: Read, command: str, kind: str) -> None:
     assert main([command]) == 0
