@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from kdcore.catalogue import catalogue
+from kdcore.errors import BadInput
 
 VIEWS = Path(__file__).parent / "views"
 LOGO = Path(__file__).parent.parent / "assets" / "logo.svg"
@@ -26,4 +27,7 @@ page = st.navigation(
 if not catalogue.cache_info().currsize:
     with st.spinner("Getting to know data, networks and methods; this is done once after an update …"):
         catalogue()
-page.run()
+try:
+    page.run()
+except BadInput as error:
+    st.error(str(error))

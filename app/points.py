@@ -181,12 +181,10 @@ def editor(settings: Settings) -> None:
     st.file_uploader(
         "Or take points from a CSV file (x, y, class)",
         type="csv",
+        max_upload_size=1,
         key="points file",
         on_change=lambda: state.attempt(lambda: _upload(settings)),
     )
-    missing = advice(points)
-    if missing:
-        st.warning(missing)
 
 
 def _upload(settings: Settings) -> None:

@@ -240,7 +240,7 @@ def _act(label: str, icon: str, act: partial[object]) -> None:
 
 
 def _again(run: Run) -> None:
-    """The same with the next seed nobody here has tried."""
+    """The same settings with the next seed."""
     seed = (run.spec.seed + 1) % 2**31
     state.show(engine.store().submit(engine.altered(run.spec, seed=seed), state.viewer()).id)
 

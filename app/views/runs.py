@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from app import engine, forms, state, theme, words
-from kdcore.errors import BadInput
 from kdcore.events import Evaluated, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
@@ -266,8 +265,5 @@ def bring_back(runs: list[Run]) -> None:
 
 state.arrive("runs")
 st.header("Runs", anchor=False)
-try:
-    going_on = bool(engine.store().runs(states=ACTIVE))
-    st.fragment(body, run_every=2.0 if going_on else None)()
-except BadInput as error:
-    st.error(str(error))
+going_on = bool(engine.store().runs(states=ACTIVE))
+st.fragment(body, run_every=2.0 if going_on else None)()

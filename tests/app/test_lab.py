@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from lab_driver import ME, Finish, Open, button, components, labels, said
+from streamlit.testing.v1 import AppTest
 
 from app import engine
 from kdcore.jobs.rows import Run
@@ -183,3 +186,16 @@ def test_a_shape_becomes_the_points(lab: Open) -> None:
     page = button(again, "Empty")
     assert "Draw at least two classes, with 6 points each." in said(page)
     assert all(item.disabled for item in page.button if item.label == "Run")
+
+
+@pytest.mark.parametrize("view", ["lab", "runs"])
+def test_a_damaged_database_is_one_sentence(view: str, home: Path) -> None:
+    (home / "runs.db").write_bytes(b"this is no database" * 400)
+    engine.store.cache_clear()
+    page = AppTest.from_file(str(Path(engine.__file__).parent / "main.py"), default_timeout=60).run()
+    if view != "lab":
+        page = page.switch_page(f"views/{view}.py").run()
+    assert not page.exception
+    (error,) = page.error
+    assert "runs.db" in error.value
+    engine.store.cache_clear()
