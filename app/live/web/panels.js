@@ -159,8 +159,8 @@ class Card {
       const message = this.#pending;
       this.#pending = null;
       try {
-        if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], this.#run);
         this.#say(message.lacks);
+        if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], this.#run);
         this.root.dataset.run = message.run ?? this.#run;
       } catch (error) {
         this.#say(error.message);
