@@ -58,7 +58,7 @@ class Wire extends EventTarget {
     this.#change(change);
     if (passing) return;
     clearTimeout(this.#report);
-    this.#report = setTimeout(() => this.#tell(3), REPORT_MS);
+    this.#report = setTimeout(() => this.#tell(5), REPORT_MS);
   }
 
   /** Take over the theme of the page. */
