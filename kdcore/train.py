@@ -110,6 +110,8 @@ class _Run:
             if attention.due:
                 yield from attention.look(done)
                 if attention.cancelled:
+                    if done not in self.due.frames | {0}:
+                        yield self._frame(done)  # what was on show last stays on show
                     return
             self._update(next(rows), done)
             if done + 1 in due:

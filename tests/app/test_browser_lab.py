@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from kdcore import catalogue
+from kdcore.jobs.store import Store
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
+            server.wait()
+            for run in Store(home).runs(states={"running"}):  # runs outlive their server; not here
+                os.killpg(run.pid or 0, signal.SIGKILL)
 
 
 def wait_for(url: str) -> None:
@@ -168,3 +173,85 @@ def test_no_page_is_wider_than_the_screen(page: Page, path: str) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         assert main.evaluate("node => node.scrollWidth - node.clientWidth") <= 0, width
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+CARD = ".kd-card[data-panel={}]"
+PLOT = "card => document.querySelector(card).querySelector('.kd-plot')"
+
+
+def pictures(page: Page, name: str, more_than: int) -> int:
+    """How often a panel was drawn, once that is more than so many times."""
+    arguments = [CARD.format(name), more_than]
+    page.wait_for_function("([c, n]) => Number(document.querySelector(c)?.dataset.updates) > n", arg=arguments)
+    return int(page.locator(CARD.format(name)).get_attribute("data-updates") or 0)
+
+
+def zoom(page: Page, name: str) -> list[float]:
+    """The range of the step axis on show."""
+    found: list[float] = page.evaluate(f"card => ({PLOT})(card).layout.xaxis.range", CARD.format(name))
+    return found
+
+
+def curves(page: Page, name: str) -> list[object]:
+    """What a panel's curves show."""
+    found: list[object] = page.evaluate(
+        f"card => ({PLOT})(card).data.map(curve => [curve.name, curve.y])", CARD.format(name)
+    )
+    return found
+
+
+def steps_done(page: Page) -> int:
+    found = re.search(r"step ([\d,\u202f ]+) of", page.locator(".kd-steps").inner_text())
+    assert found
+    return int(re.sub(r"\D", "", found[1]))
+
+
+def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium: Browser, address: str) -> None:
+    ready(page, "/?data=moons&schedule.steps=100000&teaching.steps=200&seed=11")
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
+    expect(page).to_have_url(re.compile("run="))
+    expect(page.locator(".kd-pill")).to_have_count(1)  # the recorded run's bar has gone
+    expect(page.locator(".kd-pill")).to_have_text("Training")
+    page.locator(CARD.format("loss")).scroll_into_view_if_needed()
+    drawn = pictures(page, "loss", 2)
+
+    box = page.locator(f"{CARD.format('loss')} .nsewdrag").first.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.3 * box["width"], middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"card => !({PLOT})(card).layout.xaxis.autorange", arg=CARD.format("loss"))
+    zoomed = zoom(page, "loss")
+    for _ in range(10):
+        drawn = pictures(page, "loss", drawn)
+    assert zoom(page, "loss") == zoomed
+
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.locator(".kd-pill")).to_have_text("Paused")
+    page.wait_for_timeout(1000)  # what was said before the pause arrives
+    before = steps_done(page)
+    page.get_by_role("button", name="One step").click()
+    expect(page.locator(".kd-steps")).to_contain_text(f"{before + 1:,}".replace(",", ""))
+    page.locator(CARD.format("logits")).scroll_into_view_if_needed()
+    page.locator(f"{CARD.format('logits')} input[type=range]").evaluate(
+        "slider => { slider.value = Math.log(9); slider.dispatchEvent(new Event('input')); }"
+    )
+    expect(page).to_have_url(re.compile("temperature=9"))
+    assert zoom(page, "loss") == zoomed
+
+    page.get_by_role("button", name="Stop this run").click()
+    expect(page.locator(".kd-pill")).to_have_text("Stopped")
+    page.locator(CARD.format("loss")).scroll_into_view_if_needed()
+    with person(chromium, address) as other:
+        other.goto(page.url)
+        expect(other.locator(".kd-pill")).to_have_text("Stopped")
+        other.locator(CARD.format("loss")).scroll_into_view_if_needed()
+        pictures(other, "loss", 0)
+        other.locator(CARD.format("logits")).scroll_into_view_if_needed()
+        pictures(other, "logits", 0)
+        expect(other.locator(f"{CARD.format('logits')} output")).to_have_text("9.0")
+        assert steps_done(other) == steps_done(page)
+        for name in ("loss", "logits"):
+            assert curves(other, name) == curves(page, name)

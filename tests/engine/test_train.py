@@ -170,6 +170,7 @@ def test_steps_while_paused_are_counted(tmp_path: Path) -> None:
     shown = [int(arrays["step"]) for channel, arrays in desk.shown if channel == "frame"]
     assert shown[0] == 0
     assert shown[-1] == 4
+    assert story[-1] == Frame(step=4, file="frames/00000004.npz")  # what was on show last is kept
 
 
 def test_cancel_ends_the_story_without_finished(tmp_path: Path) -> None:
