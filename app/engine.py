@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
@@ -33,6 +34,11 @@ def find(run_id: str | None) -> Run | None:
 def newest_demo() -> Run | None:
     """The newest finished run that came with the Lab."""
     return next((run for run in store().runs(states={"done"}) if run.owner == DEMO), None)
+
+
+def shape(spec: Spec) -> tuple[int, ...]:
+    """The shape of one input of the spec's data set, as the catalogue knows it."""
+    return tuple(entry("data", spec.data.name)["shape"])
 
 
 def altered(spec: Spec, **fields: Json) -> Spec:

@@ -10,6 +10,7 @@ Theme = Literal["light", "dark"]
 TEACHER = {"light": "#0072B2", "dark": "#56B4E9"}
 STUDENT = {"light": "#C04F00", "dark": "#F5A142"}
 DISAGREE = {"light": "#A3307A", "dark": "#E58CC4"}
+PRIMARY = {"light": "#0072B2", "dark": "#1C77B3"}  # of buttons, which carry white text: at least 4.5:1
 GOOD = {"light": "#007A5A", "dark": "#2DC79B"}
 INK = {"light": "#1A1C23", "dark": "#F2F3F7"}
 MUTED = {"light": "#5B6070", "dark": "#A4A9B8"}

@@ -12,7 +12,7 @@ from kdcore.contracts import Command, Desk
 from kdcore.events import Changed
 from kdcore.setup import Setup
 
-LOOK_S = 0.01  # between two looks at the desk
+LOOK_S = 0.005  # between two looks at the desk
 FRAME_SHARE = 0.02  # of the time may go into frames for those who look
 FIELD_SHARE = 0.15  # and into the decision field
 

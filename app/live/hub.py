@@ -28,10 +28,10 @@ from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 
 log = logging.getLogger("kdlab.live")
-POLL_S = {True: 0.025, False: 0.5}  # between two looks at a run that goes on, or does not
-GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "field": 0.04}  # least time between two drawings of a panel
+POLL_S = {True: 0.02, False: 0.5}  # between two looks at a run that goes on, or does not
+GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "field": 0.03}  # least time between two drawings of a panel
 ATTEND_S = 1.0
-FRAMES_HZ, FIELD_HZ = 2.0, 20.0
+FRAMES_HZ, FIELD_HZ = 2.0, 25.0  # asked of the worker, which keeps to its share of the time
 KEPT, VARIANTS = 128, 8  # panels whose drawings are remembered, and for how many views each
 SEATED = 64  # subscriptions of one socket
 

@@ -194,7 +194,13 @@ def _show(run: Run, demo: bool) -> None:
     shared = {"view": state.view(), "token": token}
     live("transport", run.id, **shared, **_reporting("transport"), settings=_knobs(run, mine), autoplay=demo)
     st.fragment(_aftermath, run_every=1.0 if run.state in ACTIVE else None)(run.id, run.state, mine)
-    live("panels", run.id, **shared, **_reporting("panels"), panels=list(panels()))
+    live("panels", run.id, **shared, **_reporting("panels"), panels=_panels(run))
+
+
+def _panels(run: Run) -> list[str]:
+    """The panels that this run's data can fill; only points in the plane have a decision field."""
+    plane = engine.shape(run.spec) == (2,)
+    return [name for name, panel in panels().items() if plane or panel.kind != "field"]
 
 
 def _reporting(key: str) -> dict[str, Any]:

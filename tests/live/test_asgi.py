@@ -45,7 +45,8 @@ def test_the_pages_have_the_colours_of_the_panels() -> None:
     assert tuple(table["chartCategoricalColors"]) == theme.SERIES
     for look in ("light", "dark"):
         page = table[look]
-        assert page["primaryColor"] == page["blueColor"] == theme.TEACHER[look]
+        assert page["primaryColor"] == theme.PRIMARY[look]
+        assert page["blueColor"] == theme.TEACHER[look]
         assert (page["orangeColor"], page["greenColor"]) == (theme.STUDENT[look], theme.GOOD[look])
         assert (page["backgroundColor"], page["textColor"]) == (theme.PAPER[look], theme.INK[look])
         assert page["borderColor"] == theme.GRID[look]
