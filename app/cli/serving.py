@@ -34,6 +34,7 @@ def serve(host: str, port: int, open_page: bool, slots: int) -> None:
         config = uvicorn.Config(
             "app.asgi:app",
             ws="websockets-sansio",
+            ws_per_message_deflate=False,  # it would compress every picture anew for each viewer
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,

@@ -30,6 +30,7 @@ from kdcore.jobs.store import Store
 log = logging.getLogger("kdlab.live")
 POLL_S = {True: 0.02, False: 0.5}  # between two looks at a run that goes on, or does not
 GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "field": 0.03}  # least time between two drawings of a panel
+VIEWER_S = 0.0009  # a viewer's part of that time: a thousand pictures a second leave the server
 ATTEND_S = 1.0
 FRAMES_HZ, FIELD_HZ = 2.0, 25.0  # asked of the worker, which keeps to its share of the time
 KEPT, VARIANTS = 128, 8  # panels whose drawings are remembered, and for how many views each
@@ -57,8 +58,8 @@ class Topic:
 
     @property
     def gap_s(self) -> float:
-        """Least time between two drawings."""
-        return GAP_S[self.panel.kind if self.panel else STATUS]
+        """Least time between two drawings; the more look, the longer, so that a crowd costs what a few do."""
+        return max(GAP_S[self.panel.kind if self.panel else STATUS], len(self.places) * VIEWER_S)
 
 
 @dataclass(eq=False)
