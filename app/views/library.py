@@ -60,7 +60,7 @@ def card(row: Row) -> str:
     return f"""<article class="card" id="row-{row.id}">
       <h4>{escape(row.id)} · {" · ".join([*filter(None, names), escape(row.title)])}{note}</h4>
       <p class="facts">{escape(facts(row))} · {badge(row)}</p>
-      {paragraph("Mechanism", said)}{"" if row.same_as else paragraph("What the dashboard shows", shown)}
+      {paragraph("Mechanism", said)}{"" if row.same_as else paragraph("What the Lab shows, or will", shown)}
     </article>"""
 
 
@@ -68,7 +68,7 @@ def baseline(row: Baseline) -> str:
     """A method that every run can be compared with."""
     return f"""<article class="card"><h4><code>{row.name}</code> · {escape(row.title)}</h4>
       <p class="facts">{escape(row.paper)} · {badge(row)}</p>
-      {paragraph("Mechanism", row.mechanism)}{paragraph("What the dashboard shows", row.shows)}</article>"""
+      {paragraph("Mechanism", row.mechanism)}{paragraph("What the Lab shows, or will", row.shows)}</article>"""
 
 
 def legend() -> None:

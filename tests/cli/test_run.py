@@ -66,6 +66,7 @@ def test_a_run_that_breaks(kdlab: Kdlab, lab: Path) -> None:
 def started(words: Sequence[str]) -> subprocess.Popen[str]:
     """A command whose first line has come."""
     line = [sys.executable, "-m", "app.cli", *words]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline()

@@ -12,7 +12,7 @@ from stage import OWNER, STRANGER, Easel, Stage, pause
 
 from app.live import hub as module
 from app.live.drawing import FAILED
-from app.live.hub import SEATED, Hub
+from app.live.hub import FIELD_HZ, FRAMES_HZ, SEATED, Hub
 from app.live.seat import Message, Seat
 from app.panels import View
 from kdcore.errors import BadInput
@@ -185,9 +185,9 @@ def test_those_who_train_hear_that_somebody_looks(store: Store, stage: Stage, ea
         await until(lambda: viewer.got)
         assert not any(audience_of(folder))  # numbers alone need no arrays
         await hub.watch(viewer.seat, 2, stage.id, "plain", View())
-        await until(lambda: audience_of(folder) == (2.0, 0.0))
+        await until(lambda: audience_of(folder) == (FRAMES_HZ, 0.0))
         await hub.watch(viewer.seat, 3, stage.id, "plane", View())
-        await until(lambda: audience_of(folder) == (2.0, 20.0))
+        await until(lambda: audience_of(folder) == (FRAMES_HZ, FIELD_HZ))
 
     play(store, easel, scene)
 
