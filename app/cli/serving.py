@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -39,6 +40,7 @@ def serve(host: str, port: int, open_page: bool, slots: int) -> None:
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,
         )
+        logging.getLogger("uvicorn.access").disabled = True  # Streamlit gives it a handler after uvicorn took it away
         with suppress(KeyboardInterrupt):
             Server(config, url, open_page).run(sockets=[listening])
 
