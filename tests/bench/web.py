@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.live.tokens import issue
+from app.panels import panels
 from kdcore import catalogue
 from kdcore.jobs.store import Store
-from kdcore.spec import recommended
+from kdcore.spec import Watch, recommended
 
 CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking"]
@@ -142,6 +143,40 @@ def field_rate(browser: Browser) -> Iterator[Row]:
     yield _row("decision field 100 x 100 of teacher and student, one browser", rate, 20.0, "frames/s", at_least=True)
 
 
+def watched() -> Iterator[Row]:
+    """Steps a second of a run while one viewer watches, over those while nobody does; through the whole server."""
+    with server() as (url, _, home):
+        os.environ["KDLAB_HOME"] = str(home)
+        viewer, store, spec = "f" * 32, Store(home), recommended("moons")
+        endless = {"schedule": spec.schedule.model_copy(update={"steps": 5_000_000}), "watch": Watch(points=10_000)}
+        run = store.submit(spec.model_copy(update=endless), viewer).id
+        time.sleep(WARM_S + 8)
+        every = list(panels())
+        sets = {"every panel at 2 Hz": [name for name in every if name != "field"], "and the field at 25 Hz": every}
+        for (what, names), limit in zip(sets.items(), (0.97, 0.8), strict=True):
+            ratios = sorted(_watched_ratio(url, viewer, store, run, names) for _ in range(CLICKS))
+            row = {"what": f"moons over the server, {what} / unwatched", "ratio": statistics.median(ratios)}
+            yield row | {"from": ratios[0], "to": ratios[-1], "at least": limit}
+
+
+def _watched_ratio(url: str, viewer: str, store: Store, run: str, names: list[str]) -> float:
+    alone, ends = _steps_a_second(store, run), threading.Event()
+    who = threading.Thread(target=_look, args=(url, issue(viewer), viewer, run, [0], 0, ends, names), daemon=True)
+    who.start()
+    time.sleep(2)
+    seen = _steps_a_second(store, run)
+    ends.set()
+    who.join()
+    time.sleep(4)  # until the worker knows that nobody looks any more
+    return seen / alone
+
+
+def _steps_a_second(store: Store, run: str) -> float:
+    before, began = store.get(run).step, time.perf_counter()
+    time.sleep(WATCHED_S)
+    return (store.get(run).step - before) / (time.perf_counter() - began)
+
+
 def crowd() -> Iterator[Row]:
     """CPU time of the server while many viewers watch the field of one run."""
     with server() as (url, pid, home):
@@ -173,12 +208,16 @@ def crowd() -> Iterator[Row]:
     )
 
 
-def _look(url: str, token: str, viewer: str, run: str, counts: list[int], place: int, ends: threading.Event) -> None:
-    """One viewer of the field who counts what arrives."""
+def _look(
+    url: str, token: str, viewer: str, run: str, counts: list[int], place: int, ends: threading.Event,
+    names: Sequence[str] = ("field",),
+) -> None:  # fmt: skip
+    """One viewer of some panels who counts what arrives as bytes."""
     address = url.replace("http", "ws") + "/api/live"
     with connect(address, origin=url, additional_headers={"Cookie": f"kdlab_viewer={viewer}"}) as wire:  # type: ignore[arg-type]
         wire.send(json.dumps({"op": "hello", "token": token}))
-        wire.send(json.dumps({"op": "watch", "key": 1, "run": run, "panel": "field", "view": {}}))
+        for key, name in enumerate(names, start=1):
+            wire.send(json.dumps({"op": "watch", "key": key, "run": run, "panel": name, "view": {}}))
         with suppress(ConnectionClosed):  # the server ends before its viewers do
             while not ends.is_set():
                 counts[place] += isinstance(wire.recv(), bytes)
@@ -197,4 +236,5 @@ def rows() -> Iterator[Row]:
         yield from clicks(browser)
         yield from field_rate(browser)
         browser.close()
+    yield from watched()
     yield from crowd()
