@@ -132,7 +132,7 @@ class Dataset(NamedTuple):
     val: Split  # apart from train and test; never trained on
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, ...]  # per channel, of x/255 over the training split; empty for features
+    mean: tuple[float, ...]  # per channel, of x/255 over the training rows before `train_fraction`; empty for features
     std: tuple[float, ...]
     clean_train_y: np.ndarray  # (N,) the training labels before noise and hiding
 
