@@ -9,7 +9,8 @@ from app.cli.arguments import wanted
 from app.words import differences
 from kdcore.catalogue import check_knobs
 from kdcore.errors import BadInput
-from kdcore.spec import Choice, Json, Spec, recommended
+from kdcore.lineage import recommended
+from kdcore.spec import Choice, Json, Spec
 
 LONGEST = 600  # characters; what is longer is better kept in a file
 FLAGS = {"data": "data", "method": "method", "student": "model"}

@@ -23,7 +23,8 @@ from pydantic.fields import FieldInfo
 from app.panels import View
 from kdcore.catalogue import check_knobs, entry, home, knobs_model
 from kdcore.errors import BadInput, unknown
-from kdcore.spec import Choice, Json, Schedule, Spec, parse, recommended
+from kdcore.lineage import lineage, recommended, rooted
+from kdcore.spec import Choice, Json, Schedule, Spec, parse
 
 Settings = dict[str, Json]
 KINDS = {"data": "data", "method": "method", "teacher": "model", "student": "model", "source": "source"}
@@ -45,8 +46,11 @@ class Link(NamedTuple):
 
 
 def settings_of(spec: Spec) -> Settings:
-    """A spec by short names. The teacher's own data, source and method are not told apart from the student's."""
-    teacher = spec.teacher
+    """A spec by short names. The teacher's own data, source and method are not told apart from the student's.
+
+    Teachers that the method's lineage added are left out; `spec_of` adds them again.
+    """
+    teacher = rooted(spec).teacher
     parts = {"data": spec.data, "method": spec.method, "student": spec.student, "source": spec.source}
     found: Settings = {"teacher": NO_TEACHER}
     for part, choice in (parts | ({"teacher": teacher.student} if teacher else {})).items():
@@ -73,17 +77,15 @@ def spec_of(settings: Settings) -> Spec:
             "schedule": {key: value for key, value in below(settings, "teaching").items() if key != "seed"},
             "seed": settings["teaching.seed"],
         }
-    return parse(
-        common
-        | {
-            "student": _choice(settings, "student"),
-            "method": _choice(settings, "method"),
-            "teacher": teacher,
-            "access": settings["access"],
-            "schedule": below(settings, "schedule"),
-            "seed": settings["seed"],
-        }
-    )
+    asked = {
+        "student": _choice(settings, "student"),
+        "method": _choice(settings, "method"),
+        "teacher": teacher,
+        "access": settings["access"],
+        "schedule": below(settings, "schedule"),
+        "seed": settings["seed"],
+    }
+    return lineage(parse(common | asked))
 
 
 def below(settings: Settings, part: str) -> Settings:

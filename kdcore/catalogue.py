@@ -23,6 +23,7 @@ from kdcore.errors import BadInput, sentence, unknown
 
 ROOT = Path(__file__).parent
 KINDS = ("method", "model", "data", "source")
+WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
 Entry = dict[str, Any]  # name, title, family, doc, source, departs, zero_when, schema, and the kind's own facts
 
 
@@ -31,10 +32,10 @@ def home() -> Path:
     return Path(os.environ.get("KDLAB_HOME") or Path.home() / ".kdlab")
 
 
-def sources_digest() -> str:
-    """Ten hex digits over the names and contents of the engine's files."""
+def sources_digest(*patterns: str) -> str:
+    """Ten hex digits over the names and contents of the engine's files, or of those that the patterns name."""
     digest = hashlib.sha256()
-    for path in sorted(ROOT.rglob("*.py")):
+    for path in sorted(path for pattern in patterns or ("**/*.py",) for path in ROOT.glob(pattern)):
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:10]
 
@@ -162,6 +163,8 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
     if kind == "method":
         described |= {
             "needs": sorted(thing.needs),
+            "asks": sorted(thing.asks),
+            "lineage": thing.lineage,
             "fixed": sorted(thing.fixed),
             "equation": thing.equation,
             "paper": thing.paper,
@@ -176,27 +179,37 @@ def build() -> dict[str, dict[str, Entry]]:
     """The catalogue, from the registries; imports torch."""
     import torch
 
-    from kdcore.costs import costs, members
     from kdcore.registry import REGISTRIES
 
     torch.set_num_threads(1)  # tiny networks are built much faster so
     found = {kind: {name: _describe(kind, name, REGISTRIES[kind][name]) for name in REGISTRIES[kind]} for kind in KINDS}
-    shapes = {data(**knobs).signature()[0] for data in REGISTRIES["data"].values() for knobs in members(data)}
-    for name, described in found["model"].items():
-        described["costs"] = costs(REGISTRIES["model"][name], sorted(shapes))
+    for name, rows in _costs().items():
+        found["model"][name]["costs"] = rows
     return found
 
 
-def write(path: Path) -> None:
-    """Build the catalogue and put it at `path`, whole or not at all."""
+def _costs() -> dict[str, list[Entry]]:
+    """The table of costs by model; most of a catalogue's time goes into it, so it is kept while models are the same."""
+    path = home() / f"costs-{sources_digest(*WEIGHED)}.json"
+    if not path.exists():
+        from kdcore.costs import costs, members
+        from kdcore.registry import DATA, MODELS
+
+        shapes = sorted({data(**knobs).signature()[0] for data in DATA.values() for knobs in members(data)})
+        write(path, {name: costs(model, shapes) for name, model in MODELS.items()})
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def write(path: Path, table: Mapping[str, Any]) -> None:
+    """Put a table at `path`, whole or not at all, and remove those of other versions of the sources."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(build()))
+    draft.write_text(json.dumps(table))
     draft.replace(path)
-    for old in path.parent.glob("catalogue-*.json"):
+    for old in path.parent.glob(f"{path.stem.partition('-')[0]}-*.json"):
         if old != path:
             old.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), build())

@@ -6,7 +6,7 @@ model, each with a default, bounds and one line of description; form, command li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from kdcore.net import Net
 
@@ -25,6 +25,22 @@ GRANTS: dict[Access, frozenset[Grant]] = {
     "logits": frozenset({"labels", "probabilities", "logits"}),
     "probabilities": frozenset({"labels", "probabilities"}),
     "labels": frozenset({"labels"}),
+}
+
+
+Ask = Literal["second_view", "validation", "mixing"]
+ASKS: dict[Ask, str] = {
+    "second_view": "a second, strongly augmented view of each image",
+    "validation": "labelled rows that are kept apart from training",
+    "mixing": "its own say in what the networks are shown",
+}
+Lineage = Literal["teacher", "generations", "assistants", "peers", "copies"]
+LINEAGES: dict[Lineage, str] = {  # all but the first are the name of the knob that counts
+    "teacher": "one teacher, or none",
+    "generations": "each generation of the student teaches the next",
+    "assistants": "networks between teacher and student in size, each taught by the one before",
+    "peers": "more mentors, between student and teacher in size",
+    "copies": "more teachers, trained with other seeds",
 }
 
 
@@ -42,14 +58,38 @@ class Outputs(NamedTuple):
     features: tuple[Tensor, ...]  # per stage (B, K, H, W) or (B, K)
 
 
+class View(NamedTuple):
+    """What the networks say about other inputs than the batch's own."""
+
+    student: Outputs
+    teacher: Outputs | None
+    labels: Tensor  # (B,)
+
+
+class Shown(NamedTuple):
+    """What a method that asks for "mixing" shows the two networks in place of a batch's inputs."""
+
+    student: Tensor  # (B, ...) normalised inputs
+    teacher: Tensor  # (B, ...)
+    partner: Tensor  # (B,) int64, the row of the batch that is mixed in; the row itself where nothing is
+    share: Tensor  # (B,) float32, how much of a row is its own; 1 where nothing is mixed in
+
+
 class Batch(NamedTuple):
-    """What a method is given at one step."""
+    """What a method is given at one step. The optional parts are there where the method needs or asks for them."""
 
     student: Outputs
     teacher: Outputs | None  # detached; None when the method needs no teacher
     labels: Tensor  # (B,) int64, -1 where the sample is unlabelled
     index: Tensor  # type: ignore[assignment]  # (B,) int64, row in the training split
     progress: float  # share of the run that is done, in [0, 1)
+    inputs: Tensor  # (B, ...) normalised, as the student was shown them
+    student_net: Net
+    teacher_net: Net | None = None  # frozen, lets gradients through; where "blocks" or "gradients" are needed
+    second: View | None = None  # the same rows under strong augmentation; asks "second_view"
+    validation: View | None = None  # other rows, never trained on; asks "validation"; its teacher is None
+    mentors: tuple[Outputs, ...] = ()  # detached answers of further teachers; lineage "peers" or "copies"
+    shown: Shown | None = None  # how the inputs were mixed; asks "mixing"
 
     @property
     def targets(self) -> Tensor:
@@ -66,12 +106,19 @@ class Term(NamedTuple):
     value: Tensor  # scalar
 
 
-class Shapes(NamedTuple):
-    """What a method may know of two networks before training, without a batch dimension."""
+class Pair(NamedTuple):
+    """What a method may know of the networks and the training rows before training."""
 
-    student: tuple[tuple[int, ...], ...]  # per stage (K, H, W) or (K,)
-    teacher: tuple[tuple[int, ...], ...]
+    student: tuple[tuple[int, ...], ...]  # per stage (K, H, W) or (K,), without a batch dimension
+    teacher: tuple[tuple[int, ...], ...]  # () where there is no teacher
     classes: int
+    labels: Tensor  # (N,) int64 of the training rows, -1 where unlabelled
+    student_net: Net
+    teacher_net: Net | None  # where "blocks" or "gradients" are needed
+    fresh: Callable[[], Net]  # another network like the student, newly initialised
+    answers: Callable[
+        [], Outputs
+    ]  # the teacher on all training rows as they are: logits (N, C), features pooled (N, K)
 
 
 class Method(Knobs):
@@ -79,28 +126,76 @@ class Method(Knobs):
 
     The file's docstring starts with one sentence and holds the paragraphs `Source:`, `Departs from it:` and
     `Zero when:`. A term named "labels" is the one that reads true labels; all others distil.
+
+    `terms`, `notes` and `observe` change nothing: they are also called on rows that are only looked at, with the
+    networks in eval mode. What a method remembers is tensors in the buffers of `state`, written by `settle` alone.
+    None of them makes the host wait for the device: no `.item()`, no boolean index, no branch on a tensor.
     """
 
     family: ClassVar[str]  # one of FAMILIES
     equation: ClassVar[str]  # LaTeX
     paper: ClassVar[str]  # authors, title, venue and year
-    needs: ClassVar[frozenset[Grant]] = frozenset()
-    fixed: ClassVar[frozenset[str]] = frozenset()  # knobs that `connect` reads, so they cannot change during a run
+    needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
+    asks: ClassVar[frozenset[Ask]] = frozenset()  # of the engine
+    lineage: ClassVar[Lineage] = "teacher"  # which other runs come before this one
+    fixed: ClassVar[frozenset[str]] = frozenset()  # knobs that are read before training, so they cannot change in it
 
-    def connect(self, shapes: Shapes) -> nn.Module | None:
-        """A trainable module that joins the two networks, trained with the student and dropped afterwards."""
+    def remodel(self, student: Net, teacher: Net | None) -> Net:
+        """The network that is trained, measured and kept in the place of `student`; itself by default.
+
+        It must not depend on the values of the weights, as it is rebuilt before weights are loaded. Parameters of the
+        teacher that it takes over stay frozen. `teacher` is given where "blocks" are needed.
+        """
+        return student
+
+    def connect(self, pair: Pair) -> nn.Module | None:
+        """What the method needs beside the two networks: what it trains with the student, and what it remembers.
+
+        Raises:
+            BadInput: the two networks cannot be joined.
+        """
         return None
+
+    def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
+        """What the networks are shown in place of the normalised inputs (B, ...); called where "mixing" is asked for.
+
+        Args:
+            inputs: (B, ...).
+            generator: on the CPU, seeded by run and step; the only source of chance.
+            teacher: the teacher's answer to any inputs.
+        """
+        raise NotImplementedError
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """The loss of one batch, by the name of each term; `state` is what `connect` returned."""
         raise NotImplementedError
 
+    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+        """Scalars worth following, such as how often a repair fires; called without gradients at every step."""
+        return {}
+
+    def settle(self, batch: Batch, state: nn.Module | None) -> None:
+        """Remember, after the update that this batch led to; called without gradients at every step."""
+
+    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+        """Arrays (N, ...) for the panels of this method, for the N probe rows, without gradients in eval mode."""
+        return {}
+
+    def conclude(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
+        """The last word on the student's weights, after the last step; `inputs` are batches of training rows."""
+
 
 FAMILIES = {
     "baseline": "Baselines",
+    "temperature": "Temperature and normalisation",
+    "repair": "The teacher is wrong",
     "logits": "Logits",
+    "self": "Self-distillation",
     "features": "Features",
     "relations": "Relations between samples",
+    "blocks": "Block-wise",
+    "teachers": "Several teachers",
+    "data": "What the networks are shown",
 }
 
 
@@ -192,6 +287,10 @@ class Source(Knobs):
 
     def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
         """The batch as it is shown at `step`: (B, ...) in the data's own dtype, on its device."""
+        raise NotImplementedError
+
+    def strengthen(self, x: Tensor, seed: int, step: int) -> Tensor:
+        """A second, strongly augmented view of what `transform` gave, of the same shape and dtype."""
         raise NotImplementedError
 
 

@@ -37,6 +37,7 @@ class Started(_Record):
     student: Cost
     teacher: Cost | None
     teacher_run: str | None = None
+    mentor_runs: tuple[str, ...] = ()
     label_terms: tuple[str, ...] = ("labels",)
 
 
@@ -56,6 +57,7 @@ class Step(_Record):
     loss: float
     terms: dict[str, Loss]
     train_accuracy: float  # fraction of labelled samples in the batches
+    notes: dict[str, float] = {}  # what the method tells of itself
 
 
 class Score(BaseModel):
@@ -76,6 +78,7 @@ class Evaluated(_Record):
     teacher: Score | None = None
     agreement: float | None = None  # fraction of rows where both give the same class
     kl: float | None = None  # KL(teacher || student) in nats at temperature 1
+    kl_target: float | None = None  # its part on whether the class is the true one
 
 
 class Frame(_Record):

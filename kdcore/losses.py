@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdcore.contracts import Batch
+
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy in nats over the labelled rows; 0 where no row is labelled.
@@ -20,6 +22,28 @@ def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return F.log_softmax(logits.float() / temperature, dim=1)
 
 
+STANDARDISE = "Compare logits after each row is standardised, as logit standardisation does."
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Rows of logits (B, C) with mean 0 and (unbiased) standard deviation 1, float32.
+
+    Source: Sun et al., Logit Standardization in Knowledge Distillation, CVPR 2024, arXiv 2403.01427.
+    """
+    centred = logits.float() - logits.float().mean(1, keepdim=True)
+    return centred / (centred.std(1, keepdim=True) + 1e-7)
+
+
+def compared(batch: Batch, standardise: bool = False) -> tuple[Tensor, Tensor]:
+    """The student's and the teacher's logits (B, C) as a loss compares them: raw, or each row standardised.
+
+    With `standardise` any loss of logits becomes blind to their shift and scale.
+    """
+    assert batch.teacher is not None
+    pair = batch.student.logits.float(), batch.teacher.logits.float()
+    return (standardised(pair[0]), standardised(pair[1])) if standardise else pair
+
+
 def kl(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
     """KL(teacher || student) in nats of log-probabilities (B, C), summed over classes, averaged over the batch.
 
@@ -27,3 +51,13 @@ def kl(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
     """
     gap = teacher_log_probs - student_log_probs
     return (teacher_log_probs.exp() * gap).sum() / len(gap)
+
+
+def kl_rows(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
+    """KL(teacher || student) in nats of each row (B,), for log-probabilities (B, C)."""
+    return (teacher_log_probs.exp() * (teacher_log_probs - student_log_probs)).sum(1)
+
+
+def ramp(progress: float, warmup: float) -> float:
+    """A weight that rises from 0 to 1 in the first `warmup` share of the run."""
+    return min(1.0, progress / warmup) if warmup else 1.0

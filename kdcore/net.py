@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kdcore.contracts import Outputs, Shapes
+from kdcore.contracts import Outputs
 
 
 class Net(nn.Module):
@@ -43,8 +43,3 @@ def stage_shapes(net: Net, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...
         features = net.eval()(torch.zeros(1, *shape, device=device)).features
     net.train(training)
     return tuple(tuple(feature.shape[1:]) for feature in features)
-
-
-def shapes(student: Net, teacher: Net, shape: tuple[int, ...], classes: int) -> Shapes:
-    """What `Method.connect` is told about two networks."""
-    return Shapes(stage_shapes(student, shape), stage_shapes(teacher, shape), classes)

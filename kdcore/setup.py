@@ -1,28 +1,31 @@
 """What a run is made of: data, networks, method and optimiser, built from a spec on its device.
 
-The seed decides the student's weights; neither the teacher nor a measure shifts the student's random numbers.
+The seed decides the student's weights; neither a teacher nor a measure shifts the student's random numbers.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Dataset, Outputs, Report
+from kdcore.chance import mix
+from kdcore.contracts import Batch, Dataset, Method, Outputs, Pair, Report, Shown, View
 from kdcore.costs import cost
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.measure import CHUNK, GRADIENT_ROWS, Arrays, Probe, gradients
-from kdcore.net import Net, shapes
+from kdcore.net import Net, pooled, stage_shapes
 from kdcore.optimize import Rule
 from kdcore.registry import DATA, METHODS, MODELS, SOURCES
 from kdcore.spec import Choice, Json, Spec, change
 from kdcore.teachers.frozen import FrozenTeacher, load_weights
 
+HELD = 0.1  # share of the training rows that a method which asks for "validation" never trains on
 SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several; above it half
 # of the cores work, because threads that outnumber free cores wait for each other: 20 times slower beside two others
 
@@ -38,6 +41,18 @@ def device_for(wish: str) -> torch.device:
     return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def network(spec: Spec, shape: tuple[int, ...], classes: int) -> Net:
+    """The network that a run of `spec` trains, before its first step, for weights to be loaded into."""
+    student = _build(spec.student, shape, classes)
+    method = METHODS[spec.method.name](**spec.method.knobs)
+    teacher = network(spec.teacher, shape, classes) if spec.teacher and "blocks" in method.needs else None
+    return method.remodel(student, teacher)
+
+
+def _build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:
+    return MODELS[choice.name](**choice.knobs).build(shape, classes)
+
+
 class Setup:
     """One run's parts.
 
@@ -45,27 +60,37 @@ class Setup:
         spec: the settings in force; `set` replaces it.
         data_folder: where downloaded data sets live.
         teacher_weights: safetensors of the finished run of `spec.teacher`.
+        mentor_weights: those of `spec.mentors`, in their order.
         report: told about long preparations.
 
     Raises:
         BadInput: the spec cannot be run here.
     """
 
-    def __init__(self, spec: Spec, data_folder: Path, teacher_weights: Path | None, report: Report) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        data_folder: Path,
+        teacher_weights: Path | None,
+        report: Report,
+        mentor_weights: Sequence[Path] = (),
+    ) -> None:
         self.spec = spec
         self.device = device_for(spec.device)
         torch.backends.cudnn.deterministic = True
         self._load(data_folder, report)
-        torch.manual_seed(spec.seed)
-        self.student = self._net(spec.student)
         self.method = METHODS[spec.method.name](**spec.method.knobs)
-        self.teacher = self._teacher(teacher_weights) if spec.teacher else None
+        self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
+        mentors = [self._trained(*one) for one in zip(spec.mentors, mentor_weights, strict=True)]
+        torch.manual_seed(spec.seed)
+        self.student = self.method.remodel(self._net(spec.student), self._lent()).to(self.device)
         self.student_cost = cost(self.student, self.shape)
         self._choose_threads()
         self._build_modules()
-        self.rule = Rule(spec.schedule, self.modules.parameters())
+        self.rule = Rule(spec.schedule, [weight for weight in self.modules.parameters() if weight.requires_grad])
         self.probe = Probe(self.data, self.student, self.teacher, self.normalise, self.device)
-        self.answers = self._answers()
+        self.answers = self._asked(self.teacher) if self.teacher and self.method.needs else None
+        self.mentors = [self._asked(mentor) for mentor in mentors]
 
     def _load(self, data_folder: Path, report: Report) -> None:
         """Splits; the training rows on the device, pixels as uint8, normalised batch by batch."""
@@ -79,14 +104,16 @@ class Setup:
         self.y = torch.from_numpy(self.data.train.y).to(self.device)
 
     def _net(self, choice: Choice) -> Net:
-        return MODELS[choice.name](**choice.knobs).build(self.shape, len(self.data.classes)).to(self.device)
+        return _build(choice, self.shape, len(self.data.classes)).to(self.device)
 
-    def _teacher(self, weights: Path | None) -> Net:
-        assert self.spec.teacher is not None
+    def _trained(self, spec: Spec, weights: Path | None) -> Net:
         if weights is None:
             raise BadInput("This run has a teacher, but its weights were not given; run its teacher first.")
-        with torch.random.fork_rng(devices=[]):
-            return load_weights(self._net(self.spec.teacher.student), weights)
+        return load_weights(network(spec, self.shape, len(self.data.classes)).to(self.device), weights)
+
+    def _lent(self) -> Net | None:
+        """The teacher itself, for a method that works inside it."""
+        return self.teacher if self.method.needs & {"blocks", "gradients"} else None
 
     def _choose_threads(self) -> None:
         work = self.student_cost.multiply_adds * self.spec.schedule.batch
@@ -94,24 +121,56 @@ class Setup:
         torch.set_num_threads(int(wish))
 
     def _build_modules(self) -> None:
-        """All that learns: the student, and what joins it to the teacher."""
+        """All that learns: the student, and what the method needs beside it."""
         self.modules = nn.ModuleDict({"student": self.student})
-        self.state: nn.Module | None = None
-        if self.teacher and self.method.needs:
-            self.state = self.method.connect(shapes(self.student, self.teacher, self.shape, len(self.data.classes)))
+        self.state = self.method.connect(self._pair())
         if self.state is not None:
             self.modules["state"] = self.state.to(self.device)
         self.modules.train()
 
-    def _answers(self) -> FrozenTeacher | None:
-        """The teacher as the method may see it; answers it would repeat are asked for once."""
-        if self.teacher is None or not self.method.needs:
-            return None
-        asked = FrozenTeacher(self.teacher, self.spec.access, bool(self.method.needs & {"features", "blocks"}))
-        if self.source.static:
+    def _pair(self) -> Pair:
+        return Pair(
+            student=stage_shapes(self.student, self.shape),
+            teacher=stage_shapes(self.teacher, self.shape) if self.teacher else (),
+            classes=len(self.data.classes),
+            labels=self.y,
+            student_net=self.student,
+            teacher_net=self._lent(),
+            fresh=lambda: self._net(self.spec.student),
+            answers=self._survey,
+        )
+
+    @torch.no_grad()
+    def _survey(self) -> Outputs:
+        """The teacher on all training rows as they are, features pooled."""
+        assert self.teacher is not None
+        asked = FrozenTeacher(self.teacher, self.spec.access, features=True)
+        told = [asked(self.normalise(chunk)) for chunk in torch.split(self.x, CHUNK)]
+        stages = zip(*([pooled(feature.float()) for feature in answer.features] for answer in told), strict=True)
+        return Outputs(torch.cat([answer.logits for answer in told]), tuple(torch.cat(stage) for stage in stages))
+
+    def _asked(self, net: Net) -> FrozenTeacher:
+        """A teacher as the method may see it; answers it would repeat are asked for once."""
+        asked = FrozenTeacher(net, self.spec.access, bool(self.method.needs & {"features", "blocks"}))
+        if self.source.static and "mixing" not in self.method.asks:
             with self.autocast():
                 asked.keep([self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)], len(self.x))
         return asked
+
+    def indices(self, start: int) -> Iterator[Tensor]:
+        """The rows of the next batches, from step `start` on; rows held out for a method are left out."""
+        spec, rows = self.spec, self._held_out()[0]
+        drawn = self.source.indices(len(rows), spec.schedule.batch, spec.seed, start, str(self.device))
+        return drawn if len(rows) == len(self.y) else (rows[place] for place in drawn)
+
+    def _held_out(self) -> tuple[Tensor, Tensor]:
+        """Training rows to learn from, and those held out for a method that asks for "validation"."""
+        rows = torch.arange(len(self.y), device=self.device)
+        if "validation" not in self.method.asks:
+            return rows, rows[:0]
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to(self.device)
+        held = max(1, round(HELD * len(rows)))
+        return order[held:], order[:held]
 
     def normalise(self, x: Tensor) -> Tensor:
         """Raw rows as the networks read them: pixels scaled per channel, features as they are."""
@@ -122,33 +181,85 @@ class Setup:
         bf16 = self.spec.schedule.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext()
 
-    def ask(self, index: Tensor, inputs: Tensor) -> Outputs | None:
-        """The teacher's answer to rows `index` (B,), or None when the method asks for none."""
-        if self.answers is None:
-            return None
-        return self.answers.recall(index) if self.answers.kept else self.answers(inputs)
-
     def batch(self, index: Tensor, step: int) -> Batch:
         """What the method is given at `step` for training rows `index` (B,)."""
-        inputs = self.normalise(self.source.transform(self.x[index], self.spec.seed, step))
+        raw = self.source.transform(self.x[index], self.spec.seed, step)
+        return self._composed(raw, self.y[index], index, step, known=True)
+
+    def _composed(self, raw: Tensor, labels: Tensor, index: Tensor, step: int, known: bool) -> Batch:
+        """A batch of raw rows; `known` says that `index` are the training rows they come from."""
+        inputs = self.normalise(raw)
         with self.autocast():
-            teacher, student = self.ask(index, inputs), self.student(inputs)
-        return Batch(student, teacher, self.y[index], index, step / self.spec.schedule.steps)
+            shown = self._shown(inputs, step)
+            mine, theirs = (shown.student, shown.teacher) if shown else (inputs, inputs)
+            return Batch(
+                student=self.student(mine),
+                teacher=_ask(self.answers, index if known else None, theirs) if self.answers else None,
+                labels=labels,
+                index=index,
+                progress=step / self.spec.schedule.steps,
+                inputs=mine,
+                student_net=self.student,
+                teacher_net=self._lent(),
+                second=self._second(raw, labels, step) if "second_view" in self.method.asks else None,
+                validation=self._validation(len(labels), step) if "validation" in self.method.asks else None,
+                mentors=tuple(_ask(mentor, index if known else None, theirs) for mentor in self.mentors),
+                shown=shown,
+            )
+
+    def _shown(self, inputs: Tensor, step: int) -> Shown | None:
+        """What a method makes of the inputs, where it asks for a say."""
+        if "mixing" not in self.method.asks:
+            return None
+        generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=3))
+        return self.method.show(inputs, generator, self.answers or self._unasked)
+
+    def _unasked(self, inputs: Tensor) -> Outputs:
+        raise BadInput("This method shows inputs to a teacher, but the run has none; add a teacher.")
+
+    def _second(self, raw: Tensor, labels: Tensor, step: int) -> View:
+        """The same rows under strong augmentation."""
+        inputs = self.normalise(self.source.strengthen(raw, self.spec.seed, step))
+        return View(self.student(inputs), self.answers(inputs) if self.answers else None, labels)
+
+    def _validation(self, count: int, step: int) -> View:
+        """Held-out rows, answered in eval mode, so that they leave no trace in the student's statistics."""
+        rows = self._held_out()[1]
+        generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=4))
+        index = rows[torch.randint(len(rows), (count,), generator=generator).to(self.device)]
+        training = self.student.training
+        outputs = self.student.eval()(self.normalise(self.x[index]))
+        self.student.train(training)
+        return View(outputs, None, self.y[index])
 
     def measured(self, step: int) -> Arrays:
-        """One frame: answers on the probe set, the field, and the tug of the loss terms on fixed rows."""
+        """One frame: answers on the probe set, the field, the tug of the loss terms, and the method's own arrays."""
         index = torch.arange(min(GRADIENT_ROWS, len(self.y)), device=self.device)
-        inputs = self.normalise(self.x[index])
-        progress = step / self.spec.schedule.steps
         with torch.random.fork_rng(devices=[]):
-            teacher = self.ask(index, inputs)
             tug = gradients(
+                self.modules,
                 self.student,
-                self.state,
-                inputs,
-                lambda student: self.method.terms(Batch(student, teacher, self.y[index], index, progress), self.state),
+                lambda: self.method.terms(
+                    self._composed(self.x[index], self.y[index], index, step, known=True), self.state
+                ),
             )
-        return {**self.probe.frame(step), **tug}
+            return {**self.probe.frame(step), **tug, **self._observed(step)}
+
+    @torch.no_grad()
+    def _observed(self, step: int) -> Arrays:
+        """What the method shows of itself on the probe rows, as own_<name>."""
+        if type(self.method).observe is Method.observe:
+            return {}
+        labels = torch.from_numpy(self.probe.static["probe_labels"]).to(self.device)
+        self.modules.eval()
+        batch = self._composed(self.probe.x, labels, torch.zeros_like(labels), step, known=False)
+        found = self.method.observe(batch, self.state)
+        self.modules.train()
+        return {f"own_{name}": array.float().cpu().numpy() for name, array in found.items()}
+
+    def conclude(self) -> None:
+        """Let the method have the last word on the student's weights."""
+        self.method.conclude(self.student, self.state, (self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)))
 
     def set(self, path: str, value: Json) -> tuple[Json, Json]:
         """Change one setting from the next step on; the value before and after."""
@@ -160,7 +271,7 @@ class Setup:
         self.rule.schedule = self.spec.schedule
         return getattr(before.schedule, key), getattr(self.spec.schedule, key)
 
-    def started(self, step: int, teacher_run: str | None) -> Started:
+    def started(self, step: int, teacher_run: str | None, mentor_runs: Sequence[str] = ()) -> Started:
         """The first event."""
         splits = {"train": self.data.train, "val": self.data.val, "test": self.data.test}
         return Started(
@@ -173,4 +284,10 @@ class Setup:
             student=self.student_cost,
             teacher=cost(self.teacher, self.shape) if self.teacher else None,
             teacher_run=teacher_run,
+            mentor_runs=tuple(mentor_runs),
         )
+
+
+def _ask(asked: FrozenTeacher, index: Tensor | None, inputs: Tensor) -> Outputs:
+    """A teacher's answer to inputs: recalled where it was kept for training rows `index`."""
+    return asked.recall(index) if index is not None and asked.kept else asked(inputs)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,6 +18,7 @@ from kdcore.errors import BadInput, sentence
 from kdcore.registry import DATA
 
 VERSION = 1
+SEVERAL = ("peers", "copies")  # lineages that come with mentors
 Json = bool | int | float | str | list[Any] | None
 
 
@@ -71,6 +72,7 @@ class Spec(_Frozen):
     student: Choice
     method: Choice = Choice(name="kd")
     teacher: Spec | None = None
+    mentors: tuple[Spec, ...] = ()
     access: Access = Field("white_box", description="What the teacher grants.")
     schedule: Schedule = Schedule()
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of weights, order and augmentation.")
@@ -93,7 +95,13 @@ class Spec(_Frozen):
         if missing:
             raise BadInput(
                 f"Method {self.method.name!r} needs the teacher's {', '.join(missing)}, but access {self.access!r} "
-                f"grants only {', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another method."
+                f"grants only {', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another method, "
+                f"such as {', '.join(_alternatives(method, self.access))}."
+            )
+        if self.mentors and method["lineage"] not in SEVERAL:
+            raise BadInput(
+                f"Method {self.method.name!r} learns from one teacher, but the spec names mentors; take them out, or "
+                f"choose {' or '.join(_names(lambda one: one['lineage'] in SEVERAL))}."
             )
         return self
 
@@ -103,19 +111,29 @@ class Spec(_Frozen):
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
 
 
+def _names(fits: Callable[[Mapping[str, Any]], bool]) -> list[str]:
+    return [name for name, one in catalogue()["method"].items() if fits(one)]
+
+
+def _alternatives(method: Mapping[str, Any], access: Access) -> list[str]:
+    """Methods that learn from a teacher who grants `access`, those of the same family first."""
+    fitting = _names(lambda one: bool(one["needs"]) and set(one["needs"]) <= GRANTS[access])
+    return sorted(fitting, key=lambda name: entry("method", name)["family"] != method["family"])[:5]
+
+
 def check(spec: Spec) -> None:
     """What a spec alone cannot know, to be asked before a run starts and never of one that is only looked at.
 
     Raises:
-        BadInput: the data are not there, a network cannot read them, or the teacher knows other data.
+        BadInput: the data are not there, a network cannot read them, a teacher knows other data or mentors are missing.
     """
     shape, classes = _signature(spec.data)
-    if spec.teacher:
-        _check_same_data(spec.teacher.data, spec.data)
-    for role, choice in (
-        ("student", spec.student),
-        ("teacher", spec.teacher.student if spec.teacher else spec.student),
-    ):
+    if entry("method", spec.method.name)["lineage"] in SEVERAL and not spec.mentors:
+        raise BadInput(f"Method {spec.method.name!r} learns from several teachers, but the spec names no mentors.")
+    teachers = [spec.teacher, *spec.mentors] if spec.teacher else spec.mentors
+    for teacher in teachers:
+        _check_same_data(teacher.data, spec.data)
+    for role, choice in (("student", spec.student), *(("teacher", teacher.student) for teacher in teachers)):
         readers = sorted(name for name in catalogue()["model"] if reads(name, shape))
         if readers and choice.name not in readers:
             raise BadInput(
@@ -149,10 +167,12 @@ def _told(shape: tuple[int, ...], classes: int) -> str:
 
 
 def canonical(spec: Spec) -> str:
-    """JSON with sorted keys and every default spelled out; `watch` is left out."""
+    """JSON with sorted keys and every default spelled out; `watch` is left out, and `mentors` where there are none."""
 
     def strip(value: Any) -> Any:
-        return {k: strip(v) for k, v in value.items() if k != "watch"} if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            return {k: strip(v) for k, v in value.items() if k != "watch" and (k, v) != ("mentors", [])}
+        return [strip(one) for one in value] if isinstance(value, list) else value
 
     return json.dumps(strip(spec.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
 
@@ -178,38 +198,6 @@ def parse(value: Mapping[str, Any] | str | bytes) -> Spec:
         return Spec.model_validate(raw)
     except ValidationError as error:
         raise sentence(error, "The spec") from error
-
-
-def recommended(
-    data: str = "digits",
-    method: str = "kd",
-    *,
-    data_knobs: Mapping[str, Json] | None = None,
-    method_knobs: Mapping[str, Json] | None = None,
-    seed: int = 0,
-    teacher_seed: int = 0,
-) -> Spec:
-    """The run a data set recommends for itself on two cores: its teacher, its student, its schedules."""
-    recipe = entry("data", data)["recipe"]
-    shown = Choice(name=data, knobs=dict(data_knobs or {}))
-    source = Choice(name="data", knobs={"augment": recipe["augment"]})
-    teacher = Spec(
-        data=shown,
-        source=source,
-        student=Choice(name=recipe["teacher"][0], knobs=recipe["teacher"][1]),
-        method=Choice(name="ce"),
-        schedule=Schedule(**recipe["teacher_schedule"]),
-        seed=teacher_seed,
-    )
-    return Spec(
-        data=shown,
-        source=source,
-        student=Choice(name=recipe["student"][0], knobs=recipe["student"][1]),
-        method=Choice(name=method, knobs=dict(method_knobs or {})),
-        teacher=teacher,
-        schedule=Schedule(**recipe["schedule"]),
-        seed=seed,
-    )
 
 
 SETTABLE = ("schedule.lr", "schedule.momentum", "schedule.weight_decay")

@@ -9,11 +9,11 @@ waits for the device: values are kept as tensors and read when a mark is reached
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch import Tensor
 from kdcore import checkpoint
 from kdcore.attend import Attention
 from kdcore.catalogue import home
-from kdcore.contracts import Desk, Report, Term, silent
+from kdcore.contracts import Desk, Method, Report, Term, silent
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Evaluated, Event, Finished, Frame, Loss, Step
 from kdcore.measure import answers, compare, score
@@ -37,6 +37,8 @@ def train(
     *,
     teacher_weights: Path | None = None,
     teacher_run: str | None = None,
+    mentor_weights: Sequence[Path] = (),
+    mentor_runs: Sequence[str] = (),
     desk: Desk | None = None,
     data_folder: Path | None = None,
     report: Report = silent,
@@ -48,6 +50,7 @@ def train(
         folder: where arrays, checkpoints and weights go; see `kdcore.record`.
         teacher_weights: safetensors of the finished run of `spec.teacher`; needed when there is a teacher.
         teacher_run: that run's id, for the record.
+        mentor_weights, mentor_runs: the same of `spec.mentors`, in their order.
         desk: wishes and watchers. A "cancel" ends the generator without `Finished`.
         data_folder: where downloaded data sets live; `home()`/data when None.
         report: told about long preparations.
@@ -56,12 +59,13 @@ def train(
         BadInput: the spec cannot be run here, or the loss stopped being finite.
     """
     saved = checkpoint.newest(folder)
-    setup = Setup(saved.spec if saved else spec, data_folder or home() / "data", teacher_weights, report)
+    folder_of_data = data_folder or home() / "data"
+    setup = Setup(saved.spec if saved else spec, folder_of_data, teacher_weights, report, mentor_weights)
     if saved:
         checkpoint.restore(saved, setup.modules, setup.rule)
     run = _Run(setup, folder, Attention(desk or Desk(), setup))
     write_arrays(folder / "static.npz", setup.probe.static)
-    yield setup.started(saved.step if saved else 0, teacher_run)
+    yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs)
     yield from run.events(saved.step if saved else 0)
 
 
@@ -87,14 +91,24 @@ class _Due:
         self.all = self.points | self.evaluations | self.frames | self.checkpoints
 
 
+class _Kept(NamedTuple):
+    """What one step leaves behind, on the device until a point is due."""
+
+    terms: list[Term]
+    logits: Tensor  # (B, C)
+    labels: Tensor  # (B,)
+    notes: dict[str, Tensor]  # scalars
+
+
 class _Run:
     """The loop, and what it tells."""
 
     def __init__(self, setup: Setup, folder: Path, attention: Attention) -> None:
         self.setup, self.folder, self.attention = setup, folder, attention
         self.due = _Due(setup.spec.schedule.steps, setup.spec.watch)
-        self.kept: list[tuple[list[Term], Tensor, Tensor]] = []  # since the last point: terms, logits, labels
+        self.kept: list[_Kept] = []  # since the last point
         self.names: list[str] = []
+        self.takes_notes = type(setup.method).notes is not Method.notes
         self.rate = 0.0  # of the last step
         self.val_teacher_logits: Tensor | None = None
 
@@ -104,8 +118,7 @@ class _Run:
         if start == 0:
             yield self._evaluated(0, "val")
             yield self._frame(0)
-        schedule = setup.spec.schedule
-        rows = setup.source.indices(len(setup.y), schedule.batch, setup.spec.seed, start, str(setup.device))
+        schedule, rows = setup.spec.schedule, setup.indices(start)
         for done in range(start, schedule.steps):
             if attention.due:
                 yield from attention.look(done)
@@ -114,6 +127,8 @@ class _Run:
                         yield self._frame(done)  # what was on show last stays on show
                     return
             self._update(next(rows), done)
+            if done + 1 == schedule.steps:
+                setup.conclude()
             if done + 1 in due:
                 yield from self._mark(done + 1)
         yield from self._finish(schedule.steps)
@@ -128,8 +143,11 @@ class _Run:
         self.rate = learning_rate(setup.spec.schedule, step)
         setup.rule.step(self.rate)
         self.names = list(terms)
+        with torch.no_grad():
+            notes = setup.method.notes(batch, setup.state) if self.takes_notes else {}
+            setup.method.settle(batch, setup.state)
         settled = [Term(term.weight, term.value.detach()) for term in terms.values()]
-        self.kept.append((settled, batch.student.logits.detach(), batch.labels))
+        self.kept.append(_Kept(settled, batch.student.logits.detach(), batch.labels, notes))
 
     def _mark(self, step: int) -> Iterator[Event]:
         """What is due after `step` updates."""
@@ -158,15 +176,14 @@ class _Run:
 
     def _point(self, step: int) -> Step:
         """Means since the last point; here the host waits for the device."""
-        values = torch.stack([torch.stack([term.value for term in terms]) for terms, _, _ in self.kept])
+        values = torch.stack([torch.stack([term.value for term in one.terms]) for one in self.kept])
         means = values.double().mean(0).tolist()
-        weights = [
-            sum(column) / len(column)
-            for column in zip(*([t.weight for t in terms] for terms, _, _ in self.kept), strict=True)
-        ]
-        logits = torch.cat([logits for _, logits, _ in self.kept])
-        labels = torch.cat([labels for _, _, labels in self.kept])
+        columns = zip(*([term.weight for term in one.terms] for one in self.kept), strict=True)
+        weights = [sum(column) / len(column) for column in columns]
+        logits = torch.cat([one.logits for one in self.kept])
+        labels = torch.cat([one.labels for one in self.kept])
         right = float((logits.argmax(1) == labels).sum() / (labels >= 0).sum().clamp(min=1))
+        notes = self._noted()
         self.kept.clear()
         if not all(map(math.isfinite, means)):
             raise BadInput(
@@ -175,7 +192,14 @@ class _Run:
             )
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
         terms = {name: Loss(weight=w, value=v) for name, w, v in zip(self.names, weights, means, strict=True)}
-        return Step(step=step, learning_rate=self.rate, loss=loss, terms=terms, train_accuracy=right)
+        return Step(step=step, learning_rate=self.rate, loss=loss, terms=terms, train_accuracy=right, notes=notes)
+
+    def _noted(self) -> dict[str, float]:
+        """The method's notes, averaged over the steps since the last point."""
+        if not self.kept[0].notes:
+            return {}
+        values = torch.stack([torch.stack([note.float() for note in one.notes.values()]) for one in self.kept])
+        return dict(zip(self.kept[0].notes, values.double().mean(0).tolist(), strict=True))
 
     def _evaluated(self, step: int, split: Literal["val", "test"]) -> Evaluated:
         setup = self.setup
@@ -186,9 +210,13 @@ class _Run:
         if setup.teacher is None:
             return Evaluated(step=step, split=split, student=student)
         teacher_logits = self._teacher_logits(split, x)
-        agreement, kl = compare(logits, teacher_logits)
-        teacher = score(teacher_logits, y)
-        return Evaluated(step=step, split=split, student=student, teacher=teacher, agreement=agreement, kl=kl)
+        return Evaluated(
+            step=step,
+            split=split,
+            student=student,
+            teacher=score(teacher_logits, y),
+            **compare(logits, teacher_logits, y),
+        )
 
     def _teacher_logits(self, split: str, x: Tensor) -> Tensor:
         """The teacher's logits on a split; on the validation split they are asked for once."""

@@ -30,7 +30,7 @@ def test_ground_loads_no_torch() -> None:
 def test_asking_the_catalogue_loads_no_torch() -> None:
     catalogue()  # built, so that the process below finds it
     code = (
-        "from kdcore.catalogue import cost_of; from kdcore.spec import recommended; import sys;"
+        "from kdcore.catalogue import cost_of; from kdcore.lineage import recommended; import sys;"
         "recommended(); cost_of('mlp', {}, (2,), 2); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -142,9 +142,8 @@ def test_it_is_rebuilt_when_a_source_changes(tmp_path: Path, monkeypatch: pytest
 
 
 def test_writing_leaves_one_catalogue_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "build", lambda: {"method": {}})
     (tmp_path / "catalogue-old.json").write_text("{}")
-    kept.write(tmp_path / "catalogue-new.json")
+    kept.write(tmp_path / "catalogue-new.json", {"method": {}})
     assert [path.name for path in tmp_path.iterdir()] == ["catalogue-new.json"]
     assert json.loads((tmp_path / "catalogue-new.json").read_text()) == {"method": {}}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import headless, main
-from kdcore.spec import Spec, recommended
+from kdcore.lineage import recommended
+from kdcore.spec import Spec
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from kdcore.errors import BadInput
+from kdcore.lineage import recommended
 from kdcore.registry import DATA, METHODS
-from kdcore.spec import SETTABLE, Choice, Schedule, Spec, Watch, canonical, change, check, parse, recommended
+from kdcore.spec import SETTABLE, Choice, Schedule, Spec, Watch, canonical, change, check, parse
 
 TEACHER: dict[str, Any] = {"student": {"name": "cnn"}, "method": {"name": "ce"}}
 STUDENT: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "kd"}, "teacher": TEACHER}

@@ -16,7 +16,8 @@ from typing import Any
 from kdcore.catalogue import check_knobs, entry
 from kdcore.contracts import Data
 from kdcore.errors import BadInput, unknown
-from kdcore.spec import Spec, parse, recommended
+from kdcore.lineage import lineage, recommended, rooted
+from kdcore.spec import Spec, parse
 
 KINDS = {"data": "data", "source": "source", "student": "model", "method": "method"}
 SHARED = ("data", "device")  # flags that hold for the teacher too
@@ -45,7 +46,7 @@ def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence
         if not equals:
             raise BadInput(f"--set takes path=value, such as schedule.decay=linear, but got {setting!r}.")
         assign(raw, path, text)
-    return parse(raw)
+    return parse(raw) if file else lineage(parse(raw))
 
 
 def read(file: str) -> str:
@@ -120,8 +121,11 @@ def _told(text: str) -> Spec:
 
 
 def _advised(said: Mapping[str, str]) -> Spec:
-    """The recommendation of the data set that is named."""
-    return recommended(said.get("data", "digits").partition(":")[0])
+    """The recommendation of the data set and the method that are named."""
+    data, method = (
+        said.get(path, default).partition(":")[0] for path, default in (("data", "digits"), ("method", "kd"))
+    )
+    return rooted(recommended(data, method))
 
 
 def _first(kind: str, name: str, properties: Mapping[str, Any]) -> str:

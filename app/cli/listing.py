@@ -12,7 +12,7 @@ from app.words import STATES, ago, differences, title
 from kdcore.catalogue import catalogue, entry
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.spec import recommended
+from kdcore.lineage import recommended
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -271,8 +271,8 @@ class Store:
         """Whether some run that is not over needs this one as its teacher."""
         teacher_hash = self.get(run_id).hash
         for run in self.runs(states=ACTIVE):
-            asked = run.cancel_at is None and run.spec.teacher is not None
-            if asked and run.spec.teacher is not None and run.spec.teacher.hash == teacher_hash:
+            teachers = [run.spec.teacher, *run.spec.mentors]
+            if run.cancel_at is None and any(spec and spec.hash == teacher_hash for spec in teachers):
                 return True
         return False
 

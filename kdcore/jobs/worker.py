@@ -110,13 +110,17 @@ class Worker:
 
     def _told(self, run: Run, desk: WorkerDesk) -> State:
         """Train and tell; "done" once `Finished` is stored."""
-        teacher = self._teacher(run, desk) if run.spec.teacher else None
+        teacher = self._trained(run, desk, run.spec.teacher) if run.spec.teacher else None
+        mentors = [self._trained(run, desk, mentor) for mentor in run.spec.mentors]
         if self.stopping.is_set() or desk.cancelled:
             return "cancelled" if self._unwanted(desk) else "lost"
         desk.begin()
         forget_untold(self.store, run)
         run.folder.mkdir(parents=True, exist_ok=True)
-        given = {"teacher_weights": teacher.weights, "teacher_run": teacher.id} if teacher else {}
+        given: dict[str, Any] = {"teacher_weights": teacher.weights, "teacher_run": teacher.id} if teacher else {}
+        if mentors:
+            given["mentor_weights"] = [mentor.weights for mentor in mentors if mentor]
+            given["mentor_runs"] = [mentor.id for mentor in mentors if mentor]
         told = self.engine(run.spec, run.folder, desk=desk, report=self._reporter(run), **given)
         try:
             for event in told:
@@ -138,16 +142,15 @@ class Worker:
         """Whether somebody asked the run to stop, rather than the process to end."""
         return desk.cancelled or self.store.get(desk.run.id).cancel_at is not None
 
-    def _teacher(self, run: Run, desk: WorkerDesk) -> Run | None:
-        """The finished run of the teacher: found, awaited or trained here; None when it was stopped.
+    def _trained(self, run: Run, desk: WorkerDesk, spec: Spec) -> Run | None:
+        """The finished run of one of its teachers: found, awaited or trained here; None when it was stopped.
 
         Raises:
             BadInput: the teacher failed.
         """
-        assert run.spec.teacher is not None
         while not self.stopping.is_set() and not desk.cancelled:
-            teacher = self.store.adopt(run.spec.teacher, run.owner)
-            if run.teacher_run != teacher.id:
+            teacher = self.store.adopt(spec, run.owner)
+            if run.teacher_run != teacher.id and spec == run.spec.teacher:
                 self.store.note(run.id, teacher_run=teacher.id)
             if teacher.state == "running" and teacher.pid == os.getpid() and teacher.host == HOST:
                 teacher = self._do(teacher, desk)

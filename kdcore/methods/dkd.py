@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts import Batch, Grant, Method, Term
-from kdcore.losses import cross_entropy, kl, log_probs
+from kdcore.losses import STANDARDISE, compared, cross_entropy, kl, log_probs, ramp
 
 
 def decoupled(log_p: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,15 +72,14 @@ class DKD(Method):
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the target class's share.")
     beta: float = Field(8.0, ge=0.0, le=100.0, description="Weight of the other classes among themselves.")
     warmup: float = Field(0.083, ge=0.0, le=1.0, description="Share of the run in which distillation fades in.")
+    standardise: bool = Field(False, description=STANDARDISE)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Labels, target-class and non-target-class divergence."""
-        assert batch.teacher is not None
-        logits = batch.student.logits
-        tckd, nckd = dkd_losses(logits, batch.teacher.logits, batch.targets, self.temperature)
-        rise = min(1.0, batch.progress / self.warmup) if self.warmup else 1.0
+        tckd, nckd = dkd_losses(*compared(batch, self.standardise), batch.targets, self.temperature)
+        rise = ramp(batch.progress, self.warmup)
         return {
-            "labels": Term(self.label_weight, cross_entropy(logits, batch.labels)),
+            "labels": Term(self.label_weight, cross_entropy(batch.student.logits, batch.labels)),
             "tckd": Term(rise * self.alpha, tckd),
             "nckd": Term(rise * self.beta, nckd),
         }

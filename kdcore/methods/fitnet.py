@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Shapes, Term
+from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy
 from kdcore.net import pooled
@@ -83,19 +83,19 @@ class FitNet(Method):
         """Index of the stage that takes part, in a network of so many."""
         return (self.hint or (stages + 1) // 2) - 1
 
-    def connect(self, shapes: Shapes) -> nn.Module:
+    def connect(self, pair: Pair) -> nn.Module:
         """The regressor.
 
         Raises:
             BadInput: one of the two networks has no stage of that number.
         """
-        fewest = min(len(shapes.student), len(shapes.teacher))
+        fewest = min(len(pair.student), len(pair.teacher))
         if self.hint > fewest:
             raise BadInput(
-                f"FitNet's hint is stage {self.hint}, but the student's stages are {shapes.student} and the teacher's "
-                f"{shapes.teacher}; choose a hint from 0 to {fewest}."
+                f"FitNet's hint is stage {self.hint}, but the student's stages are {pair.student} and the teacher's "
+                f"{pair.teacher}; choose a hint from 0 to {fewest}."
             )
-        student, teacher = (stages[self.place(len(stages))] for stages in (shapes.student, shapes.teacher))
+        student, teacher = (stages[self.place(len(stages))] for stages in (pair.student, pair.teacher))
         return regressor(student, teacher)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:

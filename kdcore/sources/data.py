@@ -12,8 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kdcore.chance import mix
 from kdcore.contracts import Source
 
+GROUP = 8  # images that share one draw of RandAugment's two operations, for speed
+JITTER = 0.1  # standard deviation of the noise that is a second view of features
 PADDING = {"none": 0, "shift": 2, "crop_flip": 4}  # pixels; 4 is the CIFAR protocol's
 
 
@@ -36,7 +39,7 @@ class DataSource(Source):
         per_epoch = rows // size
         epoch, skip = divmod(start, per_epoch)
         while True:
-            generator = torch.Generator().manual_seed(_mix(seed, epoch, salt=1))
+            generator = torch.Generator().manual_seed(mix(seed, epoch, salt=1))
             order = torch.randperm(rows, generator=generator).to(device)
             for place in range(skip, per_epoch):
                 yield order[place * size : (place + 1) * size]
@@ -47,7 +50,7 @@ class DataSource(Source):
         pad = PADDING[self.augment]
         if not pad or x.dim() != 4:
             return x
-        generator = torch.Generator().manual_seed(_mix(seed, step, salt=2))
+        generator = torch.Generator().manual_seed(mix(seed, step, salt=2))
         count, _, height, width = x.shape
         draw = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=generator)
         mirror = torch.rand((count, 1), generator=generator) < 0.5
@@ -60,7 +63,33 @@ class DataSource(Source):
         each = torch.arange(count, device=x.device)[:, None, None]
         return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
+    def strengthen(self, x: Tensor, seed: int, step: int) -> Tensor:
+        """RandAugment with two operations of magnitude 10, then Cutout of up to half of each side; noise on features.
 
-def _mix(seed: int, place: int, salt: int) -> int:
-    """A seed for one place in one stream; different places and salts give unrelated streams."""
-    return ((seed * 0x9E3779B1 + place) * 0x85EBCA6B + salt * 0xC2B2AE35) % (2**63)
+        Source: Cubuk et al., RandAugment, NeurIPS workshop 2020; DeVries and Taylor, Cutout, arXiv 1708.04552.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(seed, step, salt=5))
+            if x.dim() != 4:
+                return x + JITTER * torch.randn(x.shape).to(x.device)
+            return _cut(torch.cat([_randaugment(group) for group in torch.split(x, GROUP)]))
+
+
+def _randaugment(x: Tensor) -> Tensor:
+    """Images (B, K, H, W) uint8 after two random operations, the same for all."""
+    from torchvision.transforms.v2 import RandAugment  # here, as few runs need what takes seconds to import
+
+    augmented: Tensor = RandAugment(num_ops=2, magnitude=10)(x)
+    return augmented
+
+
+def _cut(x: Tensor) -> Tensor:
+    """Images (B, K, H, W) with one box each filled with grey, its sides up to half of the image's."""
+    sides = torch.tensor(x.shape[2:])
+    size = torch.rand(len(x), 1) * 0.5 * sides
+    centre = torch.rand(len(x), 2) * sides
+    rows, columns = (
+        ((torch.arange(side) - centre[:, [axis]]).abs() <= size[:, [axis]] / 2) for axis, side in enumerate(x.shape[2:])
+    )
+    box = (rows[:, None, :, None] & columns[:, None, None, :]).to(x.device, non_blocking=True)
+    return x.masked_fill(box, 127)

@@ -13,7 +13,8 @@ from app import engine
 from kdcore.events import Cost, Evaluated, Event, Finished, Loss, Score, Started, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.spec import Spec, recommended
+from kdcore.lineage import recommended
+from kdcore.spec import Spec
 
 MAIN = Path(engine.__file__).parent / "main.py"
 

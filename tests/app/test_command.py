@@ -12,7 +12,8 @@ from app.cli.arguments import wanted
 from app.command import command
 from app.link import Settings, complete, spec_of
 from kdcore.errors import BadInput
-from kdcore.spec import Spec, recommended
+from kdcore.lineage import recommended
+from kdcore.spec import Spec
 
 
 def read(line: str) -> Spec:

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from app import engine
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.lineage import recommended
 from kdcore.registry import DATA, METHODS
-from kdcore.spec import recommended
 
 
 def test_an_empty_store_invites(lab: Open) -> None:

@@ -15,8 +15,8 @@ from app.forms import bounds
 from app.link import Link, changed, choose, complete, field_of, read, settings_of, spec_of, write
 from app.panels import View
 from kdcore.errors import BadInput
+from kdcore.lineage import recommended
 from kdcore.registry import REGISTRIES
-from kdcore.spec import recommended
 
 NAMES = {part: sorted(REGISTRIES[kind]) for part, kind in link.KINDS.items()}
 calm = hypothesis_settings(deadline=None, max_examples=60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app import words
-from kdcore.spec import recommended
+from kdcore.lineage import recommended
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from app.live.tokens import issue
 from app.panels import panels
 from kdcore import catalogue
 from kdcore.jobs.store import Store
-from kdcore.spec import Watch, recommended
+from kdcore.lineage import recommended
+from kdcore.spec import Watch
 
 CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking"]

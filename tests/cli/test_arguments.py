@@ -7,7 +7,7 @@ import pytest
 
 from app.cli.arguments import assign, choice, wanted
 from kdcore.errors import BadInput
-from kdcore.spec import recommended
+from kdcore.lineage import recommended
 
 
 def test_no_words_mean_the_recommendation() -> None:

@@ -12,7 +12,8 @@ from app.cli import main
 from kdcore.catalogue import catalogue
 from kdcore.events import Cost, Finished, Started
 from kdcore.jobs.store import Store
-from kdcore.spec import Choice, Schedule, Spec, recommended
+from kdcore.lineage import recommended
+from kdcore.spec import Choice, Schedule, Spec
 
 pytestmark = pytest.mark.usefixtures("lab")
 Read = pytest.CaptureFixture[str]

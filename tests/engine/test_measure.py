@@ -31,13 +31,16 @@ def test_confidence_one_falls_into_the_last_bin() -> None:
     assert score(logits, torch.tensor([0, 0, 0, 0])).ece == pytest.approx(0.25)
 
 
-def test_compare_is_agreement_and_kl() -> None:
-    student, teacher = torch.randn(50, 5), torch.randn(50, 5)
-    agreement, kl = compare(student, teacher)
-    assert agreement == pytest.approx(float((student.argmax(1) == teacher.argmax(1)).float().mean()))
+def test_compare_is_agreement_and_kl_with_the_part_of_the_true_class() -> None:
+    student, teacher, labels = torch.randn(50, 5), torch.randn(50, 5), torch.arange(50) % 5
+    found = compare(student, teacher, labels)
+    assert found["agreement"] == pytest.approx(float((student.argmax(1) == teacher.argmax(1)).float().mean()))
     reference = F.kl_div(student.log_softmax(1), teacher.log_softmax(1), log_target=True, reduction="batchmean")
-    assert kl == pytest.approx(float(reference), rel=1e-5)
-    assert compare(teacher, teacher) == (1.0, 0.0)
+    assert found["kl"] == pytest.approx(float(reference), rel=1e-5)
+    p, q = (logits.softmax(1)[torch.arange(50), labels] for logits in (teacher, student))
+    target = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    assert found["kl_target"] == pytest.approx(float(target), rel=1e-5)
+    assert compare(teacher, teacher, labels) == {"agreement": 1.0, "kl": 0.0, "kl_target": 0.0}
 
 
 def test_learning_rate_follows_torchs_schedulers() -> None:

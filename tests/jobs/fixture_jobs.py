@@ -22,7 +22,8 @@ from kdcore.spec import Choice, Schedule, Spec, change
 
 
 def _entry(needs: tuple[str, ...] = (), **knobs: dict[str, object]) -> dict[str, object]:
-    return {"needs": list(needs), "fixed": [], "schema": {"type": "object", "properties": knobs}}
+    schema = {"type": "object", "properties": knobs}
+    return {"needs": list(needs), "family": "", "lineage": "teacher", "fixed": [], "schema": schema}
 
 
 PACE = {"type": "number", "default": 0.0, "minimum": 0, "description": "Seconds in a step."}

@@ -2,55 +2,25 @@
 
 import inspect
 import sys
-from typing import Any
+from typing import Literal, get_origin
 
 import pytest
 import torch
+from situation import nets, pair, situation
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from kdcore.contracts import FAMILIES, GRANTS, Batch, Method, Outputs, Term
+from kdcore.contracts import ASKS, FAMILIES, GRANTS, LINEAGES, Outputs, Term
 from kdcore.errors import BadInput
 from kdcore.methods.dkd import DKD
 from kdcore.methods.fitnet import FitNet, regressor
 from kdcore.methods.kd import KD
 from kdcore.methods.rkd import RKD
-from kdcore.net import Net, shapes
-from kdcore.registry import METHODS, MODELS
+from kdcore.registry import METHODS
 from kdcore.spec import parse
 
 torch.set_num_threads(1)
-SHAPE = (1, 8, 8)
 NAMES = list(METHODS)
-
-
-def networks(classes: int = 4) -> tuple[Net, Net]:
-    """A student and a frozen teacher of unlike families."""
-    torch.manual_seed(0)
-    student = MODELS["cnn"](width=4).build(SHAPE, classes)
-    teacher = MODELS["cnn"](width=8).build(SHAPE, classes).eval().requires_grad_(False)
-    return student, teacher
-
-
-def seen(method: Method, rows: int = 6, classes: int = 4, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
-    """Student, teacher, the module between them, and a batch with unlabelled rows whose outputs have `dtype`."""
-    student, teacher = networks(classes)
-    state = method.connect(shapes(student, teacher, SHAPE, classes))
-    x = torch.randn(rows, *SHAPE)
-    labels = torch.arange(rows) % classes
-    labels[1::3] = -1
-    batch = Batch(cast(student(x), dtype), cast(teacher(x), dtype), labels, torch.arange(rows), 0.5)
-    return student, teacher, state, batch
-
-
-def cast(outputs: Outputs, dtype: torch.dtype) -> Outputs:
-    return Outputs(outputs.logits.to(dtype), tuple(feature.to(dtype) for feature in outputs.features))
-
-
-def away(outputs: Outputs) -> Outputs:
-    """Outputs of the same shapes without values."""
-    return Outputs(
-        outputs.logits.detach().to("meta"), tuple(feature.detach().to("meta") for feature in outputs.features)
-    )
 
 
 def total(terms: dict[str, Term]) -> Tensor:
@@ -76,17 +46,22 @@ def test_the_class_describes_itself(name: str) -> None:
     assert method.equation.startswith(r"\mathcal{L} = ")
     assert method.family in FAMILIES
     assert method.needs <= GRANTS["white_box"]
+    assert method.asks <= ASKS.keys()
+    assert method.lineage in LINEAGES
+    assert method.lineage == "teacher" or method.lineage in method.model_fields
+    assert method.fixed <= method.model_fields.keys()
     for field in method.model_fields.values():
         assert field.description
         assert field.description.endswith(".")
-        assert field.metadata, "a knob has bounds"
+        closed = field.annotation is bool or get_origin(field.annotation) is Literal
+        assert closed or field.metadata, "a knob has bounds"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", NAMES)
 def test_terms_are_finite_float32_scalars(name: str, dtype: torch.dtype) -> None:
     method = METHODS[name]()
-    *_, state, batch = seen(method, dtype=dtype)
+    *_, state, batch = situation(method, dtype=dtype)
     terms = method.terms(batch, state)
     assert terms
     for term in terms.values():
@@ -100,7 +75,7 @@ def test_terms_are_finite_float32_scalars(name: str, dtype: torch.dtype) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_one_and_two_classes_work(name: str, rows: int, classes: int) -> None:
     method = METHODS[name]()
-    student, _, state, batch = seen(method, rows, classes)
+    student, _, state, batch = situation(method, rows, classes)
     loss = total(method.terms(batch, state))
     loss.backward()
     assert loss.isfinite()
@@ -110,31 +85,67 @@ def test_a_batch_of_one_and_two_classes_work(name: str, rows: int, classes: int)
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_reach_student_and_connection_and_no_teacher(name: str) -> None:
     method = METHODS[name]()
-    student, teacher, state, batch = seen(method)
+    student, teacher, state, batch = situation(method)
     total(method.terms(batch, state)).backward()
     assert sum(float(w.grad.abs().sum()) for w in student.parameters() if w.grad is not None) > 0
     assert all(weight.grad is None for weight in teacher.parameters())
     if state is not None:
-        assert all(weight.grad is not None for weight in state.parameters())
+        assert all(weight.grad is not None for weight in state.parameters() if weight.requires_grad)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_host_never_waits_for_a_value(name: str) -> None:
-    """Tensors of the meta device have no values: to read one, or a shape that depends on one, raises."""
+    """Fake tensors have shapes and no values: to read one, or a shape that depends on one, raises."""
     method = METHODS[name]()
-    _, _, state, batch = seen(method)
-    absent = Batch(away(batch.student), away(batch.teacher), batch.labels.to("meta"), batch.index.to("meta"), 0.5)
-    leaf = absent.student.logits.requires_grad_()
-    loss = total(method.terms(absent, None if state is None else state.to("meta")))
-    loss.backward()
-    assert loss.is_meta
-    assert leaf.grad is not None
+    with FakeTensorMode():
+        student, _, state, batch = situation(method)
+        loss = total(method.terms(batch, state))
+        loss.backward()
+        with torch.no_grad():
+            method.notes(batch, state)
+            method.settle(batch, state)
+            method.observe(batch, state)
+    assert isinstance(loss, FakeTensor)
+    assert any(weight.grad is not None for weight in student.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_looking_changes_nothing(name: str) -> None:
+    """Only `settle` writes: terms, notes and observe leave student, teacher and state as they are, in eval mode."""
+    method = METHODS[name]()
+    student, teacher, state, batch = situation(method)
+    modules = [module.eval() for module in (student, teacher, state) if module is not None]
+    before = [{key: value.clone() for key, value in module.state_dict().items()} for module in modules]
+    terms, again = (method.terms(batch, state) for _ in range(2))
+    with torch.no_grad():
+        method.notes(batch, state)
+        found = method.observe(batch, state)
+    for module, kept in zip(modules, before, strict=True):
+        assert all(torch.equal(value, kept[key]) for key, value in module.state_dict().items())
+    assert list(terms) == list(again)
+    assert all(isinstance(array, Tensor) for array in found.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_remembered_is_in_the_buffers_and_the_teacher_never_changes(name: str) -> None:
+    """A step in training mode leaves the teacher bit-identical, its statistics included, and holds no teacher."""
+    method = METHODS[name]()
+    student, teacher, state, batch = situation(method)
+    student.train()
+    before = {key: value.clone() for key, value in teacher.state_dict().items()}
+    total(method.terms(batch, state)).backward()
+    with torch.no_grad():
+        method.settle(batch, state)
+    assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
+    assert not teacher.training
+    held = set() if state is None else {id(module) for module in state.modules()}
+    assert held.isdisjoint(id(module) for module in teacher.modules())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_labels_only_the_teacher_is_heard(name: str) -> None:
     method = METHODS[name]()
-    *_, state, batch = seen(method)
+    *_, state, batch = situation(method)
     terms = method.terms(batch._replace(labels=torch.full_like(batch.labels, -1)), state)
     assert "labels" not in terms or terms["labels"].value.item() == 0
     assert all(term.value.isfinite() for term in terms.values())
@@ -158,20 +169,20 @@ def test_a_method_is_refused_what_it_needs_but_is_not_granted(name: str) -> None
 @pytest.mark.parametrize("name", ["kd", "dkd", "rkd"])
 def test_distilling_terms_are_zero_for_a_student_that_equals_its_teacher(name: str) -> None:
     method = METHODS[name]()
-    *_, batch = seen(method)
+    *_, batch = situation(method)
     terms = method.terms(batch._replace(student=batch.teacher), None)
     assert all(term.value.item() == 0 for key, term in terms.items() if key != "labels")
 
 
 def test_weights_are_the_knobs() -> None:
-    *_, batch = seen(KD())
+    *_, batch = situation(KD())
     assert {key: term.weight for key, term in KD().terms(batch, None).items()} == {"labels": 0.1, "kd": 0.9}
     method = RKD(label_weight=2.0, distance_weight=3.0, angle_weight=4.0)
     assert [term.weight for term in method.terms(batch, None).values()] == [2.0, 3.0, 4.0]
 
 
 def test_dkd_fades_in() -> None:
-    *_, batch = seen(DKD())
+    *_, batch = situation(DKD())
     method = DKD(alpha=2.0, beta=8.0, warmup=0.2)
     for progress, share in [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.9, 1.0)]:
         terms = method.terms(batch._replace(progress=progress), None)
@@ -180,7 +191,7 @@ def test_dkd_fades_in() -> None:
 
 
 def test_dkd_takes_the_teachers_choice_where_there_is_no_label() -> None:
-    *_, batch = seen(DKD())
+    *_, batch = situation(DKD())
     none = batch._replace(labels=torch.full_like(batch.labels, -1))
     chosen = batch._replace(labels=batch.teacher.logits.argmax(1))
     for key in ("tckd", "nckd"):
@@ -188,7 +199,7 @@ def test_dkd_takes_the_teachers_choice_where_there_is_no_label() -> None:
 
 
 def test_rkd_compares_angles_of_the_first_rows_only() -> None:
-    *_, batch = seen(RKD())
+    *_, batch = situation(RKD())
     few = RKD(angle_rows=3)
     first = batch._replace(
         student=Outputs(batch.student.logits, tuple(feature[:3] for feature in batch.student.features)),
@@ -232,12 +243,12 @@ def test_fitnet_takes_the_middle_stage_or_the_one_that_is_named(stages: int, mid
 
 
 def test_fitnet_refuses_a_stage_that_is_not_there() -> None:
-    student, teacher = networks()
+    method = FitNet(hint=4)
     with pytest.raises(BadInput, match=r"hint is stage 4.*\(4, 8, 8\).*\(8, 8, 8\).*choose a hint from 0 to 3\."):
-        FitNet(hint=4).connect(shapes(student, teacher, SHAPE, 4))
+        method.connect(pair(method, *nets(), classes=4))
 
 
 def test_fitnet_is_zero_where_the_regressed_feature_is_the_teachers() -> None:
-    *_, batch = seen(FitNet())
+    *_, batch = situation(FitNet())
     same = batch._replace(student=batch.teacher)
     assert FitNet().terms(same, torch.nn.Identity())["hint"].value.item() == 0

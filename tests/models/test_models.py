@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdcore.contracts import Model
 from kdcore.costs import cost, costs, members
 from kdcore.errors import BadInput
-from kdcore.net import Net, pooled, shapes, stage_shapes
+from kdcore.net import Net, pooled, stage_shapes
 from kdcore.registry import MODELS
 
 torch.set_num_threads(1)
@@ -183,14 +183,6 @@ def test_mlp_costs_by_hand() -> None:
 def test_activation_changes_the_answer_but_not_the_weights() -> None:
     answers = [net("mlp", POINTS, activation=name)(torch.ones(1, 2)).logits for name in ("relu", "tanh", "gelu")]
     assert len({tuple(answer[0].tolist()) for answer in answers}) == 3
-
-
-def test_shapes_tell_a_method_what_it_may_know() -> None:
-    student, teacher = net("mlp", TINY, width=8, depth=1), net("cnn", TINY, width=8)
-    found = shapes(student, teacher, TINY, 5)
-    assert found.student == ((8,),)
-    assert found.teacher == ((8, 8, 8), (16, 4, 4), (32, 2, 2))
-    assert found.classes == 5
 
 
 def test_pooled_averages_positions() -> None:

@@ -1,0 +1,140 @@
+"""What a data set recommends, and which runs come before a run: the teachers that a method's lineage asks for.
+
+A person chooses one teacher and one student; `lineage` adds what stands between and beside them. It is idempotent, and
+`rooted` takes away again what it added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log
+
+from kdcore.catalogue import cost_of, entry
+from kdcore.registry import DATA
+from kdcore.spec import Choice, Json, Schedule, Spec
+
+
+def recommended(
+    data: str = "digits",
+    method: str = "kd",
+    *,
+    data_knobs: Mapping[str, Json] | None = None,
+    method_knobs: Mapping[str, Json] | None = None,
+    seed: int = 0,
+    teacher_seed: int = 0,
+) -> Spec:
+    """The run a data set recommends for itself on two cores: its teacher, its student, its schedules.
+
+    A method of generations starts from a network like the student, trained alone; other runs that a method wants to
+    come first are added as `lineage` says.
+    """
+    recipe = dict(entry("data", data)["recipe"])
+    if entry("method", method)["lineage"] == "generations":
+        recipe |= {"teacher": recipe["student"], "teacher_schedule": recipe["schedule"]}
+    shown = Choice(name=data, knobs=dict(data_knobs or {}))
+    source = Choice(name="data", knobs={"augment": recipe["augment"]})
+    teacher = Spec(
+        data=shown,
+        source=source,
+        student=Choice(name=recipe["teacher"][0], knobs=recipe["teacher"][1]),
+        method=Choice(name="ce"),
+        schedule=Schedule(**recipe["teacher_schedule"]),
+        seed=teacher_seed,
+    )
+    return lineage(
+        Spec(
+            data=shown,
+            source=source,
+            student=Choice(name=recipe["student"][0], knobs=recipe["student"][1]),
+            method=Choice(name=method, knobs=dict(method_knobs or {})),
+            teacher=teacher,
+            schedule=Schedule(**recipe["schedule"]),
+            seed=seed,
+        )
+    )
+
+
+def lineage(spec: Spec) -> Spec:
+    """The spec with the teachers that its method asks for; unchanged where the method takes one teacher or none."""
+    kind = entry("method", spec.method.name)["lineage"]
+    if kind == "teacher" or spec.teacher is None:
+        return spec
+    spec = rooted(spec)
+    count = int(str(spec.method.knobs[kind]))
+    return {"generations": _generations, "assistants": _assistants, "peers": _peers, "copies": _copies}[kind](
+        spec, count
+    )
+
+
+def rooted(spec: Spec) -> Spec:
+    """The spec with the one teacher that a person chose."""
+    root = spec.teacher
+    if entry("method", spec.method.name)["lineage"] == "teacher" or root is None:
+        return spec
+    while root.teacher:
+        root = root.teacher
+    return spec.model_copy(update={"teacher": root, "mentors": ()})
+
+
+def between(spec: Spec, share: float) -> Choice:
+    """The network whose size is nearest to (student's size)^(1 - share) * (teacher's size)^share.
+
+    It is of the teacher's or the student's family; the teacher itself where no size is known.
+    """
+    assert spec.teacher is not None
+    shape, classes = DATA[spec.data.name].model_validate(spec.data.knobs).signature()
+    ends = (spec.student, spec.teacher.student)
+    sizes = [cost_of(choice.name, choice.knobs, shape, classes) for choice in ends]
+    if sizes[0] is None or sizes[1] is None:
+        return spec.teacher.student
+    wish = (1 - share) * log(sizes[0]["parameters"]) + share * log(sizes[1]["parameters"])
+    known = {
+        (choice.name, tuple(row["knobs"].items())): cost_of(choice.name, row["knobs"], shape, classes)
+        for choice in ends
+        for row in entry("model", choice.name)["costs"]
+        if row["shape"] == list(shape)
+    }
+    name, knobs = min(known, key=lambda one: abs(log((known[one] or {})["parameters"]) - wish))
+    return Choice(name=name, knobs=dict(knobs))
+
+
+def _generations(spec: Spec, count: int) -> Spec:
+    """Generation `count` learns from the one before, the first from the chosen teacher; each has its own seed."""
+    teacher = spec.teacher
+    for generation in range(1, count + 1):
+        knobs = spec.method.knobs | {"generations": generation}
+        method, seed = Choice(name=spec.method.name, knobs=knobs), spec.seed + count - generation
+        teacher = spec.model_copy(update={"method": method, "seed": seed, "teacher": teacher})
+    assert teacher is not None
+    return teacher
+
+
+def _assistants(spec: Spec, count: int) -> Spec:
+    """A chain of networks, each smaller than the one before and taught by it."""
+    teacher = spec.teacher
+    for place in range(count, 0, -1):
+        assert teacher is not None
+        assistant = between(spec, place / (count + 1))
+        own = {"student": assistant, "teacher": teacher, "schedule": teacher.schedule, "seed": teacher.seed}
+        teacher = spec.model_copy(update=own)
+    return spec.model_copy(update={"teacher": teacher})
+
+
+def _peers(spec: Spec, count: int) -> Spec:
+    """Mentors that learned alone, from the student's size up to below the teacher's."""
+    assert spec.teacher is not None
+    peers = [
+        spec.teacher.model_copy(
+            update={"student": between(spec, place / count), "schedule": spec.schedule, "seed": spec.seed + 1 + place}
+        )
+        for place in range(count)
+    ]
+    return spec.model_copy(update={"mentors": tuple(peers)})
+
+
+def _copies(spec: Spec, count: int) -> Spec:
+    """Teachers like the chosen one, from other seeds; `count` of them with the chosen one."""
+    assert spec.teacher is not None
+    root = spec.teacher
+    copies = [root.model_copy(update={"seed": root.seed + place}) for place in range(1, count)]
+    return spec.model_copy(update={"mentors": tuple(copies)})
