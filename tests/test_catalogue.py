@@ -141,7 +141,7 @@ def test_it_is_rebuilt_when_a_source_changes(tmp_path: Path, monkeypatch: pytest
     assert kept.sources_digest() != before
 
 
-def test_writing_leaves_one_catalogue_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_leaves_one_catalogue_and_no_draft(tmp_path: Path) -> None:
     (tmp_path / "catalogue-old.json").write_text("{}")
     kept.write(tmp_path / "catalogue-new.json", {"method": {}})
     assert [path.name for path in tmp_path.iterdir()] == ["catalogue-new.json"]
