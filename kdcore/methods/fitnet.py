@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from kdcore.connect import connector
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy
@@ -33,33 +34,6 @@ def hint_loss(regressed: Tensor, hint: Tensor) -> Tensor:
     """
     target = pooled(hint) if regressed.dim() == 2 else hint
     return F.mse_loss(regressed.float(), target.float())
-
-
-class _Pooled(nn.Module):
-    """The mean over all positions, as a layer."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, K, H, W) or (B, K) to (B, K)."""
-        return pooled(x)
-
-
-def regressor(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:
-    """A layer from the student's stage shape (K, H, W) or (K,) to the teacher's."""
-    inputs, outputs, size, wish = student[0], teacher[0], student[1:], teacher[1:]
-    if not size or not wish:
-        return nn.Sequential(_Pooled(), nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs))
-    layers: list[nn.Module]
-    if size == wish:
-        layers = [nn.Conv2d(inputs, outputs, 1)]
-    elif all(ours == 2 * theirs for ours, theirs in zip(size, wish, strict=True)):
-        layers = [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)]
-    elif all(2 * ours == theirs for ours, theirs in zip(size, wish, strict=True)):
-        layers = [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
-    elif all(ours >= theirs for ours, theirs in zip(size, wish, strict=True)):
-        layers = [nn.AdaptiveAvgPool2d(wish), nn.Conv2d(inputs, outputs, 1)]
-    else:
-        layers = [nn.Upsample(wish), nn.Conv2d(inputs, outputs, 1)]
-    return nn.Sequential(*layers, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class FitNet(Method):
@@ -96,7 +70,7 @@ class FitNet(Method):
                 f"{pair.teacher}; choose a hint from 0 to {fewest}."
             )
         student, teacher = (stages[self.place(len(stages))] for stages in (pair.student, pair.teacher))
-        return regressor(student, teacher)
+        return connector(student, teacher)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Labels and the hint."""
