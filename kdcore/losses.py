@@ -61,3 +61,15 @@ def kl_rows(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
 def ramp(progress: float, warmup: float) -> float:
     """A weight that rises from 0 to 1 in the first `warmup` share of the run."""
     return min(1.0, progress / warmup) if warmup else 1.0
+
+
+def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) in nats at temperature T.
+
+    Args:
+        student_logits: (B, C).
+        teacher_logits: (B, C), constant.
+        temperature: T > 0.
+    """
+    divergence = kl(log_probs(teacher_logits, temperature), log_probs(student_logits, temperature))
+    return divergence * temperature**2

@@ -15,22 +15,10 @@ Zero when: the teacher's and the student's logits of each row differ by a consta
 from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from kdcore.contracts import Batch, Grant, Method, Term
-from kdcore.losses import cross_entropy, kl, log_probs
-
-
-def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher || student) in nats at temperature T.
-
-    Args:
-        student_logits: (B, C).
-        teacher_logits: (B, C), constant.
-        temperature: T > 0.
-    """
-    divergence = kl(log_probs(teacher_logits, temperature), log_probs(student_logits, temperature))
-    return divergence * temperature**2
+from kdcore.losses import cross_entropy, kd_loss
 
 
 class KD(Method):

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdcore.losses import cross_entropy, kl, log_probs
+from kdcore.losses import cross_entropy, kd_loss, kl, log_probs
 from kdcore.methods.dkd import decoupled, dkd_losses
 from kdcore.methods.fitnet import hint_loss
 from kdcore.methods.hard_label import hard_label_loss
-from kdcore.methods.kd import kd_loss
 from kdcore.methods.label_smoothing import uniform_cross_entropy
 from kdcore.methods.rkd import angle_loss, angles, distance_loss, relative_distances
 
