@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli.telling import ending
 from app.words import STATES, ago, differences, title
 from kdcore.catalogue import catalogue, entry
+from kdcore.contracts import ASKS, FAMILIES, LINEAGES
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
@@ -22,7 +23,18 @@ TOLD = (
     "id", "state", "label", "hash", "teacher_run", "created_at", "started_at", "finished_at", "attempt", "step",
     "steps", "message", "pristine", "recorded", "result",
 )  # fmt: skip
-PARAGRAPHS = {"source": "Source", "departs": "Departs from it", "zero_when": "Zero when", "needs": "Needs"}
+PARAGRAPHS = {
+    "equation": "Equation",
+    "paper": "Paper",
+    "source": "Source",
+    "departs": "Departs from it",
+    "zero_when": "Zero when",
+    "needs": "Needs of the teacher",
+    "asks": "Asks for",
+    "lineage": "Trains first",
+    "fixed": "Fixed once training has begun",
+    "file": "File",
+}
 
 
 def list_runs(as_json: bool) -> None:
@@ -67,7 +79,7 @@ def list_kind(kind: str, as_json: bool) -> None:
     """Everything registered of one kind."""
     found = catalogue()[kind]
     if as_json:
-        print(json.dumps(list(found.values())))
+        print(json.dumps([_plain(one) for one in found.values()]))
     else:
         table(("name", "title", "family", "what"), (_line(one) for one in found.values()))
 
@@ -80,16 +92,32 @@ def show_entry(kind: str, name: str, as_json: bool) -> None:
     """
     one = entry(kind, name)
     if as_json:
-        print(json.dumps(one, indent=1))
+        print(json.dumps(_plain(one), indent=1))
         return
-    print(f"{one['title']}\n\n{one['doc']}\n")
+    family = FAMILIES.get(one["family"], one["family"])
+    print(f"{one['title']} ({family})\n\n{one['doc']}\n")
+    told = {**one, "asks": [ASKS[ask] for ask in one.get("asks", ())], "lineage": _before(one)}
     for key, words in PARAGRAPHS.items():
-        if one.get(key):
-            told = one[key] if isinstance(one[key], str) else ", ".join(one[key])
-            print(f"{words}: {told}\n")
+        if told.get(key):
+            print(f"{words}: {told[key] if isinstance(told[key], str) else ', '.join(told[key])}\n")
     knobs = one["schema"].get("properties", {})
     if knobs:
         table(("knob", "default", "allowed", "what"), (_knob(name, schema) for name, schema in knobs.items()))
+
+
+def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of the catalogue with its knobs as a list: name, type, default, bounds or options, description."""
+    renamed = {"enum": "options", "title": "name"}
+    knobs = [
+        {renamed.get(key, key): value for key, value in {**schema, "title": name}.items()}
+        for name, schema in one["schema"].get("properties", {}).items()
+    ]
+    return {key: value for key, value in one.items() if key != "schema"} | {"knobs": knobs}
+
+
+def _before(one: Mapping[str, Any]) -> str:
+    """The runs that come before one of this method; "" where there is one teacher or none."""
+    return "" if one.get("lineage", "teacher") == "teacher" else LINEAGES[one["lineage"]]
 
 
 def facts(run: Run) -> dict[str, Any]:

@@ -71,6 +71,42 @@ def test_one_thing_with_its_knobs(capsys: Read) -> None:
     assert json.loads(capsys.readouterr().out)["name"] == "resnet"
 
 
+def test_a_method_in_full(capsys: Read) -> None:
+    assert main(["methods", "dkd"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Decoupled KD (Logits)")
+    for words in (
+        "Equation: \\mathcal{L} = ",
+        "Paper: Zhao",
+        "Departs from it: ",
+        "Zero when: ",
+        "Needs of the teacher: ",
+    ):
+        assert f"\n{words}" in told
+    assert "Trains first" not in told
+
+
+def test_every_method_as_json_has_all_that_is_known_of_it(capsys: Read) -> None:
+    assert main(["methods", "--json"]) == 0
+    known = {"name", "title", "family", "paper", "needs", "asks", "lineage", "fixed", "equation", "departs", "knobs"}
+    for one in json.loads(capsys.readouterr().out):
+        assert known <= one.keys()
+        for knob in one["knobs"]:
+            assert {"name", "type", "default", "description"} <= knob.keys()
+            assert (
+                knob["type"] in ("boolean", "string")
+                or "options" in knob
+                or "minimum" in knob
+                or "exclusiveMinimum" in knob
+            )
+    assert main(["methods", "kd", "--json"]) == 0
+    (temperature,) = (knob for knob in json.loads(capsys.readouterr().out)["knobs"] if knob["name"] == "temperature")
+    assert temperature == {
+        "name": "temperature", "type": "number", "default": 4.0, "minimum": 0.1, "maximum": 100.0,
+        "description": temperature["description"],
+    }  # fmt: skip
+
+
 def test_an_unknown_thing(capsys: Read) -> None:
     assert main(["methods", "dkdd"]) == 2
     assert capsys.readouterr().err.startswith("There is no method named 'dkdd'. Did you mean 'dkd'?")
