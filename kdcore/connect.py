@@ -1,11 +1,14 @@
 """Layers that give a feature of the student the shape of a feature of the teacher; they learn with the student."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
 from kdcore.net import pooled
 
+S = TypeVar("S")
+T = TypeVar("T")
 Activation = Literal["relu", "leaky", "none"]
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "leaky": nn.LeakyReLU, "none": nn.Identity}
 
@@ -44,3 +47,9 @@ def connector(student: tuple[int, ...], teacher: tuple[int, ...], activation: Ac
     else:
         layers = [nn.Upsample(wish), nn.Conv2d(inputs, outputs, 1)]
     return nn.Sequential(*layers, nn.BatchNorm2d(outputs), ACTIVATIONS[activation]())
+
+
+def paired(student: Sequence[S], teacher: Sequence[T]) -> list[tuple[S, T]]:
+    """Stages that belong together: the last of both, and so on back to the first of the network that has fewer."""
+    fewest = min(len(student), len(teacher))
+    return list(zip(student[len(student) - fewest :], teacher[len(teacher) - fewest :], strict=True))

@@ -1,0 +1,88 @@
+"""Attention transfer: the student looks at the places of the image where the teacher looks.
+
+Where a network looks at a stage is told by its map: the squares of the feature, averaged over the channels, flattened
+and divided by their length, Q = m / |m|. The loss is label_weight * CE(student, y) + attention_weight * sum over stages
+of mean((Q_s - Q_t)^2), the mean over samples and positions. It has no parameters, and the widths may differ.
+
+Source: Zagoruyko and Komodakis, Paying More Attention to Attention, ICLR 2017, arXiv 1612.03928; the mean over
+positions and weight 1000 as in the mdistiller benchmark.
+
+Departs from it: stages are paired from the last one backwards, and pairs with no more than one position on a side are
+left out, as there is nowhere to look. The larger feature is averaged down to the smaller size, as the benchmark does.
+
+Zero when: the squares of the student's feature, averaged over channels, are proportional to the teacher's at each
+stage, as after a change of scale, sign or order of channels (the term "attention").
+"""
+
+from math import prod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.connect import paired
+from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.errors import BadInput
+from kdcore.losses import cross_entropy
+
+
+def attention(feature: Tensor) -> Tensor:
+    """Where a feature (B, K, H, W) is large: (B, H * W), each row of length 1, or 0 where the feature is."""
+    scale = feature.float().abs().amax((1, 2, 3), keepdim=True).detach().clamp(min=1e-30)
+    return F.normalize((feature.float() / scale).square().mean(1).flatten(1))
+
+
+def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the attention of features (B, K, H, W) and (B, K', H', W').
+
+    Both are averaged down to the smaller height and width first.
+    """
+    size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
+    ours, theirs = (attention(F.adaptive_avg_pool2d(feature.float(), size)) for feature in (student, teacher))
+    return (ours - theirs).square().mean()
+
+
+def _places(stages: tuple[tuple[int, ...], ...]) -> list[bool]:
+    """Whether each stage (K, H, W) or (K,) has more than one position."""
+    return [prod(stage[1:]) > 1 for stage in stages]
+
+
+class AT(Method):
+    """Distillation of where a network looks."""
+
+    title: ClassVar[str] = "Attention transfer"
+    family: ClassVar[str] = "features"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \beta \sum_{\ell} \frac{1}{H_\ell W_\ell}\,\Big\lVert "
+        r"\tfrac{m(F_s^\ell)}{\lVert m(F_s^\ell)\rVert_2} - \tfrac{m(F_t^\ell)}{\lVert m(F_t^\ell)\rVert_2} "
+        r"\Big\rVert_2^2,\quad m(F) = \frac{1}{K}\sum_k F_k^2"
+    )
+    paper: ClassVar[str] = "Zagoruyko and Komodakis, ICLR 2017"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
+    label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
+    attention_weight: float = Field(1000.0, ge=0.0, le=10000.0, description="Weight of the attention of all stages.")
+
+    def connect(self, pair: Pair) -> None:
+        """Nothing; it only looks whether there is something to compare.
+
+        Raises:
+            BadInput: no pair of stages has positions.
+        """
+        if not any(all(places) for places in paired(_places(pair.student), _places(pair.teacher))):
+            raise BadInput(
+                "Attention transfer compares places of an image, but no pair of stages has more than one position on "
+                f"both sides: the student's stages are {pair.student} and the teacher's {pair.teacher}; choose two "
+                "convolutional networks."
+            )
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels and attention."""
+        assert batch.teacher is not None
+        stages = paired(batch.student.features, batch.teacher.features)
+        losses = [attention_loss(*pair) for pair in stages if all(prod(side.shape[2:]) > 1 for side in pair)]
+        return {
+            "labels": Term(self.label_weight, cross_entropy(batch.student.logits, batch.labels)),
+            "attention": Term(self.attention_weight, torch.stack(losses).sum()),
+        }
