@@ -12,13 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdcore.contracts import Dataset, Term
+from kdcore.contracts import Dataset, Outputs, Term
 from kdcore.events import Score
-from kdcore.net import Net
+from kdcore.inside import attention, unit_grams
+from kdcore.net import Net, pooled
 
 PROBE_ROWS = 512
 PLANE = 100  # points along one side of the decision field
 GRADIENT_ROWS = 32
+MAP_ROWS = 12  # probe rows whose maps of attention are taken
 CHUNK = 1024  # rows in one forward pass
 ECE_BINS = 15
 
@@ -34,6 +36,15 @@ def answers(net: Net, x: Tensor, normalise: Normalise) -> Tensor:
     logits = torch.cat([net(normalise(chunk)).logits.float() for chunk in torch.split(x, CHUNK)])
     net.train(training)
     return logits
+
+
+@torch.no_grad()
+def answers_within(net: Net, inputs: Tensor) -> Outputs:
+    """Logits (N, C) and each stage's feature as vectors (N, K), float32, in eval mode; the mode is put back."""
+    training = net.training
+    found = net.eval()(inputs)
+    net.train(training)
+    return Outputs(found.logits.float(), tuple(pooled(feature.float()) for feature in found.features))
 
 
 def score(logits: Tensor, labels: Tensor) -> Score:
@@ -85,10 +96,22 @@ class Probe:
         self.x = torch.from_numpy(x).to(device)
         self.static: Arrays = {"probe_index": order, "probe_labels": data.val.y[order], "probe_x": x}
         if teacher:
-            self.static["teacher_logits"] = answers(teacher, self.x, normalise).cpu().numpy()
+            self._ask(teacher)
         self.plane: Tensor | None = None
         if x.ndim == 2 and x.shape[1] == 2:
             self._lay_plane(data)
+
+    def _ask(self, teacher: Net) -> None:
+        """What the teacher says of the probe rows, and what is kept of it to compare the student with."""
+        told = answers_within(teacher, self.normalise(self.x))
+        self.static["teacher_logits"] = told.logits.cpu().numpy()
+        self.grams, self.asked = unit_grams(told.features), told.logits[:MAP_ROWS].argmax(1)
+        self.static |= self._maps("teacher_maps", teacher)
+
+    def _maps(self, name: str, net: Net) -> Arrays:
+        """Where a network looks for the teacher's answers; {} where it has no maps."""
+        maps = attention(net, self.normalise(self.x[:MAP_ROWS]), self.asked)
+        return {} if maps is None else {name: maps.cpu().numpy()}
 
     def _lay_plane(self, data: Dataset) -> None:
         """A square of PLANE x PLANE points around the training points, and the teacher's answer on it."""
@@ -130,8 +153,12 @@ class Probe:
 
     def frame(self, step: int) -> Arrays:
         """What the panels read about this step, the gradients apart."""
-        logits = answers(self.student, self.x, self.normalise).cpu().numpy()
-        return {**self.field(step), "step": np.array(step), "student_logits": logits}
+        told = answers_within(self.student, self.normalise(self.x))
+        arrays = {**self.field(step), "step": np.array(step), "student_logits": told.logits.cpu().numpy()}
+        if self.teacher is None:
+            return arrays
+        likeness = unit_grams(told.features) @ self.grams.T
+        return arrays | {"cka": likeness.float().cpu().numpy()} | self._maps("student_maps", self.student)
 
 
 def _square(values: Tensor) -> np.ndarray:

@@ -9,13 +9,19 @@ A run's folder:
     student.safetensors  the weights after the last step
 
 Static arrays (N probe rows, C classes, R x R plane):
-    probe_index (N,), probe_labels (N,), probe_x (N, K, H, W) uint8 or (N, F) float32, teacher_logits (N, C) float32;
+    probe_index (N,), probe_labels (N,), probe_x (N, K, H, W) uint8 or (N, F) float32, teacher_logits (N, C) float32,
+    and where the teacher has maps teacher_maps (M, h, w) float32: where it looks for its own answers to the first M
+    probe rows (Grad-CAM);
     for 2-D data also extent (4,) as x0, x1, y0, y1, train_points (M, 2), train_labels (M,),
     teacher_field_class (R, R) uint8, teacher_field_share (R, R) uint8 (255 = probability 1).
 Frame arrays: step (), student_logits (N, C) float32, gradient_names (T,), gradient_norms (T,) and
-    gradient_cosines (T, T) of the loss terms' gradients on the student's weights; for 2-D data also field_class
+    gradient_cosines (T, T) of the loss terms' gradients on the student's weights; with a teacher cka (S, T) float32,
+    how alike the pooled features of each stage of student and teacher are on the probe rows, and student_maps
+    (M, h, w) float32, where the student looks for the teacher's answers; for 2-D data also field_class
     (R, R) uint8, field_share (R, R) uint8 and field_teacher_share (R, R) uint8: the student's probability of the
     teacher's class, so that disagreement is that minus teacher_field_share. Row 0 of a plane is y0 (the bottom).
+    What the method shows of itself is named own_<name>: own_target (N, C) probabilities it asks the student for,
+    own_temperature (N,), own_paths (P, N, C) logits of other paths from input to classes, and whatever else it likes.
 """
 
 from __future__ import annotations
