@@ -73,6 +73,7 @@ class Shown(NamedTuple):
     teacher: Tensor  # (B, ...)
     partner: Tensor  # (B,) int64, the row of the batch that is mixed in; the row itself where nothing is
     share: Tensor  # (B,) float32, how much of a row is its own; 1 where nothing is mixed in
+    row: Tensor | None = None  # (B',) int64, where B' rows are shown: the row of the batch that each is made of
 
 
 class Batch(NamedTuple):

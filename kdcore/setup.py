@@ -192,6 +192,8 @@ class Setup:
         with self.autocast():
             shown = self._shown(inputs, step)
             mine, theirs = (shown.student, shown.teacher) if shown else (inputs, inputs)
+            if shown and shown.row is not None:
+                labels, index = labels[shown.row], index[shown.row]
             return Batch(
                 student=self.student(mine),
                 teacher=_ask(self.answers, index if known else None, theirs) if self.answers else None,

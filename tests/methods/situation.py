@@ -74,13 +74,16 @@ def situation(
 
     shown = method.show(x, torch.Generator().manual_seed(0), asked) if "mixing" in method.asks else None
     mine, theirs = (shown.student, shown.teacher) if shown else (x, x)
+    index = torch.arange(rows)
+    if shown and shown.row is not None:
+        labels, index = labels[shown.row], index[shown.row]
     strong = x + 0.1 * torch.randn_like(x)
     other = torch.randn(rows, *SHAPE)
     batch = Batch(
         student=cast(student(mine), dtype),
         teacher=asked(theirs) if method.needs else None,
         labels=labels,
-        index=torch.arange(rows),
+        index=index,
         progress=0.5,
         inputs=mine,
         student_net=student,
