@@ -53,6 +53,18 @@ def _build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:
     return MODELS[choice.name](**choice.knobs).build(shape, classes)
 
 
+_LOADED: dict[tuple[str, Path], Dataset] = {}  # at most one: a teacher's data are mostly its student's
+
+
+def _dataset(choice: Choice, folder: Path, report: Report) -> Dataset:
+    """The data that a choice names, not read again where the last run of this process had the same."""
+    key = choice.model_dump_json(), folder
+    if key not in _LOADED:
+        _LOADED.clear()
+        _LOADED[key] = DATA[choice.name](**choice.knobs).load(folder, report)
+    return _LOADED[key]
+
+
 class Setup:
     """One run's parts.
 
@@ -94,7 +106,7 @@ class Setup:
 
     def _load(self, data_folder: Path, report: Report) -> None:
         """Splits; the training rows on the device, pixels as uint8, normalised batch by batch."""
-        self.data: Dataset = DATA[self.spec.data.name](**self.spec.data.knobs).load(data_folder, report)
+        self.data = _dataset(self.spec.data, data_folder, report)
         self.shape = tuple(self.data.train.x.shape[1:])
         self.source = SOURCES[self.spec.source.name](**self.spec.source.knobs)
         mean, std = torch.tensor(self.data.mean), torch.tensor(self.data.std)

@@ -129,6 +129,21 @@ def export(
 
 
 @cli.command()
+def study(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A study in YAML, such as assets/studies/catalogue.yaml.")
+    ],
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Trials at the same time.")] = 2,
+    table: Annotated[bool, typer.Option("--table", help="Only write the tables of what has been done.")] = False,
+) -> None:
+    """Do what is left of a study, and write its results beside its file."""
+    from app.cli.studying import study as do
+
+    prepare()
+    do(file, jobs, table)
+
+
+@cli.command()
 def worker() -> int:
     """Warm up, read the id of a waiting run from stdin, do it; the Lab starts such workers by itself."""
     from kdcore.jobs.worker import main as work

@@ -1,0 +1,135 @@
+"""Studies as people read them: what came out, as a small JSON file and as tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kdcore.errors import BadInput
+from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, verdicts
+
+FOLDER = Path(__file__).parent.parent / "assets" / "studies"
+COLUMNS = ("task", "method", "seed", "budget", "steps", "step_s", *METRICS, "teacher_accuracy", "notes", "error")
+BUDGETS = {"steps": "the same number of steps", "time": "the same time as {reference}"}
+
+
+class Published(NamedTuple):
+    """A study with its results."""
+
+    study: Study
+    date: str  # of the last trial's table, as YYYY-MM-DD
+    commit: str
+    machine: str
+    rows: list[Row]
+
+
+def publish(path: Path, study: Study, rows: Sequence[Row]) -> list[Path]:
+    """Write the results beside the study's YAML file: `.json` for programs, `.md` for people; the files written."""
+    found = Published(study, date.today().isoformat(), _commit(), _machine(), list(rows))
+    head = {
+        "date": found.date,
+        "commit": found.commit,
+        "machine": found.machine,
+        "study": study.model_dump(mode="json"),
+    }
+    lines = ",\n".join(json.dumps([_short(row.get(column)) for column in COLUMNS]) for row in rows)
+    text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [\n{lines}\n]}}\n'
+    files = {path.with_suffix(".json"): text, path.with_suffix(".md"): markdown(found)}
+    for file, content in files.items():
+        file.write_text(content, encoding="utf-8")
+    return list(files)
+
+
+def _short(value: Any) -> Any:
+    """Six digits are more than any of these figures is worth."""
+    if isinstance(value, dict):
+        return {key: _short(one) for key, one in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def published(name: str, folder: Path = FOLDER) -> Published:
+    """The results of a study by its name.
+
+    Raises:
+        BadInput: there are none, or they are damaged.
+    """
+    try:
+        told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        rows = [
+            {column: value for column, value in zip(told["columns"], row, strict=True) if value is not None}
+            for row in told["rows"]
+        ]
+        return Published(Study.model_validate(told["study"]), told["date"], told["commit"], told["machine"], rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"There are no readable results of a study {name!r}; run `kdlab study` on its file.") from error
+
+
+def markdown(found: Published) -> str:
+    """All tables of a study."""
+    study = found.study
+    parts = [
+        f"# Study: {study.name}",
+        study.says,
+        f"{found.date}, commit {found.commit}, {found.machine}. Seeds {', '.join(map(str, study.seeds))}. Intervals "
+        f"are {LEVEL:.0%} of Student's t over the seeds. Made by `kdlab study`; run it again to go on or to redo it.",
+    ]
+    for budget in study.budgets:
+        told = [verdict for verdict in verdicts(study, found.rows) if verdict.budget == budget]
+        parts += [f"## All tasks, {_told(budget, study)}", _table(VERDICT, (_verdict(verdict) for verdict in told))]
+    for task in study.tasks:
+        parts += [f"## {task.name}", task.says]
+        for budget in study.budgets:
+            own = [cell for cell in cells(study, found.rows) if (cell.task, cell.budget) == (task.name, budget)]
+            ranked = sorted(own, key=lambda cell: -cell.mean.get("accuracy", -1.0))
+            parts += [f"### {task.name}, {_told(budget, study)}", _table(CELL, map(_cell, ranked))]
+    return "\n\n".join(parts) + "\n"
+
+
+VERDICT = ("method", "better", "worse", "p", "gain, points")
+CELL = ("method", "test accuracy, %", "agreement, %", "ECE, %", "NLL", "step cost", "steps")
+
+
+def _told(budget: str, study: Study) -> str:
+    return BUDGETS[budget].format(reference=study.reference)
+
+
+def _verdict(verdict: Verdict) -> tuple[str, ...]:
+    gain = f"{100 * verdict.gain:+.2f}"
+    return verdict.method, str(verdict.wins), str(verdict.losses), f"{verdict.p:.3f}", gain
+
+
+def _cell(cell: Cell) -> tuple[str, ...]:
+    if cell.error:
+        return cell.method, cell.error, "", "", "", "", ""
+    percent = (_interval(cell, metric, 100, 1) for metric in ("accuracy", "agreement", "ece"))
+    return cell.method, *percent, _interval(cell, "nll", 1, 3), f"{cell.step_cost:.2f}", f"{cell.steps:.0f}"
+
+
+def _interval(cell: Cell, metric: str, factor: float, digits: int) -> str:
+    if metric not in cell.mean:
+        return ""
+    return f"{factor * cell.mean[metric]:.{digits}f} ± {factor * cell.half[metric]:.{digits}f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _commit() -> str:
+    """The commit of the sources, marked where they differ from it; "unknown" outside a clone."""
+    asked = ["git", "-C", str(FOLDER.parent.parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"

@@ -1,0 +1,258 @@
+"""A study: every method on several tasks with several seeds, as a plan of trials and a table of what came out.
+
+A study is a YAML file: tasks (each a spec without its method), methods, seeds, and the method all others are compared
+with. Each trial has one of two budgets: "steps" gives every method as many steps as the task says, "time" as many as
+fit into the time that the reference took, by the measured time of a step. Rows are kept as JSON lines, so that a study
+that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any, Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy import stats
+
+from kdcore.catalogue import catalogue
+from kdcore.errors import BadInput, sentence, unknown
+from kdcore.lineage import lineage
+from kdcore.spec import Choice, Spec, Watch, parse
+
+Budget = Literal["steps", "time"]
+BUDGETS: tuple[Budget, ...] = ("steps", "time")
+LITTLE = Watch(points=4, evaluations=1, frames=1, checkpoints=1)
+NEAR = 0.05  # a step that costs within 5 % of the reference's gets no trial of its own for the same time
+LEVEL = 0.95  # of the confidence intervals
+METRICS = ("accuracy", "agreement", "ece", "nll", "kl")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(_Frozen):
+    """Data, teacher, student and schedule; the method and the seed are the study's."""
+
+    name: str
+    says: str = Field(description="Why distillation matters here, in one sentence.")
+    spec: dict[str, Any]
+
+
+class Variant(_Frozen):
+    """A method with knobs of its own, under a name of its own."""
+
+    label: str
+    method: str
+    knobs: dict[str, Any] = {}
+
+
+class Study(_Frozen):
+    """What is compared."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    says: str
+    tasks: tuple[Task, ...]
+    methods: tuple[str, ...] | Literal["all"] = "all"
+    variants: tuple[Variant, ...] = ()
+    reference: str = "kd"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    budgets: tuple[Budget, ...] = BUDGETS
+
+    def compared(self) -> list[Variant]:
+        """Every method and variant, the reference first."""
+        names = list(catalogue()["method"]) if self.methods == "all" else list(self.methods)
+        found = [*(Variant(label=name, method=name) for name in names), *self.variants]
+        if self.reference not in {variant.label for variant in found}:
+            raise unknown("method of this study", self.reference, [variant.label for variant in found])
+        return sorted(found, key=lambda variant: variant.label != self.reference)
+
+
+class Trial(NamedTuple):
+    """One run of a study."""
+
+    task: str
+    method: str  # the variant's label
+    seed: int
+    budget: Budget
+    spec: Spec
+
+    @property
+    def key(self) -> str:
+        """Its name in the rows; another spec is another trial."""
+        return f"{self.task}|{self.method}|{self.seed}|{self.budget}|{self.spec.hash}"
+
+
+Row = dict[str, Any]  # key, task, method, seed, budget, steps, step_s, METRICS, teacher_accuracy, notes; or error
+
+
+def read(path: Path) -> Study:
+    """The study in a YAML file.
+
+    Raises:
+        BadInput: the file is absent, is not YAML or describes no study.
+    """
+    try:
+        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadInput(f"The study {path} cannot be read ({error.strerror}); give a YAML file.") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"The study {path} is not YAML: {str(error).splitlines()[0]}.") from error
+    except ValidationError as error:
+        raise sentence(error, f"The study {path.name}") from error
+
+
+def trials(study: Study, rows: Mapping[str, Row]) -> list[Trial]:
+    """What the study consists of as far as the rows tell: trials of equal time follow those of equal steps.
+
+    Raises:
+        BadInput: a task and a method do not go together.
+    """
+    found = [_trial(*one, "steps") for one in _places(study)]
+    if "time" in study.budgets and all(trial.key in rows for trial in found):
+        found += _timed(study, found, rows)
+    return found
+
+
+def _places(study: Study) -> Iterator[tuple[Task, Variant, int]]:
+    """Every task, method and seed; seed by seed, so that a study that is stopped early has seen all methods."""
+    for seed, task, variant in product(study.seeds, study.tasks, study.compared()):
+        yield task, variant, seed
+
+
+def _trial(task: Task, variant: Variant, seed: int, budget: Budget, share: float = 1.0) -> Trial:
+    """One trial, with a share of the task's steps."""
+    method = Choice(name=variant.method, knobs=variant.knobs)
+    spec = parse(task.spec | {"method": method.model_dump(), "seed": seed})
+    steps = max(1, round(spec.schedule.steps * share))
+    changes: dict[str, Any] = {"schedule": spec.schedule.model_copy(update={"steps": steps}), "watch": LITTLE}
+    if spec.teacher and catalogue()["method"][variant.method]["lineage"] == "generations":
+        changes["teacher"] = spec.teacher.model_copy(update={"student": spec.student, "schedule": spec.schedule})
+    return Trial(task.name, variant.label, seed, budget, lineage(spec.model_copy(update=changes)))
+
+
+def _timed(study: Study, done: Sequence[Trial], rows: Mapping[str, Row]) -> Iterator[Trial]:
+    """Trials with the steps that fit into the reference's time; none where a step costs as much as the reference's."""
+    costs = step_costs(study, [rows[trial.key] for trial in done])
+    for task, variant, seed in _places(study):
+        ratio = costs.get((task.name, variant.label))
+        if ratio and abs(ratio - 1) > NEAR:
+            yield _trial(task, variant, seed, "time", 1 / ratio)
+
+
+def step_costs(study: Study, rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """The time of a step over the reference's, by task and method: the ratio of the medians over the seeds."""
+    times: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row["budget"] == "steps" and "error" not in row:
+            times.setdefault((row["task"], row["method"]), []).append(row["step_s"])
+    base = {task: median(found) for (task, method), found in times.items() if method == study.reference}
+    return {key: median(found) / base[key[0]] for key, found in times.items() if key[0] in base}
+
+
+# What came out
+
+
+class Cell(NamedTuple):
+    """One method on one task with one budget. Intervals are of Student's t over the seeds, at LEVEL."""
+
+    task: str
+    method: str
+    budget: Budget
+    seeds: int
+    steps: float
+    step_cost: float  # over the reference's
+    mean: dict[str, float]  # by metric
+    half: dict[str, float]  # half the width of the interval; nan with fewer than two seeds
+    error: str | None = None  # why there is nothing
+
+
+class Verdict(NamedTuple):
+    """A method against the reference over all tasks and seeds, pairs of equal task and seed."""
+
+    method: str
+    budget: Budget
+    wins: int  # more accurate on the test split
+    losses: int
+    p: float  # two-sided sign test; ties are left out
+    gain: float  # mean difference of test accuracy, a fraction
+
+
+def cells(study: Study, rows: Sequence[Row]) -> list[Cell]:
+    """The table, task by task in the study's order of methods; a trial of equal steps serves where none of equal time
+    was needed."""
+    costs = step_costs(study, rows)
+    tasks, methods = [task.name for task in study.tasks], [variant.label for variant in study.compared()]
+    return [
+        _cell(task, method, budget, costs.get((task, method), float("nan")), found)
+        for task, budget, method in product(tasks, study.budgets, methods)
+        if (found := _rows_of(rows, task, method, budget))
+    ]
+
+
+def _rows_of(rows: Sequence[Row], task: str, method: str, budget: Budget) -> list[Row]:
+    own = [row for row in rows if row["task"] == task and row["method"] == method]
+    return [row for row in own if row["budget"] == budget] or [row for row in own if row["budget"] == "steps"]
+
+
+def _cell(task: str, method: str, budget: Budget, cost: float, rows: Sequence[Row]) -> Cell:
+    good = [row for row in rows if "error" not in row]
+    values = {metric: [row[metric] for row in good if metric in row] for metric in METRICS}
+    mean = {metric: fmean(found) for metric, found in values.items() if found}
+    half = {metric: half_width(found) for metric, found in values.items() if found}
+    steps = fmean(row["steps"] for row in good) if good else 0.0
+    error = None if good else str(rows[0]["error"])
+    return Cell(task, method, budget, len(good), steps, cost, mean, half, error)
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the width of the confidence interval of the mean, by Student's t."""
+    count = len(values)
+    if count < 2:
+        return float("nan")
+    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
+    return quantile * stdev(values) / math.sqrt(count)
+
+
+def verdicts(study: Study, rows: Sequence[Row]) -> list[Verdict]:
+    """Every method against the reference, best gain first."""
+    found = []
+    for budget, variant in product(study.budgets, study.compared()):
+        gaps = _gaps(study, rows, variant.label, budget)
+        if variant.label != study.reference and gaps:
+            wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
+            p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+            found.append(Verdict(variant.label, budget, wins, losses, p, fmean(gaps)))
+    return sorted(found, key=lambda verdict: (BUDGETS.index(verdict.budget), -verdict.gain))
+
+
+def _gaps(study: Study, rows: Sequence[Row], method: str, budget: Budget) -> list[float]:
+    """Test accuracy minus the reference's, for every task and seed that both have."""
+    gaps = []
+    for task in study.tasks:
+        base = {row["seed"]: row for row in _rows_of(rows, task.name, study.reference, "steps")}
+        for row in _rows_of(rows, task.name, method, budget):
+            if "error" not in row and "error" not in base.get(row["seed"], {"error": "absent"}):
+                gaps.append(row["accuracy"] - base[row["seed"]]["accuracy"])
+    return gaps
+
+
+# What is kept
+
+
+def load(path: Path) -> dict[str, Row]:
+    """Rows by key from a file of JSON lines; {} where there is none. A line cut off by a crash is passed over."""
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        found[row["key"]] = row
+    return found

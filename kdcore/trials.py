@@ -1,0 +1,94 @@
+"""Does the trials of a study in a process of its own: a spec a line on stdin, what came out a line on stdout.
+
+Teachers are trained once and kept below `home()`/teachers under the hash of their spec; a lock keeps two processes
+from training the same one. Trials are alone in their process, one thread each, so that several of them share a machine
+evenly.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from kdcore.catalogue import home
+from kdcore.errors import BadInput
+from kdcore.events import Event, Finished, Step
+from kdcore.spec import Spec, parse
+from kdcore.study import METRICS, Row
+from kdcore.train import train
+
+
+def trial(spec: Spec) -> Row:
+    """Run a spec, its teachers first where they are not kept: steps, seconds a step, and how good it is on the test
+    split.
+
+    Raises:
+        BadInput: it cannot be run, or its loss stopped being finite.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _told(spec, Path(folder))
+
+
+def _told(spec: Spec, folder: Path) -> Row:
+    """What the events of one run come to. A step is timed from the first loss point to the last."""
+    points: list[tuple[float, Step]] = []
+    result: dict[str, float] = {}
+    for event in _events(spec, folder):
+        if isinstance(event, Step):
+            points.append((time.perf_counter(), event))
+        elif isinstance(event, Finished):
+            result = event.result
+    (began, first), (ended, last) = points[0], points[-1]
+    row: Row = {"steps": last.step, "step_s": (ended - began) / max(1, last.step - first.step)}
+    named = {metric: result.get(f"student_{metric}", result.get(metric)) for metric in METRICS}
+    row |= {metric: value for metric, value in named.items() if value is not None}
+    row |= {"teacher_accuracy": result["teacher_accuracy"]} if "teacher_accuracy" in result else {}
+    return row | {"notes": {name: fmean(step.notes[name] for _, step in points) for name in last.notes}}
+
+
+def _events(spec: Spec, folder: Path) -> Iterator[Event]:
+    taught: dict[str, Any] = {"teacher_weights": _weights(spec.teacher)} if spec.teacher else {}
+    return train(spec, folder, **taught, mentor_weights=[_weights(mentor) for mentor in spec.mentors])
+
+
+def _weights(spec: Spec) -> Path:
+    """The weights of a teacher, trained here where nobody has yet."""
+    folder = home() / "teachers" / spec.hash
+    path = folder / "student.safetensors"
+    with _alone(folder.with_suffix(".lock")):
+        if not path.exists():
+            for _ in _events(spec, folder):
+                pass
+    return path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that the system gives back when the process ends, however it does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    """Answer every spec on stdin with a row, or with {"error": one sentence}."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not come between
+    for line in sys.stdin:
+        try:
+            row = trial(parse(line))
+        except BadInput as error:
+            row = {"error": str(error)}
+        print(json.dumps(row), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""A study's plan, its rows and its table."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from app.studies import COLUMNS, FOLDER, markdown, publish, published
+from kdcore.errors import BadInput
+from kdcore.study import Row, Study, cells, half_width, load, read, step_costs, trials, verdicts
+
+NET = {"name": "mlp", "knobs": {"width": 8, "depth": 1}}
+SPEC = {
+    "data": {"name": "moons"},
+    "student": NET,
+    "teacher": {"data": {"name": "moons"}, "student": {"name": "mlp"}, "method": {"name": "ce"}},
+    "schedule": {"steps": 100},
+}
+
+
+def study(**changes: Any) -> Study:
+    task = {"name": "moons", "says": "Two moons.", "spec": SPEC}
+    return Study.model_validate(
+        {"name": "small", "says": "A test.", "tasks": [task], "methods": ["ce", "kd"], "seeds": [0, 1]} | changes
+    )
+
+
+def row(task: str, method: str, seed: int, accuracy: float, step_s: float = 1.0, budget: str = "steps") -> Row:
+    told = {"accuracy": accuracy, "agreement": 0.5, "ece": 0.1, "nll": 1.0, "kl": 0.2}
+    return {"task": task, "method": method, "seed": seed, "budget": budget, "steps": 100, "step_s": step_s, **told}
+
+
+def answered(asked: Study, step_s: dict[str, float]) -> dict[str, Row]:
+    """A row for each trial so far."""
+    return {
+        trial.key: {"key": trial.key, **row(trial.task, trial.method, trial.seed, 0.5, step_s[trial.method])}
+        for trial in trials(asked, {})
+    }
+
+
+def test_every_method_meets_every_task_with_every_seed() -> None:
+    asked = study(variants=[{"label": "hot", "method": "kd", "knobs": {"temperature": 8.0}}])
+    found = trials(asked, {})
+    assert [(trial.method, trial.seed) for trial in found] == [
+        (method, seed) for seed in (0, 1) for method in ("kd", "ce", "hot")
+    ]
+    assert {trial.spec.seed for trial in found} == {0, 1}
+    assert [trial.spec.method.knobs["temperature"] for trial in found if trial.method == "hot"] == [8.0, 8.0]
+    assert len({trial.key for trial in found}) == 6
+    assert all(trial.spec.teacher is not None for trial in found), "so that agreement is known without distilling too"
+
+
+def test_a_method_that_costs_more_gets_fewer_steps_in_the_same_time() -> None:
+    asked = study(methods=["ce", "kd", "dkd", "rkd"])
+    rows = answered(asked, {"kd": 2.0, "ce": 1.0, "dkd": 2.02, "rkd": 8.0})
+    timed = [trial for trial in trials(asked, rows) if trial.budget == "time"]
+    assert {trial.method: trial.spec.schedule.steps for trial in timed} == {"ce": 200, "rkd": 25}
+    assert len(timed) == 4
+    assert all(trial.budget == "steps" for trial in trials(asked, dict(list(rows.items())[1:])))
+    assert step_costs(asked, rows.values())["moons", "rkd"] == 4.0
+
+
+def test_a_method_of_generations_starts_from_a_network_like_the_student() -> None:
+    from kdcore.catalogue import catalogue
+
+    names = [name for name, one in catalogue()["method"].items() if one["lineage"] == "generations"]
+    for trial in trials(study(methods=["kd", *names], seeds=[0]), {}):
+        assert trial.spec.teacher is not None
+        assert (trial.spec.teacher.student == trial.spec.student) == (trial.method in names)
+
+
+def test_means_intervals_and_the_sign_test() -> None:
+    asked = study(seeds=[0, 1, 2, 3, 4], budgets=["steps"])
+    gains = [0.02, 0.01, 0.03, -0.01, 0.0]
+    rows = [row("moons", "kd", seed, 0.8) for seed in range(5)]
+    rows += [row("moons", "ce", seed, 0.8 + gain, step_s=0.5) for seed, gain in enumerate(gains)]
+    (verdict,) = verdicts(asked, rows)
+    assert (verdict.method, verdict.wins, verdict.losses) == ("ce", 3, 1)
+    assert verdict.p == pytest.approx(2 * (1 + 4) / 16)  # 0 or 1 loss of 4, both sides
+    assert verdict.gain == pytest.approx(0.01)
+    cell = next(cell for cell in cells(asked, rows) if cell.method == "ce")
+    assert cell.mean["accuracy"] == pytest.approx(0.81)
+    accuracies = [one["accuracy"] for one in rows[5:]]
+    low, high = stats.t.interval(0.95, 4, loc=0.81, scale=stats.sem(accuracies))
+    assert cell.half["accuracy"] == pytest.approx((high - low) / 2)
+    assert (cell.seeds, cell.step_cost) == (5, 0.5)
+    assert math.isnan(half_width([0.5]))
+
+
+def test_equal_steps_serve_where_equal_time_needs_no_trial_of_its_own() -> None:
+    asked = study(seeds=[0])
+    rows = [row("moons", "kd", 0, 0.8), row("moons", "ce", 0, 0.7), row("moons", "ce", 0, 0.75, budget="time")]
+    found = {(cell.method, cell.budget): cell.mean["accuracy"] for cell in cells(asked, rows)}
+    assert found == {("kd", "steps"): 0.8, ("kd", "time"): 0.8, ("ce", "steps"): 0.7, ("ce", "time"): 0.75}
+    assert [(one.budget, round(one.gain, 3)) for one in verdicts(asked, rows)] == [("steps", -0.1), ("time", -0.05)]
+
+
+def test_what_could_not_be_run_is_told_and_counts_for_nothing() -> None:
+    asked = study(seeds=[0])
+    failed = {"task": "moons", "method": "ce", "seed": 0, "budget": "steps", "error": "It broke."}
+    rows = [row("moons", "kd", 0, 0.8), failed]
+    assert [cell.error for cell in cells(asked, rows)] == [None, "It broke."] * 2
+    assert verdicts(asked, rows) == []
+
+
+def test_a_cut_off_line_is_passed_over_and_the_last_word_on_a_trial_counts(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    assert load(path) == {}
+    path.write_text('{"key": "a", "accuracy": 0.1}\n{"key": "a", "accuracy": 0.2}\n{"key": "b", "acc')
+    assert load(path) == {"a": {"key": "a", "accuracy": 0.2}}
+
+
+def test_results_are_written_and_read_again(tmp_path: Path) -> None:
+    asked = study(seeds=[0])
+    rows = [row("moons", "kd", 0, 0.8123456789) | {"notes": {"share": 1 / 3}}, row("moons", "ce", 0, 0.7)]
+    files = publish(tmp_path / "small.yaml", asked, rows)
+    assert [file.name for file in files] == ["small.json", "small.md"]
+    found = published("small", tmp_path)
+    assert found.study == asked
+    assert found.rows == [rows[0] | {"accuracy": 0.812346, "notes": {"share": 0.333333}}, rows[1]]
+    text = files[1].read_text()
+    assert "| kd | 81.2 ± nan |" in text
+    assert "| ce | 0 | 1 | 1.000 | -11.23 |" in text
+    with pytest.raises(BadInput, match="no readable results of a study 'other'"):
+        published("other", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tasks: [", "is not YAML"),
+        ("name: x", "says"),
+        ("name: x\nsays: y\ntasks: []\nspeed: 3", "speed"),
+    ],
+)
+def test_a_bad_study_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=said):
+        read(path)
+    with pytest.raises(BadInput, match="cannot be read"):
+        read(tmp_path / "none.yaml")
+
+
+def test_a_reference_that_is_not_compared_is_refused() -> None:
+    with pytest.raises(BadInput, match="'kd'"):
+        study(methods=["ce"]).compared()
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_kept_here_are_whole(path: Path) -> None:
+    """Their plans can be made, and their tables are those of their results."""
+    asked = read(path)
+    assert asked.name == path.stem
+    assert len(trials(asked, {})) == len(asked.compared()) * len(asked.tasks) * len(asked.seeds)
+    if path.with_suffix(".json").exists():
+        kept = published(asked.name)
+        assert path.with_suffix(".md").read_text() == markdown(kept)
+        assert tuple(json.loads(path.with_suffix(".json").read_text())["columns"]) == COLUMNS
