@@ -73,3 +73,8 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
     """
     divergence = kl(log_probs(teacher_logits, temperature), log_probs(student_logits, temperature))
     return divergence * temperature**2
+
+
+def soft_cross_entropy(student_logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over rows of -sum(target * log q), for logits and target probabilities (B, C)."""
+    return -(target.float() * log_probs(student_logits)).sum() / len(target)
