@@ -1,5 +1,6 @@
 """Parts that several losses share. All of them compute in float32 and never make the host wait for the device."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -78,3 +79,57 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
 def soft_cross_entropy(student_logits: Tensor, target: Tensor) -> Tensor:
     """Mean over rows of -sum(target * log q), for logits and target probabilities (B, C)."""
     return -(target.float() * log_probs(student_logits)).sum() / len(target)
+
+
+def weighted_kl(teacher_logits: Tensor, student_logits: Tensor, weight: Tensor | float) -> Tensor:
+    """Mean over rows of `weight`, (B,) or one number, times KL(teacher || student) in nats, of logits (B, C).
+
+    Each temperature and each normalisation is something done to the logits before, and a weight.
+    """
+    return (weight * kl_rows(log_probs(teacher_logits), log_probs(student_logits))).mean()
+
+
+def wrong(logits: Tensor, targets: Tensor) -> Tensor:
+    """Whether each row of logits (B, C) is largest at another class than targets (B,) say; (B,) bool."""
+    return logits.argmax(1) != targets
+
+
+def swap(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits (B, C) where the largest of each row has changed places with that of targets (B,); gradients follow.
+
+    Source: Limantoro et al., Swapped Logit Distillation via Bi-level Teacher Alignment, 2025, arXiv 2504.20108.
+    """
+    top, target = logits.argmax(1, keepdim=True), targets[:, None]
+    moved = logits.scatter(1, top, logits.gather(1, target))
+    return moved.scatter(1, target, logits.gather(1, top))
+
+
+def calibrated(log_p: Tensor, targets: Tensor, alpha: float) -> Tensor:
+    """Log-probabilities (B, C) that put targets (B,) ahead by exactly 1 - alpha where another class k was largest.
+
+    There the probabilities are scaled by s = alpha / (1 + p[k] - p[y]), and y is given the 1 - s that is left.
+
+    Source: Yang, Wu and Yang, LoCa: Logit Calibration for Knowledge Distillation, ECAI 2024, arXiv 2409.04778.
+    """
+    p, target = log_p.exp(), targets[:, None]
+    p_y = p.gather(1, target)
+    s = alpha / (1 + p.amax(1, keepdim=True) - p_y)
+    repaired = (log_p + s.log()).scatter(1, target, (s * p_y + (1 - s)).log())
+    return repaired.where(wrong(log_p, targets)[:, None], log_p)
+
+
+def one_hot(targets: Tensor, classes: int) -> Tensor:
+    """(B, C) bool, True at targets (B,)."""
+    return targets[:, None] == torch.arange(classes, device=targets.device)
+
+
+def without(log_p: Tensor, left_out: Tensor) -> Tensor:
+    """Log-probabilities (B, C) of some classes among themselves; 0 at those `left_out`, (B, C) bool."""
+    kept = log_p.masked_fill(left_out, -torch.inf)
+    return (kept - kept.logsumexp(1, keepdim=True)).masked_fill(left_out, 0.0)
+
+
+def target_or_not(log_p: Tensor, is_target: Tensor) -> Tensor:
+    """Log-probabilities (B, 2) of the target and of all else, of log_p (B, C); is_target (B, C) is True once a row."""
+    rest = log_p.masked_fill(is_target, -torch.inf).logsumexp(1)
+    return torch.stack((log_p.masked_fill(~is_target, 0.0).sum(1), rest), dim=1)

@@ -17,12 +17,21 @@ Zero when: the teacher's and the student's logits of each row differ by a consta
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts import Batch, Grant, Method, Term
-from kdcore.losses import STANDARDISE, compared, cross_entropy, kl, log_probs, ramp
+from kdcore.losses import (
+    STANDARDISE,
+    compared,
+    cross_entropy,
+    kl,
+    log_probs,
+    one_hot,
+    ramp,
+    target_or_not,
+    without,
+)
 
 
 def decoupled(log_p: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,10 +41,7 @@ def decoupled(log_p: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
         log_p: (B, C) log-probabilities.
         is_target: (B, C) bool, one True in each row.
     """
-    others = log_p.masked_fill(is_target, -torch.inf)
-    rest = others.logsumexp(1, keepdim=True)
-    target = log_p.masked_fill(~is_target, 0.0).sum(1, keepdim=True)
-    return torch.cat((target, rest), dim=1), (others - rest).masked_fill(is_target, 0.0)
+    return target_or_not(log_p, is_target), without(log_p, is_target)
 
 
 def dkd_losses(
@@ -49,7 +55,7 @@ def dkd_losses(
         targets: (B,) int64, in [0, C).
         temperature: T > 0.
     """
-    is_target = targets[:, None] == torch.arange(student_logits.shape[1], device=targets.device)
+    is_target = one_hot(targets, student_logits.shape[1])
     teacher = decoupled(log_probs(teacher_logits, temperature), is_target)
     student = decoupled(log_probs(student_logits, temperature), is_target)
     tckd, nckd = (kl(ours, theirs) * temperature**2 for ours, theirs in zip(teacher, student, strict=True))
