@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,28 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.bench import engine, web  # noqa: E402
+from tests.bench import engine, methods, web  # noqa: E402
 
 OUT = ROOT / "build" / "bench.json"
-PARTS = {"engine": engine.rows, "web": web.rows}
+PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+    "engine": engine.rows,
+    "web": web.rows,
+    "methods": methods.rows,
+}
 
 
 def told(row: dict[str, Any]) -> str:
     """One line of the table."""
     value = row.get("ratio", row.get("value"))
     spread = f" ({row['from']:.3f} to {row['to']:.3f})" if "from" in row else ""
+    said = f"{row['what']}: {value:.3f} {row.get('unit', '')}{spread}"
+    if not row.keys() & {"at least", "at most"}:
+        return f"       {said}"
     least = "at least" in row
     limit = row["at least"] if least else row["at most"]
     kept = value >= limit if least else value <= limit
     bound = f"{'at least' if least else 'at most'} {limit:g}"
-    return (
-        f"{'kept  ' if kept else 'MISSED'} {row['what']}: {value:.3f} {row.get('unit', '')}{spread}, promised {bound}"
-    )
+    return f"{'kept  ' if kept else 'MISSED'} {said}, promised {bound}"
 
 
 def main(wanted: list[str]) -> None:
