@@ -133,3 +133,8 @@ def target_or_not(log_p: Tensor, is_target: Tensor) -> Tensor:
     """Log-probabilities (B, 2) of the target and of all else, of log_p (B, C); is_target (B, C) is True once a row."""
     rest = log_p.masked_fill(is_target, -torch.inf).logsumexp(1)
     return torch.stack((log_p.masked_fill(~is_target, 0.0).sum(1), rest), dim=1)
+
+
+def scale_gradient(value: Tensor, factor: float) -> Tensor:
+    """The value itself; its gradient is multiplied by `factor`, and with -1 reversed."""
+    return value.detach() + factor * (value - value.detach())
