@@ -79,8 +79,12 @@ class CATKD(Method):
             BadInput: a last stage is no map, or a head is more than pooling and a linear layer.
         """
         assert teacher is not None
-        mine, _ = self._reading(student), self._reading(teacher)
-        classes, width = mine.weight.shape
+        (classes, width), theirs = self._reading(student).weight.shape, len(self._reading(teacher).weight)
+        if theirs != classes:
+            raise BadInput(
+                f"{self.title} compares a map for each of {classes} classes, but the teacher's classifier has {theirs} "
+                "outputs, as it splits classes; choose a teacher of another method."
+            )
         return Net(list(student.blocks), nn.Sequential(nn.Conv2d(width, classes, 1, bias=False), Pooled()))
 
     def _reading(self, net: Net) -> Reading:
