@@ -30,6 +30,11 @@ def diverging(theme: Theme) -> list[list[Any]]:
     return [[0.0, TEACHER[theme]], [0.5, FIELD_ZERO[theme]], [1.0, STUDENT[theme]]]
 
 
+def rising(colour: dict[str, str], theme: Theme) -> list[list[Any]]:
+    """A Plotly colour scale from nothing to a colour."""
+    return [[0.0, FIELD_ZERO[theme]], [1.0, colour[theme]]]
+
+
 def layout(theme: Theme, revision: str, **more: Any) -> dict[str, Any]:
     """The Plotly layout all panels share. `revision` names the view: while it stays, so does the viewer's zoom."""
     axis = {"gridcolor": GRID[theme], "zerolinecolor": GRID[theme], "linecolor": GRID[theme], "automargin": True}

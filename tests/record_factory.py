@@ -1,15 +1,16 @@
 """Records made of thin air: what a run would have left, without running one."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from kdcore.events import Changed, Cost, Evaluated, Loss, Score, Started, Step
 from kdcore.record import Record
-from kdcore.spec import Spec
+from kdcore.spec import Choice, Spec
 
-NO_SPEC = cast(Spec, None)  # probes and panels never read it
+MAPPED = 3  # probe rows with maps of attention
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Run:
     steps: int = 12
     value: float = 1.0  # of every loss
     huge: float = 1.0  # factor on the logits
+    method: str = "kd"
+    telling: bool = False  # whether the method shows what is its own
 
 
 def record(run: Run = Run()) -> Record:
@@ -42,8 +45,15 @@ def record(run: Run = Run()) -> Record:
         _lay_plane(run, random, static, frame)
     else:
         static["probe_x"] = random.integers(256, size=(run.rows, run.channels, 8, 8)).astype(np.uint8)
+        if run.teacher:
+            mapped = min(MAPPED, run.rows)
+            static["teacher_maps"], frame["student_maps"] = random.random((mapped, 4, 4)), random.random((mapped, 2, 2))
+    if run.teacher:
+        frame["cka"] = random.random((3, 2)).astype(np.float32)
+    if run.telling:
+        frame |= _own(run, random, static["teacher_logits"] if run.teacher else student)
     return Record(
-        spec=NO_SPEC,
+        spec=spec(run.method if run.teacher else "ce", run.teacher),
         started=started(run),
         steps=tuple(_step(run, 1 + step) for step in range(run.steps)),
         evaluations=(*(_scored(run, step, "val") for step in range(4, run.steps, 4)), _scored(run, run.steps, "test")),
@@ -63,7 +73,22 @@ def started(run: Run) -> Started:
 
 def fresh() -> Record:
     """A run that was started a moment ago: no point, no frame, no arrays."""
-    return Record(spec=NO_SPEC, started=started(Run()))
+    return Record(spec=spec("kd", True), started=started(Run()))
+
+
+@cache
+def spec(method: str, teacher: bool) -> Spec:
+    student = Choice(name="mlp")
+    taught = {"teacher": Spec(student=student, method=Choice(name="ce"))} if teacher else {}
+    return Spec(student=student, method=Choice(name=method), **taught)
+
+
+def _own(run: Run, random: np.random.Generator, logits: np.ndarray) -> dict[str, np.ndarray]:
+    """What a method shows of itself: targets that are right, temperatures, two paths."""
+    target = np.full(logits.shape, 0.1 / logits.shape[1])
+    target[np.arange(run.rows), logits.argmax(1)] += 0.9
+    temperature = 1 + random.random(run.rows)
+    return {"own_target": target, "own_temperature": temperature, "own_paths": logits + random.normal(size=(2, 1, 1))}
 
 
 def _step(run: Run, step: int) -> Step:
@@ -71,12 +96,16 @@ def _step(run: Run, step: int) -> Step:
     if run.teacher:
         terms["kd"] = Loss(weight=0.9, value=run.value * 16)
     total = sum(term.weight * term.value for term in terms.values())
-    return Step(step=step, learning_rate=0.1, loss=total, terms=terms, train_accuracy=0.5)
+    notes = {"share": step / (run.steps + 1), "peer_loss": 3.0 / step} if run.telling else {}
+    return Step(step=step, learning_rate=0.1, loss=total, terms=terms, train_accuracy=0.5, notes=notes)
 
 
 def _scored(run: Run, step: int, split: Any) -> Evaluated:
     teacher = Score(accuracy=0.95, nll=0.2, ece=0.02) if run.teacher else None
-    return Evaluated(step=step, split=split, student=Score(accuracy=0.9, nll=0.3, ece=0.05), teacher=teacher)
+    distance = {"agreement": 0.9, "kl": 0.3, "kl_target": 0.1} if run.teacher else {}
+    return Evaluated(
+        step=step, split=split, student=Score(accuracy=0.9, nll=0.3, ece=0.05), teacher=teacher, **distance
+    )
 
 
 def _gradients(run: Run) -> dict[str, np.ndarray]:

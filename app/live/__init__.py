@@ -15,7 +15,7 @@ from app import theme
 from app.live.routes import PLOTLY, SCRIPTS, WEB
 from app.panels import View, panel
 
-SOFTENED = ("logits", "tug")  # panels with a temperature slider of their own
+SOFTENED = ("logits", "tug", "affinity")  # panels with a temperature slider of their own
 COLOURS = ("TEACHER", "STUDENT", "DISAGREE", "GOOD", "INK", "MUTED", "GRID", "PAPER")
 
 _component = st.components.v2.component(

@@ -33,6 +33,11 @@ class View(BaseModel):
 Drawing = dict[str, Any] | bytes
 
 
+def always(_: Record) -> bool:
+    """For panels that have something to say of every run."""
+    return True
+
+
 class Panel(NamedTuple):
     """One panel."""
 
@@ -44,6 +49,7 @@ class Panel(NamedTuple):
     lacks: Callable[[Record], str | None]  # one sentence on what is missing, or None when it can be drawn
     draw: Callable[[Record, View], Drawing]
     table: Callable[[Record, View], dict[str, list[Any]]]  # the same numbers as columns, for download
+    suits: Callable[[Record], bool] = always  # asked at a run's beginning: whether it is of the kind that fills this
 
 
 def caption(probe: Callable[..., Any]) -> str:

@@ -30,6 +30,26 @@ def teacher(record: Record) -> str | None:
     return None if "teacher_logits" in record.static else missing
 
 
+def evaluations(record: Record) -> str | None:
+    missing = "The student has not been compared with its teacher yet; that comes with the first validation pass."
+    return None if any(seen.kl is not None for seen in record.evaluations) else missing
+
+
+def recorded(*names: str) -> Lacks:
+    """Arrays of the frame, or of what stays, that only some runs have."""
+
+    def check(record: Record) -> str | None:
+        there = all(name in record.frame or name in record.static for name in names)
+        return None if there else "This run has not recorded it; it comes with the first frame of methods that show it."
+
+    return check
+
+
+def notes(record: Record) -> str | None:
+    missing = "The method has told nothing of itself yet; what it notes comes with the first loss point."
+    return None if any(step.notes for step in record.steps) else missing
+
+
 def plane(record: Record) -> str | None:
     if not record.static:
         return "The plane has not been laid yet; it comes with the first frame."

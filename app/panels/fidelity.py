@@ -5,6 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
+from app.panels import _suits as suits
 from app.panels._figure import note, number, plain
 from kdcore.probes.fidelity import fidelity
 from kdcore.record import Record
@@ -54,4 +55,5 @@ PANEL = Panel(
     lacks=lacks.first(lacks.answers, lacks.teacher),
     draw=draw,
     table=table,
+    suits=suits.taught,
 )

@@ -5,6 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
+from app.panels import _suits as suits
 from app.panels._figure import class_axis, class_title, label_mark, note, number, plain, term_colours
 from kdcore.probes.tug import Pull, Tug, tug
 from kdcore.record import Record
@@ -99,4 +100,5 @@ PANEL = Panel(
     lacks=lacks.first(lacks.answers, lacks.teacher),
     draw=draw,
     table=table,
+    suits=suits.taught,
 )

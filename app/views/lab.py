@@ -12,7 +12,7 @@ from app import asking, engine, forms, link, points, state, words
 from app.command import command
 from app.link import NO_TEACHER, Settings
 from app.live import live, tokens
-from app.panels import panels
+from app.suited import suited
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
@@ -193,14 +193,9 @@ def _show(run: Run, demo: bool) -> None:
         st.caption("Somebody else's run: you may look; to have your own, take its settings into the form.")
     shared = {"view": state.view(), "token": token}
     live("transport", run.id, **shared, **_reporting("transport"), settings=_knobs(run, mine), autoplay=demo)
-    st.fragment(_aftermath, run_every=1.0 if run.state in ACTIVE else None)(run.id, run.state, mine)
-    live("panels", run.id, **shared, **_reporting("panels"), panels=_panels(run))
-
-
-def _panels(run: Run) -> list[str]:
-    """The panels that this run's data can fill; only points in the plane have a decision field."""
-    plane = engine.shape(run.spec) == (2,)
-    return [name for name, panel in panels().items() if plane or panel.kind != "field"]
+    names = suited(run)
+    st.fragment(_aftermath, run_every=1.0 if run.state in ACTIVE else None)(run.id, run.state, mine, names)
+    live("panels", run.id, **shared, **_reporting("panels"), panels=names)
 
 
 def _reporting(key: str) -> dict[str, Any]:
@@ -223,10 +218,10 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
     return found
 
 
-def _aftermath(run_id: str, state_before: str, mine: bool) -> None:
-    """How it ended and what to do next; while it runs, this looks once a second whether it has."""
+def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str]) -> None:
+    """How it ended and what to do next; while it runs, this looks once a second whether it has, or shows more."""
     run = engine.store().get(run_id)
-    if run.state != state_before:
+    if run.state != state_before or suited(run) != names:
         st.rerun()
     if run.state == "done":
         st.success(words.outcome(run.result or {}))

@@ -26,7 +26,12 @@ def spoilt(seen: Record, value: float) -> Record:
     """The same run after its student diverged."""
     lost = np.full_like(seen.frame["student_logits"], value)
     frame = {**seen.frame, "student_logits": lost, "gradient_norms": np.full(2, value)}
-    return replace(seen, frame=frame | {"gradient_cosines": np.full((2, 2), value)})
+    lost_own = {
+        name: np.full_like(seen.frame[name], value) for name in seen.frame if name.startswith(("own_", "student_"))
+    }
+    return replace(
+        seen, frame=frame | lost_own | {"gradient_cosines": np.full((2, 2), value), "cka": np.full((3, 2), value)}
+    )
 
 
 RECORDS = {
@@ -43,9 +48,15 @@ RECORDS = {
     "NaN loss": record(Run(value=float("nan"))),
     "infinite loss": record(Run(value=float("inf"))),
     "huge logits": record(Run(huge=1e36)),
-    "NaN logits": spoilt(record(), float("nan")),
-    "infinite logits": spoilt(record(), float("inf")),
+    "NaN logits": spoilt(record(Run(telling=True)), float("nan")),
+    "infinite logits": spoilt(record(Run(telling=True)), float("inf")),
     "no gradients": replace(record(), frame={k: v for k, v in record().frame.items() if "gradient" not in k}),
+    "telling": record(Run(telling=True)),
+    "telling, no teacher": record(Run(telling=True, teacher=False)),
+    "telling, hundred classes": record(Run(telling=True, classes=100, rows=300)),
+    "telling, two classes, plane": record(Run(telling=True, classes=2, plane=20)),
+    "telling, one row": record(Run(telling=True, rows=1)),
+    "telling, huge logits": record(Run(telling=True, huge=1e36)),
     "nothing said": replace(record(), started=None, steps=(), evaluations=(), changes=()),
 }
 CASES = list(product(panels(), RECORDS))
@@ -79,19 +90,46 @@ def test_its_table_has_columns_of_one_length(name: str, run: str) -> None:
         assert all(isinstance(column, list) for column in columns.values())
 
 
+OWN = {"target", "temperatures", "stones", "notes"}
+COMPARED = {"confusion", "tug", "fidelity", "kl_parts", "affinity", "cka", "attention"}
+EVERY = {"loss", "accuracy", "logits", "field", "reliability", "standardised", "samples"}
 EXPECTED_LACKS = {
-    "fresh": {"loss", "accuracy", "logits", "field", "reliability", "confusion", "tug", "fidelity", "samples"},
-    "no teacher": {"field", "confusion", "tug", "fidelity"},
-    "plane": set(),
-    "plane, no teacher": {"confusion", "tug", "fidelity"},
-    "hundred classes": {"field"},
+    "fresh": EVERY | COMPARED | OWN,
+    "no teacher": {"field"} | COMPARED | OWN,
+    "plane": {"attention"} | OWN,
+    "plane, no teacher": COMPARED | OWN,
+    "hundred classes": {"field"} | OWN,
     "NaN logits": {"field"},
+    "telling": {"field"},
+    "telling, no teacher": {"field"} | COMPARED,
 }
 
 
 @pytest.mark.parametrize("run", EXPECTED_LACKS)
 def test_only_what_cannot_be_drawn_is_lacking(run: str) -> None:
     assert {name for name, each in panels().items() if each.lacks(RECORDS[run])} == EXPECTED_LACKS[run]
+
+
+def suited(run: str) -> set[str]:
+    return {name for name, each in panels().items() if each.suits(RECORDS[run])}
+
+
+def test_panels_that_have_nothing_to_say_of_a_run_are_left_out() -> None:
+    scaled = {"standardised"}
+    assert suited("plane") == EVERY - scaled | COMPARED - {"attention"}
+    assert suited("one row") == EVERY - scaled | COMPARED
+    assert suited("no teacher") == EVERY - scaled
+    assert suited("telling") == EVERY - scaled | COMPARED | OWN
+    assert suited("telling, no teacher") == EVERY - scaled | OWN
+    assert suited("fresh") == EVERY - scaled | COMPARED - {"cka", "attention"}
+
+
+def test_scales_are_shown_where_a_method_takes_them_out() -> None:
+    seen, scaled = RECORDS["plane"], panel("standardised")
+    knobs = dict(seen.spec.method.knobs)
+    for wish in (True, False):
+        method = seen.spec.method.model_copy(update={"knobs": knobs | {"standardise": wish}})
+        assert scaled.suits(replace(seen, spec=seen.spec.model_copy(update={"method": method}))) == wish
 
 
 @pytest.mark.parametrize("each", panels().values(), ids=panels())
@@ -196,4 +234,53 @@ def test_numbers_are_short_and_finite() -> None:
 def test_a_hundred_classes_stay_a_small_message() -> None:
     for name in panels():
         if panel(name).kind == "plotly":
-            assert len(zlib.compress(json.dumps(figure(name, "hundred classes")).encode(), 1)) < 60_000
+            drawn = json.dumps(figure(name, "telling, hundred classes")).encode()
+            assert len(zlib.compress(drawn, 1)) < 60_000, name
+
+
+def test_a_repaired_sample_is_shown_where_the_chosen_one_is_left_alone() -> None:
+    seen = RECORDS["telling"]
+    p = np.exp(seen.static["teacher_logits"] - seen.static["teacher_logits"].max(1, keepdims=True))
+    target = p / p.sum(1, keepdims=True)
+    target[7] = np.roll(target[7], 1)
+    drawn = panel("target").draw(replace(seen, frame={**seen.frame, "own_target": target}), View(sample=2))
+    assert isinstance(drawn, dict)
+    which, counts = (text["text"] for text in drawn["layout"]["annotations"])
+    assert which == "sample 7, the one that is changed most"
+    assert counts.endswith("changed 1")
+    assert traces(drawn)["target"]["y"] == plain(target[7])
+
+
+def test_notes_of_another_unit_have_an_axis_of_their_own() -> None:
+    drawn = figure("notes", "telling")
+    assert traces(drawn)["peer_loss"]["yaxis"] == "y2"
+    assert "yaxis" not in traces(drawn)["share"]
+    assert traces(drawn)["peer_loss"]["name"] == "peer loss"
+
+
+def test_paths_stand_between_student_and_teacher() -> None:
+    drawn = figure("stones", "telling")
+    assert traces(drawn)["accuracy"]["x"] == ["student", "path 1", "path 2", "teacher"]
+    assert traces(drawn)["agreement with the teacher"]["y"][-1] == 1.0
+    assert set(traces(figure("stones", "telling, no teacher"))) == {"accuracy"}
+
+
+def test_kinship_follows_the_slider() -> None:
+    sharp, soft = (figure("affinity", "plane", temperature=t) for t in (0.5, 20.0))
+    spread = [np.ptp(np.array(traces(drawn)["teacher"]["z"])) for drawn in (sharp, soft)]
+    assert spread[0] > spread[1]
+
+
+def test_maps_lie_over_their_images() -> None:
+    images = figure("attention", "one row")["layout"]["images"]
+    assert [(image["x"], image["y"]) for image in images] == [(0.5, y) for y in (0.5, 1.5, 2.5, 1.5, 2.5)]
+    veil = np.asarray(Image.open(BytesIO(b64decode(images[-1]["source"].split(",")[1]))))
+    assert veil.shape == (4, 4, 4)
+    assert veil[..., 3].max() == 215
+    assert {tuple(pixel[:3]) for pixel in veil.reshape(-1, 4)} == {(0xF5, 0xA1, 0x42)}
+
+
+def test_small_pixels_stay_squares_where_the_browser_would_blur_them() -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    image = np.asarray(Image.open(BytesIO(b64decode(png_url(pixels, enlarge=True).split(",")[1]))))
+    assert np.array_equal(image, pixels[0].repeat(8, 0).repeat(8, 1))

@@ -1,0 +1,29 @@
+"""Which runs a panel is for, asked of a run's beginning: its spec, its first frame and its first loss point."""
+
+from collections.abc import Callable
+
+from kdcore.catalogue import entry
+from kdcore.record import Record
+
+Suits = Callable[[Record], bool]
+
+
+def taught(record: Record) -> bool:
+    """Runs with a teacher."""
+    return record.spec.teacher is not None
+
+
+def records(*names: str) -> Suits:
+    """Runs whose frames, or what stays, hold all of these arrays."""
+    return lambda record: all(name in record.frame or name in record.static for name in names)
+
+
+def noting(record: Record) -> bool:
+    """Runs whose method tells something of itself."""
+    return any(step.notes for step in record.steps)
+
+
+def standardising(record: Record) -> bool:
+    """Runs whose method compares logits at another scale than they have."""
+    method = record.spec.method
+    return bool(method.knobs.get("standardise")) or entry("method", method.name)["family"] == "temperature"

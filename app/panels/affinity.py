@@ -1,0 +1,72 @@
+"""Which classes are kin to teacher and student."""
+
+from typing import Any
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels import _lacks as lacks
+from app.panels import _suits as suits
+from app.panels._cells import bare, cells, columns, heading, named_axis, numbered
+from app.panels._figure import note, number
+from kdcore.probes.affinity import Affinity, affinity
+from kdcore.record import Record
+
+DOMAINS = columns(3, 0.05)
+
+
+def draw(record: Record, view: View) -> dict[str, Any]:
+    found, look = affinity(record, view.temperature), view.theme
+    parts = (
+        ("teacher", found.teacher, theme.rising(theme.TEACHER, look), (0.0, found.kin), theme.TEACHER),
+        ("student", found.student, theme.rising(theme.STUDENT, look), (0.0, found.kin), theme.STUDENT),
+        ("student − teacher", found.difference, theme.diverging(look), (-found.largest, found.largest), theme.INK),
+    )
+    data, axes, titles = [], {}, []
+    for place, (name, values, scale, bounds, colour) in enumerate(parts, 1):
+        data.append(cells(name, values, scale, bounds, place) | _hover(found, name))
+        axes |= _axes(found, place, look)
+        titles.append(heading(name, DOMAINS[place - 1], colour, look))
+    titles.append(note(_text(found), 1.0, 1.0, xanchor="right"))
+    layout = theme.layout(look, "affinity", showlegend=False, annotations=titles, **axes)
+    layout["margin"] |= {"t": 28}
+    return {"data": data, "layout": layout}
+
+
+def _hover(found: Affinity, name: str) -> dict[str, Any]:
+    names = {"x": list(found.classes), "y": list(found.classes)}
+    return names | {"hovertemplate": f"%{{y}} answered as %{{x}}: %{{z:.2%}}<extra>{name}</extra>"}
+
+
+def _axes(found: Affinity, place: int, look: theme.Theme) -> dict[str, Any]:
+    ticks = bare(look) | named_axis(found.classes, most=13)
+    across = {"title": {"text": "answer"}, "domain": DOMAINS[place - 1], "anchor": numbered("y", place)}
+    down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
+    down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}
+    return {numbered("xaxis", place): ticks | across, numbered("yaxis", place): ticks | down}
+
+
+def _text(found: Affinity) -> str:
+    return f"τ = {found.temperature:g} · off the diagonal r = <b>{number(found.correlation, '.2f')}</b>"
+
+
+def table(record: Record, view: View) -> dict[str, list[Any]]:
+    found = affinity(record, view.temperature)
+    return {
+        "true_class": [true for true in found.classes for _ in found.classes],
+        "answer": list(found.classes) * len(found.classes),
+        "teacher_share": found.teacher.ravel().tolist(),
+        "student_share": found.student.ravel().tolist(),
+    }
+
+
+PANEL = Panel(
+    title="Kinship of classes",
+    kind="plotly",
+    caption=caption(affinity),
+    order=84,
+    wide=True,
+    lacks=lacks.first(lacks.answers, lacks.teacher),
+    draw=draw,
+    table=table,
+    suits=suits.taught,
+)

@@ -1,0 +1,91 @@
+"""What the student is asked to imitate, beside what teacher and student say."""
+
+from typing import Any
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels import _lacks as lacks
+from app.panels import _suits as suits
+from app.panels._figure import class_axis, class_title, faint, label_mark, note, plain
+from kdcore.probes.target import Moves, Target, target
+from kdcore.record import Record
+
+COLOURS = {"teacher": theme.TEACHER, "target": theme.GOOD, "student": theme.STUDENT}
+
+
+def draw(record: Record, view: View) -> dict[str, Any]:
+    found, look = target(record, view.sample), view.theme
+    lower = {} if found.moves is None else _lower_axes()
+    floor = 0.0 if found.moves is None else 0.6
+    layout = theme.layout(
+        look,
+        f"target {found.sample}",
+        barmode="group",
+        bargap=0.25,
+        xaxis=class_axis(found.classes, found.label) | _hidden(found),
+        yaxis={"title": {"text": "probability"}, "domain": [floor, 0.97], "tickformat": ".0%", "rangemode": "tozero"},
+        shapes=[label_mark(found.label, look) | {"yref": "y domain"}],
+        annotations=[note(_which(found), 0.0, 0.98), *([note(_text(found, found.moves), 0.0, 0.38)] if lower else [])],
+        legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+        **lower,
+    )
+    bars = [_bars(found, name, look) for name in found.answers]
+    return {"data": bars + ([] if found.moves is None else _moves(found.moves, look)), "layout": layout}
+
+
+def _hidden(found: Target) -> dict[str, Any]:
+    return class_title(len(found.classes), found.hidden) if found.hidden else {"title": {"text": ""}}
+
+
+def _lower_axes() -> dict[str, Any]:
+    share = {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    across = {"title": {"text": "teacher's probability of the true class"}, "anchor": "y2"}
+    return {"xaxis2": share | across, "yaxis2": share | {"title": {"text": "target's"}, "domain": [0.0, 0.37]}}
+
+
+def _bars(found: Target, name: str, look: theme.Theme) -> dict[str, Any]:
+    place = {"x": list(range(len(found.classes))), "y": plain(found.answers[name]), "customdata": list(found.classes)}
+    hover = f"%{{customdata}}: %{{y:.2%}}<extra>{name}</extra>"
+    colour = {"color": COLOURS[name][look]}
+    return place | {"type": "bar", "uid": name, "name": name, "marker": colour, "hovertemplate": hover}
+
+
+def _moves(found: Moves, look: theme.Theme) -> list[dict[str, Any]]:
+    """Every sample before and after; on the diagonal nothing happened."""
+    below = {"type": "scatter", "xaxis": "x2", "yaxis": "y2", "showlegend": False}
+    dash = {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}
+    diagonal = {"uid": "unchanged", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": dash, "hoverinfo": "skip"}
+    spots = {"color": faint(theme.GOOD[look], 0.6), "size": 7}
+    rows = {"uid": "samples", "mode": "markers", "x": plain(found.before), "y": plain(found.after), "marker": spots}
+    hover = "sample %{pointNumber}<br>teacher %{x:.1%}, target %{y:.1%}<extra></extra>"
+    return [below | diagonal, below | rows | {"hovertemplate": hover}]
+
+
+def _which(found: Target) -> str:
+    return f"sample {found.sample}" if found.chosen else f"sample {found.sample}, the one that is changed most"
+
+
+def _text(found: Target, moves: Moves) -> str:
+    spoilt = f" · made wrong {moves.spoilt}" if moves.spoilt else ""
+    wrong = f"teacher wrong on {moves.wrong} of {found.rows}, put right <b>{moves.repaired}</b>{spoilt}"
+    return f"{wrong} · changed {moves.changed}"
+
+
+def table(record: Record, view: View) -> dict[str, list[Any]]:
+    found = target(record, view.sample)
+    columns: dict[str, list[Any]] = {"class": list(found.classes)}
+    columns["is_label"] = [place == found.label for place in range(len(found.classes))]
+    return columns | {f"{name}_probability": values.tolist() for name, values in found.answers.items()}
+
+
+PANEL = Panel(
+    title="The target",
+    kind="plotly",
+    caption=caption(target),
+    order=22,
+    wide=False,
+    lacks=lacks.first(lacks.answers, lacks.recorded("own_target")),
+    draw=draw,
+    table=table,
+    suits=suits.records("own_target"),
+)

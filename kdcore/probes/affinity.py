@@ -1,0 +1,61 @@
+"""Which classes each network takes for kin."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdcore.probes._numerics import Floats, softmax
+from kdcore.probes._rows import class_names, labels, student_logits, teacher_logits
+from kdcore.record import Record
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """Rows are true classes, columns classes answered, (C, C); NaN where a class has no row."""
+
+    classes: tuple[str, ...]
+    temperature: float
+    teacher: Floats  # mean softened probability
+    student: Floats
+    difference: Floats  # student's minus teacher's
+    kin: float  # largest value off the diagonal of either; 1 when there is none
+    largest: float  # largest absolute difference; 1 when there is none
+    correlation: float  # of both networks off the diagonal; NaN where one of them is constant
+
+
+def affinity(record: Record, temperature: float) -> Affinity:
+    """Mean softened answer to each true class: what lies off the diagonal is the kinship the teacher passes on."""
+    truth, student, teachers = labels(record), student_logits(record), teacher_logits(record)
+    assert teachers is not None
+    theirs, ours = (kinship(logits, truth, temperature) for logits in (teachers, student))
+    off = ~np.eye(len(ours), dtype=bool)
+    return Affinity(
+        classes=class_names(record, len(ours)),
+        temperature=temperature,
+        teacher=theirs,
+        student=ours,
+        difference=ours - theirs,
+        kin=_largest(np.stack([theirs, ours])[:, off]),
+        largest=_largest(np.abs(ours - theirs)),
+        correlation=_correlation(theirs[off], ours[off]),
+    )
+
+
+def kinship(logits: np.ndarray, truth: np.ndarray, temperature: float) -> Floats:
+    """Mean over the rows of each true class of the softened probabilities of logits (N, C): (C, C)."""
+    of = np.eye(logits.shape[1])[truth]  # (N, C), 1 at the label
+    with np.errstate(invalid="ignore"):
+        return np.asarray(of.T @ softmax(logits, temperature) / of.sum(0)[:, None])
+
+
+def _largest(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.max()) if known.size and known.max() > 0 else 1.0
+
+
+def _correlation(left: Floats, right: Floats) -> float:
+    known = np.isfinite(left) & np.isfinite(right)
+    left, right = left[known], right[known]
+    if left.size < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
+        return float("nan")
+    return float(np.corrcoef(left, right)[0, 1])

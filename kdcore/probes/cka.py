@@ -1,0 +1,24 @@
+"""Which stages of student and teacher see the samples alike."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdcore.probes._numerics import Floats
+from kdcore.record import Record
+
+
+@dataclass(frozen=True)
+class Cka:
+    """Linear CKA between stages, from 0 to 1."""
+
+    values: Floats  # (S, T), student's stages by teacher's
+    rows: int  # probe rows it was taken over
+
+
+def cka(record: Record) -> Cka:
+    """1 where two stages hold the same samples near and far; a student that follows has its best match on the diagonal.
+
+    Source: Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019.
+    """
+    return Cka(np.asarray(record.frame["cka"], dtype=np.float64), len(record.static["probe_labels"]))
