@@ -138,3 +138,23 @@ def target_or_not(log_p: Tensor, is_target: Tensor) -> Tensor:
 def scale_gradient(value: Tensor, factor: float) -> Tensor:
     """The value itself; its gradient is multiplied by `factor`, and with -1 reversed."""
     return value.detach() + factor * (value - value.detach())
+
+
+def unit(rows: Tensor, least: float = 1e-4) -> Tensor:
+    """Rows (N, K) at length 1, float32; those shorter than `least` are divided by it, so that none pulls hard."""
+    length: Tensor = torch.linalg.vector_norm(rows.float(), dim=1, keepdim=True)
+    return rows.float() / length.clamp(min=least)
+
+
+def info_nce(queries: Tensor, keys: Tensor, temperature: float, hidden: Tensor | None = None) -> Tensor:
+    """Mean of -log softmax, at a query's own key, of its cosines with all keys over `temperature`.
+
+    Args:
+        queries, keys: (N, K); row i of one belongs to row i of the other.
+        temperature: > 0.
+        hidden: (N, N) bool, keys that a query is not compared with; never its own.
+    """
+    likeness = unit(queries) @ unit(keys).T / temperature
+    if hidden is not None:
+        likeness = likeness.masked_fill(hidden, -torch.inf)
+    return (likeness.logsumexp(1) - likeness.diagonal()).mean()

@@ -1,0 +1,60 @@
+"""Binary distillation: each class is a question of its own, yes or no, and the student matches each of the answers.
+
+With s(z) the sigmoid, teacher and student answer class c with probabilities s(z_t[c]) and s(z_s[c]). The loss is
+label_weight * CE(student, y) + kd_weight * sum over classes of the KL of these two coins. Where a softmax only
+compares classes, this also says how much evidence there is for each, so several objects in one picture can all be seen.
+
+Source: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, Multi-Label Knowledge Distillation, ICCV 2023, arXiv
+2308.06453, its logit part; weight 10 as in the released code.
+
+Departs from it: the paper's other two parts compare embeddings per label, class-aware (weight 100) and instance-aware
+(weight 1000); they need a network with one embedding per label and are left out. Its pictures have several labels and
+its networks learn by binary losses; here a row has one label, and cross-entropy reads it. A teacher trained by
+cross-entropy has logits with an arbitrary shift per row, which sigmoids do see.
+
+Zero when: the student's logits equal the teacher's (the term "kd").
+"""
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.contracts import Batch, Grant, Method, Term
+from kdcore.losses import cross_entropy
+
+
+def coin_kl(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """KL of Bernoulli variables in nats with log-odds (B, C), summed over classes, averaged over the batch."""
+    student, teacher = student_logits.float(), teacher_logits.float()
+    sides = (
+        F.logsigmoid(sign * teacher).exp() * (F.logsigmoid(sign * teacher) - F.logsigmoid(sign * student))
+        for sign in (1, -1)
+    )
+    yes, no = sides
+    return (yes + no).sum() / len(student)
+
+
+class L2D(Method):
+    """Distillation of one coin per class."""
+
+    title: ClassVar[str] = "Binary logit distillation"
+    family: ClassVar[str] = "logits"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\sum_c \mathrm{KL}\big(\mathrm{B}(s(z_{t,c}))\,\|\,"
+        r"\mathrm{B}(s(z_{s,c}))\big)"
+    )
+    paper: ClassVar[str] = "Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, ICCV 2023"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
+    label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
+    kd_weight: float = Field(10.0, ge=0.0, le=100.0, description="Weight of the teacher's answers, class by class.")
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels and coins."""
+        assert batch.teacher is not None
+        logits = batch.student.logits
+        return {
+            "labels": Term(self.label_weight, cross_entropy(logits, batch.labels)),
+            "kd": Term(self.kd_weight, coin_kl(logits, batch.teacher.logits)),
+        }

@@ -1,0 +1,82 @@
+"""Multi-level distillation: rows, classes and samples agree, on two views of each image and at five temperatures.
+
+With P and Q (B, C) the probabilities of teacher and student at temperature T, the loss on one view is
+label_weight * CE(student, y) + sum over T of [kd_weight * T^2 KL(P || Q) + class_weight * |P'P - Q'Q|^2 / C
++ batch_weight * |PP' - QQ'|^2 / B], where ' transposes: P'P says how classes resemble one another, PP' how samples do.
+It is taken on the usual view and on a strongly augmented one, and added.
+
+Source: Jin, Wang and Lin, Multi-level Logit Distillation, CVPR 2023. Weights .1 and .9 and temperatures 2 to 6 are
+those of the released code.
+
+Departs from it: the released code takes the usual view's logits for the strong view at temperatures 2 and 6, computes
+but does not add the matrices of the strong view, and multiplies its confidence masks into terms that are already
+averaged, which makes them a constant factor. Here each view uses its own logits at every temperature, all three levels
+count on both views, and there is no mask. Twice the forward passes: not to be compared with methods of one view as if
+they cost the same.
+
+Zero when: the teacher's and the student's logits of each row differ by a constant (the terms "kd", "classes", "batch").
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.contracts import Ask, Batch, Grant, Method, Term
+from kdcore.losses import STANDARDISE, compared, cross_entropy, kd_loss, log_probs
+
+AROUND = (-2.0, -1.0, 0.0, 1.0, 2.0)  # the five temperatures, from the middle one
+
+
+def gram_gap(rows: Tensor, others: Tensor) -> Tensor:
+    """Squared difference of the products of all pairs of rows (N, K), per row; a scalar."""
+    return (rows @ rows.T - others @ others.T).square().sum() / len(rows)
+
+
+def levels(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """The three divergences (3,) at one temperature: of rows (times T^2), of classes and of samples.
+
+    Args:
+        student_logits: (B, C).
+        teacher_logits: (B, C), constant.
+        temperature: T > 0.
+    """
+    p, q = (log_probs(logits, temperature).exp() for logits in (teacher_logits, student_logits))
+    return torch.stack((kd_loss(student_logits, teacher_logits, temperature), gram_gap(p.T, q.T), gram_gap(p, q)))
+
+
+class MLKD(Method):
+    """Distillation of rows, classes and samples."""
+
+    title: ClassVar[str] = "Multi-level KD"
+    family: ClassVar[str] = "logits"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} = \sum_{\mathrm{views}}\lambda\,\mathrm{CE}(z_s, y) + \sum_T \Big(\alpha\,T^2\,"
+        r"\mathrm{KL}(P\,\|\,Q) + \frac{\beta}{C}\|P^\top P - Q^\top Q\|_F^2"
+        r" + \frac{\gamma}{B}\|PP^\top - QQ^\top\|_F^2\Big)"
+    )
+    paper: ClassVar[str] = "Jin, Wang and Lin, CVPR 2023"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
+    asks: ClassVar[frozenset[Ask]] = frozenset({"second_view"})
+    temperature: float = Field(4.0, ge=2.5, le=100.0, description="The middle one of five temperatures, one apart.")
+    label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
+    kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
+    class_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the resemblance of classes.")
+    batch_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the resemblance of samples.")
+    standardise: bool = Field(False, description=STANDARDISE)
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels, rows, classes and samples, each on both views."""
+        assert batch.second is not None
+        views = batch, batch._replace(student=batch.second.student, teacher=batch.second.teacher)
+        labels = [cross_entropy(view.student.logits, view.labels) for view in views]
+        pairs = [compared(view, self.standardise) for view in views]
+        found = sum(levels(*pair, self.temperature + more) for pair in pairs for more in AROUND)
+        assert isinstance(found, Tensor)
+        return {
+            "labels": Term(self.label_weight, labels[0] + labels[1]),
+            "kd": Term(self.kd_weight, found[0]),
+            "classes": Term(self.class_weight, found[1]),
+            "batch": Term(self.batch_weight, found[2]),
+        }

@@ -1,0 +1,122 @@
+"""TAID: the student imitates a mixture of itself and the teacher that moves towards the teacher as the student learns.
+
+With share t, the target is p_t = softmax((1 - t) sg(z_s) + t z_t), where sg(...) lets no gradient through, and
+loss = label_weight * CE(student, y) + kd_weight * KL(p_t || softmax(z_s)). After each step m follows the relative
+decrease of this KL as a moving average, m = beta m + (1 - beta) (last - now) / last, and
+t = min(1, max(start + (1 - start) * progress, t + alpha * sigmoid(m) * (1 - t))): never behind a straight line, and
+ahead of it while learning goes well.
+
+Source: Shing, Misaki, Bao, Yokoi and Akiba, TAID: Temporally Adaptive Interpolated Distillation for Efficient
+Knowledge Transfer in Language Models, ICLR 2025, arXiv 2501.16937; start .4, alpha 5e-4 and beta .99.
+
+Departs from it: it is a method for language models, and its use on images is ours, as are the weights .1 and 1 of true
+labels and mixture. A relative decrease counts as at least -1, so that one bad batch after a perfect one does not stop
+the share for good; the first step counts as one without change. In the few steps of a small run the straight line
+mostly leads.
+
+Zero when: the teacher's and the student's logits of each row differ by a constant (the term "taid"); at share 0 its
+value and its gradient are 0 whatever the student says.
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.losses import cross_entropy, kl, log_probs
+
+
+def mixture(student_logits: Tensor, teacher_logits: Tensor, share: Tensor) -> Tensor:
+    """Log-probabilities (B, C) of the target, constant.
+
+    Args:
+        student_logits: (B, C).
+        teacher_logits: (B, C).
+        share: scalar t in [0, 1].
+    """
+    return log_probs((1 - share) * student_logits.detach().float() + share * teacher_logits.float())
+
+
+def taid_loss(student_logits: Tensor, teacher_logits: Tensor, share: Tensor) -> Tensor:
+    """KL from the mixture at `share` to the student in nats, for logits (B, C)."""
+    return kl(mixture(student_logits, teacher_logits, share), log_probs(student_logits))
+
+
+def relative_decrease(last: Tensor, now: Tensor) -> Tensor:
+    """(last - now) / last of two losses, at least -1; 0 where there is no last one, which is infinite then."""
+    return torch.where(last.isfinite(), ((last - now) / (last + 1e-15)).clamp(min=-1), torch.zeros_like(now))
+
+
+class Share(nn.Module):
+    """What is remembered: the share, the moving average of the relative decrease, and the last loss."""
+
+    share: Tensor
+    trend: Tensor
+    last: Tensor
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.register_buffer("share", torch.tensor(start))
+        self.register_buffer("trend", torch.tensor(0.0))
+        self.register_buffer("last", torch.tensor(torch.inf))
+
+    def settle(self, loss: Tensor, line: float, alpha: float, beta: float) -> None:
+        """One step: `loss` now, and the least share `line`."""
+        self.trend.copy_(beta * self.trend + (1 - beta) * relative_decrease(self.last, loss))
+        lead = alpha * self.trend.sigmoid() * (1 - self.share)
+        self.share.copy_((self.share + lead).clamp(min=line).clamp(max=1))
+        self.last.copy_(loss)
+
+
+class TAID(Method):
+    """Distillation from a target that moves."""
+
+    title: ClassVar[str] = "TAID"
+    family: ClassVar[str] = "logits"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha_{\mathrm{kd}}\,\mathrm{KL}\big("
+        r"\sigma((1-t)\,\mathrm{sg}(z_s) + t\,z_t)\,\|\,\sigma(z_s)\big)"
+    )
+    paper: ClassVar[str] = "Shing, Misaki, Bao, Yokoi and Akiba, ICLR 2025"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"start"})
+    start: float = Field(0.4, ge=0.0, le=1.0, description="The teacher's share at the first step.")
+    alpha: float = Field(5e-4, ge=0.0, le=1.0, description="How far the share runs ahead of a straight line; 0 never.")
+    beta: float = Field(0.99, ge=0.0, lt=1.0, description="How slowly the trend of the loss is followed.")
+    label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
+    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the moving target.")
+
+    def connect(self, pair: Pair) -> nn.Module:
+        """The share."""
+        return Share(self.start)
+
+    def _loss(self, batch: Batch, state: nn.Module | None) -> Tensor:
+        assert batch.teacher is not None
+        assert isinstance(state, Share)
+        return taid_loss(batch.student.logits, batch.teacher.logits, state.share)
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels and the moving target."""
+        return {
+            "labels": Term(self.label_weight, cross_entropy(batch.student.logits, batch.labels)),
+            "taid": Term(self.kd_weight, self._loss(batch, state)),
+        }
+
+    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+        """The teacher's share of the target in this step."""
+        assert isinstance(state, Share)
+        return {"share": state.share.clone()}
+
+    def settle(self, batch: Batch, state: nn.Module | None) -> None:
+        """Move the share on."""
+        assert isinstance(state, Share)
+        line = self.start + (1 - self.start) * batch.progress
+        state.settle(self._loss(batch, state), line, self.alpha, self.beta)
+
+    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+        """The moving target."""
+        assert batch.teacher is not None
+        assert isinstance(state, Share)
+        return {"target": mixture(batch.student.logits, batch.teacher.logits, state.share).exp()}

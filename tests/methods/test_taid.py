@@ -1,0 +1,117 @@
+"""TAID against a slow loop of its loss and of its share, and its two ends."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from extremes import CASES, Case, batch_of, plain
+from situation import nets, pair, situation
+from test_losses import slow_kl, softmax_log
+from torch import Tensor
+
+from kdcore.losses import kd_loss
+from kdcore.methods.taid import TAID, Share, mixture, relative_decrease, taid_loss
+
+torch.set_num_threads(1)
+
+
+def slow_taid(student: Tensor, teacher: Tensor, share: float) -> float:
+    losses = [
+        slow_kl(softmax_log((1 - share) * s + share * t), softmax_log(s))
+        for s, t in zip(plain(student), plain(teacher), strict=True)
+    ]
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_it_is_the_slow_loop(case: Case, share: float) -> None:
+    student, teacher, _ = case
+    found = taid_loss(student, teacher, torch.tensor(share)).item()
+    assert found == pytest.approx(slow_taid(student, teacher, share), rel=1e-5, abs=1e-5)
+
+
+def test_at_share_zero_nothing_is_learnt() -> None:
+    student = CASES["wide"][0].clone().requires_grad_()
+    loss = taid_loss(student, CASES["wide"][1], torch.tensor(0.0))
+    loss.backward()
+    assert loss.item() == 0
+    assert student.grad.abs().max() < 1e-7
+
+
+def test_at_share_one_it_is_plain_distillation() -> None:
+    pulls = []
+    for loss in (lambda s, t: taid_loss(s, t, torch.tensor(1.0)), lambda s, t: kd_loss(s, t, 1.0)):
+        student = CASES["wide"][0].clone().requires_grad_()
+        loss(student, CASES["wide"][1]).backward()
+        pulls.append(student.grad)
+    torch.testing.assert_close(*pulls)
+
+
+def test_the_gradient_takes_the_target_as_given() -> None:
+    student, teacher, share = CASES["random"][0].clone().requires_grad_(), CASES["random"][1], torch.tensor(0.4)
+    taid_loss(student, teacher, share).backward()
+    target = (0.6 * student.detach() + 0.4 * teacher).softmax(1)
+    torch.testing.assert_close(student.grad, (student.softmax(1) - target) / len(target))
+
+
+def test_the_share_is_the_slow_loop_and_never_behind_the_line() -> None:
+    losses, start, alpha, beta = [2.0, 1.5, 1.6, 0.4, 0.4, 3.0, 1e-3], 0.3, 0.5, 0.6
+    state, share, trend, last = Share(start), start, 0.0, math.inf
+    for step, loss in enumerate(losses):
+        line = start + (1 - start) * step / len(losses)
+        state.settle(torch.tensor(loss), line, alpha, beta)
+        decrease = max(-1.0, (last - loss) / last) if math.isfinite(last) else 0.0
+        trend = beta * trend + (1 - beta) * decrease
+        share = min(1.0, max(line, share + alpha / (1 + math.exp(-trend)) * (1 - share)))
+        last = loss
+        assert state.share.item() == pytest.approx(share, rel=1e-5)
+        assert state.trend.item() == pytest.approx(trend, rel=1e-5, abs=1e-7)
+        assert share >= line
+
+
+def test_with_alpha_zero_the_share_is_the_line_and_otherwise_ahead() -> None:
+    line, ahead = Share(0.4), Share(0.4)
+    for step in range(5):
+        line.settle(torch.tensor(1.0 / (step + 1)), 0.4 + 0.06 * step, 0.0, 0.99)
+        ahead.settle(torch.tensor(1.0 / (step + 1)), 0.4 + 0.06 * step, 0.5, 0.99)
+        assert line.share.item() == pytest.approx(0.4 + 0.06 * step)
+        assert ahead.share > line.share
+
+
+def test_a_relative_decrease_by_hand() -> None:
+    one, two, never = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(math.inf)
+    assert [relative_decrease(*of).item() for of in ((two, one), (one, two), (never, one))] == [0.5, -1, 0]
+    assert relative_decrease(torch.tensor(0.0), one) == -1
+
+
+def test_the_share_starts_where_told_and_only_settle_moves_it() -> None:
+    method = TAID(start=0.2, label_weight=2.0, kd_weight=3.0)
+    *_, state, batch = situation(method)
+    terms = method.terms(batch, state)
+    assert [term.weight for term in terms.values()] == [2.0, 3.0]
+    assert method.notes(batch, state)["share"].item() == pytest.approx(0.2)
+    before = method.notes(batch, state)["share"]
+    with torch.no_grad():
+        method.settle(batch._replace(progress=0.5), state)
+    assert before.item() == pytest.approx(0.2)  # what was noted stays as it was
+    assert state.share.item() == pytest.approx(0.6)
+    assert state.last == terms["taid"].value
+    assert method.connect(pair(method, *nets(), classes=4)).share.item() == pytest.approx(0.2)
+
+
+def test_it_shows_the_moving_target() -> None:
+    method = TAID(start=0.3)
+    *_, state, _ = situation(method)
+    found = method.observe(batch_of(method, CASES["random"]), state)["target"]
+    student, teacher, _ = CASES["random"]
+    expected = [np.exp(softmax_log(0.7 * s + 0.3 * t)) for s, t in zip(plain(student), plain(teacher), strict=True)]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_read_in_full(dtype: torch.dtype) -> None:
+    student, teacher, share = *(logits.to(dtype) for logits in CASES["huge"][:2]), torch.tensor(0.4)
+    assert torch.equal(mixture(student, teacher, share), mixture(student.float(), teacher.float(), share))
+    assert taid_loss(student, teacher, share) == taid_loss(student.float(), teacher.float(), share)
