@@ -32,8 +32,8 @@ from kdcore.net import pooled
 
 def directions(features: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Unit vectors (C, K) along the mean of the features (N, K) of each class; 0 for a class without a row."""
-    sums = features.new_zeros(classes, features.shape[1]).index_add_(0, targets, features)
-    return F.normalize(sums, eps=1e-30)
+    member = targets == torch.arange(classes, device=targets.device)[:, None]
+    return F.normalize(member.float() @ features, eps=1e-30)
 
 
 def nd_rows(student: Tensor, teacher: Tensor, along: Tensor) -> Tensor:

@@ -1,0 +1,151 @@
+"""ReviewKD: each stage of the student, helped by all its deeper stages, imitates the teacher's stage.
+
+From the deepest level up: a 1x1 convolution brings the student's stage to a common width; what the deeper levels found
+is enlarged to its size, and the two are added with weights between 0 and 1 for each position, which a convolution reads
+from both. The mix goes on to the next level, and a 3x3 convolution of it imitates the teacher's stage. The deepest
+level is the pooled feature. Imitation is measured on the map and on its averages over 4x4, 2x2 and 1 parts, with
+weights that halve each time, over their sum (HCL). The loss is
+label_weight * CE(student, y) + w * review_weight * sum of HCL over levels, w rising from 0 to 1 early in the run.
+
+Source: Chen, Liu, Zhao and Jia, Distilling Knowledge via Knowledge Review, CVPR 2021, arXiv 2104.09044; layers and
+warm-up of 20 of 240 epochs as in the mdistiller benchmark, whose weights are 5 for ResNet8x4, .6 for ResNet20 and 1
+for ResNet32.
+
+Departs from it: stages are compared after their activation, theirs before it, and paired from the last backwards. A
+feature without positions counts as a map of one, so the last stage of an MLP counts twice. The warm-up rises with every
+step. Weight 1 is the benchmark's for ResNet32 only. Where a batch holds one value per channel, normalisation takes its
+running statistics.
+
+Zero when: the fused features of the student equal the teacher's at every level (the term "review").
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdcore.connect import paired
+from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.losses import cross_entropy, ramp
+from kdcore.net import pooled
+
+WIDEST = 512  # channels of the common width, at most
+
+
+def hierarchical_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """HCL: weighted mean of the mean squared differences of two maps (B, K, H, W), and of their coarser averages."""
+    sizes = [parts for parts in (4, 2, 1) if parts < min(student.shape[2:])]
+    maps = [(student.float(), teacher.float())]
+    maps += [
+        (F.adaptive_avg_pool2d(student.float(), size), F.adaptive_avg_pool2d(teacher.float(), size)) for size in sizes
+    ]
+    weights = [0.5**halvings for halvings in range(len(maps))]
+    gaps = [weight * F.mse_loss(*pair) for weight, pair in zip(weights, maps, strict=True)]
+    return torch.stack(gaps).sum() / sum(weights)
+
+
+def levels(features: Sequence[Tensor]) -> list[Tensor]:
+    """Stage features (B, K, H, W) or (B, K) as maps, and the last one pooled, (B, K, 1, 1)."""
+    every = [*features, pooled(features[-1])]
+    return [feature.float() if feature.dim() == 4 else feature.float()[:, :, None, None] for feature in every]
+
+
+class _Norm(nn.BatchNorm2d):
+    """Batch normalisation that takes its running statistics where it sees one value per channel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """From (B, K, H, W) to the same shape."""
+        if self.training and input.numel() > self.num_features:
+            return super().forward(input)
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+class Fusion(nn.Module):
+    """One level: mixes the student's stage with what the deeper levels found.
+
+    Args:
+        inputs: channels of the student's stage.
+        middle: the common width.
+        teacher: (K, H, W) or (K,), what is imitated.
+        deepest: nothing to be mixed in.
+    """
+
+    def __init__(self, inputs: int, middle: int, teacher: tuple[int, ...], deepest: bool) -> None:
+        super().__init__()
+        self.size = teacher[1:] or (1, 1)
+        self.reduce = nn.Sequential(nn.Conv2d(inputs, middle, 1, bias=False), _Norm(middle))
+        self.attend = None if deepest else nn.Sequential(nn.Conv2d(2 * middle, 2, 1), nn.Sigmoid())
+        self.imitate = nn.Sequential(nn.Conv2d(middle, teacher[0], 3, padding=1, bias=False), _Norm(teacher[0]))
+
+    def forward(self, feature: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The imitation, of the teacher's shape, and the mix that goes on, of the common width and that size.
+
+        Args:
+            feature: (B, K, H, W) of the student.
+            deeper: (B, middle, h, w), the mix of the level below; None at the deepest.
+        """
+        mixed: Tensor = self.reduce(feature)
+        if self.attend is not None and deeper is not None:
+            deeper = F.interpolate(deeper, mixed.shape[2:])
+            own, theirs = self.attend(torch.cat((mixed, deeper), dim=1)).split(1, dim=1)
+            mixed = own * mixed + theirs * deeper
+        mixed = F.interpolate(mixed, self.size)
+        return self.imitate(mixed), mixed
+
+
+class Review(nn.Module):
+    """The levels of a pair of networks, from the deepest up.
+
+    Args:
+        stages: shapes of student and teacher, in pairs, the deepest last.
+    """
+
+    def __init__(self, stages: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
+        super().__init__()
+        middle = min(WIDEST, stages[-1][0][0])
+        self.fusions = nn.ModuleList(
+            Fusion(student[0], middle, teacher, deepest=not level)
+            for level, (student, teacher) in enumerate(reversed(stages))
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The imitation of each level, the deepest first, from the student's maps, the deepest last."""
+        found, mixed = [], None
+        for fusion, feature in zip(self.fusions, reversed(features), strict=True):
+            imitation, mixed = fusion(feature, mixed)
+            found.append(imitation)
+        return found
+
+
+class ReviewKD(Method):
+    """Distillation of all stages, each reviewed with the deeper ones."""
+
+    title: ClassVar[str] = "ReviewKD"
+    family: ClassVar[str] = "features"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + w\,\gamma \sum_{\ell} "
+        r"\mathrm{HCL}\big(U_\ell(F_s^\ell, F_s^{\ell+1}, \dots, F_s^{L}),\, F_t^\ell\big)"
+    )
+    paper: ClassVar[str] = "Chen, Liu, Zhao and Jia, CVPR 2021"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
+    label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
+    review_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's stages.")
+    warmup: float = Field(0.083, ge=0.0, le=1.0, description="Share of the run in which distillation fades in.")
+
+    def connect(self, pair: Pair) -> Review:
+        """The fusions of all levels."""
+        return Review([*paired(pair.student, pair.teacher), (pair.student[-1][:1], pair.teacher[-1][:1])])
+
+    def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+        """Labels and the review."""
+        assert state is not None
+        assert batch.teacher is not None
+        student, teacher = zip(*paired(levels(batch.student.features), levels(batch.teacher.features)), strict=True)
+        losses = [hierarchical_loss(*level) for level in zip(state(student), reversed(teacher), strict=True)]
+        return {
+            "labels": Term(self.label_weight, cross_entropy(batch.student.logits, batch.labels)),
+            "review": Term(ramp(batch.progress, self.warmup) * self.review_weight, torch.stack(losses).sum()),
+        }
