@@ -93,6 +93,8 @@ class Setup:
         self._load(data_folder, report)
         self.method = METHODS[spec.method.name](**spec.method.knobs)
         self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
+        if len(mentor_weights) != len(spec.mentors):
+            raise BadInput(f"This run needs the weights of {len(spec.mentors)} mentors, but got {len(mentor_weights)}.")
         mentors = [self._trained(*one) for one in zip(spec.mentors, mentor_weights, strict=True)]
         torch.manual_seed(spec.seed)
         self.student = self.method.remodel(self._net(spec.student), self._lent()).to(self.device)

@@ -69,7 +69,7 @@ class DataSource(Source):
         Source: Cubuk et al., RandAugment, NeurIPS workshop 2020; DeVries and Taylor, Cutout, arXiv 1708.04552.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(seed, step, salt=5))
+            torch.default_generator.manual_seed(mix(seed, step, salt=5))  # the CPU's alone, not the GPU's
             if x.dim() != 4:
                 return x + JITTER * torch.randn(x.shape).to(x.device)
             return _cut(torch.cat([_randaugment(group) for group in torch.split(x, GROUP)]))
