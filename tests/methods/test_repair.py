@@ -4,234 +4,45 @@ import math
 
 import pytest
 import torch
-from situation import situation
-from torch import Tensor
+from slow import Row, divergence, draw, label_loss, log_softmax, rows_of, soft_kl, softmax
+from wrong_teacher import batch_of, drawn, rest_of, swapped, top_of, values
 
-from kdcore.contracts import Batch, Method, Outputs, View
-from kdcore.losses import calibrated, cross_entropy, kd_loss, log_probs, standardised, swap, without, wrong
+from kdcore.contracts import Batch, Method, Outputs
+from kdcore.losses import calibrated, kd_loss, log_probs, standardised, without, wrong
 from kdcore.methods.dkd import dkd_losses
 from kdcore.methods.kd import KD
 from kdcore.methods.loca import LoCa
 from kdcore.methods.lr import LR, revised
 from kdcore.methods.rc import RC, raised
 from kdcore.methods.rld import RLD, at_or_above, confidence_loss, ranked_loss, refined
-from kdcore.methods.sld import SLD, both_views, ladder_loss
+from kdcore.methods.sld import SLD
 from kdcore.methods.swap_la import SwapLA
 
 torch.set_num_threads(1)
 REPAIRS = [SwapLA, LR, LoCa, SLD, RLD]
 SCALES = [0.0, 1.0, 30.0, 1e3]
-Row = list[float]
 
 
-def draw(rows: int, columns: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return scale * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-
-
-def batch_of(student: Tensor, teacher: Tensor, labels: Tensor, strong: tuple[Tensor, Tensor] | None = None) -> Batch:
-    """A batch in the middle of a run with these logits; `strong` are the student's and the teacher's of view two."""
-    batch = situation(SLD(), len(student), student.shape[1]).batch
-    second = View(*(Outputs(logits, ()) for logits in strong or (student, teacher)), labels)
-    return batch._replace(student=Outputs(student, ()), teacher=Outputs(teacher, ()), labels=labels, second=second)
-
-
-def drawn(rows: int = 6, classes: int = 5, scale: float = 1.0) -> Batch:
-    """Two views of rows, with teacher and student right on some and wrong on others."""
-    views = [(draw(rows, classes, seed=seed), draw(rows, classes, scale, seed=seed + 1)) for seed in (0, 2)]
-    return batch_of(*views[0], torch.arange(rows) % classes, views[1])
-
-
-def soft(row: Row, temperature: float = 1.0) -> Row:
-    """Log-probabilities."""
-    scaled = [value / temperature for value in row]
-    top = max(scaled)
-    total = math.log(math.fsum(math.exp(value - top) for value in scaled))
-    return [value - top - total for value in scaled]
-
-
-def slow_kl(log_p: Row, log_q: Row) -> float:
-    return math.fsum(math.exp(a) * (a - b) for a, b in zip(log_p, log_q, strict=True) if math.exp(a) > 0)
-
-
-def rest_of(log_p: Row, c: int) -> float:
-    """log(1 - p[c])."""
-    others = [value for place, value in enumerate(log_p) if place != c]
-    top = max(others)
-    return top + math.log(math.fsum(math.exp(value - top) for value in others))
-
-
-def top_of(row: Row) -> int:
-    return max(range(len(row)), key=lambda c: row[c])
-
-
-def slow_swap(row: Row, y: int) -> Row:
-    found, m = list(row), top_of(row)
-    if m != y:
-        found[m], found[y] = row[y], row[m]
-    return found
-
-
-def slow_calibrated(row: Row, y: int, alpha: float) -> Row:
+def slow_calibrated(row: Row, y: int, alpha: float) -> list[float]:
     """Probabilities."""
-    p, k = [math.exp(value) for value in soft(row)], top_of(row)
+    p, k = softmax(row), top_of(row)
     if k == y:
         return p
     s = alpha / (1 - p[y] + p[k])
     return [1 - s * (1 - p[y]) if c == y else s * value for c, value in enumerate(p)]
 
 
-def slow_kd(student: Tensor, target: list[Row], temperature: float) -> float:
-    rows = zip(student.double().tolist(), target, strict=True)
-    values = [slow_kl(soft(t, temperature), soft(s, temperature)) for s, t in rows]
-    return temperature**2 * math.fsum(values) / len(values)
-
-
-def slow_ce(student: Tensor, labels: Tensor) -> float:
-    rows = [(row, y) for row, y in zip(student.double().tolist(), labels.tolist(), strict=True) if y >= 0]
-    return -math.fsum(soft(row)[y] for row, y in rows) / max(len(rows), 1)
-
-
 def slow_rld(batch: Batch, temperature: float, confidence_temperature: float) -> tuple[float, float]:
-    student, teacher = (side.logits.double().tolist() for side in (batch.student, batch.teacher))
+    student, teacher = (rows_of(side.logits) for side in (batch.student, batch.teacher))
     confidence, ranked = [], []
     for s, t, y in zip(student, teacher, batch.labels.tolist(), strict=True):
-        log_p, log_q, m = soft(t, confidence_temperature), soft(s, confidence_temperature), top_of(t)
-        confidence.append(slow_kl([log_p[m], rest_of(log_p, m)], [log_q[y], rest_of(log_q, y)]))
+        log_p, log_q, m = log_softmax(t, confidence_temperature), log_softmax(s, confidence_temperature), top_of(t)
+        confidence.append(divergence([log_p[m], rest_of(log_p, m)], [log_q[y], rest_of(log_q, y)]))
         below = [c for c in range(len(t)) if t[c] < t[y]]
-        kept = [soft([row[c] for c in below], temperature) for row in (t, s)] if below else [[0.0], [0.0]]
-        ranked.append(slow_kl(*kept))
+        kept = [log_softmax([row[c] for c in below], temperature) for row in (t, s)] if below else [[0.0], [0.0]]
+        ranked.append(divergence(*kept))
     n = len(student)
     return confidence_temperature**2 * math.fsum(confidence) / n, temperature**2 * math.fsum(ranked) / n
-
-
-def swapped(logits: Tensor, labels: Tensor) -> list[Row]:
-    return [slow_swap(row, y) for row, y in zip(logits.double().tolist(), labels.tolist(), strict=True)]
-
-
-def values(method: Method, batch: Batch) -> dict[str, float]:
-    return {key: term.value.item() for key, term in method.terms(batch, None).items()}
-
-
-# ---- the swap
-
-
-def test_a_swap_by_hand() -> None:
-    logits = torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.0, 0.0, -1.0]])
-    found = swap(logits, torch.tensor([1, 0, 1]))
-    assert found.tolist() == [[1.0, 3.0, 2.0], [3.0, 1.0, 2.0], [0.0, 0.0, -1.0]]
-    assert wrong(logits, torch.tensor([1, 0, 1])).tolist() == [True, False, True]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_a_swap_keeps_all_logits_changes_nothing_twice_and_puts_the_target_first(dtype: torch.dtype) -> None:
-    logits, targets = draw(40, 6).to(dtype), torch.arange(40) % 6
-    found = swap(logits, targets)
-    assert found.dtype == dtype
-    assert found.tolist() == [slow_swap(row, y) for row, y in zip(logits.tolist(), targets.tolist(), strict=True)]
-    assert torch.equal(found.sort(1).values, logits.sort(1).values)
-    assert torch.equal(swap(found, targets), found)
-    assert not wrong(found, targets).any()
-    assert torch.equal(swap(logits, logits.argmax(1)), logits)
-
-
-def test_swapping_the_teacher_changes_its_cross_entropy_by_the_gaps_product() -> None:
-    student, teacher, targets = draw(20, 5).double(), draw(20, 5, seed=1).double(), torch.arange(20) % 5
-    log_q, p = student.log_softmax(1), teacher.softmax(1)
-    change = -(swap(teacher, targets).softmax(1) * log_q).sum(1) + (p * log_q).sum(1)
-    for row, y in enumerate(targets.tolist()):
-        m = int(teacher[row].argmax())
-        expected = (p[row, m] - p[row, y]) * (log_q[row, m] - log_q[row, y])
-        assert change[row].item() == pytest.approx(expected.item(), abs=1e-12)
-
-
-# ---- SLD
-
-
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("temperatures", [1, 6])
-def test_sld_is_the_slow_loop_over_views_and_temperatures(scale: float, temperatures: int) -> None:
-    batch = drawn(scale=scale)
-    views = [(batch.student, batch.teacher), (batch.second.student, batch.second.teacher)]
-    expected = {"labels": 0.0, "teacher": 0.0, "student": 0.0}
-    for student, teacher in views:
-        expected["labels"] += slow_ce(student.logits, batch.labels)
-        for temperature in range(1, temperatures + 1):
-            for key, side in [("teacher", teacher), ("student", student)]:
-                expected[key] += slow_kd(student.logits, swapped(side.logits, batch.labels), temperature)
-    assert values(SLD(temperatures=temperatures), batch) == pytest.approx(expected, rel=2e-5, abs=1e-5)
-
-
-@pytest.mark.parametrize(("rows", "classes"), [(1, 4), (4, 2), (1, 2)])
-def test_sld_of_one_row_and_two_classes(rows: int, classes: int) -> None:
-    batch = drawn(rows, classes, scale=50.0)
-    second = batch.second
-    expected = math.fsum(
-        slow_kd(side.logits, swapped(other.logits, batch.labels), temperature)
-        for side, other in [(batch.student, batch.teacher), (second.student, second.teacher)]
-        for temperature in range(1, 7)
-    )
-    assert values(SLD(), batch)["teacher"] == pytest.approx(expected, rel=2e-5)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 2.0, 6.0])
-def test_the_students_own_swap_is_a_penalty_on_the_margin_of_its_mistake(temperature: float) -> None:
-    """KL(swap(z_s) || z_s) at T is (q_m - q_y)(z_m - z_y) / T, and 0 where the student is right."""
-    logits, targets = draw(12, 5), torch.arange(12) % 5
-    total = 0.0
-    for row, y in zip(logits.double().tolist(), targets.tolist(), strict=True):
-        q, m = [math.exp(value) for value in soft(row, temperature)], top_of(row)
-        total += (q[m] - q[y]) * (row[m] - row[y]) / temperature
-    found = kd_loss(logits, swap(logits, targets), temperature) / temperature**2
-    assert total > 0
-    assert found.item() == pytest.approx(total / 12, rel=1e-5)
-    assert ladder_loss(logits, swap(logits, logits.argmax(1)), 6).item() == 0
-
-
-def test_the_ladder_is_the_sum_of_single_temperatures() -> None:
-    student, target = draw(5, 7), draw(5, 7, seed=1)
-    expected = sum(kd_loss(student, target, float(temperature)) for temperature in range(1, 7))
-    torch.testing.assert_close(ladder_loss(student, target, 6), expected)
-    torch.testing.assert_close(ladder_loss(student, target, 1), kd_loss(student, target, 1.0))
-
-
-def test_the_students_swap_joins_after_a_share_of_the_run() -> None:
-    batch, method = drawn(), SLD()
-    for progress, weight in [(0.0, 0.0), (0.624, 0.0), (150 / 240, 0.9), (0.99, 0.9)]:
-        weights = {key: term.weight for key, term in method.terms(batch._replace(progress=progress), None).items()}
-        assert weights == {"labels": 0.1, "teacher": 0.9, "student": weight}
-    assert SLD(student_start=1.0).terms(batch._replace(progress=0.999), None)["student"].weight == 0.0
-    assert SLD(student_start=0.0, kd_weight=2.0).terms(batch._replace(progress=0.0), None)["student"].weight == 2.0
-
-
-def test_a_detached_target_pulls_two_classes_and_the_released_one_all() -> None:
-    for detach, pulled in [(True, 2), (False, 5)]:
-        leaf = torch.tensor([[0.3, 1.2, -0.4, 0.7, 0.1]], requires_grad=True)  # its choice, 1, is not the label
-        batch = batch_of(leaf, draw(1, 5), torch.tensor([0]))
-        SLD(detach_target=detach).terms(batch, None)["student"].value.backward()
-        assert int((leaf.grad.abs() > 1e-5).sum()) == pulled
-        assert leaf.grad[0, 0] < 0  # both raise the label
-        assert leaf.grad[0, 1] > 0  # and lower the mistake
-    assert SLD().detach_target is False
-
-
-def test_sld_counts_what_it_repairs_over_both_views() -> None:
-    right, off = torch.eye(3)[:2], torch.eye(3)[[1, 2]]  # labels 0 and 1
-    batch = batch_of(right, off, torch.tensor([0, 1]), (off, torch.cat((right[:1], off[1:]))))
-    found = {name: value.item() for name, value in SLD().notes(batch, None).items()}
-    assert found == {"teacher_repaired": 0.75, "student_repaired": 0.5}
-    for logits in both_views(batch)[:2]:
-        assert logits.shape == (4, 3)
-
-
-def test_an_unlabelled_row_is_right_by_definition_on_the_usual_view() -> None:
-    batch = drawn()
-    none = batch._replace(labels=torch.full((6,), -1))
-    chosen = batch._replace(labels=batch.teacher.logits.argmax(1))
-    for method in (SLD(), SwapLA(), LoCa(), RLD()):
-        ours, theirs = values(method, none), values(method, chosen)
-        assert {key: ours[key] for key in ours if key != "labels"} == {k: theirs[k] for k in ours if k != "labels"}
-        assert ours["labels"] == 0
-    assert SwapLA().notes(none, None)["teacher_repaired"].item() == 0
 
 
 # ---- SwapLA and RC
@@ -240,7 +51,7 @@ def test_an_unlabelled_row_is_right_by_definition_on_the_usual_view() -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_swap_la_is_the_slow_loop(scale: float) -> None:
     batch = drawn(scale=scale)
-    expected = slow_kd(batch.student.logits, swapped(batch.teacher.logits, batch.labels), 4.0)
+    expected = soft_kl(batch.student.logits, swapped(batch.teacher.logits, batch.labels), 4.0)
     assert values(SwapLA(), batch)["kd"] == pytest.approx(expected, rel=1e-5, abs=1e-5)
     assert [term.weight for term in SwapLA().terms(batch, None).values()] == [0.0, 1.0]
 
@@ -251,12 +62,12 @@ def test_rc_is_the_slow_loop(scale: float) -> None:
     batch = batch._replace(student=Outputs(draw(6, 5, scale), ()))
     target = [
         [value + max(row) * (c == y) for c, value in enumerate(row)]
-        for row, y in zip(batch.student.logits.double().tolist(), batch.labels.tolist(), strict=True)
+        for row, y in zip(rows_of(batch.student.logits), batch.labels.tolist(), strict=True)
     ]
     expected = {
-        "labels": slow_ce(batch.student.logits, batch.labels),
-        "kd": slow_kd(batch.student.logits, batch.teacher.logits.double().tolist(), 4.0),
-        "correction": slow_kd(batch.student.logits, target, 4.0),
+        "labels": label_loss(batch.student.logits, batch.labels),
+        "kd": soft_kl(batch.student.logits, batch.teacher.logits, 4.0),
+        "correction": soft_kl(batch.student.logits, torch.tensor(target, dtype=torch.float64), 4.0),
     }
     assert values(RC(), batch) == pytest.approx(expected, rel=1e-5, abs=1e-5)
     assert [term.weight for term in RC().terms(batch, None).values()] == [1.0, 1.0, 0.1]
@@ -315,9 +126,9 @@ def test_calibration_of_a_teacher_that_is_sure_and_wrong_is_finite() -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_loca_is_the_slow_loop(scale: float) -> None:
     batch, method = drawn(scale=min(scale, 30.0)), LoCa(temperature=3.0, alpha=0.7)
-    rows = zip(batch.teacher.logits.double().tolist(), batch.labels.tolist(), strict=True)
+    rows = zip(rows_of(batch.teacher.logits), batch.labels.tolist(), strict=True)
     target = [[math.log(p) for p in slow_calibrated(row, y, 0.7)] for row, y in rows]
-    expected = slow_kd(batch.student.logits, target, 3.0)
+    expected = soft_kl(batch.student.logits, torch.tensor(target, dtype=torch.float64), 3.0)
     assert values(method, batch)["kd"] == pytest.approx(expected, rel=2e-5, abs=1e-5)
     assert [term.weight for term in method.terms(batch, None).values()] == [0.1, 0.9]
 
@@ -336,20 +147,20 @@ def test_loca_and_the_swap_are_plain_distillation_where_the_teacher_is_right() -
 def test_lr_is_the_slow_loop_over_right_and_wrong_rows(scale: float) -> None:
     batch, eta = drawn(20, scale=scale), 0.8
     logits, revision, right = [], [], []
-    student, teacher = (side.logits.double().tolist() for side in (batch.student, batch.teacher))
+    student, teacher = (rows_of(side.logits) for side in (batch.student, batch.teacher))
     for row, (s, t, y) in enumerate(zip(student, teacher, batch.labels.tolist(), strict=True)):
         if top_of(t) == y:
             right.append(row)
             logits += [(a - b) ** 2 for a, b in zip(s, t, strict=True)]
         else:
-            p = [math.exp(value) for value in soft(t)]
+            p = softmax(t)
             b = eta / (1 + max(p) - p[y])
             target = [b * value + (1 - b) * (c == y) for c, value in enumerate(p)]
-            revision += [(math.exp(a) - value) ** 2 for a, value in zip(soft(s), target, strict=True)]
+            revision += [(math.exp(a) - value) ** 2 for a, value in zip(log_softmax(s), target, strict=True)]
     assert right
     assert revision
     expected = {
-        "labels": slow_ce(batch.student.logits[right], batch.labels[right]),
+        "labels": label_loss(batch.student.logits[right], batch.labels[right]),
         "logits": math.fsum(logits) / len(logits),
         "revision": math.fsum(revision) / len(revision),
     }
@@ -381,7 +192,7 @@ def test_rld_is_the_slow_loop(rows: int, classes: int, scale: float) -> None:
     found = values(method, batch)
     expected = slow_rld(batch, 3.0, 2.0)
     assert (found["confidence"], found["ranked"]) == pytest.approx(expected, rel=5e-5, abs=1e-5)
-    assert found["labels"] == pytest.approx(slow_ce(batch.student.logits, batch.labels), rel=1e-5)
+    assert found["labels"] == pytest.approx(label_loss(batch.student.logits, batch.labels), rel=1e-5)
 
 
 def test_rld_is_decoupled_distillation_where_the_teacher_is_right() -> None:
@@ -479,9 +290,12 @@ def test_targets_that_are_shown_are_probabilities_and_right(repair: type[Method]
         torch.testing.assert_close(target[correct], batch.teacher.logits.softmax(1)[correct])
 
 
-def test_cross_entropy_counts_both_views() -> None:
+def test_an_unlabelled_row_is_right_by_definition_on_the_usual_view() -> None:
     batch = drawn()
-    expected = cross_entropy(batch.student.logits, batch.labels) + cross_entropy(
-        batch.second.student.logits, batch.labels
-    )
-    torch.testing.assert_close(SLD().terms(batch, None)["labels"].value, expected)
+    none = batch._replace(labels=torch.full((6,), -1))
+    chosen = batch._replace(labels=batch.teacher.logits.argmax(1))
+    for method in (SLD(), SwapLA(), LoCa(), RLD()):
+        ours, theirs = values(method, none), values(method, chosen)
+        assert {key: ours[key] for key in ours if key != "labels"} == {k: theirs[k] for k in ours if k != "labels"}
+        assert ours["labels"] == 0
+    assert SwapLA().notes(none, None)["teacher_repaired"].item() == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from situation import situation
+from slow import Row, divergence, draw, log_softmax, rows_of
 from torch import Tensor
 
 from kdcore.contracts import Batch, Outputs
@@ -18,41 +19,31 @@ from kdcore.methods.luminet import LumiNet, column_standardised, luminet_loss
 from kdcore.methods.normkd import NormKD, normkd_loss, row_temperature
 
 torch.set_num_threads(1)
+Rows = list[list[float]]
 
 
-def draw(rows: int, columns: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return scale * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+def slow_kl(teacher: Row, student: Row) -> float:
+    return divergence(log_softmax(teacher), log_softmax(student))
 
 
-def softmax_log(row: list[float]) -> list[float]:
-    top = max(row)
-    total = math.log(math.fsum(math.exp(value - top) for value in row))
-    return [value - top - total for value in row]
-
-
-def slow_kl(teacher: list[float], student: list[float]) -> float:
-    log_p, log_q = softmax_log(teacher), softmax_log(student)
-    return math.fsum(math.exp(a) * (a - b) for a, b in zip(log_p, log_q, strict=True))
-
-
-def mean_std(row: list[float]) -> tuple[float, float]:
+def mean_std(row: Row) -> tuple[float, float]:
     mean = math.fsum(row) / len(row)
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in row) / (len(row) - 1))
 
 
-def slow_z(row: list[float]) -> list[float]:
+def slow_z(row: Row) -> list[float]:
     mean, std = mean_std(row)
     return [(value - mean) / (std + 1e-7) for value in row]
 
 
-def slow_lskd(student: list[list[float]], teacher: list[list[float]], temperature: float) -> float:
+def slow_lskd(student: Rows, teacher: Rows, temperature: float) -> float:
     total = 0.0
     for s, t in zip(student, teacher, strict=True):
         total += temperature**2 * slow_kl([v / temperature for v in slow_z(t)], [v / temperature for v in slow_z(s)])
     return total / len(student)
 
 
-def slow_normkd(student: list[list[float]], teacher: list[list[float]], temperature: float) -> float:
+def slow_normkd(student: Rows, teacher: Rows, temperature: float) -> float:
     total = 0.0
     for s, t in zip(student, teacher, strict=True):
         own_s, own_t = (temperature * (mean_std(row)[1] + 1e-7) for row in (s, t))
@@ -60,7 +51,7 @@ def slow_normkd(student: list[list[float]], teacher: list[list[float]], temperat
     return total / len(student)
 
 
-def slow_adat(student: list[list[float]], teacher: list[list[float]], _: float) -> float:
+def slow_adat(student: Rows, teacher: Rows, _: float) -> float:
     total = 0.0
     for s, t in zip(student, teacher, strict=True):
         hot = max(1 / math.sqrt(len(t)), *slow_z(t))
@@ -68,7 +59,7 @@ def slow_adat(student: list[list[float]], teacher: list[list[float]], _: float) 
     return total / len(student)
 
 
-def slow_columns(rows: list[list[float]]) -> list[list[float]]:
+def slow_columns(rows: Rows) -> Rows:
     found = [[0.0] * len(rows[0]) for _ in rows]
     for c in range(len(rows[0])):
         column = [row[c] for row in rows]
@@ -79,7 +70,7 @@ def slow_columns(rows: list[list[float]]) -> list[list[float]]:
     return found
 
 
-def slow_luminet(student: list[list[float]], teacher: list[list[float]], temperature: float) -> float:
+def slow_luminet(student: Rows, teacher: Rows, temperature: float) -> float:
     pairs = list(zip(slow_columns(student), slow_columns(teacher), strict=True))
     return math.fsum(slow_kl([v / temperature for v in t], [v / temperature for v in s]) for s, t in pairs) / len(pairs)
 
@@ -89,7 +80,7 @@ def adat(student: Tensor, teacher: Tensor, _: float = 0.0) -> Tensor:
 
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
-Slow = Callable[[list[list[float]], list[list[float]], float], float]
+Slow = Callable[[Rows, Rows, float], float]
 LOSSES: list[tuple[Loss, Slow]] = [
     (lskd_loss, slow_lskd),
     (normkd_loss, slow_normkd),
@@ -105,14 +96,14 @@ OF_ROWS = [lskd_loss, normkd_loss, adat]
 @pytest.mark.parametrize(("loss", "slow"), LOSSES)
 def test_it_is_the_slow_loop(loss: Loss, slow: Slow, temperature: float, scale: float, rows: int, classes: int) -> None:
     student, teacher = draw(rows, classes), draw(rows, classes, scale, seed=1)
-    expected = slow(student.double().tolist(), teacher.double().tolist(), temperature)
+    expected = slow(rows_of(student), rows_of(teacher), temperature)
     assert loss(student, teacher, temperature).item() == pytest.approx(expected, rel=2e-4, abs=2e-6)
 
 
 @pytest.mark.parametrize(("loss", "slow"), LOSSES)
 def test_a_teacher_of_one_hot_rows_is_the_slow_loop(loss: Loss, slow: Slow) -> None:
     student, teacher = draw(4, 6), 1e3 * torch.eye(6)[:4]
-    expected = slow(student.double().tolist(), teacher.double().tolist(), 2.0)
+    expected = slow(rows_of(student), rows_of(teacher), 2.0)
     assert loss(student, teacher, 2.0).item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -120,7 +111,7 @@ def test_a_teacher_of_one_hot_rows_is_the_slow_loop(loss: Loss, slow: Slow) -> N
 @pytest.mark.parametrize(("loss", "slow"), LOSSES)
 def test_half_precision_is_computed_in_float32(loss: Loss, slow: Slow, dtype: torch.dtype) -> None:
     student, teacher = draw(5, 7, 3.0).to(dtype), draw(5, 7, 300.0, seed=1).to(dtype)
-    expected = slow(student.double().tolist(), teacher.double().tolist(), 2.0)
+    expected = slow(rows_of(student), rows_of(teacher), 2.0)
     assert loss(student, teacher, 2.0).item() == pytest.approx(expected, rel=1e-4)
 
 
