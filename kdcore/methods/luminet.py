@@ -10,8 +10,7 @@ Source: Hossain, Elahi, Ramasinghe, Cheraghian, Rahman, Mohammed and Rahman, Lum
 Knowledge Distillation, 2023, arXiv 2310.03669; label weight 2, alpha 33, T 4 and a warm-up of 20 of 240 epochs, as
 released for ResNet32x4 to ResNet8x4.
 
-Departs from it: the warm-up rises with every step from 0, theirs with every epoch; on rows that are only looked at, all
-of them stand for the batch.
+Departs from it: the warm-up rises with every step from 0, theirs with every epoch.
 
 Zero when: each class's logits are the teacher's times a positive number plus a constant, up to the 1e-5 (the term
 "kd").
@@ -64,8 +63,3 @@ class LumiNet(Method):
             "labels": Term(self.label_weight, cross_entropy(logits, batch.labels)),
             "kd": Term(ramp(batch.progress, self.warmup) * self.alpha**2, kd),
         }
-
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
-        """What is imitated."""
-        assert batch.teacher is not None
-        return {"target": (column_standardised(batch.teacher.logits) / self.temperature).softmax(1)}
