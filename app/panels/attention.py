@@ -46,13 +46,14 @@ def _column(static: Arrays, sight: Sight, place: int) -> list[dict[str, Any]]:
     """The image three times, twice under a map."""
     base = _picture(static, sight.row)
     veils = {"teacher": _teachers_veil(static, sight), "student": veil_url(sight.student, GLOW["student"])}
-    plain = [_image(base, place, row) for row in range(len(ROWS))]
-    return plain + [_image(url, place, ROWS.index(name)) for name, url in veils.items()]
+    plain = [_image(base, place, row, "below") for row in range(len(ROWS))]
+    return plain + [_image(url, place, ROWS.index(name), "above") for name, url in veils.items()]
 
 
-def _image(source: str, place: int, row: int) -> dict[str, Any]:
+def _image(source: str, place: int, row: int, layer: str) -> dict[str, Any]:
+    """A picture in one cell; Plotly draws only one a place and layer."""
     where = {"xref": "x", "yref": "y", "x": place + 0.5, "y": row + 0.5, "xanchor": "center", "yanchor": "middle"}
-    return where | {"source": source, "sizex": SIDE, "sizey": SIDE, "sizing": "contain", "layer": "below"}
+    return where | {"source": source, "sizex": SIDE, "sizey": SIDE, "sizing": "contain", "layer": layer}
 
 
 @per_static

@@ -6,27 +6,28 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import faint, line
+from app.panels._figure import line
 from kdcore.probes.kl_parts import kl_parts
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = kl_parts(record), view.theme
+    scale = "log" if found.logarithmic else "linear"
     layout = theme.layout(
         look,
-        "kl parts",
+        f"kl parts {scale}",
         xaxis={"title": {"text": "step"}},
-        yaxis={"title": {"text": "KL(T‖S), nats"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "KL(T‖S), nats"}, "type": scale, "rangemode": "tozero"},
         hovermode="x unified",
     )
-    parts = (("true class", found.target, theme.GOOD), ("other classes", found.rest, theme.TEACHER))
-    return {"data": [_area(name, found.step, values, colour[look]) for name, values, colour in parts], "layout": layout}
-
-
-def _area(name: str, step: Any, values: Any, colour: str) -> dict[str, Any]:
-    hover = f"%{{y:.3g}} nats<extra>{name}</extra>"
-    return line(name, step, values, colour, stackgroup="kl", fillcolor=faint(colour, 0.35), hovertemplate=hover)
+    parts = (("both", found.whole, theme.INK), ("true class", found.target, theme.GOOD))
+    parts = (*parts, ("other classes", found.rest, theme.TEACHER))
+    hover = {"hovertemplate": "%{y:.3g} nats"}
+    return {
+        "data": [line(name, found.step, values, colour[look], **hover) for name, values, colour in parts],
+        "layout": layout,
+    }
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

@@ -6,47 +6,36 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import number, plain
+from app.panels._figure import line, number
 from kdcore.probes.stones import Stones, stones
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = stones(record), view.theme
+    colours = {"student": theme.STUDENT[look], "teacher": theme.TEACHER[look]}
+    names = [f'<span style="color:{colours.get(name, theme.INK[look])}">{name}</span>' for name in found.names]
     layout = theme.layout(
         look,
         "stones",
-        xaxis={"type": "category", "range": [-0.5, len(found.names) - 0.5], "showgrid": False},
-        yaxis={"title": {"text": "share of the probe samples"}, "tickformat": ".0%"},
+        xaxis={"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
+        | {"range": [-0.5, len(names) - 0.5]},
+        yaxis={"title": {"text": "share of the probe samples"}, "tickformat": ".1~%"},
     )
-    lines = [_line(found, "accuracy", found.accuracy, theme.GOOD, "top center", look)]
+    lines = [_line(found, "accuracy", found.accuracy, theme.GOOD[look], found.above)]
     if found.names[-1] == "teacher":
-        lines.append(_line(found, "agreement with the teacher", found.agreement, theme.TEACHER, "bottom center", look))
+        of_others = found.agreement[:-1]  # the teacher agrees with itself
+        lines.append(_line(found, "agreement with the teacher", of_others, theme.DISAGREE[look], ~found.above))
     return {"data": lines, "layout": layout}
 
 
-def _line(
-    found: Stones, name: str, values: Any, colour: dict[str, str], where: str, look: theme.Theme
-) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "uid": name,
-        "name": name,
-        "mode": "lines+markers+text",
-        "x": list(found.names),
-        "y": plain(values),
-        "text": [number(value, ".1%") for value in values],
-        "textposition": where,
-        "cliponaxis": False,
-        "line": {"color": colour[look], "width": 2},
-        "marker": {"color": [_own(stone, colour)[look] for stone in found.names], "size": 12},
-        "customdata": [number(value, ".3g") for value in found.kl_nats],
-        "hovertemplate": f"%{{x}}: %{{y:.1%}}<br>KL(T‖·) %{{customdata}} nats<extra>{name}</extra>",
-    }
-
-
-def _own(stone: str, colour: dict[str, str]) -> dict[str, str]:
-    return {"student": theme.STUDENT, "teacher": theme.TEACHER}.get(stone, colour)
+def _line(found: Stones, name: str, values: Any, colour: str, above: Any) -> dict[str, Any]:
+    numbers = {"text": [number(value, ".1%") for value in values], "textfont": {"color": colour}}
+    places = [f"{'top' if high else 'bottom'} center" for high in above]
+    mode = {"mode": "lines+markers+text", "textposition": places, "cliponaxis": False, "marker": {"size": 11}}
+    hover = f"%{{customdata[0]}}: %{{y:.1%}}<br>KL(T‖·) %{{customdata[1]}} nats<extra>{name}</extra>"
+    told = [[stone, number(value, ".3g")] for stone, value in zip(found.names, found.kl_nats, strict=True)]
+    return line(name, range(len(values)), values, colour, customdata=told, hovertemplate=hover, **numbers, **mode)
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+LOG_FROM = 50.0  # a range wider than this factor is read on a logarithmic axis
 NO_ANSWER = -1  # the class of a row whose logits are not finite
 
 
@@ -49,3 +50,10 @@ def mean(values: Floats) -> float:
 def thinned(count: int, limit: int) -> Ints:
     """At most `limit` indices below `count`, evenly spread, the first and the last among them."""
     return np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64)
+
+
+def wide(values: Floats) -> bool:
+    """Whether values that are nowhere negative span more than a factor of LOG_FROM."""
+    known = values[np.isfinite(values)]
+    positive = known[known > 0]
+    return bool(positive.size and known.min() >= 0 and positive.max() > LOG_FROM * positive.min())

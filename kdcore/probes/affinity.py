@@ -8,6 +8,8 @@ from kdcore.probes._numerics import Floats, softmax
 from kdcore.probes._rows import class_names, labels, student_logits, teacher_logits
 from kdcore.record import Record
 
+FEWEST = 6  # cells that a correlation is taken over: three classes
+
 
 @dataclass(frozen=True)
 class Affinity:
@@ -20,7 +22,7 @@ class Affinity:
     difference: Floats  # student's minus teacher's
     kin: float  # largest value off the diagonal of either; 1 when there is none
     largest: float  # largest absolute difference; 1 when there is none
-    correlation: float  # of both networks off the diagonal; NaN where one of them is constant
+    correlation: float  # of both networks off the diagonal; NaN with two classes, or where one of them is constant
 
 
 def affinity(record: Record, temperature: float) -> Affinity:
@@ -56,6 +58,6 @@ def _largest(values: Floats) -> float:
 def _correlation(left: Floats, right: Floats) -> float:
     known = np.isfinite(left) & np.isfinite(right)
     left, right = left[known], right[known]
-    if left.size < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
+    if left.size < FEWEST or np.ptp(left) == 0 or np.ptp(right) == 0:
         return float("nan")
     return float(np.corrcoef(left, right)[0, 1])

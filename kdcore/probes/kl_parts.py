@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdcore.probes._numerics import Floats, Ints
+from kdcore.probes._numerics import Floats, Ints, wide
 from kdcore.record import Record
 
 
@@ -13,8 +13,10 @@ class KlParts:
     """KL(teacher || student) on the validation split at temperature 1, in nats, at E passes."""
 
     step: Ints  # (E,) int64
+    whole: Floats  # (E,)
     target: Floats  # (E,) about the question whether the class is the true one
     rest: Floats  # (E,) about the other classes, weighted by how much of the answer the teacher gives them
+    logarithmic: bool  # the whole's range is wide
 
 
 def kl_parts(record: Record) -> KlParts:
@@ -27,6 +29,8 @@ def kl_parts(record: Record) -> KlParts:
     target = np.array([np.nan if seen.kl_target is None else seen.kl_target for seen in passes], dtype=np.float64)
     return KlParts(
         step=np.array([seen.step for seen in passes], dtype=np.int64),
+        whole=whole,
         target=target,
         rest=np.maximum(whole - target, 0.0),
+        logarithmic=wide(whole),
     )

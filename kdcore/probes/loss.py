@@ -5,10 +5,8 @@ from math import isfinite
 
 import numpy as np
 
-from kdcore.probes._numerics import Floats, Ints, thinned
+from kdcore.probes._numerics import Floats, Ints, thinned, wide
 from kdcore.record import Record
-
-LOG_FROM = 50.0  # a range wider than this factor is read on a logarithmic axis
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,6 @@ def loss(record: Record, limit: int = 2000) -> Losses:
         total=total,
         terms=tuple(terms),
         changes=tuple(Change(c.step, f"{c.path.rsplit('.', 1)[-1]} {c.old} → {c.new}") for c in record.changes),
-        logarithmic=_wide(np.concatenate([total, *(curve for t in terms for curve in (t.weighted, t.raw))])),
+        logarithmic=wide(np.concatenate([total, *(curve for t in terms for curve in (t.weighted, t.raw))])),
         broken_at=broken[0] if broken else None,
     )
-
-
-def _wide(values: Floats) -> bool:
-    """Whether values that are nowhere negative span more than a factor of LOG_FROM."""
-    known = values[np.isfinite(values)]
-    positive = known[known > 0]
-    return bool(positive.size and known.min() >= 0 and positive.max() > LOG_FROM * positive.min())

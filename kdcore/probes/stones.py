@@ -25,6 +25,7 @@ class Stones:
     names: tuple[str, ...]  # "student", the paths in order, and "teacher" where there is one
     accuracy: Floats
     agreement: Floats  # with the teacher; NaN throughout without one
+    above: np.ndarray  # bool, where accuracy is at least agreement
     kl_nats: Floats  # mean KL(teacher || path) at temperature 1; NaN without a teacher
 
 
@@ -36,11 +37,13 @@ def stones(record: Record) -> Stones:
     teacher, paths = teacher_logits(record), record.frame["own_paths"]
     told = dict(zip(_names(record.spec.method.name, len(paths)), paths, strict=True))
     told = {"student": student_logits(record), **told} | ({} if teacher is None else {"teacher": teacher})
-    truth = labels(record)
+    accuracy = np.array([(top_class(logits) == labels(record)).mean() for logits in told.values()])
+    agreement = np.array([_agreement(logits, teacher) for logits in told.values()])
     return Stones(
         names=tuple(told),
-        accuracy=np.array([(top_class(logits) == truth).mean() for logits in told.values()]),
-        agreement=np.array([_agreement(logits, teacher) for logits in told.values()]),
+        accuracy=accuracy,
+        agreement=agreement,
+        above=~(accuracy < agreement),
         kl_nats=np.array([np.nan if teacher is None else mean(kl_nats(teacher, one)) for one in told.values()]),
     )
 
