@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app import points
+import streamlit as st
+
+from app import points, state
 from app.link import KINDS, NO_TEACHER, Settings, below, spec_of
 from kdcore import catalogue
 from kdcore.contracts import FAMILIES, GRANTS, Data
 from kdcore.errors import BadInput
 from kdcore.registry import DATA
 
-ACCESS = {
-    "white_box": "Everything (white box)",
-    "logits": "Logits",
-    "probabilities": "Probabilities",
-    "labels": "Labels only",
-}
 TROUBLES = tuple(Data.model_fields)  # the settings that every data set has
 ORDER = ["2-D toy", "image", *FAMILIES]
 
@@ -34,9 +30,23 @@ def option(part: str, name: str, settings: Settings) -> str:
     """A choice as it reads in the list, with the reason where it cannot be taken."""
     if name == NO_TEACHER:
         return "No teacher"
-    title = str(catalogue.entry(KINDS[part], name)["title"])
-    missing = lacking(name, settings) if part == "method" else None
-    return f"{title} — {missing}" if missing else title
+    one = catalogue.entry(KINDS[part], name)
+    if part != "method":
+        return str(one["title"])
+    missing = lacking(name, settings)
+    return f"{one['title']} · {FAMILIES[one['family']]}" + (f" — {missing}" if missing else "")
+
+
+def pick(part: str, label: str, settings: Settings) -> None:
+    """The list from which one part is chosen."""
+    st.selectbox(
+        label,
+        options(part),
+        format_func=lambda name: option(part, name, settings),
+        key=state.widget(part, settings[part]),
+        on_change=state.changed,
+        args=(part, str),
+    )
 
 
 def lacking(method: str, settings: Settings) -> str | None:
@@ -46,6 +56,11 @@ def lacking(method: str, settings: Settings) -> str | None:
         return "needs a teacher"
     missing = needs - GRANTS[settings["access"]]  # type: ignore[index]
     return f"needs the teacher's {' and '.join(sorted(missing))}" if missing else None
+
+
+def allowed(method: str, settings: Settings) -> bool:
+    """Whether the teacher's grant is enough for a method, were there a teacher."""
+    return set(catalogue.entry("method", method)["needs"]) <= GRANTS[settings["access"]]  # type: ignore[index]
 
 
 def signature(settings: Settings) -> tuple[tuple[int, ...], int]:

@@ -14,6 +14,12 @@ from app.link import Settings
 from kdcore.spec import Json
 
 WORDS = {"lr": "learning rate", "kd": "KD", "tckd": "TCKD", "nckd": "NCKD"}
+ACCESS = {
+    "white_box": "Everything (white box)",
+    "logits": "Logits",
+    "probabilities": "Probabilities",
+    "labels": "Labels only",
+}
 FEW = 4  # options that fit side by side
 SHORT = 24  # characters that fit side by side
 
@@ -118,6 +124,19 @@ def fields(settings: Settings, keys: Iterable[str]) -> None:
     base = link.complete({part: settings[part] for part in link.KINDS})
     for key in keys:
         field(key, link.field_of(settings, key), settings[key], base[key])
+
+
+def access(settings: Settings, title: str) -> None:
+    """What the teacher grants."""
+    st.selectbox(
+        title,
+        list(ACCESS),
+        format_func=ACCESS.__getitem__,
+        key=state.widget("access", settings["access"]),
+        on_change=state.changed,
+        args=("access", str),
+        help="A method can use only what the teacher grants; an interface on the web often grants labels alone.",
+    )
 
 
 def differing(settings: Settings, keys: Iterable[str]) -> int:

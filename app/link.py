@@ -22,7 +22,8 @@ from pydantic.fields import FieldInfo
 
 from app.panels import View
 from kdcore.catalogue import check_knobs, entry, home, knobs_model
-from kdcore.errors import BadInput, unknown
+from kdcore.errors import BadInput, sentence, unknown
+from kdcore.examples import Example
 from kdcore.lineage import lineage, recommended, rooted
 from kdcore.spec import Choice, Json, Schedule, Spec, parse
 
@@ -32,6 +33,7 @@ SCHEDULES = ("teaching", "schedule")
 NO_TEACHER = "none"
 LIMIT = 1900  # characters of a query string
 VIEW = ("temperature", "sample", "at")
+EXAMPLE = "example"
 
 
 class Link(NamedTuple):
@@ -40,6 +42,7 @@ class Link(NamedTuple):
     settings: Settings
     run: str | None = None
     view: View = View()
+    example: Example = Example()
 
 
 # Settings and specs
@@ -139,6 +142,29 @@ def choose(settings: Settings, key: str, value: Json) -> Settings:
     return complete(kept | {key: value})
 
 
+def put(link: Link, key: str, value: Json) -> Link:
+    """The link with one setting, or one part of the example, changed.
+
+    Raises:
+        BadInput: the example does not take the value.
+    """
+    if key.partition(".")[0] != EXAMPLE:
+        return link._replace(settings=choose(link.settings, key, value))
+    name, _, place = part_of_example(key).partition(".")
+    if place:
+        before = getattr(link.example, name)
+        value = [value if index == int(place) else old for index, old in enumerate(before)]
+    try:
+        return link._replace(example=Example(**{**link.example.model_dump(), name: value}))
+    except ValidationError as error:
+        raise sentence(error, "The example") from error
+
+
+def part_of_example(key: str) -> str:
+    """The field of the example that a key names; the bare word is its kind."""
+    return key.partition(".")[2] or "kind"
+
+
 def field_of(settings: Settings, key: str) -> FieldInfo:
     """The bounds, default and description of one setting.
 
@@ -208,6 +234,8 @@ def write(link: Link) -> dict[str, str]:
     shown = {"run": link.run} if link.run else {}
     view = link.view.model_dump(exclude_defaults=True, include=set(VIEW))
     shown |= {key: encode(value) for key, value in view.items()}
+    example = link.example.model_dump(exclude_defaults=True)
+    shown |= {EXAMPLE if key == "kind" else f"{EXAMPLE}.{key}": encode(value) for key, value in example.items()}
     said = {key: encode(value) for key, value in changed(link.settings).items()}
     if len(urlencode(said | shown)) > LIMIT:
         said = {"form": keep(said)}
@@ -223,14 +251,27 @@ def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
     for part in KINDS.keys() & said.keys():
         with _forgiving(complaints):
             names[part] = _name(part, said[part])
-    settings = complete(names)
-    for key in sorted(said.keys() - {*KINDS, "run", "form", *VIEW}):
+    settings, example = complete(names), Example()
+    situated = {key for key in said if key.partition(".")[0] == EXAMPLE}
+    for key in sorted(said.keys() - {*KINDS, "run", "form", *VIEW, *situated}):
         with _forgiving(complaints):
             settings[key] = decode(said[key], field_of(settings, key), f"Setting {key!r}")
     for key in sorted(said.keys() & set(VIEW)):
         with _forgiving(complaints):
             shown[key] = decode(said[key], View.model_fields[key], f"View {key!r}")
-    return Link(settings, said.get("run"), View(**shown)), complaints
+    for key in sorted(situated):
+        with _forgiving(complaints):
+            example = _told(example, key, said[key])
+    return Link(settings, said.get("run"), View(**shown), example), complaints
+
+
+def _told(example: Example, key: str, text: str) -> Example:
+    """The example with what a link says of one part."""
+    name = part_of_example(key)
+    if name not in Example.model_fields:
+        raise unknown("setting", key, [f"{EXAMPLE}.{known}" for known in Example.model_fields])
+    value = decode(text, Example.model_fields[name], f"Setting {key!r}")
+    return example.model_copy(update={name: tuple(value) if isinstance(value, list) else value})
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from app.panels import View
 from kdcore.errors import BadInput
 from kdcore.spec import Json
 
-LAB = "lab"
+LAB, METHODS = "lab", "methods"
+LINKED = (LAB, METHODS)  # pages whose URL is a whole link; each has its own
 COMPARED = "compare"
 _state = st.session_state
 
@@ -31,26 +32,38 @@ def viewer() -> str:
     return named if VIEWER.fullmatch(named) else str(_state.setdefault("viewer", new_viewer()))
 
 
-# The link that the Lab shows
+# The link that the page shows
+
+
+def _held(name: str) -> str:
+    """The session's name of something that the page of now keeps for itself."""
+    return f"{name} of {_state['page']}"
 
 
 def arrive(page: str) -> None:
-    """Begin a page. The Lab takes the URL's word when somebody opened it or walked back to it."""
+    """Begin a page. One with a link takes the URL's word when somebody opened it or walked back to it."""
     came = _state.get("page") != page
     _state["page"] = page
-    if page != LAB:
+    if page not in LINKED:
         return
+    if came:  # a widget of another page holds its name, but not its value
+        for name in [name for name in _state if str(name).startswith("form ")]:
+            del _state[name]
     query = st.query_params.to_dict()
     touched = _state.pop("touched", False)
-    returns = came and not query and "link" in _state
-    if "link" not in _state or (not touched and not returns and query != _state["written"]):
-        _state["link"], _state["complaints"] = link.read(query)
+    returns = came and not query and _held("link") in _state
+    if _held("link") not in _state or (not touched and not returns and query != _state[_held("written")]):
+        _state[_held("link")], _state["complaints"] = link.read(query)
 
 
 def shown() -> Link:
-    """What the Lab shows now."""
-    found: Link = _state["link"]
+    """What the page shows now."""
+    found: Link = _state[_held("link")]
     return found
+
+
+def _show(changed: Link) -> None:
+    _state[_held("link")] = changed
 
 
 def save() -> None:
@@ -62,7 +75,7 @@ def save() -> None:
         query = {"run": shown().run} if shown().run else {}
     if query != st.query_params.to_dict():
         st.query_params.from_dict(query)
-    _state["written"] = query
+    _state[_held("written")] = query
 
 
 def complaints() -> list[str]:
@@ -90,12 +103,12 @@ def attempt(act: Callable[[], Any]) -> Any:
 def show(run_id: str | None) -> None:
     """Put a run on show, from its newest frame."""
     view = shown().view.model_copy(update={"at": None})
-    _state["link"] = shown()._replace(run=run_id, view=view)
+    _show(shown()._replace(run=run_id, view=view))
 
 
 def take(settings: Settings) -> None:
     """Replace every setting of the form."""
-    _state["link"] = shown()._replace(settings=settings)
+    _show(shown()._replace(settings=settings))
 
 
 def heard(key: str) -> None:
@@ -107,7 +120,7 @@ def heard(key: str) -> None:
         view = View.model_validate(shown().view.model_dump() | known)
     except ValidationError:
         return  # a browser that talks nonsense changes nothing
-    _state["link"] = shown()._replace(view=view)
+    _show(shown()._replace(view=view))
 
 
 def view() -> View:
@@ -129,7 +142,7 @@ def widget(key: str, value: Any) -> str:
 
 def changed(key: str, parse: Callable[[Any], Json]) -> None:
     """Callback of a setting's widget: the setting becomes what the widget shows."""
-    attempt(lambda: take(link.choose(shown().settings, key, parse(_state[f"form {key}"]))))
+    attempt(lambda: _show(link.put(shown(), key, parse(_state[f"form {key}"]))))
 
 
 # The Runs page

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kdcore.catalogue import entry
-from kdcore.spec import Choice, Spec
+from kdcore.contracts import ASKS
+from kdcore.spec import Choice, Json, Spec
 
 STATES = {
     "queued": "waiting",
@@ -16,6 +17,14 @@ STATES = {
     "failed": "failed",
     "cancelled": "stopped",
     "lost": "interrupted",
+}
+
+
+LINEAGES = {  # what is trained before the student, one and many
+    "generations": ("a generation of the student", "generations of the student, each taught by the one before"),
+    "assistants": ("an assistant between teacher and student", "assistants between teacher and student"),
+    "peers": ("a mentor", "mentors"),
+    "copies": ("another teacher", "other teachers"),
 }
 
 
@@ -43,6 +52,18 @@ def named(kind: str, choice: Choice) -> str:
     """A thing's title, with the knob that tells its members apart."""
     member = next((value for key, value in choice.knobs.items() if key in ("variant", "width", "name")), None)
     return str(entry(kind, choice.name)["title"]) + (f" {member}" if kind == "model" and member is not None else "")
+
+
+def demands(method: Mapping[str, Any], knobs: Mapping[str, Json]) -> str:
+    """What a method of the catalogue takes besides teacher and student, in one line; "" where it is nothing."""
+    said = []
+    if (kind := method["lineage"]) in LINEAGES:
+        count = int(str(knobs[kind])) - (kind in ("generations", "copies"))
+        one, many = LINEAGES[kind]
+        said += [f"Trains {one if count == 1 else f'{count} {many}'} first."] if count > 0 else []
+    if method["asks"]:
+        said.append(f"Asks for {' and '.join(ASKS[ask] for ask in method['asks'])}.")
+    return " ".join(said)
 
 
 def title(spec: Spec) -> str:

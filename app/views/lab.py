@@ -28,19 +28,19 @@ ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "neste
 def ask(settings: Settings) -> None:
     """The form, in the order in which a run is thought of."""
     _run_button(settings, "run")
-    _pick("data", "Data", settings)
+    asking.pick("data", "Data", settings)
     own = [key for key in _keys(settings, "data") if key != points.SETTING]
     _more("data", "Data settings", settings, sorted(own, key=lambda key: key.partition(".")[2] in asking.TROUBLES))
-    _pick("teacher", "Teacher", settings)
+    asking.pick("teacher", "Teacher", settings)
     _cost("teacher", settings)
     if settings["teacher"] != NO_TEACHER:
         taught = [*_keys(settings, "teacher"), *_keys(settings, "teaching")]
         _more("teacher", "Teacher settings", settings, taught)
-        _access(settings)
-    _pick("student", "Student", settings)
+        forms.access(settings, "What the teacher shows")
+    asking.pick("student", "Student", settings)
     _cost("student", settings)
     _more("student", "Student settings", settings, _keys(settings, "student"))
-    _pick("method", "Method", settings)
+    asking.pick("method", "Method", settings)
     _method(settings)
     _more(
         "schedule", "Training settings", settings, [*_keys(settings, "schedule"), *_keys(settings, "source"), "device"]
@@ -61,34 +61,11 @@ def _matters(settings: Settings, part: str, name: str) -> bool:
     return settings.get(f"{part}.{other}", value) == value
 
 
-def _pick(part: str, label: str, settings: Settings) -> None:
-    st.selectbox(
-        label,
-        asking.options(part),
-        format_func=lambda name: asking.option(part, name, settings),
-        key=state.widget(part, settings[part]),
-        on_change=state.changed,
-        args=(part, str),
-    )
-
-
 def _more(part: str, title: str, settings: Settings, keys: list[str]) -> None:
     count = forms.differing(settings, keys)
     if keys:
         with st.expander(f"{title} · {count} changed" if count else title, key=f"more {part}"):
             forms.fields(settings, keys)
-
-
-def _access(settings: Settings) -> None:
-    st.selectbox(
-        "What the teacher shows",
-        list(asking.ACCESS),
-        format_func=asking.ACCESS.__getitem__,
-        key=state.widget("access", settings["access"]),
-        on_change=state.changed,
-        args=("access", str),
-        help="A method can use only what the teacher grants; an interface on the web often grants labels alone.",
-    )
 
 
 def _cost(part: str, settings: Settings) -> None:
@@ -105,6 +82,8 @@ def _cost(part: str, settings: Settings) -> None:
 def _method(settings: Settings) -> None:
     method = entry("method", str(settings["method"]))
     st.caption(method["doc"].splitlines()[0])
+    if demands := words.demands(method, link.below(settings, "method")):
+        st.caption(demands)
     _more("method", "Method settings", settings, _keys(settings, "method"))
     with st.expander("Equation and source", key="equation"):
         st.latex(method["equation"])

@@ -116,9 +116,9 @@ def test_the_url_follows_the_form_and_the_form_follows_the_way_back(page: Page) 
 
 def test_other_pages_do_not_cost_the_form_its_settings(page: Page) -> None:
     ready(page, "/?seed=7")
-    for name in ("Runs", "Library"):
+    for name, heading in (("Methods", "Knowledge distillation"), ("Runs", "Runs"), ("Library", "Library")):
         page.get_by_role("link", name=name, exact=True).click()
-        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
         assert "seed" not in page.url
         page.get_by_role("link", name="Lab", exact=True).first.click()
         expect(seed(page)).to_have_value("7")
@@ -129,7 +129,7 @@ def test_a_row_of_the_library_opens_its_method(page: Page) -> None:
     page.goto("/library?q=fitnets")
     page.get_by_role("link", name=re.compile("runs here")).first.click()
     expect(page).to_have_url(re.compile(r"/\?method=fitnet$"))
-    expect(page.get_by_label("Method", exact=True)).to_have_value("FitNet")
+    expect(page.get_by_label("Method", exact=True)).to_have_value("FitNet · Features")
 
 
 def test_points_are_drawn_with_mouse_and_keys_and_live_in_the_link(page: Page) -> None:
@@ -164,7 +164,24 @@ def test_a_run_is_started_watched_and_opened_by_another_person(page: Page, chrom
         expect(other.get_by_role("button", name="Delete")).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/library"])
+def test_a_methods_curve_follows_its_knob_and_leads_to_the_lab(page: Page) -> None:
+    page.goto("/methods?method=dkd&example.gap=-2.0")
+    curve = "document.querySelector('.js-plotly-plot').data.find(trace => trace.name === 'tckd').y[0]"
+    expect(page.locator(".js-plotly-plot")).to_be_visible()
+    before = page.evaluate(curve)
+    knob = page.locator(".st-key-form-method-alpha input")
+    knob.fill("2")
+    knob.press("Enter")
+    expect(page).to_have_url(re.compile(r"method\.alpha=2\.0"))
+    page.wait_for_function(f"Math.abs({curve} - {2 * before}) < 1e-3")
+    page.reload()
+    expect(knob).to_have_value("2")
+    page.get_by_role("link", name="Try it in the Lab").click()
+    expect(page.get_by_label("Method", exact=True)).to_have_value("Decoupled KD · Logits")
+    expect(page).to_have_url(re.compile(r"/\?(?=.*method=dkd)(?=.*method\.alpha=2\.0)"))
+
+
+@pytest.mark.parametrize("path", ["/", "/methods", "/methods?method=fitnet", "/runs", "/library"])
 def test_no_page_is_wider_than_the_screen(page: Page, path: str) -> None:
     page.goto(path)
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached()

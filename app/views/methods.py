@@ -1,0 +1,247 @@
+"""Methods: what each one does, and its loss and gradient as its knobs are turned, without a run."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from app import asking, curves, forms, link, pictures, state, words
+from app.library import library, method_of
+from app.link import Settings
+from kdcore.catalogue import ROOT, catalogue, entry
+from kdcore.contracts import FAMILIES
+from kdcore.errors import BadInput
+from kdcore.examples import CLASSES, KINDS, PRESETS, REACH, Example
+
+STYLE = """<style>
+.st-key-list button { min-height: 1.75rem; padding: 0; justify-content: flex-start; text-align: left; }
+.st-key-list { gap: .15rem; }
+.katex-display { overflow-x: auto; overflow-y: hidden; padding-block: .2rem; }
+.katex-display > .katex { font-size: 1.1em; }
+@media (min-width: 768px) { .st-key-narrow { display: none; } }
+</style>"""
+FIGURE = {"displayModeBar": False, "responsive": True}
+HEIGHT = 460
+CAPTIONS = {
+    "two": "Above, each term of the loss times its weight; below, minus the gradient on the true class's logit: above "
+    "zero the student is pushed towards it.",
+    "five": "Above, what both believe; below, minus the gradient on each logit, by term: bars upwards lift a class.",
+    "features": "Two small networks with random weights and one fixed batch: the student's weights go from another "
+    "network's (0) to the teacher's own (1), and its features with them. Layers that the method trains beside the "
+    "student are fitted to the teacher's features first.",
+}
+
+
+# Choose
+
+
+def index(settings: Settings) -> None:
+    """Every method that the teacher's grant allows, family by family."""
+    forms.access(settings, "What your teacher shows")
+    granted = [name for name in asking.options("method") if asking.allowed(name, settings)]
+    hidden = len(catalogue()["method"]) - len(granted)
+    if hidden:
+        st.caption(f"{hidden} of {len(catalogue()['method'])} methods need more than that and are left out.")
+    with st.container(key="list"):
+        for family, title in FAMILIES.items():
+            names = [name for name in granted if entry("method", name)["family"] == family]
+            if names:
+                st.caption(f"**{title}**")
+            for name in names:
+                _entry(name, chosen=name == settings["method"])
+
+
+def _entry(name: str, chosen: bool) -> None:
+    title = entry("method", name)["title"]
+    st.button(
+        f"**{title}**" if chosen else title,
+        key=f"choose {name}",
+        type="tertiary",
+        icon=":material/arrow_right:" if chosen else None,
+        on_click=state.attempt,
+        args=(partial(_choose, name),),
+    )
+
+
+def _choose(name: str) -> None:
+    state.take(link.choose(state.shown().settings, "method", name))
+
+
+# One method
+
+
+def show(settings: Settings, example: Example) -> None:
+    """One method whole."""
+    name = str(settings["method"])
+    method = entry("method", name)
+    first, _, more = _verbatim(method["doc"]).partition("\n\n")
+    with st.container(key="narrow"):  # where the list is folded away
+        asking.pick("method", "Method", settings)
+    st.header(method["title"], anchor=False)
+    st.markdown(first)
+    st.caption(_facts(method, settings))
+    _ways(name, settings)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.latex(method["equation"])
+        st.markdown(more)
+        forms.fields(settings, [key for key in settings if key.startswith("method.")])
+    with right:
+        _example(name, method, settings, example)
+    _told(method)
+    code = ROOT.parent / method["file"]
+    with st.expander(f"Source code: {method['file']}", icon=":material/code:"):
+        st.code(code.read_text(encoding="utf-8"), language="python", line_numbers=True)
+
+
+def _verbatim(text: str) -> str:
+    """A docstring's text as Markdown that looks like it."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~|])", r"\\\1", text)
+
+
+def _facts(method: dict[str, Any], settings: Settings) -> str:
+    """Family, paper, what it needs of the teacher and what it asks for besides."""
+    needs = " and ".join(method["needs"])
+    missing = asking.lacking(method["name"], settings)
+    said = [
+        f"{FAMILIES[method['family']]} · {method['paper']}.",
+        f"Needs the teacher's {needs}." if needs else "Needs no teacher.",
+        words.demands(method, link.below(settings, "method")),
+        "Yours does not show that." if missing else "",
+    ]
+    return " ".join(filter(None, said))
+
+
+def _ways(name: str, settings: Settings) -> None:
+    """On to the Lab and to the Library."""
+    changed = link.changed(settings)
+    kept = {key: link.encode(value) for key, value in changed.items() if key.partition(".")[0] in ("method", "access")}
+    row = next((row for row in library().rows if method_of(row) == name), None)
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/lab.py",
+            label="Try it in the Lab",
+            icon=":material/science:",
+            query_params={"method": name} | kept,
+        )
+        st.page_link(
+            "views/library.py",
+            label=f"Row {row.id} of the Library" if row else "The Library",
+            icon=":material/menu_book:",
+            query_params={"q": row.title} if row else None,
+        )
+
+
+def _told(method: dict[str, Any]) -> None:
+    """Where the method comes from, and how far it is from there."""
+    marks = (("Source", "source"), ("Departs from it", "departs"), ("Zero when", "zero_when"))
+    st.markdown("\n\n".join(f"**{title}:** {_verbatim(method[key])}" for title, key in marks))
+
+
+# The example
+
+
+def _example(name: str, method: dict[str, Any], settings: Settings, example: Example) -> None:
+    """The chosen example with what can be changed of it, and its picture."""
+    known = curves.kinds(method)
+    if len(known) > 1:
+        _choice("kind", "Example", known, KINDS.__getitem__, example.kind)
+    example = example if example.kind in known else example.model_copy(update={"kind": known[0]})
+    picture = st.container()
+    if example.kind != "features":
+        _labels(example)
+    if example.kind == "two" and method["needs"]:
+        _slider("gap", "Teacher's logit of A minus its logit of B", example.gap, -REACH, REACH, 0.25)
+    if example.kind == "five":
+        _states_of_mind(example, taught=bool(method["needs"]))
+    _slider("progress", "Share of the run that is done", example.progress, 0.0, 1.0, 0.05)
+    with picture:
+        _picture(name, bool(method["needs"]), settings, example)
+
+
+def _picture(name: str, taught: bool, settings: Settings, example: Example) -> None:
+    """The curves, or one sentence on why there are none."""
+    try:
+        with st.spinner("Computing the example …", show_time=False):
+            found = curves.curves(name, link.below(settings, "method"), example)
+    except BadInput as error:
+        st.info(str(error))
+        return
+    look = state.view().theme
+    figures = {
+        "two": lambda: pictures.two(found, example, look, taught),
+        "five": lambda: pictures.five(found, example, look),
+        "features": lambda: pictures.features(found, look),
+    }
+    figure = figures[example.kind]()
+    st.plotly_chart(figure, theme=None, height=HEIGHT, config=FIGURE, key="curves")
+    beside = " The row stands in a batch of eight, as rows of this method matter to one another."
+    st.caption(CAPTIONS[example.kind] + (beside if example.kind != "features" and found["rows"] > 1 else ""))
+    notes = [f"{forms.label(key).lower()} {value:.3g}" for key, value in found.get("notes", {}).items()]
+    if "temperature" in found:
+        notes.append(f"temperature {found['temperature']:.3g}")
+    if notes:
+        st.caption(f"It notes: {', '.join(notes)}.")
+
+
+def _labels(example: Example) -> None:
+    count = 2 if example.kind == "two" else 5
+    _choice("label", "True class", range(count), CLASSES.__getitem__, min(example.label, count - 1))
+
+
+def _states_of_mind(example: Example, taught: bool) -> None:
+    """Presets of logits, and each of them to be moved."""
+    sides = [side for side in ("teacher", "student") if taught or side == "student"]
+    for side in sides:
+        own = getattr(example, side)
+        fitting = next((place for place, preset in enumerate(PRESETS) if preset.logits == own), None)
+        st.pills(
+            f"The {side} is",
+            range(len(PRESETS)),
+            format_func=lambda place: PRESETS[place].title,
+            key=state.widget(f"example.{side}", fitting),
+            on_change=state.changed,
+            args=(f"example.{side}", partial(_preset, own)),
+        )
+    with st.expander("Move single logits", icon=":material/tune:", key="logits"):
+        for side, column in zip(sides, st.columns(len(sides)), strict=True):
+            with column:
+                for place, value in enumerate(getattr(example, side)):
+                    _slider(f"{side}.{place}", f"{side.title()}'s {CLASSES[place]}", value, -12.0, 12.0, 0.5)
+
+
+def _preset(own: tuple[float, ...], place: int | None) -> list[float]:
+    return list(own if place is None else PRESETS[place].logits)
+
+
+def _choice(name: str, label: str, options: Any, named: Any, value: Any) -> None:
+    key = f"example.{name}" if name != "kind" else link.EXAMPLE
+    st.segmented_control(
+        label,
+        list(options),
+        format_func=named,
+        required=True,
+        key=state.widget(key, value),
+        on_change=state.changed,
+        args=(key, type(value)),
+    )
+
+
+def _slider(name: str, label: str, value: float, low: float, high: float, step: float) -> None:
+    key = f"example.{name}"
+    st.slider(
+        label, low, high, step=step, key=state.widget(key, value), on_change=state.changed, args=(key, forms.tidy)
+    )
+
+
+state.arrive(state.METHODS)
+st.html(STYLE)
+for complaint in state.complaints():
+    st.warning(complaint)
+with st.sidebar:
+    index(state.shown().settings)
+show(state.shown().settings, state.shown().example)
+state.save()

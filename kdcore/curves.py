@@ -1,0 +1,318 @@
+"""What a method's loss and its gradient look like in a small example, computed without a run.
+
+`python -m kdcore.curves` reads requests from stdin and answers each on stdout, one line of JSON: a request is
+{"method", "knobs", "example"}, an answer {"curves"} or {"error"}. The process ends with its stdin.
+
+Networks are in eval mode. In the examples of logits the student's logits are what is looked at itself. Where rows of
+a batch are compared with one another, seven fixed rows stand beside it. What a method remembers comes from one earlier
+look at a student half as sure as its teacher; what it trains beside the student is fitted to the teacher's own
+features first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from kdcore.contracts import Batch, Method, Outputs, Pair, Term, View
+from kdcore.errors import BadInput, sentence
+from kdcore.examples import REACH, Example
+from kdcore.net import Net, pooled, stage_shapes
+from kdcore.registry import METHODS, MODELS
+
+POINTS = 65  # of a curve over the logit gap
+SHARES = 33  # of a curve over the share of the teacher's features
+COMPANIONS = 7  # rows beside the one that is looked at, where rows matter to one another
+TRAINING_ROWS = 40
+FITTING_STEPS = 60
+IMAGE, CLASSES = (1, 8, 8), 4  # of the example of features
+Curves = dict[str, Any]
+
+
+class Given(nn.Module):
+    """Logits (B, C) that stand in the inputs (B, 2 C): the student's in the first half, the teacher's in the second."""
+
+    def __init__(self, start: int, classes: int, share: float = 1.0) -> None:
+        super().__init__()
+        self.part = slice(start, start + classes)
+        self.share = nn.Parameter(torch.tensor(share))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits, made weaker where `share` is below 1."""
+        return x[:, self.part] * self.share
+
+
+class Scene(NamedTuple):
+    """A method with all that it works on."""
+
+    method: Method
+    student: Net
+    teacher: Net
+    mentors: list[Net]
+    state: nn.Module | None
+    progress: float
+
+    def batch(self, x: Tensor, labels: Tensor) -> Batch:
+        """What the method is given for inputs x (B, ...)."""
+        asks, needs = self.method.asks, self.method.needs
+        shown = self.method.show(x, torch.Generator().manual_seed(0), self.teacher) if "mixing" in asks else None
+        mine, theirs = (shown.student, shown.teacher) if shown else (x, x)
+        student, teacher = self.student(mine), self.teacher(theirs)
+        return Batch(
+            student=student,
+            teacher=teacher if needs else None,
+            labels=labels,
+            index=torch.arange(len(labels)),
+            progress=self.progress,
+            inputs=mine,
+            student_net=self.student,
+            teacher_net=self.teacher if _inside(self.method) else None,
+            second=View(student, teacher if needs else None, labels) if "second_view" in asks else None,
+            validation=View(self.student(x), None, labels) if "validation" in asks else None,
+            mentors=tuple(mentor(theirs) for mentor in self.mentors),
+            shown=shown,
+        )
+
+    def terms(self, x: Tensor, labels: Tensor) -> tuple[Batch, dict[str, Term]]:
+        """The batch and the loss's terms for inputs x (B, ...)."""
+        batch = self.batch(x, labels)
+        return batch, self.method.terms(batch, self.state)
+
+    def remember(self, x: Tensor, labels: Tensor) -> None:
+        """Let the method keep what it keeps of an earlier look."""
+        with torch.no_grad():
+            earlier = self._replace(progress=self.progress / 2).batch(x, labels)
+            self.method.settle(earlier, self.state)
+
+
+def curves(name: str, knobs: Mapping[str, Any], example: Example) -> Curves:
+    """Arrays of one method in one example, as plain lists; which ones depends on the example's kind.
+
+    Raises:
+        BadInput: the knobs are out of bounds, or the method cannot be shown in such an example.
+    """
+    try:
+        method = METHODS[name](**knobs)
+    except ValidationError as error:
+        raise sentence(error, f"Method {name!r}") from error
+    torch.manual_seed(0)
+    return {"two": _two, "five": _five, "features": _features}[example.kind](method, example)
+
+
+# Examples of logits
+
+
+def _two(method: Method, example: Example) -> Curves:
+    """Over the student's logit gap: each term weighted, the total, and minus the gradient on the true logit."""
+    label = min(example.label, 1)
+    gaps = torch.linspace(-REACH, REACH, POINTS)
+    halves = torch.tensor([0.5, -0.5])
+    scene, x, labels = _of_logits(method, example, example.gap * halves, example.gap * halves / 2, label)
+    told: list[dict[str, Term]] = []
+    push = []
+    for gap in gaps:
+        x[0, :2] = gap * halves
+        batch, terms = scene.terms(x, labels)
+        told.append(terms)
+        push.append(float(_push(_total(terms), batch)[label]))
+    return {"x": gaps.tolist(), "rows": len(x), "push": push, **_over(told)}
+
+
+def _five(method: Method, example: Example) -> Curves:
+    """Probabilities of both, the target where the method names one, and which classes each term pushes up or down."""
+    teacher, student = torch.tensor(example.teacher), torch.tensor(example.student)
+    scene, x, labels = _of_logits(method, example, teacher, student, example.label)
+    batch, terms = scene.terms(x, labels)
+    with torch.no_grad():
+        seen, notes = method.observe(batch, scene.state), method.notes(batch, scene.state)
+    found: Curves = {
+        "rows": len(x),
+        "student": batch.student.logits[0].softmax(0).tolist(),
+        "teacher": batch.teacher.logits[0].softmax(0).tolist() if batch.teacher else None,
+        "push": {key: _push(term.weight * term.value, batch).tolist() for key, term in terms.items()},
+        "value": {key: term.weight * term.value.item() for key, term in terms.items()},
+        "notes": {key: float(value) for key, value in notes.items()},
+    }
+    for key, shape in (("target", (len(x), 5)), ("temperature", (len(x),))):
+        if key in seen and seen[key].shape == shape:
+            found[key] = seen[key][0].tolist()
+    return found
+
+
+def _of_logits(
+    method: Method, example: Example, teacher: Tensor, student: Tensor, label: int
+) -> tuple[Scene, Tensor, Tensor]:
+    """A scene whose networks read their logits (C,) from the inputs; the inputs (B, 2 C) and labels (B,) with it."""
+    if _reads_features(method):
+        raise BadInput(f"{method.title} reads the teacher's features; choose the example of features to see it.")
+    classes = len(teacher)
+    mentors = [Net([Given(classes, classes, share)], nn.Identity()) for share in _shares(method)]
+    networks = [Net([Given(start, classes)], nn.Identity()) for start in (0, classes)]
+    scene = _scene(method, example, networks[0], networks[1], mentors, (2 * classes,), classes)
+    generator = torch.Generator().manual_seed(0)
+    others = torch.randn(COMPANIONS, 2 * classes, generator=generator) * 2
+    x = torch.cat((torch.cat((student, teacher))[None], others))
+    labels = torch.cat((torch.tensor([label]), torch.arange(COMPANIONS) % classes))
+    scene.remember(torch.cat((x[:, classes:] / 2, x[:, classes:]), 1), labels)
+    if _rows_are_apart(scene, x, labels):
+        return scene, x[:1], labels[:1]
+    return scene, x, labels
+
+
+def _rows_are_apart(scene: Scene, x: Tensor, labels: Tensor) -> bool:
+    """Whether the loss of a batch is the mean over the losses of its rows."""
+    with torch.no_grad():
+        together = _total(scene.terms(x, labels)[1])
+        alone = [_total(scene.terms(x[row : row + 1], labels[row : row + 1])[1]) for row in range(len(x))]
+        return bool(torch.isclose(together, torch.stack(alone).mean(), rtol=1e-3, atol=1e-5))
+
+
+def _push(loss: Tensor, batch: Batch) -> Tensor:
+    """Minus the gradient (C,) on the first row's logits, as if the loss were that row's alone."""
+    logits = batch.student.logits
+    if not loss.requires_grad:
+        return torch.zeros(logits.shape[1])
+    (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True, materialize_grads=True)
+    return -gradient[0] * len(logits)
+
+
+# The example of features
+
+
+def _features(method: Method, example: Example) -> Curves:
+    """Over the share of the way that the student's weights have gone, from another network's to the teacher's own."""
+    student, teacher = _network(), _network()
+    scene = _scene(method, example, student, teacher, [_network() for _ in _shares(method)], IMAGE, CLASSES)
+    labels = torch.arange(2 * CLASSES) % CLASSES
+    x = torch.randn(len(labels), *IMAGE)
+    scene.remember(x, labels)
+    start = {key: value.clone() for key, value in scene.student.named_parameters()}
+    goal = dict(teacher.named_parameters())
+    _walk(scene.student, start, goal, 1.0)
+    _fit(scene, x, labels)
+    told = []
+    shares = torch.linspace(0, 1, SHARES)
+    for share in shares.tolist():
+        _walk(scene.student, start, goal, share)
+        told.append(scene.terms(x, labels)[1])
+    return {"x": shares.tolist(), "rows": len(x), **_over(told)}
+
+
+@torch.no_grad()
+def _network() -> Net:
+    """A fresh network that is about as sure as a trained one."""
+    net = MODELS["cnn"].model_validate({"width": 8}).build(IMAGE, CLASSES)
+    for weight in net.head.parameters():
+        weight.mul_(10)
+    return net
+
+
+@torch.no_grad()
+def _walk(student: Net, start: Mapping[str, Tensor], goal: Mapping[str, Tensor], share: float) -> None:
+    """Put the student's weights on the way from `start` to `goal`, where the teacher has their like."""
+    for key, weight in student.named_parameters():
+        if key in goal and goal[key].shape == weight.shape:
+            weight.copy_(torch.lerp(start[key], goal[key], share))
+
+
+def _fit(scene: Scene, x: Tensor, labels: Tensor) -> None:
+    """Train what the method trains beside the student, while the student stands still."""
+    own = [weight for weight in (scene.state.parameters() if scene.state else ()) if weight.requires_grad]
+    if not own:
+        return
+    batch, sizes = scene.batch(x, labels), [torch.zeros_like(weight) for weight in own]
+    for _ in range(FITTING_STEPS):
+        loss = _total(scene.method.terms(batch, scene.state))
+        gradients = torch.autograd.grad(loss, own, retain_graph=True, materialize_grads=True)
+        with torch.no_grad():
+            for weight, gradient, size in zip(own, gradients, sizes, strict=True):
+                size.lerp_(gradient.square(), 0.1)
+                weight.sub_(0.02 * gradient / (size.sqrt() + 1e-8))  # RMSProp; torch.optim takes seconds to load
+
+
+# Both
+
+
+def _inside(method: Method) -> bool:
+    return bool(method.needs & {"blocks", "gradients"})
+
+
+def _reads_features(method: Method) -> bool:
+    return bool(method.needs & {"features", "blocks", "gradients"})
+
+
+def _shares(method: Method) -> Iterator[float]:
+    """How strong the mentors of a method are, the teacher being 1; none where it has one teacher."""
+    if method.lineage not in ("peers", "copies"):
+        return iter(())
+    count = max(1, int(getattr(method, method.lineage)) - (method.lineage == "copies"))
+    return ((place + 1) / (count + 1) for place in range(count))
+
+
+def _scene(
+    method: Method,
+    example: Example,
+    student: Net,
+    teacher: Net,
+    mentors: list[Net],
+    shape: tuple[int, ...],
+    classes: int,
+) -> Scene:
+    """The method joined to its networks for inputs of `shape`, all in eval mode."""
+    for net in (teacher, *mentors):
+        net.eval().requires_grad_(False)
+    student = method.remodel(student, teacher if "blocks" in method.needs else None)
+    fresh = _network if shape == IMAGE else lambda: Net([Given(0, classes)], nn.Identity())
+    rows = torch.randn(TRAINING_ROWS, *shape)
+
+    def answers() -> Outputs:
+        told = teacher(rows)
+        return Outputs(told.logits, tuple(pooled(feature) for feature in told.features))
+
+    state = method.connect(
+        Pair(
+            student=stage_shapes(student, shape),
+            teacher=stage_shapes(teacher, shape),
+            classes=classes,
+            labels=torch.arange(TRAINING_ROWS) % classes,
+            student_net=student,
+            teacher_net=teacher if _inside(method) else None,
+            fresh=fresh,
+            answers=answers,
+        )
+    )
+    return Scene(method, student.eval(), teacher, mentors, state.eval() if state else None, example.progress)
+
+
+def _total(terms: Mapping[str, Term]) -> Tensor:
+    return torch.stack([term.weight * term.value for term in terms.values()]).sum()
+
+
+def _over(told: list[dict[str, Term]]) -> Curves:
+    """The weighted value of each term at each point, and their total."""
+    terms = {key: [terms[key].weight * terms[key].value.item() for terms in told] for key in told[0]}
+    return {"terms": terms, "total": [sum(values) for values in zip(*terms.values(), strict=True)]}
+
+
+def answer(line: str) -> dict[str, Any]:
+    """The answer to one request; what a person can mend is told in it, anything else is raised."""
+    asked = json.loads(line)
+    try:
+        return {"curves": curves(asked["method"], asked["knobs"], Example.model_validate(asked["example"]))}
+    except BadInput as error:
+        return {"error": str(error)}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for request in sys.stdin:
+        with redirect_stdout(sys.stderr):  # what a library says is no answer
+            told = json.dumps(answer(request))
+        print(told, flush=True)

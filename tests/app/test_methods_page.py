@@ -1,0 +1,157 @@
+"""The Methods page: every method, its knobs in the link, its picture, and the helper that computes it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from lab_driver import Open, button, labels, said
+from streamlit.testing.v1 import AppTest
+
+from app import curves, forms, pictures
+from app.library import library, method_of
+from kdcore.catalogue import entry
+from kdcore.contracts import FAMILIES, GRANTS
+from kdcore.errors import BadInput
+from kdcore.examples import Example
+from kdcore.registry import METHODS
+
+REQUEST = {"method": "ce", "knobs": {}, "example": {}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def helper() -> Iterator[curves.Helper]:
+    """The pages' helper, ended after the tests of this file."""
+    yield curves.helper
+    curves.helper.stop()
+
+
+def charts(page: AppTest) -> int:
+    return len(page.get("plotly_chart"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_told_whole_and_drawn(lab: Open, method: str) -> None:
+    page = lab("methods", method=method)
+    one = entry("method", method)
+    assert not page.exception
+    assert not page.warning
+    assert [item.value for item in page.header] == [one["title"]]
+    assert page.latex[0].value.strip("$\n ") == one["equation"]
+    assert page.code[0].value == (curves.ROOT / one["file"]).read_text().strip()
+    assert "**Departs from it:**" in said(page)
+    assert "**Zero when:**" in said(page)
+    assert charts(page) == 1, said(page)
+    keys = {item.key for kind in (page.number_input, page.selectbox, page.toggle, page.button_group) for item in kind}
+    assert {f"form method.{knob}" for knob in one["schema"]["properties"]} <= keys
+
+
+@pytest.mark.parametrize(("access", "grants"), GRANTS.items())
+def test_the_list_holds_what_the_teacher_grants_family_by_family(lab: Open, access: str, grants: Any) -> None:
+    page = lab("methods", access=access)
+    fitting = [name for name in METHODS if METHODS[name].needs <= grants]
+    listed = [item.key.removeprefix("choose ") for item in page.button if item.key.startswith("choose ")]
+    assert sorted(listed) == sorted(fitting)
+    order = [list(FAMILIES).index(METHODS[name].family) for name in listed]
+    assert order == sorted(order)
+    assert ("are left out" in said(page)) == (len(fitting) < len(METHODS))
+
+
+def test_the_link_carries_method_knobs_and_example(lab: Open) -> None:
+    page = button(lab("methods"), entry("method", "dkd")["title"])
+    assert page.query_params == {"method": "dkd"}
+    next(item for item in page.number_input if item.key == "form method.beta").set_value(2.0).run()
+    page.slider(key="form example.gap").set_value(-1.0).run()
+    assert page.query_params == {"method": "dkd", "method.beta": "2.0", "example.gap": "-1.0"}
+    again = lab("methods", **page.query_params)
+    assert next(item for item in again.number_input if item.key == "form method.beta").value == 2.0
+    assert again.slider(key="form example.gap").value == -1.0
+    assert forms.label("beta") + " · changed" in [item.label for item in again.number_input]
+
+
+def test_states_of_mind_and_single_logits(lab: Open) -> None:
+    page = lab("methods", example="five")
+    page.button_group(key="form example.teacher").set_value(2).run()
+    page.slider(key="form example.student.4").set_value(3.5).run()
+    assert page.query_params == {
+        "example": "five",
+        "example.teacher": "0.0,5.0,1.0,0.0,-1.0",
+        "example.student": "2.0,2.5,0.5,0.0,3.5",
+    }
+    assert charts(page) == 1
+
+
+def test_a_broken_example_in_a_link_is_one_sentence(lab: Open) -> None:
+    page = lab("methods", **{"example.gap": "99", "example.frob": "1", "example.teacher": "1,2"})
+    told = "\n".join(item.value for item in page.warning)
+    assert not page.exception
+    assert "'example.gap' should be less than or equal to 8, but got '99'." in told
+    assert "There is no setting named 'example.frob'." in told
+    assert page.query_params == {}
+
+
+def test_the_lab_keeps_its_own_settings(lab: Open) -> None:
+    page = lab(seed="5")
+    page.switch_page("views/methods.py").run()
+    button(page, entry("method", "dkd")["title"])
+    page.query_params = {}
+    page.switch_page("views/lab.py").run()
+    assert page.query_params == {"seed": "5"}
+
+
+def test_ways_to_the_lab_and_to_the_library(lab: Open) -> None:
+    page = lab("methods", method="fitnet", **{"method.hint_weight": "7.0"})
+    ways = {item.proto.label: item.proto for item in page.get("page_link")}
+    assert "method=fitnet" in ways["Try it in the Lab"].query_string
+    assert "method.hint_weight=7.0" in ways["Try it in the Lab"].query_string
+    row = next(row for row in library().rows if method_of(row) == "fitnet")
+    assert f"Row {row.id} of the Library" in ways
+
+
+def test_a_method_that_the_teacher_does_not_grant_says_so(lab: Open) -> None:
+    page = lab("methods", method="fitnet", access="labels")
+    assert "Yours does not show that." in said(page)
+    assert entry("method", "fitnet")["title"] not in labels(page)
+
+
+def test_a_helper_that_fails_is_told_and_started_again(lab: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "helper", broken := curves.Helper("kdcore.no_such_module"))
+    curves._curves.cache_clear()
+    page = lab("methods", method="ce")
+    assert not page.exception
+    assert charts(page) == 0
+    assert "The example could not be computed" in said(page)
+    assert "no_such_module" in said(page)
+    broken.stop()
+
+
+def test_a_killed_helper_comes_back(helper: curves.Helper) -> None:
+    assert "curves" in helper.ask(REQUEST)
+    first = helper._process
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert "curves" in helper.ask(REQUEST)
+    assert helper._process is not first
+
+
+def test_a_helper_that_takes_too_long_is_ended() -> None:
+    slow = curves.Helper("json.tool", patience_s=0.5)  # it reads to the end before it answers
+    with pytest.raises(BadInput, match="could not be computed"):
+        slow.ask(REQUEST)
+    assert slow._process is None
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_pictures_hold_a_line_or_bars_for_each_term(look: Any) -> None:
+    gap = curves.curves("dkd", {}, Example())
+    names = [trace["name"] for trace in pictures.two(gap, Example(), look, taught=True)["data"]]
+    assert names == ["labels", "tckd", "nckd", "total", "push"]
+    five = Example(kind="five")
+    figure = pictures.five(curves.curves("dkd", {}, five), five, look)
+    assert [trace["name"] for trace in figure["data"]][:2] == ["teacher", "student"]
+    shares = curves.curves("fitnet", {}, Example())
+    assert [trace["name"] for trace in pictures.features(shares, look)["data"]] == ["labels", "hint", "total"]
