@@ -13,6 +13,8 @@ from kdcore.catalogue import cost_of, entry
 from kdcore.registry import DATA
 from kdcore.spec import Choice, Json, Schedule, Spec
 
+APART = 1000  # between the seeds of the first teacher of generations and of those after it
+
 
 def recommended(
     data: str = "digits",
@@ -25,12 +27,13 @@ def recommended(
 ) -> Spec:
     """The run a data set recommends for itself on two cores: its teacher, its student, its schedules.
 
-    A method of generations starts from a network like the student, trained alone; other runs that a method wants to
-    come first are added as `lineage` says.
+    A method of generations starts from a network like the student, trained alone from other weights; other runs that a
+    method wants to come first are added as `lineage` says.
     """
     recipe = dict(entry("data", data)["recipe"])
     if entry("method", method)["lineage"] == "generations":
         recipe |= {"teacher": recipe["student"], "teacher_schedule": recipe["schedule"]}
+        teacher_seed += APART
     shown = Choice(name=data, knobs=dict(data_knobs or {}))
     source = Choice(name="data", knobs={"augment": recipe["augment"]})
     teacher = Spec(

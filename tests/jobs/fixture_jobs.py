@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,16 @@ from kdcore.record import write_arrays
 from kdcore.spec import Choice, Schedule, Spec, change
 
 
-def _entry(needs: tuple[str, ...] = (), **knobs: dict[str, object]) -> dict[str, object]:
+def _entry(needs: tuple[str, ...] = (), lineage: str = "teacher", **knobs: dict[str, object]) -> dict[str, object]:
     schema = {"type": "object", "properties": knobs}
-    return {"needs": list(needs), "family": "", "lineage": "teacher", "fixed": [], "schema": schema}
+    return {"needs": list(needs), "family": "", "lineage": lineage, "fixed": [], "schema": schema}
 
 
 PACE = {"type": "number", "default": 0.0, "minimum": 0, "description": "Seconds in a step."}
 CHARACTERS = ("ce", "crashes", "dies", "fails", "hangs", "memory", "full", "watched", "stubborn")
 CATALOGUE = {
-    "method": {name: _entry(pace=PACE) for name in CHARACTERS} | {"kd": _entry(("logits",), pace=PACE)},
+    "method": {name: _entry(pace=PACE) for name in CHARACTERS}
+    | {"kd": _entry(("logits",), pace=PACE), "several": _entry(("logits",), "copies", pace=PACE)},
     "model": {"mlp": _entry(width={"type": "integer", "default": 8, "minimum": 1}) | {"costs": []}},
     "data": {"moons": _entry(seed={"type": "integer", "default": 0}, validation={"type": "number", "default": 0.1})},
     "source": {"data": _entry()},
@@ -46,7 +47,15 @@ if os.environ.get("KDLAB_TRAIN", "").startswith("fixture_jobs"):
     install()
 
 
-def job(method: str = "ce", *, steps: int = 20, pace: float = 0.0, seed: int = 0, teacher: Spec | None = None) -> Spec:
+def job(
+    method: str = "ce",
+    *,
+    steps: int = 20,
+    pace: float = 0.0,
+    seed: int = 0,
+    teacher: Spec | None = None,
+    mentors: tuple[Spec, ...] = (),
+) -> Spec:
     """A spec of a job."""
     return Spec(
         data=Choice(name="moons"),
@@ -55,6 +64,7 @@ def job(method: str = "ce", *, steps: int = 20, pace: float = 0.0, seed: int = 0
         schedule=Schedule(steps=steps),
         seed=seed,
         teacher=teacher,
+        mentors=mentors,
     )
 
 
@@ -64,6 +74,8 @@ def train(
     *,
     teacher_weights: Path | None = None,
     teacher_run: str | None = None,
+    mentor_weights: Sequence[Path] = (),
+    mentor_runs: Sequence[str] = (),
     desk: Desk | None = None,
     **_unused: object,
 ) -> Iterator[Event]:
@@ -72,8 +84,10 @@ def train(
     if spec.teacher:
         assert teacher_weights
         assert teacher_weights.exists()
+    assert all(weights.exists() for weights in mentor_weights)
+    assert len(mentor_weights) == len(mentor_runs) == len(spec.mentors)
     done, state = _restore(folder, spec)
-    yield started(spec, done, teacher_run)
+    yield started(spec, done, teacher_run, mentor_runs)
     obeys = spec.method.name not in ("hangs", "stubborn")
     paused, allowed = False, 0
     while done < spec.schedule.steps:
@@ -117,12 +131,13 @@ def _act(method: str, done: int) -> None:
         time.sleep(600)
 
 
-def started(spec: Spec, done: int, teacher_run: str | None = None) -> Started:
+def started(spec: Spec, done: int, teacher_run: str | None = None, mentor_runs: Sequence[str] = ()) -> Started:
     """What a run says first."""
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
     return Started(
         step=done, steps=spec.schedule.steps, device="cpu", torch="none", classes=("a", "b"), rows={"train": 1},
         student=cost, teacher=cost if spec.teacher else None, teacher_run=teacher_run,
+        mentor_runs=tuple(mentor_runs),
     )  # fmt: skip
 
 

@@ -71,6 +71,38 @@ def test_teachers_have_teachers(store: Store) -> None:
     assert store.get(middle.teacher_run).spec == job()
 
 
+def test_mentors_are_trained_before_and_once_and_come_in_their_order(store: Store) -> None:
+    mentors = (job(seed=2), job(seed=1))
+    run = do(store, job("several", teacher=job(), mentors=mentors))
+    assert run.state == "done"
+    told = store.story(run.id)[0]
+    assert store.get(run.teacher_run).spec == job()
+    assert [store.get(mentor).spec for mentor in told.mentor_runs] == list(mentors)
+    assert store.get(run.id).spec.mentors == mentors
+    do(store, job("several", teacher=job(), mentors=mentors[::-1], seed=1))
+    assert len(store.runs()) == 5
+
+
+def test_a_mentor_that_fails_fails_its_student(store: Store) -> None:
+    run = do(store, job("several", teacher=job(), mentors=(job(seed=1), job("crashes"))))
+    assert run.state == "failed"
+    assert run.message.endswith("failed: RuntimeError: the third step is odd")
+    assert store.get(run.teacher_run).state == "done"
+
+
+def test_cancel_while_a_mentor_learns_stops_both(store: Store) -> None:
+    def hear(_: Run, event: Event) -> None:
+        if event.step == 3 and isinstance(event, Step):
+            student = next(one for one in store.runs() if one.spec.mentors)
+            if student.state == "running" and store.get(student.teacher_run).state == "done":
+                store.command(student.id, Command("cancel"), "me")
+
+    mentor = job(pace=0.02, steps=1000, seed=1)
+    run = do(store, job("several", teacher=job(steps=2), mentors=(mentor,)), hear=hear)
+    assert run.state == "cancelled"
+    assert next(one.state for one in store.runs() if one.spec == mentor) == "cancelled"
+
+
 def test_a_teacher_that_fails_fails_its_student(store: Store) -> None:
     run = do(store, job("kd", teacher=job("crashes")))
     assert run.state == "failed"
