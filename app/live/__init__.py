@@ -93,7 +93,7 @@ def live(
 
 def _card(name: str, softened: bool) -> dict[str, Any]:
     found = panel(name)
-    shown = {field: getattr(found, field) for field in ("title", "caption", "kind", "wide")}
+    shown = {field: getattr(found, field) for field in ("title", "caption", "kind", "wide", "extra")}
     return {"name": name, "softened": softened, **shown}
 
 

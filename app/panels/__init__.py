@@ -50,6 +50,7 @@ class Panel(NamedTuple):
     draw: Callable[[Record, View], Drawing]
     table: Callable[[Record, View], dict[str, list[Any]]]  # the same numbers as columns, for download
     suits: Callable[[Record], bool] = always  # asked at a run's beginning: whether it is of the kind that fills this
+    extra: bool = False  # folded away at first, below the others
 
 
 def caption(probe: Callable[..., Any]) -> str:

@@ -7,7 +7,7 @@ from base64 import b64encode
 import numpy as np
 
 LARGEST = 64  # pixels along a side; a larger picture is thinned
-THICKEST = 215  # of 255, so that what is veiled stays visible
+THICKEST = 175  # of 255, so that what is veiled stays visible
 KINDS = {1: 0, 3: 2, 4: 6}  # colour type by channels
 
 

@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._cells import bare, cells, columns, heading, named_axis, numbered
-from app.panels._figure import note, number
+from app.panels._figure import number
 from kdcore.probes.affinity import Affinity, affinity
 from kdcore.record import Record
 
@@ -19,14 +19,19 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     parts = (
         ("teacher", found.teacher, theme.rising(theme.TEACHER, look), (0.0, found.kin), theme.TEACHER),
         ("student", found.student, theme.rising(theme.STUDENT, look), (0.0, found.kin), theme.STUDENT),
-        ("student − teacher", found.difference, theme.diverging(look), (-found.largest, found.largest), theme.INK),
+        (
+            f"S − T · r = {number(found.correlation, '.2f')}",
+            found.difference,
+            theme.diverging(look),
+            (-found.largest, found.largest),
+            theme.INK,
+        ),
     )
     data, axes, titles = [], {}, []
     for place, (name, values, scale, bounds, colour) in enumerate(parts, 1):
-        data.append(cells(name, values, scale, bounds, place) | _hover(found, name))
+        data.append(cells(f"map {place}", values, scale, bounds, place) | _hover(found, name))
         axes |= _axes(found, place, look)
         titles.append(heading(name, DOMAINS[place - 1], colour, look))
-    titles.append(note(_text(found), 1.0, 1.0, xanchor="right"))
     layout = theme.layout(look, "affinity", showlegend=False, annotations=titles, **axes)
     layout["margin"] |= {"t": 28}
     return {"data": data, "layout": layout}
@@ -43,10 +48,6 @@ def _axes(found: Affinity, place: int, look: theme.Theme) -> dict[str, Any]:
     down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
     down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}
     return {numbered("xaxis", place): ticks | across, numbered("yaxis", place): ticks | down}
-
-
-def _text(found: Affinity) -> str:
-    return f"τ = {found.temperature:g} · off the diagonal r = <b>{number(found.correlation, '.2f')}</b>"
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:
@@ -68,5 +69,6 @@ PANEL = Panel(
     lacks=lacks.first(lacks.answers, lacks.teacher),
     draw=draw,
     table=table,
+    extra=True,
     suits=suits.taught,
 )

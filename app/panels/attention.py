@@ -23,14 +23,16 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     sights = found.sights[:SHOWN]
     colours = {"image": theme.INK[look], "teacher": theme.TEACHER[look], "student": theme.STUDENT[look]}
     hidden = {"showgrid": False, "zeroline": False, "fixedrange": True}
-    below = [f"{sight.asked}<br>cos {number(sight.cosine, '.2f')}" for sight in sights]
+    below = [f"{sight.asked}<br>{number(sight.cosine, '.2f')}" for sight in sights]
     sides = [f'<span style="color:{colours[name]}">{name}</span>' for name in ROWS]
     layout = theme.layout(
         look,
         "attention",
         showlegend=False,
         xaxis=hidden | _named([place + 0.5 for place in range(len(sights))], below) | {"range": [0, len(sights)]},
-        yaxis=hidden | _named([0.5, 1.5, 2.5], sides) | {"range": [3, 0], "scaleanchor": "x", "constrain": "domain"},
+        yaxis=hidden
+        | _named([0.5, 1.5, 2.5], sides)
+        | {"range": [3, 0], "scaleanchor": "x", "constrain": "domain", "constraintoward": "top"},
         images=[image for place, sight in enumerate(sights) for image in _column(record.static, sight, place)],
         annotations=[note(_text(found), 0.0, 1.0)],
     )
@@ -87,7 +89,7 @@ def _spots(sights: tuple[Sight, ...]) -> dict[str, Any]:
 
 
 def _text(found: Attention) -> str:
-    return f"mean cosine of {len(found.sights)} pairs <b>{number(found.cosine, '.2f')}</b>"
+    return f"cosines below; mean of {len(found.sights)} pairs <b>{number(found.cosine, '.2f')}</b>"
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

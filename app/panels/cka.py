@@ -28,7 +28,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         showlegend=False,
         xaxis=whole | {"title": {"text": "teacher's stage", "font": {"color": theme.TEACHER[look]}}},
         yaxis=whole | {"title": {"text": "student's stage", "font": {"color": theme.STUDENT[look]}}},
-        annotations=[note(f"linear CKA on {found.rows} samples, features averaged over positions", 0.0, 1.0)],
+        annotations=[note(f"linear CKA on {found.rows} samples", 0.0, 1.0)],
     )
     layout["margin"] |= {"t": 28}
     return {"data": [shown], "layout": layout}
@@ -52,5 +52,6 @@ PANEL = Panel(
     lacks=lacks.recorded("cka"),
     draw=draw,
     table=table,
+    extra=True,
     suits=suits.records("cka"),
 )

@@ -14,11 +14,12 @@ from kdcore.record import Record
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = kl_parts(record), view.theme
     scale = "log" if found.logarithmic else "linear"
+    decades = {"dtick": 1} if found.logarithmic else {}
     layout = theme.layout(
         look,
         f"kl parts {scale}",
         xaxis={"title": {"text": "step"}},
-        yaxis={"title": {"text": "KL(T‖S), nats"}, "type": scale, "rangemode": "tozero"},
+        yaxis={"title": {"text": "KL(T‖S), nats"}, "type": scale, "rangemode": "tozero"} | decades,
         hovermode="x unified",
     )
     parts = (("both", found.whole, theme.INK), ("true class", found.target, theme.GOOD))
@@ -44,5 +45,6 @@ PANEL = Panel(
     lacks=lacks.first(lacks.teacher, lacks.evaluations),
     draw=draw,
     table=table,
+    extra=True,
     suits=suits.taught,
 )

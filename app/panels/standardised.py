@@ -11,7 +11,7 @@ from app.panels._figure import number
 from kdcore.probes.standardised import Standardised, standardised
 from kdcore.record import Record
 
-WAYS = {"raw": "raw", "by_row": "each sample standardised", "by_column": "each class standardised"}
+WAYS = {"raw": "raw", "by_row": "by sample", "by_column": "by class"}
 COLOURS = {"teacher": theme.TEACHER, "student": theme.STUDENT}
 DOMAINS = columns(3, 0.03)
 DEVIATIONS = 3.0  # beyond which standardised logits have one colour
@@ -52,7 +52,7 @@ def _axes(found: Standardised, place: int, name: str, column: int, look: theme.T
     down = {"domain": [top - height + 0.03, top], "anchor": numbered("x", place), "type": "category"}
     down |= {"range": [len(found.rows) - 0.5, -0.5]}
     if column == 0:
-        title = f"{name}, σ = {number(found.networks[name].spread, '.3g')}"
+        title = f"{name[0].upper()} · σ = {number(found.networks[name].spread, '.3g')}"
         down |= {"title": {"text": title, "font": {"color": COLOURS[name][look]}}}
     sides = {numbered("xaxis", place): across, numbered("yaxis", place): down | {"showticklabels": False}}
     return {side: bare(look) | axis for side, axis in sides.items()}

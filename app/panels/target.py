@@ -23,7 +23,13 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         barmode="group",
         bargap=0.25,
         xaxis=class_axis(found.classes, found.label) | _hidden(found),
-        yaxis={"title": {"text": "probability"}, "domain": [floor, 0.97], "tickformat": ".0%", "rangemode": "tozero"},
+        yaxis={
+            "title": {"text": "probability"},
+            "domain": [floor, 0.97],
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+            "nticks": 4,
+        },
         shapes=[label_mark(found.label, look) | {"yref": "y domain"}],
         annotations=[note(_which(found), 0.0, 0.98), *([note(_text(found, found.moves), 0.0, 0.38)] if lower else [])],
         legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
@@ -66,8 +72,8 @@ def _which(found: Target) -> str:
 
 
 def _text(found: Target, moves: Moves) -> str:
-    spoilt = f" · made wrong {moves.spoilt}" if moves.spoilt else ""
-    wrong = f"teacher wrong on {moves.wrong} of {found.rows}, put right <b>{moves.repaired}</b>{spoilt}"
+    spoilt = f", made wrong {moves.spoilt}" if moves.spoilt else ""
+    wrong = f"T wrong on {moves.wrong} of {found.rows}, put right <b>{moves.repaired}</b>{spoilt}"
     return f"{wrong} · changed {moves.changed}"
 
 

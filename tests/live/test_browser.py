@@ -321,3 +321,19 @@ def test_a_lost_connection_is_said_and_comes_back(context: BrowserContext, stage
     stage.tell(6)
     drawn(page, "loss", before)
     expect(page.locator(".kd-link").first).to_be_hidden()
+
+
+def test_panels_that_not_everybody_needs_are_folded_away(context: BrowserContext, stage: Stage) -> None:
+    stage.begin()
+    stage.evaluate(0, 0.5)
+    page = context.new_page()
+    page.goto(f"/?run={stage.id}&panels=loss,kl_parts")
+    button = page.locator(".kd-more")
+    expect(button).to_have_text("1 more: Distance to the teacher")
+    expect(page.locator(card("kl_parts"))).to_be_hidden()
+    assert updates(page, "kl_parts") == 0
+    button.click()
+    drawn(page, "kl_parts")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    button.click()
+    expect(page.locator(card("kl_parts"))).to_be_hidden()

@@ -15,11 +15,30 @@ const HIGHEST = 20;
 
 export class Panels {
   #cards = new Map();
+  #unfolded = false;
   #link = linkNote();
 
   constructor() {
     this.grid = h("div", { class: "kd-grid" });
-    this.root = h("section", { class: "kd kd-panels", "aria-label": "Panels" }, this.grid, this.#link.note);
+    this.extra = h("div", { class: "kd-grid", id: "kd-extra" });
+    this.more = h("button", { type: "button", class: "kd-button kd-more", "aria-controls": "kd-extra", onclick: () => this.#unfold(!this.#unfolded) });
+    this.root = h("section", { class: "kd kd-panels", "aria-label": "Panels" }, this.grid, this.more, this.extra, this.#link.note);
+    this.#unfold(false);
+  }
+
+  /** Show the panels that not everybody needs, or fold them away. */
+  #unfold(wanted) {
+    this.#unfolded = wanted;
+    this.extra.hidden = !wanted;
+    this.more.setAttribute("aria-expanded", String(wanted));
+    this.#name();
+  }
+
+  /** What the button says: which panels it brings. */
+  #name() {
+    const titles = [...this.extra.children].map((card) => card.querySelector("h3").textContent);
+    this.more.hidden = titles.length === 0;
+    write(this.more, this.#unfolded ? "Fewer panels" : `${titles.length} more: ${titles.join(", ")}`);
   }
 
   /** New data from Python: cards that stay keep their node, their zoom and what they show. */
@@ -30,10 +49,16 @@ export class Panels {
       card.destroy();
       this.#cards.delete(name);
     }
-    data.panels.forEach((panel, place) => {
+    this.#lay(this.grid, data.panels.filter(({ extra }) => !extra), data);
+    this.#lay(this.extra, data.panels.filter(({ extra }) => extra), data);
+    this.#name();
+  }
+
+  #lay(grid, panels, data) {
+    panels.forEach((panel, place) => {
       const card = this.#cards.get(panel.name) ?? new Card(panel, data.plotly);
       this.#cards.set(panel.name, card);
-      if (this.grid.children[place] !== card.root) this.grid.insertBefore(card.root, this.grid.children[place] ?? null);
+      if (grid.children[place] !== card.root) grid.insertBefore(card.root, grid.children[place] ?? null);
       card.show(data.run);
     });
   }
