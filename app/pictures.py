@@ -14,11 +14,11 @@ Curves = Mapping[str, Any]
 Figure = dict[str, Any]
 
 
-def two(found: Curves, example: Example, look: Theme, taught: bool) -> Figure:
-    """Loss above, push on the true logit below, over the student's logit gap; the teacher's gap is marked."""
+def two(found: Curves, example: Example, look: Theme, other: str | None) -> Figure:
+    """Loss above, push on the true logit below, over the student's logit gap; that of the `other` one is marked."""
     below = {"xaxis": "x", "yaxis": "y2", "showlegend": False}
     push = line("push", found["x"], found["push"], theme.STUDENT[look], **below)
-    marks = [_upright(example.gap, look, "teacher")] if taught else []
+    marks = [_upright(example.gap, look, other)] if other else []
     layout = theme.layout(
         look,
         "two",
@@ -41,20 +41,20 @@ def features(found: Curves, look: Theme) -> Figure:
     layout = theme.layout(
         look,
         "features",
-        xaxis={"title": {"text": "share of the way from another network to the teacher"}, "range": [0, 1]},
+        xaxis={"title": {"text": "share of the way to the teacher"}, "range": [0, 1]},
         yaxis={"title": {"text": "loss"}, "rangemode": "tozero"},
         hovermode="x unified",
     )
     return {"data": _summands(found, look), "layout": layout}
 
 
-def five(found: Curves, example: Example, look: Theme) -> Figure:
+def five(found: Curves, example: Example, look: Theme, other: str | None) -> Figure:
     """Probabilities above, and below which classes each term pushes up or down."""
     terms = list(found["push"])
     colours = term_colours([key == "labels" for key in terms], look)
     above = {"xaxis": "x", "yaxis": "y2"}
     sides = (
-        ("teacher", "teacher", theme.TEACHER[look]),
+        ("teacher", other or "", theme.TEACHER[look]),
         ("target", "asked for", theme.DISAGREE[look]),
         ("student", "student", theme.STUDENT[look]),
     )

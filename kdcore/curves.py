@@ -4,9 +4,9 @@
 {"method", "knobs", "example"}, an answer {"curves"} or {"error"}. The process ends with its stdin.
 
 Networks are in eval mode. In the examples of logits the student's logits are what is looked at itself. Where rows of
-a batch are compared with one another, seven fixed rows stand beside it. What a method remembers comes from one earlier
-look at a student half as sure as its teacher; what it trains beside the student is fitted to the teacher's own
-features first.
+a batch are compared with one another, seven fixed rows stand beside it. A peer, or an earlier self, has the logits of
+the teacher where there is none; else what a method remembers comes from one earlier look at a student half as sure as
+its teacher. What it trains beside the student is fitted to the teacher's own features first.
 """
 
 from __future__ import annotations
@@ -58,6 +58,24 @@ class Scene(NamedTuple):
     mentors: list[Net]
     state: nn.Module | None
     progress: float
+    asked: list[Net]  # fresh networks that the method asked for
+
+    @property
+    def other(self) -> str | None:
+        """Whom the student is compared with."""
+        if self.method.needs:
+            return "teacher"
+        return "peer" if self.asked else "earlier self" if self.remembers else None
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the method keeps anything from step to step."""
+        return self.state is not None and any(True for _ in self.state.buffers())
+
+    @property
+    def facts(self) -> Curves:
+        """What a picture says besides its curves."""
+        return {"other": self.other, "remembers": self.remembers}
 
     def batch(self, x: Tensor, labels: Tensor) -> Batch:
         """What the method is given for inputs x (B, ...)."""
@@ -122,7 +140,7 @@ def _two(method: Method, example: Example) -> Curves:
         batch, terms = scene.terms(x, labels)
         told.append(terms)
         push.append(float(_push(_total(terms), batch)[label]))
-    return {"x": gaps.tolist(), "rows": len(x), "push": push, **_over(told)}
+    return {"x": gaps.tolist(), "rows": len(x), "push": push, **_over(told), **scene.facts}
 
 
 def _five(method: Method, example: Example) -> Curves:
@@ -135,10 +153,11 @@ def _five(method: Method, example: Example) -> Curves:
     found: Curves = {
         "rows": len(x),
         "student": batch.student.logits[0].softmax(0).tolist(),
-        "teacher": batch.teacher.logits[0].softmax(0).tolist() if batch.teacher else None,
+        "teacher": teacher.softmax(0).tolist() if scene.other else None,
         "push": {key: _push(term.weight * term.value, batch).tolist() for key, term in terms.items()},
         "value": {key: term.weight * term.value.item() for key, term in terms.items()},
         "notes": {key: float(value) for key, value in notes.items()},
+        **scene.facts,
     }
     for key, shape in (("target", (len(x), 5)), ("temperature", (len(x),))):
         if key in seen and seen[key].shape == shape:
@@ -160,7 +179,8 @@ def _of_logits(
     others = torch.randn(COMPANIONS, 2 * classes, generator=generator) * 2
     x = torch.cat((torch.cat((student, teacher))[None], others))
     labels = torch.cat((torch.tensor([label]), torch.arange(COMPANIONS) % classes))
-    scene.remember(torch.cat((x[:, classes:] / 2, x[:, classes:]), 1), labels)
+    earlier = x[:, classes:] * (0.5 if method.needs else 1.0)
+    scene.remember(torch.cat((earlier, x[:, classes:]), 1), labels)
     if _rows_are_apart(scene, x, labels):
         return scene, x[:1], labels[:1]
     return scene, x, labels
@@ -202,7 +222,7 @@ def _features(method: Method, example: Example) -> Curves:
     for share in shares.tolist():
         _walk(scene.student, start, goal, share)
         told.append(scene.terms(x, labels)[1])
-    return {"x": shares.tolist(), "rows": len(x), **_over(told)}
+    return {"x": shares.tolist(), "rows": len(x), **_over(told), **scene.facts}
 
 
 @torch.no_grad()
@@ -269,8 +289,13 @@ def _scene(
     for net in (teacher, *mentors):
         net.eval().requires_grad_(False)
     student = method.remodel(student, teacher if "blocks" in method.needs else None)
-    fresh = _network if shape == IMAGE else lambda: Net([Given(0, classes)], nn.Identity())
+    fresh = _network if shape == IMAGE else lambda: Net([Given(classes, classes)], nn.Identity())
     rows = torch.randn(TRAINING_ROWS, *shape)
+    asked: list[Net] = []
+
+    def ask() -> Net:
+        asked.append(fresh())
+        return asked[-1]
 
     def answers() -> Outputs:
         told = teacher(rows)
@@ -284,11 +309,11 @@ def _scene(
             labels=torch.arange(TRAINING_ROWS) % classes,
             student_net=student,
             teacher_net=teacher if _inside(method) else None,
-            fresh=fresh,
+            fresh=ask,
             answers=answers,
         )
     )
-    return Scene(method, student.eval(), teacher, mentors, state.eval() if state else None, example.progress)
+    return Scene(method, student.eval(), teacher, mentors, state.eval() if state else None, example.progress, asked)
 
 
 def _total(terms: Mapping[str, Term]) -> Tensor:

@@ -98,8 +98,9 @@ def show(settings: Settings, example: Example) -> None:
 
 
 def _verbatim(text: str) -> str:
-    """A docstring's text as Markdown that looks like it."""
-    return re.sub(r"([\\`*_{}\[\]<>#$~|])", r"\\\1", text)
+    """A docstring's text as Markdown that looks like it, one line to a paragraph."""
+    plain = re.sub(r"([\\`*_{}\[\]<>#$~|])", r"\\\1", text)
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", plain)
 
 
 def _facts(method: dict[str, Any], settings: Settings) -> str:
@@ -127,12 +128,13 @@ def _ways(name: str, settings: Settings) -> None:
             icon=":material/science:",
             query_params={"method": name} | kept,
         )
-        st.page_link(
-            "views/library.py",
-            label=f"Row {row.id} of the Library" if row else "The Library",
-            icon=":material/menu_book:",
-            query_params={"q": row.title} if row else None,
-        )
+        if row or any(one.name == name for one in library().baselines):
+            st.page_link(
+                "views/library.py",
+                label=f"Row {row.id} of the Library" if row else "Baselines of the Library",
+                icon=":material/menu_book:",
+                query_params={"q": row.title} if row else None,
+            )
 
 
 def _told(method: dict[str, Any]) -> None:
@@ -150,36 +152,44 @@ def _example(name: str, method: dict[str, Any], settings: Settings, example: Exa
     if len(known) > 1:
         _choice("kind", "Example", known, KINDS.__getitem__, example.kind)
     example = example if example.kind in known else example.model_copy(update={"kind": known[0]})
-    picture = st.container()
+    found = _computed(name, settings, example)
+    other = found["other"] if found else None
+    if found:
+        _picture(found, other, example)
     if example.kind != "features":
         _labels(example)
-    if example.kind == "two" and method["needs"]:
-        _slider("gap", "Teacher's logit of A minus its logit of B", example.gap, -REACH, REACH, 0.25)
+    if example.kind == "two" and other:
+        _slider("gap", f"{other.capitalize()}'s logit of A minus its logit of B", example.gap, -REACH, REACH, 0.25)
     if example.kind == "five":
-        _states_of_mind(example, taught=bool(method["needs"]))
+        _states_of_mind(example, other)
     _slider("progress", "Share of the run that is done", example.progress, 0.0, 1.0, 0.05)
-    with picture:
-        _picture(name, bool(method["needs"]), settings, example)
 
 
-def _picture(name: str, taught: bool, settings: Settings, example: Example) -> None:
+def _computed(name: str, settings: Settings, example: Example) -> dict[str, Any] | None:
     """The curves, or one sentence on why there are none."""
     try:
         with st.spinner("Computing the example …", show_time=False):
-            found = curves.curves(name, link.below(settings, "method"), example)
+            return curves.curves(name, link.below(settings, "method"), example)
     except BadInput as error:
         st.info(str(error))
-        return
+        return None
+
+
+def _picture(found: dict[str, Any], other: str | None, example: Example) -> None:
+    """The curves drawn, and how to read them."""
     look = state.view().theme
     figures = {
-        "two": lambda: pictures.two(found, example, look, taught),
-        "five": lambda: pictures.five(found, example, look),
+        "two": lambda: pictures.two(found, example, look, other),
+        "five": lambda: pictures.five(found, example, look, other),
         "features": lambda: pictures.features(found, look),
     }
-    figure = figures[example.kind]()
-    st.plotly_chart(figure, theme=None, height=HEIGHT, config=FIGURE, key="curves")
-    beside = " The row stands in a batch of eight, as rows of this method matter to one another."
-    st.caption(CAPTIONS[example.kind] + (beside if example.kind != "features" and found["rows"] > 1 else ""))
+    st.plotly_chart(figures[example.kind](), theme=None, height=HEIGHT, config=FIGURE, key="curves")
+    said = [CAPTIONS[example.kind]]
+    if example.kind != "features" and found["rows"] > 1:
+        said.append("The row stands in a batch of eight, as rows of this method matter to one another.")
+    if example.kind != "features" and found["remembers"] and other == "teacher":
+        said.append("What the method remembers comes from an earlier student, half as sure as the teacher.")
+    st.caption(" ".join(said))
     notes = [f"{forms.label(key).lower()} {value:.3g}" for key, value in found.get("notes", {}).items()]
     if "temperature" in found:
         notes.append(f"temperature {found['temperature']:.3g}")
@@ -192,14 +202,14 @@ def _labels(example: Example) -> None:
     _choice("label", "True class", range(count), CLASSES.__getitem__, min(example.label, count - 1))
 
 
-def _states_of_mind(example: Example, taught: bool) -> None:
+def _states_of_mind(example: Example, other: str | None) -> None:
     """Presets of logits, and each of them to be moved."""
-    sides = [side for side in ("teacher", "student") if taught or side == "student"]
-    for side in sides:
+    sides = {"teacher": other, "student": "student"} if other else {"student": "student"}
+    for side, who in sides.items():
         own = getattr(example, side)
         fitting = next((place for place, preset in enumerate(PRESETS) if preset.logits == own), None)
         st.pills(
-            f"The {side} is",
+            f"The {who} is",
             range(len(PRESETS)),
             format_func=lambda place: PRESETS[place].title,
             key=state.widget(f"example.{side}", fitting),
@@ -207,10 +217,10 @@ def _states_of_mind(example: Example, taught: bool) -> None:
             args=(f"example.{side}", partial(_preset, own)),
         )
     with st.expander("Move single logits", icon=":material/tune:", key="logits"):
-        for side, column in zip(sides, st.columns(len(sides)), strict=True):
+        for (side, who), column in zip(sides.items(), st.columns(len(sides)), strict=True):
             with column:
                 for place, value in enumerate(getattr(example, side)):
-                    _slider(f"{side}.{place}", f"{side.title()}'s {CLASSES[place]}", value, -12.0, 12.0, 0.5)
+                    _slider(f"{side}.{place}", f"{str(who).capitalize()}'s {CLASSES[place]}", value, -12.0, 12.0, 0.5)
 
 
 def _preset(own: tuple[float, ...], place: int | None) -> list[float]:

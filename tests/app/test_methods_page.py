@@ -72,6 +72,14 @@ def test_the_link_carries_method_knobs_and_example(lab: Open) -> None:
     assert forms.label("beta") + " · changed" in [item.label for item in again.number_input]
 
 
+def test_a_peer_stands_where_there_is_no_teacher(lab: Open) -> None:
+    page = lab("methods", method="dml", **{"example.gap": "-4.0"})
+    assert page.slider(key="form example.gap").label == "Peer's logit of A minus its logit of B"
+    terms = curves.curves("dml", {}, Example(gap=-4.0))
+    lowest = min(zip(terms["terms"]["kd"], terms["x"], strict=True))
+    assert lowest == (pytest.approx(0, abs=1e-6), -4.0)
+
+
 def test_states_of_mind_and_single_logits(lab: Open) -> None:
     page = lab("methods", example="five")
     page.button_group(key="form example.teacher").set_value(2).run()
@@ -148,10 +156,10 @@ def test_a_helper_that_takes_too_long_is_ended() -> None:
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_pictures_hold_a_line_or_bars_for_each_term(look: Any) -> None:
     gap = curves.curves("dkd", {}, Example())
-    names = [trace["name"] for trace in pictures.two(gap, Example(), look, taught=True)["data"]]
+    names = [trace["name"] for trace in pictures.two(gap, Example(), look, "teacher")["data"]]
     assert names == ["labels", "tckd", "nckd", "total", "push"]
     five = Example(kind="five")
-    figure = pictures.five(curves.curves("dkd", {}, five), five, look)
+    figure = pictures.five(curves.curves("dkd", {}, five), five, look, "teacher")
     assert [trace["name"] for trace in figure["data"]][:2] == ["teacher", "student"]
     shares = curves.curves("fitnet", {}, Example())
     assert [trace["name"] for trace in pictures.features(shares, look)["data"]] == ["labels", "hint", "total"]

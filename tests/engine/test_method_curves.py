@@ -37,7 +37,7 @@ def numbers(found: Any) -> list[float]:
         return [number for value in found.values() for number in numbers(value)]
     if isinstance(found, list):
         return [number for value in found for number in numbers(value)]
-    return [] if found is None else [float(found)]
+    return [] if found is None or isinstance(found, str) else [float(found)]
 
 
 @pytest.mark.parametrize("name", NAMES)
