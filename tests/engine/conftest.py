@@ -1,0 +1,37 @@
+"""Weights for the teachers of small runs, and a method of a test's own."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdcore import setup
+from kdcore.checkpoint import save_tensors
+from kdcore.contracts import Method
+from kdcore.registry import DATA, METHODS
+from kdcore.setup import network
+from kdcore.spec import Spec
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Spec], Path]:
+    """The weights of a network as it is before its first step: as good a teacher as any where bits are compared."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    @cache
+    def of(name: str) -> Path:
+        spec = Spec.model_validate_json(name)
+        torch.manual_seed(spec.seed)
+        shape, classes = DATA[spec.data.name](**spec.data.knobs).signature()
+        save_tensors(folder / spec.hash, dict(network(spec, shape, classes).state_dict()), {})
+        return folder / spec.hash
+
+    return lambda spec: of(spec.model_dump_json())
+
+
+@pytest.fixture
+def as_kd(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Method]], None]:
+    """Put a method of the test's own in the place of "kd"."""
+    return lambda method: monkeypatch.setattr(setup, "METHODS", {**METHODS, "kd": method})

@@ -1,0 +1,63 @@
+"""A small run of any method on digits, and its parts."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from kdcore.contracts import Desk
+from kdcore.events import Event
+from kdcore.lineage import lineage
+from kdcore.registry import METHODS
+from kdcore.setup import Setup
+from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.train import train
+
+torch.set_num_threads(1)
+STEPS = 12
+DIGITS = Choice(name="digits", knobs={"train_fraction": 0.3})
+WATCH = Watch(points=4, evaluations=1, frames=2, checkpoints=4)
+CUT = 9  # the third checkpoint, when all that begins in the middle of a run has begun
+SCHEDULE = Schedule(steps=STEPS, batch=32, lr=0.05)
+TEACHER = Spec(
+    data=DIGITS, student=Choice(name="cnn", knobs={"width": 8}), method=Choice(name="ce"),
+    schedule=SCHEDULE, watch=WATCH,
+)  # fmt: skip
+
+
+def taught(method: str = "kd", **knobs: object) -> Spec:
+    """A small run of one method, with the teachers it wants."""
+    teacher = TEACHER if METHODS[method].needs else None
+    student = Choice(name="cnn", knobs={"width": 4})
+    chosen = Choice(name=method, knobs=knobs)
+    return lineage(Spec(data=DIGITS, student=student, method=chosen, teacher=teacher, schedule=SCHEDULE, watch=WATCH))
+
+
+Weights = Callable[[Spec], Path]
+
+
+def run(spec: Spec, folder: Path, weights: Weights, desk: Desk | None = None) -> Iterator[Event]:
+    """The story of a run whose teachers are as `weights` makes them."""
+    return train(
+        spec,
+        folder,
+        teacher_weights=weights(spec.teacher) if spec.teacher else None,
+        mentor_weights=[weights(mentor) for mentor in spec.mentors],
+        desk=desk,
+    )
+
+
+def parts(spec: Spec, weights: Weights) -> Setup:
+    """What a run of `spec` is made of."""
+    teacher = weights(spec.teacher) if spec.teacher else None
+    return Setup(spec, Path(), teacher, lambda *_: None, [weights(mentor) for mentor in spec.mentors])
+
+
+def kept(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "student.safetensors")
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
