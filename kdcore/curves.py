@@ -77,8 +77,8 @@ class Scene(NamedTuple):
         """What a picture says besides its curves."""
         return {"other": self.other, "remembers": self.remembers}
 
-    def batch(self, x: Tensor, labels: Tensor) -> Batch:
-        """What the method is given for inputs x (B, ...)."""
+    def batch(self, x: Tensor, labels: Tensor, first: int = 0) -> Batch:
+        """What the method is given for inputs x (B, ...), the training rows from number `first` on."""
         asks, needs = self.method.asks, self.method.needs
         shown = self.method.show(x, torch.Generator().manual_seed(0), self.teacher) if "mixing" in asks else None
         mine, theirs = (shown.student, shown.teacher) if shown else (x, x)
@@ -87,7 +87,7 @@ class Scene(NamedTuple):
             student=student,
             teacher=teacher if needs else None,
             labels=labels,
-            index=torch.arange(len(labels)),
+            index=torch.arange(first, first + len(labels)),
             progress=self.progress,
             inputs=mine,
             student_net=self.student,
@@ -98,9 +98,9 @@ class Scene(NamedTuple):
             shown=shown,
         )
 
-    def terms(self, x: Tensor, labels: Tensor) -> tuple[Batch, dict[str, Term]]:
+    def terms(self, x: Tensor, labels: Tensor, first: int = 0) -> tuple[Batch, dict[str, Term]]:
         """The batch and the loss's terms for inputs x (B, ...)."""
-        batch = self.batch(x, labels)
+        batch = self.batch(x, labels, first)
         return batch, self.method.terms(batch, self.state)
 
     def remember(self, x: Tensor, labels: Tensor) -> None:
@@ -190,7 +190,7 @@ def _rows_are_apart(scene: Scene, x: Tensor, labels: Tensor) -> bool:
     """Whether the loss of a batch is the mean over the losses of its rows."""
     with torch.no_grad():
         together = _total(scene.terms(x, labels)[1])
-        alone = [_total(scene.terms(x[row : row + 1], labels[row : row + 1])[1]) for row in range(len(x))]
+        alone = [_total(scene.terms(x[row : row + 1], labels[row : row + 1], row)[1]) for row in range(len(x))]
         return bool(torch.isclose(together, torch.stack(alone).mean(), rtol=1e-3, atol=1e-5))
 
 
@@ -216,7 +216,7 @@ def _features(method: Method, example: Example) -> Curves:
     start = {key: value.clone() for key, value in scene.student.named_parameters()}
     goal = dict(teacher.named_parameters())
     _walk(scene.student, start, goal, 1.0)
-    _fit(scene, x, labels)
+    _fit(scene, goal, x, labels)
     told = []
     shares = torch.linspace(0, 1, SHARES)
     for share in shares.tolist():
@@ -242,15 +242,17 @@ def _walk(student: Net, start: Mapping[str, Tensor], goal: Mapping[str, Tensor],
             weight.copy_(torch.lerp(start[key], goal[key], share))
 
 
-def _fit(scene: Scene, x: Tensor, labels: Tensor) -> None:
-    """Train what the method trains beside the student, while the student stands still."""
-    own = [weight for weight in (scene.state.parameters() if scene.state else ()) if weight.requires_grad]
+def _fit(scene: Scene, goal: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> None:
+    """Train what the method trains beside what the student has of the teacher, which stands still."""
+    added = [weight for key, weight in scene.student.named_parameters() if key not in goal]
+    beside = [*(scene.state.parameters() if scene.state else ()), *added]
+    own = [weight for weight in beside if weight.requires_grad]
     if not own:
         return
-    batch, sizes = scene.batch(x, labels), [torch.zeros_like(weight) for weight in own]
+    sizes = [torch.zeros_like(weight) for weight in own]
     for _ in range(FITTING_STEPS):
-        loss = _total(scene.method.terms(batch, scene.state))
-        gradients = torch.autograd.grad(loss, own, retain_graph=True, materialize_grads=True)
+        loss = _total(scene.terms(x, labels)[1])
+        gradients = torch.autograd.grad(loss, own, materialize_grads=True)
         with torch.no_grad():
             for weight, gradient, size in zip(own, gradients, sizes, strict=True):
                 size.lerp_(gradient.square(), 0.1)
