@@ -15,7 +15,20 @@ from kdcore.errors import BadInput
 from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, verdicts
 
 FOLDER = Path(__file__).parent.parent / "assets" / "studies"
-COLUMNS = ("task", "method", "seed", "budget", "steps", "step_s", *METRICS, "teacher_accuracy", "notes", "error")
+COLUMNS = (
+    "task",
+    "method",
+    "seed",
+    "budget",
+    "spec",
+    "commit",
+    "steps",
+    "step_s",
+    *METRICS,
+    "teacher_accuracy",
+    "notes",
+    "error",
+)
 BUDGETS = {"steps": "the same number of steps", "time": "the same time as {reference}"}
 
 
@@ -23,21 +36,15 @@ class Published(NamedTuple):
     """A study with its results."""
 
     study: Study
-    date: str  # of the last trial's table, as YYYY-MM-DD
-    commit: str
+    date: str  # when the tables were written, as YYYY-MM-DD
     machine: str
     rows: list[Row]
 
 
 def publish(path: Path, study: Study, rows: Sequence[Row]) -> list[Path]:
     """Write the results beside the study's YAML file: `.json` for programs, `.md` for people; the files written."""
-    found = Published(study, date.today().isoformat(), _commit(), _machine(), list(rows))
-    head = {
-        "date": found.date,
-        "commit": found.commit,
-        "machine": found.machine,
-        "study": study.model_dump(mode="json"),
-    }
+    found = Published(study, date.today().isoformat(), _machine(), list(rows))
+    head = {"date": found.date, "machine": found.machine, "study": study.model_dump(mode="json")}
     lines = ",\n".join(json.dumps([_short(row.get(column)) for column in COLUMNS]) for row in rows)
     text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [\n{lines}\n]}}\n'
     files = {path.with_suffix(".json"): text, path.with_suffix(".md"): markdown(found)}
@@ -65,7 +72,7 @@ def published(name: str, folder: Path = FOLDER) -> Published:
             {column: value for column, value in zip(told["columns"], row, strict=True) if value is not None}
             for row in told["rows"]
         ]
-        return Published(Study.model_validate(told["study"]), told["date"], told["commit"], told["machine"], rows)
+        return Published(Study.model_validate(told["study"]), told["date"], told["machine"], rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"There are no readable results of a study {name!r}; run `kdlab study` on its file.") from error
 
@@ -76,7 +83,7 @@ def markdown(found: Published) -> str:
     parts = [
         f"# Study: {study.name}",
         study.says,
-        f"{found.date}, commit {found.commit}, {found.machine}. Seeds {', '.join(map(str, study.seeds))}. Intervals "
+        f"{found.date}, {commits(found)}, {found.machine}. Seeds {', '.join(map(str, study.seeds))}. Intervals "
         f"are {LEVEL:.0%} of Student's t over the seeds. Made by `kdlab study`; run it again to go on or to redo it.",
     ]
     for budget in study.budgets:
@@ -122,7 +129,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _commit() -> str:
+def commits(found: Published) -> str:
+    """Which sources the trials were done with."""
+    known = sorted({row["commit"] for row in found.rows if "commit" in row})
+    return f"commit{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "commit unknown"
+
+
+def commit() -> str:
     """The commit of the sources, marked where they differ from it; "unknown" outside a clone."""
     asked = ["git", "-C", str(FOLDER.parent.parent), "describe", "--always", "--dirty", "--exclude", "*"]
     try:

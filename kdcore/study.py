@@ -84,12 +84,23 @@ class Trial(NamedTuple):
     spec: Spec
 
     @property
+    def place(self) -> Row:
+        """What its row says of it; another spec is another trial."""
+        own = {"task": self.task, "method": self.method, "seed": self.seed, "budget": self.budget}
+        return own | {"spec": self.spec.hash}
+
+    @property
     def key(self) -> str:
-        """Its name in the rows; another spec is another trial."""
-        return f"{self.task}|{self.method}|{self.seed}|{self.budget}|{self.spec.hash}"
+        """Its name among rows."""
+        return key(self.place)
 
 
-Row = dict[str, Any]  # key, task, method, seed, budget, steps, step_s, METRICS, teacher_accuracy, notes; or error
+Row = dict[str, Any]  # `Trial.place`, commit, steps, step_s, METRICS, teacher_accuracy, notes; or place and error
+
+
+def key(row: Row) -> str:
+    """The name of a row's trial."""
+    return "|".join(str(row[part]) for part in ("task", "method", "seed", "budget", "spec"))
 
 
 def read(path: Path) -> Study:
@@ -254,5 +265,5 @@ def load(path: Path) -> dict[str, Row]:
             row = json.loads(line)
         except ValueError:
             continue
-        found[row["key"]] = row
+        found[key(row)] = row
     return found

@@ -10,7 +10,7 @@ from scipy import stats
 
 from app.studies import COLUMNS, FOLDER, markdown, publish, published
 from kdcore.errors import BadInput
-from kdcore.study import Row, Study, cells, half_width, load, read, step_costs, trials, verdicts
+from kdcore.study import Row, Study, cells, half_width, key, load, read, step_costs, trials, verdicts
 
 NET = {"name": "mlp", "knobs": {"width": 8, "depth": 1}}
 SPEC = {
@@ -36,8 +36,7 @@ def row(task: str, method: str, seed: int, accuracy: float, step_s: float = 1.0,
 def answered(asked: Study, step_s: dict[str, float]) -> dict[str, Row]:
     """A row for each trial so far."""
     return {
-        trial.key: {"key": trial.key, **row(trial.task, trial.method, trial.seed, 0.5, step_s[trial.method])}
-        for trial in trials(asked, {})
+        trial.key: row(trial.task, trial.method, trial.seed, 0.5, step_s[trial.method]) for trial in trials(asked, {})
     }
 
 
@@ -109,8 +108,10 @@ def test_what_could_not_be_run_is_told_and_counts_for_nothing() -> None:
 def test_a_cut_off_line_is_passed_over_and_the_last_word_on_a_trial_counts(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     assert load(path) == {}
-    path.write_text('{"key": "a", "accuracy": 0.1}\n{"key": "a", "accuracy": 0.2}\n{"key": "b", "acc')
-    assert load(path) == {"a": {"key": "a", "accuracy": 0.2}}
+    place = {"task": "moons", "method": "ce", "seed": 0, "budget": "steps", "spec": "0f"}
+    first, second = (json.dumps(place | {"accuracy": accuracy}) for accuracy in (0.1, 0.2))
+    path.write_text(f"{first}\n{second}\n{first[:40]}")
+    assert load(path) == {key(place): place | {"accuracy": 0.2}}
 
 
 def test_results_are_written_and_read_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from app.studies import publish
+from app.studies import commit, publish, published
 from kdcore.catalogue import catalogue, home
 from kdcore.errors import BadInput
 from kdcore.study import Row, Trial, load, read, trials
@@ -29,7 +29,7 @@ def study(path: Path, jobs: int, table_only: bool) -> None:
     asked = read(path)
     catalogue()  # built once, before several processes would each build it
     kept = home() / "studies" / f"{asked.name}.jsonl"
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    _recall(path, kept)
     began = time.monotonic()
     while not table_only and (left := [trial for trial in trials(asked, load(kept)) if trial.key not in load(kept)]):
         _do(left, kept, jobs)
@@ -40,6 +40,14 @@ def study(path: Path, jobs: int, table_only: bool) -> None:
     for written in publish(path, asked, found):
         print(written)
     print(f"{len(found)} trials; this call took {(time.monotonic() - began) / 60:.0f} min.", file=sys.stderr)
+
+
+def _recall(path: Path, kept: Path) -> None:
+    """Go on from the published results where this home has none of its own."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if path.with_suffix(".json").exists() and not kept.exists():
+        rows = published(path.stem, path.parent).rows
+        kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _do(left: list[Trial], kept: Path, jobs: int) -> None:
@@ -94,13 +102,12 @@ def _feed(
 
 
 def _collect(answers: queue.SimpleQueue[Answer], file: TextIO, count: int) -> None:
-    began = time.monotonic()
+    began, sources = time.monotonic(), commit()
     for done in range(1, count + 1):
         trial, row = answers.get()
         if row is None:
             raise BadInput(f"The process that did {trial.method} on {trial.task} died; run the study again to go on.")
-        place = {"key": trial.key, "task": trial.task, "method": trial.method, "seed": trial.seed}
-        file.write(json.dumps(place | {"budget": trial.budget} | row) + "\n")
+        file.write(json.dumps(trial.place | {"commit": sources} | row) + "\n")
         file.flush()
         left_min = (time.monotonic() - began) / done * (count - done) / 60
         told = row.get("error") or f"{row['accuracy']:.1%}"

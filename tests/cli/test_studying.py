@@ -44,6 +44,9 @@ def test_a_study_runs_goes_on_where_it_stopped_and_writes_its_tables(
     assert main(["study", str(path)]) == 0
     assert "1/1" in capsys.readouterr().err
     assert kept.read_text().startswith(before)
+    kept.unlink()
+    assert main(["study", str(path), "--table"]) == 0, "the published results are as good"
+    assert len(kept.read_text().splitlines()) == 3
     assert len(list((lab / "teachers").glob("*/student.safetensors"))) == 1
 
 
