@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)  # not this folder, whose torchdistill.py would hide the library
 
-from tests.bench import engine, methods, web  # noqa: E402
+from tests.bench import engine, methods, torchdistill, web  # noqa: E402
 
 OUT = ROOT / "build" / "bench.json"
 PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "engine": engine.rows,
+    "torchdistill": torchdistill.rows,
     "web": web.rows,
     "methods": methods.rows,
 }
@@ -26,6 +27,8 @@ PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
 
 def told(row: dict[str, Any]) -> str:
     """One line of the table."""
+    if "said" in row:
+        return f"       {row['what']}: {row['said']}"
     value = row.get("ratio", row.get("value"))
     spread = f" ({row['from']:.3f} to {row['to']:.3f})" if "from" in row else ""
     said = f"{row['what']}: {value:.3f} {row.get('unit', '')}{spread}"
