@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import paired
+from kdcore.connect import aligned, paired
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy
@@ -31,7 +31,7 @@ from kdcore.losses import cross_entropy
 
 def attention(feature: Tensor) -> Tensor:
     """Where a feature (B, K, H, W) is large: (B, H * W), each row of length 1, or 0 where the feature is."""
-    scale = feature.float().abs().amax((1, 2, 3), keepdim=True).detach().clamp(min=1e-30)
+    scale = feature.detach().float().abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-30)
     return F.normalize((feature.float() / scale).square().mean(1).flatten(1))
 
 
@@ -40,8 +40,7 @@ def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Both are averaged down to the smaller height and width first.
     """
-    size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
-    ours, theirs = (attention(F.adaptive_avg_pool2d(feature.float(), size)) for feature in (student, teacher))
+    ours, theirs = map(attention, aligned(student, teacher))
     return (ours - theirs).square().mean()
 
 

@@ -125,9 +125,9 @@ class CRD(Method):
         negatives = min(self.negatives, len(state.order) - 1)
         drawn = state.others(batch.index, negatives, mix(0, round(batch.progress * 2**40), salt=6))
         rows = torch.cat((batch.index[:, None], drawn), dim=1)
-        banks = state.banks.flip(0)
         return found, [
-            (ours @ bank.T).gather(1, rows) / self.temperature for ours, bank in zip(found, banks, strict=True)
+            (ours @ bank.T).gather(1, rows) / self.temperature
+            for ours, bank in zip(found, state.banks.unbind()[::-1], strict=True)
         ]
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:

@@ -37,20 +37,21 @@ WIDEST = 512  # channels of the common width, at most
 
 def hierarchical_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """HCL: weighted mean of the mean squared differences of two maps (B, K, H, W), and of their coarser averages."""
-    sizes = [parts for parts in (4, 2, 1) if parts < min(student.shape[2:])]
-    maps = [(student.float(), teacher.float())]
-    maps += [
-        (F.adaptive_avg_pool2d(student.float(), size), F.adaptive_avg_pool2d(teacher.float(), size)) for size in sizes
-    ]
-    weights = [0.5**halvings for halvings in range(len(maps))]
-    gaps = [weight * F.mse_loss(*pair) for weight, pair in zip(weights, maps, strict=True)]
-    return torch.stack(gaps).sum() / sum(weights)
+    gap = student.float() - teacher.float()
+    coarser = [F.adaptive_avg_pool2d(gap, parts) for parts in (4, 2, 1) if parts < min(gap.shape[2:])]
+    losses = [0.5**halvings * each.square().mean() for halvings, each in enumerate((gap, *coarser))]
+    return torch.stack(losses).sum() / (2 - 0.5 ** len(coarser))
 
 
 def levels(features: Sequence[Tensor]) -> list[Tensor]:
     """Stage features (B, K, H, W) or (B, K) as maps, and the last one pooled, (B, K, 1, 1)."""
     every = [*features, pooled(features[-1])]
     return [feature.float() if feature.dim() == 4 else feature.float()[:, :, None, None] for feature in every]
+
+
+def resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Maps (B, K, H, W) at another size, by the nearest position; themselves where they have it."""
+    return maps if maps.shape[2:] == size else F.interpolate(maps, size)
 
 
 class _Norm(nn.BatchNorm2d):
@@ -89,11 +90,23 @@ class Fusion(nn.Module):
         """
         mixed: Tensor = self.reduce(feature)
         if self.attend is not None and deeper is not None:
-            deeper = F.interpolate(deeper, mixed.shape[2:])
-            own, theirs = self.attend(torch.cat((mixed, deeper), dim=1)).split(1, dim=1)
-            mixed = own * mixed + theirs * deeper
-        mixed = F.interpolate(mixed, self.size)
+            own, theirs = self._weights(mixed, deeper)
+            mixed = own * mixed + theirs * resized(deeper, mixed.shape[2:])
+        mixed = resized(mixed, self.size)
         return self.imitate(mixed), mixed
+
+    def _weights(self, mixed: Tensor, deeper: Tensor) -> tuple[Tensor, ...]:
+        """How much of both goes on, (B, 1, H, W) each: `attend` of the two as one map of that size.
+
+        What it reads of the deeper one is enlarged after it is read, which comes to the same and costs a quarter.
+        """
+        assert self.attend is not None
+        convolution, squash = self.attend
+        assert isinstance(convolution, nn.Conv2d)
+        ours, theirs = convolution.weight.chunk(2, dim=1)
+        read = resized(F.conv2d(deeper, theirs), mixed.shape[2:])
+        weights: Tensor = squash(F.conv2d(mixed, ours, convolution.bias) + read)
+        return weights.chunk(2, dim=1)
 
 
 class Review(nn.Module):
