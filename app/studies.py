@@ -67,14 +67,26 @@ def published(name: str, folder: Path = FOLDER) -> Published:
         BadInput: there are none, or they are damaged.
     """
     try:
-        told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return parse((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"There are no results of a study {name!r}; run `kdlab study` on its file.") from error
+
+
+def parse(text: str) -> Published:
+    """The results in the text of their file.
+
+    Raises:
+        BadInput: they are damaged.
+    """
+    try:
+        told = json.loads(text)
         rows = [
             {column: value for column, value in zip(told["columns"], row, strict=True) if value is not None}
             for row in told["rows"]
         ]
         return Published(Study.model_validate(told["study"]), told["date"], told["machine"], rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"There are no readable results of a study {name!r}; run `kdlab study` on its file.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput("The results of this study are damaged; run `kdlab study` on its file.") from error
 
 
 def markdown(found: Published) -> str:

@@ -125,8 +125,11 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     text = files[1].read_text()
     assert "| kd | 81.2 ± nan |" in text
     assert "| ce | 0 | 1 | 1.000 | -11.23 |" in text
-    with pytest.raises(BadInput, match="no readable results of a study 'other'"):
+    with pytest.raises(BadInput, match="no results of a study 'other'"):
         published("other", tmp_path)
+    files[0].write_text(files[0].read_text()[:100])
+    with pytest.raises(BadInput, match="are damaged"):
+        published("small", tmp_path)
 
 
 @pytest.mark.parametrize(

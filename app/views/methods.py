@@ -11,6 +11,7 @@ import streamlit as st
 from app import asking, curves, forms, link, pictures, state, words
 from app.library import library, method_of
 from app.link import Settings
+from app.standing import standing
 from kdcore.catalogue import ROOT, catalogue, entry
 from kdcore.contracts import FAMILIES
 from kdcore.errors import BadInput
@@ -92,6 +93,7 @@ def show(settings: Settings, example: Example) -> None:
     with right:
         _example(name, method, settings, example)
     _told(method)
+    standing(name)
     code = ROOT.parent / method["file"]
     with st.expander(f"Source code: {method['file']}", icon=":material/code:"):
         st.code(code.read_text(encoding="utf-8"), language="python", line_numbers=True)
@@ -106,12 +108,11 @@ def _verbatim(text: str) -> str:
 def _facts(method: dict[str, Any], settings: Settings) -> str:
     """Family, paper, what it needs of the teacher and what it asks for besides."""
     needs = " and ".join(method["needs"])
-    missing = asking.lacking(method["name"], settings)
     said = [
         f"{FAMILIES[method['family']]} · {method['paper']}.",
         f"Needs the teacher's {needs}." if needs else "Needs no teacher.",
         words.demands(method, link.below(settings, "method")),
-        "Yours does not show that." if missing else "",
+        "" if asking.allowed(method["name"], settings) else "Yours does not show that.",
     ]
     return " ".join(filter(None, said))
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lab_driver import Open, button, labels, said
 from streamlit.testing.v1 import AppTest
 
-from app import curves, forms, pictures
+from app import curves, forms, pictures, standing
 from app.library import library, method_of
+from app.studies import publish
 from kdcore.catalogue import entry
 from kdcore.contracts import FAMILIES, GRANTS
 from kdcore.errors import BadInput
 from kdcore.examples import Example
 from kdcore.registry import METHODS
+from kdcore.study import Study
 
 REQUEST = {"method": "ce", "knobs": {}, "example": {}}
 
@@ -163,3 +166,40 @@ def test_pictures_hold_a_line_or_bars_for_each_term(look: Any) -> None:
     assert [trace["name"] for trace in figure["data"]][:2] == ["teacher", "student"]
     shares = curves.curves("fitnet", {}, Example())
     assert [trace["name"] for trace in pictures.features(shares, look)["data"]] == ["labels", "hint", "total"]
+
+
+def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = {"name": "moons", "says": "Two moons.", "spec": {}}
+    asked = Study.model_validate(
+        {"name": "catalogue", "says": "A test.", "tasks": [task], "methods": ["ce", "kd", "dkd"]}
+    )
+    gains = {"kd": 0.0, "ce": -0.02, "dkd": 0.01}
+    rows = [
+        {"task": "moons", "method": method, "seed": seed, "budget": "steps", "commit": "abc1234", "steps": 100}
+        | {"step_s": 1.0, "accuracy": 0.8 + gain, "agreement": 0.9, "ece": 0.05, "nll": 0.5}
+        for method, gain in gains.items()
+        for seed in asked.seeds
+    ]
+    publish(tmp_path / "catalogue.yaml", asked, rows)
+    monkeypatch.setattr(standing, "FOLDER", tmp_path)
+    page = lab("methods", method="dkd")
+    assert not page.exception
+    assert "More accurate than kd in 5 of 5 pairs" in said(page)
+    assert "p = 0.062, which may be chance" in said(page)
+    assert "1.0 points more on average" in said(page)
+    assert "commit abc1234" in said(page)
+    own, league = (table.value for table in page.dataframe)
+    assert list(own["Method"]) == [entry("method", name)["title"] for name in ("kd", "ce", "dkd")]
+    assert list(own["Accuracy"]) == ["80.0 % ± 0.0", "78.0 % ± 0.0", "81.0 % ± 0.0"]
+    assert list(league["Gain, points"]) == [1.0, -2.0]
+    plain = lab("methods", method="kd")
+    assert "More accurate" not in said(plain)
+    assert len(plain.dataframe[0].value) == 2
+
+
+def test_without_results_the_page_shows_the_rest(lab: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "FOLDER", tmp_path)
+    page = lab("methods", method="kd")
+    assert not page.exception
+    assert not page.dataframe
+    assert page.latex

@@ -1,0 +1,103 @@
+"""How a method fared in the study of the whole catalogue: its own lines, and all methods in one table."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import streamlit as st
+
+from app.studies import BUDGETS, FOLDER, Published, commits, parse
+from kdcore.catalogue import entry
+from kdcore.errors import BadInput
+from kdcore.study import LEVEL, Cell, Verdict, cells, verdicts
+
+STUDY = "catalogue"
+ALONE = "ce"  # the student without a teacher
+GAIN = "Gain, points"
+
+
+@lru_cache(maxsize=2)
+def results(text: str) -> tuple[Published, list[Cell], list[Verdict]]:
+    """The study in the text of its file, and its tables."""
+    found = parse(text)
+    return found, cells(found.study, found.rows), verdicts(found.study, found.rows)
+
+
+def standing(method: str) -> None:
+    """What came of a method beside plain distillation and the student alone."""
+    try:
+        found, all_cells, all_verdicts = results((FOLDER / f"{STUDY}.json").read_text(encoding="utf-8"))
+    except (BadInput, OSError):
+        return  # a copy without the study's results shows the rest
+    reference = found.study.reference
+    st.subheader("How it fared", anchor=False)
+    budgets = found.study.budgets
+    budget = st.segmented_control(
+        "Every method was given",
+        budgets,
+        default=budgets[0],
+        required=True,
+        format_func=lambda one: BUDGETS[one].format(reference=reference),
+        key="budget",
+    )
+    for verdict in all_verdicts:
+        if (verdict.method, verdict.budget) == (method, budget):
+            st.markdown(sentence(verdict, found))
+    shown = [reference, ALONE, *([method] if method not in (reference, ALONE) else [])]
+    own = [cell for cell in all_cells if cell.budget == budget and cell.method in shown]
+    st.dataframe([line(cell) for cell in own], hide_index=True, width="stretch")
+    with st.expander("All methods, best first", icon=":material/leaderboard:"):
+        st.dataframe([place(one) for one in all_verdicts if one.budget == budget], hide_index=True, width="stretch")
+        st.caption(
+            f"Against {reference}, over all tasks and seeds, by test accuracy after the last step; p is that of a "
+            "two-sided sign test, which says little where it is above 0.05."
+        )
+    tasks = "; ".join(f"{task.name}: {task.says[:1].lower()}{task.says[1:].rstrip('.')}" for task in found.study.tasks)
+    st.caption(
+        f"Study of {found.date}, {commits(found)}, {found.machine}, seeds {', '.join(map(str, found.study.seeds))}; "
+        f"± is half of a {LEVEL:.0%} interval over the seeds. {tasks}. "
+        f"`kdlab study assets/studies/{STUDY}.yaml` does it again."
+    )
+
+
+def sentence(verdict: Verdict, found: Published) -> str:
+    """One method against the reference in words."""
+    pairs = verdict.wins + verdict.losses
+    gain = f"{100 * abs(verdict.gain):.1f} points {'more' if verdict.gain >= 0 else 'less'}"
+    sure = "no accident" if verdict.p < 0.05 else "which may be chance"
+    return (
+        f"More accurate than {found.study.reference} in {verdict.wins} of {pairs} pairs of equal task and seed "
+        f"(p = {verdict.p:.2g}, {sure}); {gain} on average."
+    )
+
+
+def line(cell: Cell) -> dict[str, Any]:
+    """One method on one task."""
+    if cell.error:
+        return {"Task": cell.task, "Method": titled(cell.method), "Accuracy": cell.error}
+    told = {"Task": cell.task, "Method": titled(cell.method)}
+    told |= {name: percent(cell, name.lower()) for name in ("Accuracy", "Agreement", "ECE")}
+    return told | {"Step cost": f"{cell.step_cost:.2f}", "Steps": f"{cell.steps:.0f}"}
+
+
+def percent(cell: Cell, metric: str) -> str:
+    """A mean with half its interval, where there is one."""
+    if metric not in cell.mean:
+        return ""
+    spread = f" ± {100 * cell.half[metric]:.1f}" if cell.half[metric] == cell.half[metric] else ""
+    return f"{100 * cell.mean[metric]:.1f} %{spread}"
+
+
+def place(verdict: Verdict) -> dict[str, Any]:
+    """One line of the table of all methods."""
+    told = {"Method": titled(verdict.method), GAIN: round(100 * verdict.gain, 2)}
+    return told | {"Better": verdict.wins, "Worse": verdict.losses, "p": round(verdict.p, 3)}
+
+
+def titled(method: str) -> str:
+    """The method's title; a variant's own label."""
+    try:
+        return str(entry("method", method)["title"])
+    except BadInput:
+        return method
