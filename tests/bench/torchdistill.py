@@ -5,7 +5,7 @@ batch, SGD and threads, in turn in one process; its networks are copies of ours.
 configuration as its documentation writes them, in the loop of its examples: batches from its data loader,
 `forward_process`, `post_forward_process`. What differs: ours keeps the rows on the device as pixels and normalises each
 batch, while it collates a batch from single rows and moves it; to spare it decoding, its rows are tensors that are
-normalised beforehand. Ours records 20 loss points and turns the learning rate at every step; its side logs nothing and
+normalised beforehand. Ours records a loss point and turns the learning rate at every step; its side logs nothing and
 has no schedule. CRD's negatives it draws in the data loader, ours on the device: its loss works only where they come
 from its dataset wrapper, as they do here (in 1.1.5 it fails where it should draw them itself). Preparations, ours of
 asking the teacher about all rows once among them, are not counted on either side.
@@ -41,7 +41,7 @@ from tests.bench.engine import (
     teacher_weights,
 )
 
-STEPS, BATCH = 24, 32
+STEPS, BATCH = 16, 32
 NEGATIVES, DIMENSIONS = 1024, 128  # of CRD, ours and its
 PLAIN = pair(choice("cifar100"), choice("cnn", width=32), choice("cnn", width=8), STEPS, BATCH, "none")
 Config = dict[str, Any]
