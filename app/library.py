@@ -43,6 +43,7 @@ class Row(_Frozen):
     track: str
     mechanism: str
     shows: str  # what the dashboard shows, or will show
+    here: str | None = None  # what is missing to run it, or how it runs without a method of its own
     kind: Kind
     wave: Literal[1, 2, 3] | None = None
     kind_note: str | None = None
@@ -58,13 +59,19 @@ class Row(_Frozen):
 
 
 class Baseline(_Frozen):
-    """What every run is compared with."""
+    """A method that the reading list does not hold: what runs are compared with, and kin of its rows."""
 
     name: str
     title: str
     paper: str
     mechanism: str
     shows: str
+    here: str | None = None  # what is missing to run it
+
+    @property
+    def text(self) -> str:
+        """Everything a search looks at, in lower case."""
+        return " ".join((self.name, self.title, self.paper, self.mechanism, self.shows)).lower()
 
 
 class Library(_Frozen):
@@ -111,13 +118,26 @@ def find(
     statuses: Collection[str] = (),
 ) -> list[Row]:
     """Rows that hold every word of `text` and lie in each filter that is not empty, in the register's order."""
-    words = text.lower().split()
     return [
         row
         for row in library().rows
-        if all(word in row.text for word in words)
+        if _holds(row, text)
         and (not kinds or row.kind in kinds)
         and (not tracks or row.track in tracks)
         and (not confidence or row.confidence in confidence)
         and (not statuses or status(row) in statuses)
     ]
+
+
+def beside(text: str = "", *, statuses: Collection[str] = ()) -> list[Baseline]:
+    """Baselines and their kin that hold every word of `text` and have one of the statuses, where any is named."""
+    return [row for row in library().baselines if _holds(row, text) and (not statuses or status(row) in statuses)]
+
+
+def _holds(row: Row | Baseline, text: str) -> bool:
+    return all(word in row.text for word in text.lower().split())
+
+
+def place(method: str) -> Row | Baseline | None:
+    """Where the register tells of a registered method."""
+    return next((row for row in (*library().rows, *library().baselines) if row.name == method), None)

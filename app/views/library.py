@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from app import state, theme
-from app.library import CONFIDENCE, WAVES, Baseline, Row, find, library, method_of, papers, status
+from app.library import CONFIDENCE, WAVES, Baseline, Row, beside, find, library, method_of, papers, status
 
 KINDS = ("method", "language method", "diagnostic", "data", "reading card")
 STATUSES = ("runs here", "not built yet", "reading card")
@@ -23,7 +23,8 @@ def style() -> str:
     .card p {{ margin: .3rem 0 0; font-size: 1rem; line-height: 1.5; overflow-wrap: anywhere; }}
     .card .facts {{ opacity: .8; }}
     .card .mark {{ font-weight: 600; white-space: nowrap; }}
-    .card a.mark {{ color: inherit; text-decoration: underline; text-decoration-color: {theme.GOOD["dark"]};
+    .card a {{ color: inherit; }}
+    .card a.mark {{ text-decoration: underline; text-decoration-color: {theme.GOOD["dark"]};
         text-decoration-thickness: .2em; text-underline-offset: .2em; }}
     </style>"""
 
@@ -32,8 +33,8 @@ def badge(row: Row | Baseline) -> str:
     """Whether it runs here, with the way there."""
     word, method = status(row), method_of(row)
     if method:
-        way = f'href="./?method={escape(method)}" target="_self"'
-        return f'<a class="mark" {way}>{MARKS[word]} {word}: open in the Lab</a>'
+        lab, page = (f'href="./{path}?method={escape(method)}" target="_self"' for path in ("", "methods"))
+        return f'<a class="mark" {lab}>{MARKS[word]} {word}: open in the Lab</a> · <a {page}>its loss and knobs</a>'
     return f'<span class="mark">{MARKS[word]} {word}</span>'
 
 
@@ -61,14 +62,20 @@ def card(row: Row) -> str:
       <h4>{escape(row.id)} · {" · ".join([*filter(None, names), escape(row.title)])}{note}</h4>
       <p class="facts">{escape(facts(row))} · {badge(row)}</p>
       {paragraph("Mechanism", said)}{"" if row.same_as else paragraph("What the Lab shows, or will", shown)}
-    </article>"""
+      {here(row)}</article>"""
+
+
+def here(row: Row | Baseline) -> str:
+    """What stands in the way of running it, where there is more to say than that it does not run."""
+    return paragraph("Here", row.here) if row.here else ""
 
 
 def baseline(row: Baseline) -> str:
-    """A method that every run can be compared with."""
+    """A method that the reading list does not hold."""
     return f"""<article class="card"><h4><code>{row.name}</code> · {escape(row.title)}</h4>
       <p class="facts">{escape(row.paper)} · {badge(row)}</p>
-      {paragraph("Mechanism", row.mechanism)}{paragraph("What the Lab shows, or will", row.shows)}</article>"""
+      {paragraph("Mechanism", row.mechanism)}{paragraph("What the Lab shows, or will", row.shows)}
+      {here(row)}</article>"""
 
 
 def legend() -> None:
@@ -84,8 +91,8 @@ def legend() -> None:
         )
 
 
-def filters() -> list[Row]:
-    """The rows that were asked for; what was asked stands in the URL."""
+def filters() -> tuple[list[Row], list[Baseline]]:
+    """The rows that were asked for, and what stands beside them; what was asked stands in the URL."""
     text = st.text_input(
         "Search", type="search", key="q", bind="query-params", placeholder="A word, a method, a paper …", live=True
     )
@@ -100,27 +107,31 @@ def filters() -> list[Row]:
     tracks = st.multiselect(
         "Track", list(library().tracks), format_func=library().tracks.__getitem__, key="track", bind="query-params"
     )
-    return find(text or "", kinds=kinds, tracks=tracks, confidence=confidence, statuses=statuses)
+    found = find(text or "", kinds=kinds, tracks=tracks, confidence=confidence, statuses=statuses)
+    unrated = tracks or confidence or (kinds and "method" not in kinds)  # baselines are methods and have no more facts
+    return found, [] if unrated else beside(text or "", statuses=statuses)
 
 
 def page() -> None:
-    """Search on top, rows below."""
+    """Search on top, rows below, and last what the reading list does not hold."""
     everything = library()
-    runs = sum(status(row) == "runs here" for row in everything.rows)
+    runs, more = (sum(status(row) == "runs here" for row in part) for part in (everything.rows, everything.baselines))
     st.header("Library", anchor=False)
     st.markdown(
         f"{len(everything.rows)} rows stand for {papers(everything.rows)} papers on knowledge distillation. "
-        f"{runs} of them run here today, besides the baselines; the others are reading cards, or wait to be built."
+        f"{runs} of them run here today, and {more} baselines and kin that stand below them; the others are reading "
+        "cards, or wait to be built."
     )
     legend()
-    found = filters()
+    found, others = filters()
     st.caption(f"{len(found)} of {len(everything.rows)} rows")
     st.html(style() + "".join(card(row) for row in found))
-    if not found:
+    if not found and not others:
         st.info("Nothing matches all of this. Take away a filter or a word.")
-    st.subheader("Baselines", anchor=False)
-    st.markdown("What every run can be compared with. They come besides the rows above.")
-    st.html(style() + "".join(baseline(row) for row in everything.baselines))
+    if others:
+        st.subheader("Baselines and kin", anchor=False)
+        st.markdown("What runs are compared with, and relatives of the rows. They come besides the reading list.")
+        st.html("".join(baseline(row) for row in others))
 
 
 state.arrive("library")

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import asking, curves, forms, link, pictures, state, words
-from app.library import library, method_of
+from app.library import Row, place
 from app.link import Settings
 from app.standing import standing
 from kdcore.catalogue import ROOT, catalogue, entry
@@ -121,7 +121,7 @@ def _ways(name: str, settings: Settings) -> None:
     """On to the Lab and to the Library."""
     changed = link.changed(settings)
     kept = {key: link.encode(value) for key, value in changed.items() if key.partition(".")[0] in ("method", "access")}
-    row = next((row for row in library().rows if method_of(row) == name), None)
+    row = place(name)
     with st.container(horizontal=True):
         st.page_link(
             "views/lab.py",
@@ -129,12 +129,12 @@ def _ways(name: str, settings: Settings) -> None:
             icon=":material/science:",
             query_params={"method": name} | kept,
         )
-        if row or any(one.name == name for one in library().baselines):
+        if row:
             st.page_link(
                 "views/library.py",
-                label=f"Row {row.id} of the Library" if row else "Baselines of the Library",
+                label=f"Row {row.id} of the Library" if isinstance(row, Row) else "Its card in the Library",
                 icon=":material/menu_book:",
-                query_params={"q": row.title} if row else None,
+                query_params={"q": row.title if isinstance(row, Row) else row.paper},
             )
 
 

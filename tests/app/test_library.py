@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.library import CONFIDENCE, WAVES, find, library, method_of, papers, status
+from app.library import CONFIDENCE, WAVES, beside, find, library, method_of, papers, place, status
 from kdcore.registry import METHODS
 
 
@@ -53,7 +53,34 @@ def test_a_row_runs_exactly_when_its_method_is_registered() -> None:
 
 
 def test_baselines_are_listed_apart() -> None:
-    assert [row.name for row in library().baselines] == ["ce", "label_smoothing", "hard_label", "kd", "dkd", "at"]
+    names = [row.name for row in library().baselines]
+    assert names[:6] == ["ce", "label_smoothing", "hard_label", "kd", "dkd", "at"]
+    assert set(names[6:]) == {
+        *("swap_la", "rc", "lr", "mlkd", "dist", "dml", "crd", "reviewkd", "simkd"),
+        *("ofd", "fcfd"),
+    }
+
+
+def test_search_reaches_what_stands_beside_the_list() -> None:
+    assert [row.name for row in beside("mutual learning")] == ["dml"]
+    assert [row.name for row in beside(statuses=["not built yet"])] == ["ofd", "fcfd"]
+    assert len(beside()) == len(library().baselines)
+    for row in library().baselines:  # the Methods page points at a card by its paper
+        assert row in beside(row.paper)
+        assert not find(row.paper)
+
+
+def test_a_method_has_one_place_or_none() -> None:
+    assert place("fitnet") == find("fitnets hints")[0]
+    assert place("crd") in library().baselines
+    assert place("no_such_method") is None
+
+
+def test_what_runs_says_nothing_of_what_is_missing() -> None:
+    told = [row for row in (*library().rows, *library().baselines) if row.here]
+    assert {row.name for row in told} == {"dho", "trg", "wcord", "kdaif", "stablekd", None, "ofd", "fcfd"}
+    assert [status(row) for row in told] == ["not built yet"] * len(told)
+    assert all(row.here and row.here.endswith(".") for row in told)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from lab_driver import Open, button, labels, said
 from streamlit.testing.v1 import AppTest
 
 from app import curves, forms, pictures, standing
-from app.library import library, method_of
+from app.library import beside, library, method_of
 from app.studies import publish
 from kdcore.catalogue import entry
 from kdcore.contracts import FAMILIES, GRANTS
@@ -120,6 +121,12 @@ def test_ways_to_the_lab_and_to_the_library(lab: Open) -> None:
     assert "method.hint_weight=7.0" in ways["Try it in the Lab"].query_string
     row = next(row for row in library().rows if method_of(row) == "fitnet")
     assert f"Row {row.id} of the Library" in ways
+
+
+def test_a_method_that_the_reading_list_does_not_hold_has_its_card(lab: Open) -> None:
+    ways = {item.proto.label: item.proto for item in lab("methods", method="crd").get("page_link")}
+    query = parse_qs(ways["Its card in the Library"].query_string)
+    assert [row.name for row in beside(query["q"][0])] == ["crd"]
 
 
 def test_a_method_that_the_teacher_does_not_grant_says_so(lab: Open) -> None:

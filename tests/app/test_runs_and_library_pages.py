@@ -79,6 +79,7 @@ def test_the_library_shows_every_row(lab: Open) -> None:
     assert cards(page).count('id="row-') == 132
     assert 'href="./?method=fitnet"' in cards(page)
     assert 'href="./?method=kd"' in cards(page)
+    assert 'href="./methods?method=crd"' in cards(page)
     assert "not built yet" in cards(page)
     assert "reading card" in cards(page)
 
@@ -86,5 +87,9 @@ def test_the_library_shows_every_row(lab: Open) -> None:
 def test_the_library_searches_and_filters_by_link(lab: Open) -> None:
     assert cards(lab("library", q="hints thin")).count('id="row-') == 1
     assert cards(lab("library", kind="reading card")).count('id="row-') == 29
+    assert "Baselines and kin" not in [item.value for item in lab("library", confidence="A").subheader]
+    mutual = lab("library", q="mutual learning")
+    assert "<code>dml</code>" in cards(mutual)
+    assert "Nothing matches" not in said(mutual)
     page = lab("library", q="nothing like this")
     assert "Nothing matches all of this." in said(page)
