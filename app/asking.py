@@ -13,6 +13,7 @@ from kdcore import catalogue
 from kdcore.contracts import FAMILIES, GRANTS, Data
 from kdcore.errors import BadInput
 from kdcore.registry import DATA
+from kdcore.spec import Choice, unjoined
 
 TROUBLES = tuple(Data.model_fields)  # the settings that every data set has
 ORDER = ["2-D toy", "image", *FAMILIES]
@@ -55,7 +56,15 @@ def lacking(method: str, settings: Settings) -> str | None:
     if needs and settings["teacher"] == NO_TEACHER:
         return "needs a teacher"
     missing = needs - GRANTS[settings["access"]]  # type: ignore[index]
-    return f"needs the teacher's {' and '.join(sorted(missing))}" if missing else None
+    if missing:
+        return f"needs the teacher's {' and '.join(sorted(missing))}"
+    return "cannot join these two networks" if needs and _unjoined(method, settings) else None
+
+
+def _unjoined(method: str, settings: Settings) -> str | None:
+    """Why a method cannot join the two chosen networks, in one sentence."""
+    nets = [Choice(name=str(settings[part]), knobs=below(settings, part)) for part in ("student", "teacher")]
+    return unjoined(Choice(name=method), *nets, signature(settings)[0])
 
 
 def allowed(method: str, settings: Settings) -> bool:
@@ -87,7 +96,10 @@ def hindrance(settings: Settings) -> str | None:
         return missing
     try:
         spec_of(settings)
-        return next((said for part in ("teacher", "student") if (said := _misfit(settings, part))), None)
+        said = next((said for part in ("teacher", "student") if (said := _misfit(settings, part))), None)
+        if said or settings["teacher"] == NO_TEACHER:
+            return said
+        return _unjoined(str(settings["method"]), settings)
     except BadInput as error:
         return str(error)
 

@@ -164,6 +164,7 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
         described |= {
             "needs": sorted(thing.needs),
             "asks": sorted(thing.asks),
+            "joins": thing.joins,
             "lineage": thing.lineage,
             "fixed": sorted(thing.fixed),
             "equation": thing.equation,

@@ -34,6 +34,14 @@ ASKS: dict[Ask, str] = {
     "validation": "labelled rows that are kept apart from training",
     "mixing": "its own say in what the networks are shown",
 }
+Joins = Literal["any", "places", "maps", "last_map", "blocks"]
+JOINS: dict[Joins, str] = {  # see `kdcore.fit`
+    "any": "any two networks",
+    "places": "two networks with stages of several positions",
+    "maps": "two networks with maps among their stages",
+    "last_map": "two networks whose last stage is a map",
+    "blocks": "a student whose stages are maps where the teacher's are",
+}
 Lineage = Literal["teacher", "generations", "assistants", "peers", "copies"]
 LINEAGES: dict[Lineage, str] = {  # all but the first are the name of the knob that counts
     "teacher": "one teacher, or none",
@@ -138,6 +146,7 @@ class Method(Knobs):
     paper: ClassVar[str]  # authors, title, venue and year
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     asks: ClassVar[frozenset[Ask]] = frozenset()  # of the engine
+    joins: ClassVar[Joins] = "any"  # which networks it can join
     lineage: ClassVar[Lineage] = "teacher"  # which other runs come before this one
     fixed: ClassVar[frozenset[str]] = frozenset()  # knobs that are read before training, so they cannot change in it
 

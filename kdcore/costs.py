@@ -53,9 +53,9 @@ def _positions(net: Net, shape: tuple[int, ...]) -> dict[str, int]:
 def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
     """The cost of every member of a family for every shape it can read, as JSON-ready rows.
 
-    A row is {"knobs", "shape", "parameters", "multiply_adds", "size_bytes"}; each figure is [base, per_class], for a
-    cost is linear in the number of classes: two counts of them give it for all. Knobs that are not Literal keep their
-    default.
+    A row is {"knobs", "shape", "stages", "parameters", "multiply_adds", "size_bytes"}: stages are the shapes of the
+    stage features; each figure is [base, per_class], for a cost is linear in the number of classes: two counts of them
+    give it for all. Knobs that are not Literal keep their default.
     """
     rows = []
     for knobs, shape in product(list(members(model_class)), shapes):
@@ -90,10 +90,11 @@ class _Uninitialised(TorchFunctionMode):
         return func(*args, **named)
 
 
-def _figures(model: Model, shape: tuple[int, ...]) -> dict[str, list[int]]:
-    """Each figure as [base, per_class], from networks of 2 and 3 classes."""
+def _figures(model: Model, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Stages, and each figure as [base, per_class] from networks of 2 and 3 classes."""
     with _Uninitialised():
         nets = [model.build(shape, classes) for classes in (2, 3)]
     positions = _positions(nets[0], shape)
     two, three = (_cost(net, positions).model_dump() for net in nets)
-    return {name: [3 * two[name] - 2 * three[name], three[name] - two[name]] for name in two}
+    figures = {name: [3 * two[name] - 2 * three[name], three[name] - two[name]] for name in two}
+    return {"stages": [list(stage) for stage in stage_shapes(nets[0], shape)], **figures}

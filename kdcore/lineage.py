@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import log
+from typing import Any
 
-from kdcore.catalogue import cost_of, entry
+from kdcore.catalogue import cost_of, entry, reads
 from kdcore.registry import DATA
-from kdcore.spec import Choice, Json, Schedule, Spec
+from kdcore.spec import Choice, Json, Schedule, Spec, unjoined
+
+MAPS = "cnn"  # a family whose stages are maps, for images of any size
 
 APART = 1000  # between the seeds of the first teacher of generations and of those after it
 
@@ -28,33 +31,41 @@ def recommended(
     """The run a data set recommends for itself on two cores: its teacher, its student, its schedules.
 
     A method of generations starts from a network like the student, trained alone from other weights; other runs that a
-    method wants to come first are added as `lineage` says.
+    method wants to come first are added as `lineage` says. A method that cannot join the two gets others.
     """
     recipe = dict(entry("data", data)["recipe"])
     if entry("method", method)["lineage"] == "generations":
         recipe |= {"teacher": recipe["student"], "teacher_schedule": recipe["schedule"]}
         teacher_seed += APART
     shown = Choice(name=data, knobs=dict(data_knobs or {}))
-    source = Choice(name="data", knobs={"augment": recipe["augment"]})
-    teacher = Spec(
-        data=shown,
-        source=source,
-        student=Choice(name=recipe["teacher"][0], knobs=recipe["teacher"][1]),
-        method=Choice(name="ce"),
-        schedule=Schedule(**recipe["teacher_schedule"]),
-        seed=teacher_seed,
-    )
-    return lineage(
-        Spec(
-            data=shown,
-            source=source,
-            student=Choice(name=recipe["student"][0], knobs=recipe["student"][1]),
-            method=Choice(name=method, knobs=dict(method_knobs or {})),
-            teacher=teacher,
-            schedule=Schedule(**recipe["schedule"]),
-            seed=seed,
-        )
-    )
+    chosen = Choice(name=method, knobs=dict(method_knobs or {}))
+    advised = (Choice(name=name, knobs=knobs) for name, knobs in (recipe["teacher"], recipe["student"]))
+    teacher, student = _joinable(chosen, shown, *advised)
+    common: dict[str, Any] = {"data": shown, "source": Choice(name="data", knobs={"augment": recipe["augment"]})}
+    taught = Schedule(**recipe["teacher_schedule"])
+    root = Spec(**common, student=teacher, method=Choice(name="ce"), schedule=taught, seed=teacher_seed)
+    schedule = Schedule(**recipe["schedule"])
+    return lineage(Spec(**common, student=student, method=chosen, teacher=root, schedule=schedule, seed=seed))
+
+
+def _joinable(method: Choice, data: Choice, teacher: Choice, student: Choice) -> tuple[Choice, Choice]:
+    """Teacher and student, or the nearest to them that the method can join: a small one of the teacher's family, or
+    two of maps alone; the two themselves where none can be joined."""
+    shape = _signature(data)[0]
+    tries = [(teacher, student), (teacher, _smallest(teacher.name, shape))]
+    if reads(MAPS, shape):
+        tries.append((Choice(name=MAPS, knobs={"width": 32}), _smallest(MAPS, shape)))
+    return next((pair for pair in tries if unjoined(method, pair[1], pair[0], shape) is None), tries[0])
+
+
+def _signature(data: Choice) -> tuple[tuple[int, ...], int]:
+    return DATA[data.name].model_validate(data.knobs).signature()
+
+
+def _smallest(model: str, shape: tuple[int, ...]) -> Choice:
+    """The member of a family with the fewest parameters."""
+    rows = [row for row in entry("model", model)["costs"] if row["shape"] == list(shape)]
+    return Choice(name=model, knobs=dict(min(rows, key=lambda row: row["parameters"][0])["knobs"]))
 
 
 def lineage(spec: Spec) -> Spec:
@@ -85,7 +96,7 @@ def between(spec: Spec, share: float) -> Choice:
     It is of the teacher's or the student's family; the teacher itself where no size is known.
     """
     assert spec.teacher is not None
-    shape, classes = DATA[spec.data.name].model_validate(spec.data.knobs).signature()
+    shape, classes = _signature(spec.data)
     ends = (spec.student, spec.teacher.student)
     sizes = [cost_of(choice.name, choice.knobs, shape, classes) for choice in ends]
     if sizes[0] is None or sizes[1] is None:

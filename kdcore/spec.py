@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdcore.catalogue import catalogue, check_knobs, entry, reads
-from kdcore.contracts import GRANTS, Access
+from kdcore.contracts import GRANTS, JOINS, Access
 from kdcore.errors import BadInput, sentence
+from kdcore.fit import misfit, stages_of
 from kdcore.registry import DATA
 
 VERSION = 1
@@ -125,7 +126,8 @@ def check(spec: Spec) -> None:
     """What a spec alone cannot know, to be asked before a run starts and never of one that is only looked at.
 
     Raises:
-        BadInput: the data are not there, a network cannot read them, a teacher knows other data or mentors are missing.
+        BadInput: the data are not there, a network cannot read them, a teacher knows other data, mentors are missing,
+            or the method cannot join the two networks.
     """
     shape, classes = _signature(spec.data)
     if entry("method", spec.method.name)["lineage"] in SEVERAL and not spec.mentors:
@@ -140,6 +142,25 @@ def check(spec: Spec) -> None:
                 f"The {role} {choice.name!r} cannot read inputs of {_told(shape, classes)}, as in {spec.data.name!r}; "
                 f"what can: {', '.join(readers)}."
             )
+    if spec.teacher and (reason := unjoined(spec.method, spec.student, spec.teacher.student, shape)):
+        raise BadInput(reason)
+
+
+def unjoined(method: Choice, student: Choice, teacher: Choice, shape: Sequence[int]) -> str | None:
+    """One sentence on why a method cannot join two networks that read inputs of `shape`; None where it can."""
+    joins = entry("method", method.name)["joins"]
+    if joins == "any":
+        return None
+    ours, theirs = (stages_of(net.name, net.knobs, shape) for net in (student, teacher))
+    reason = misfit(joins, ours, theirs) if ours and theirs else None
+    if not ours or not theirs or not reason:
+        return None
+    others = _names(lambda one: bool(one["needs"]) and misfit(one["joins"], ours, theirs) is None)
+    near = sorted(others, key=lambda name: entry("method", name)["family"] not in ("features", "blocks"))[:5]
+    return (
+        f"Method {method.name!r} {reason}; it takes {JOINS[joins]}, such as 'cnn' or 'resnet', and methods that join "
+        f"these two are {', '.join(near)} and all of logits."
+    )
 
 
 def _check_same_data(teacher: Choice, student: Choice) -> None:

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import aligned, paired
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy
 
@@ -61,6 +61,7 @@ class AT(Method):
     )
     paper: ClassVar[str] = "Zagoruyko and Komodakis, ICLR 2017"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
+    joins: ClassVar[Joins] = "places"
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     attention_weight: float = Field(
         1000.0,

@@ -28,19 +28,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import Activation, connector
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
 from kdcore.errors import BadInput
+from kdcore.fit import cuts
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import Net
-
-
-def cuts(student_stages: int, teacher_stages: int) -> list[tuple[int, int]]:
-    """After how many blocks of student and teacher each stepping stone crosses over; the last is after all of both."""
-    stones = min(student_stages, teacher_stages)
-    return [
-        ((2 * i * student_stages + stones) // (2 * stones), (2 * i * teacher_stages + stones) // (2 * stones))
-        for i in range(1, stones + 1)
-    ]
 
 
 def stepping_stones(features: tuple[Tensor, ...], connectors: nn.Module, teacher: Net) -> list[Tensor]:
@@ -86,6 +78,7 @@ class BlockWise(Method):
     )
     paper: ClassVar[str] = "Yu et al., IEEE Transactions on Artificial Intelligence 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "logits"})
+    joins: ClassVar[Joins] = "blocks"
     fixed: ClassVar[frozenset[str]] = frozenset({"simple"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens the distributions that are compared.")
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels, for student and stones.")

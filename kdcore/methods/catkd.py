@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import Pooled
-from kdcore.contracts import Batch, Grant, Method, Outputs, Term
+from kdcore.contracts import Batch, Grant, Joins, Method, Outputs, Term
 from kdcore.errors import BadInput
 from kdcore.heads import Reading, classifier, reading
 from kdcore.losses import cross_entropy
@@ -68,6 +68,7 @@ class CATKD(Method):
     )
     paper: ClassVar[str] = "Guo, Yan, Li and Lin, CVPR 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features"})
+    joins: ClassVar[Joins] = "last_map"
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     cat_weight: float = Field(4.5, ge=0.0, le=1000.0, description="Weight of the class maps.")
     positions: int = Field(2, ge=1, le=64, description="Positions a side at which maps are compared, at most.")

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import aligned
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import Net
@@ -72,6 +72,7 @@ class E2KD(Method):
     )
     paper: ClassVar[str] = "Parchami-Araghi, Böhle, Rao and Schiele, ECCV 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "gradients", "logits"})
+    joins: ClassVar[Joins] = "maps"
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from kdcore.connect import connector
 from kdcore.contracts import Outputs
 from kdcore.errors import BadInput
-from kdcore.methods.bld import BlockWise, agreement, cuts, halving, stepping_stones
+from kdcore.fit import cuts
+from kdcore.methods.bld import BlockWise, agreement, halving, stepping_stones
 from kdcore.registry import MODELS
 
 torch.set_num_threads(1)
