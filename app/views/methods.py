@@ -85,9 +85,9 @@ def show(settings: Settings, example: Example) -> None:
     st.markdown(first)
     st.caption(_facts(method, settings))
     _ways(name, settings)
+    st.latex(method["equation"])
     left, right = st.columns([2, 3], gap="large")
     with left:
-        st.latex(method["equation"])
         st.markdown(more)
         forms.fields(settings, [key for key in settings if key.startswith("method.")])
     with right:
