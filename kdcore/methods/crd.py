@@ -106,7 +106,9 @@ class CRD(Method):
     fixed: ClassVar[frozenset[str]] = frozenset({"dimensions"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     contrast_weight: float = Field(0.8, ge=0.0, le=100.0, description="Weight of telling rows apart.")
-    kd_weight: float = Field(0.0, ge=0.0, le=100.0, description="Weight of the teacher's softened probabilities.")
+    kd_weight: float = Field(
+        0.0, ge=0.0, le=100.0, description="Weight of the teacher's softened probabilities; a short run wants 1 or so."
+    )
     kd_temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
     temperature: float = Field(0.07, ge=0.01, le=10.0, description="Divides similarities; small looks at near rows.")
     negatives: int = Field(1024, ge=1, le=16384, description="Rows of other classes a row is told apart from.")

@@ -49,7 +49,12 @@ class FunMatch(Method):
     views: Literal["consistent", "independent", "fixed"] = Field(
         "consistent", description="What the teacher sees: the student's mixture, one of its own, or the image itself."
     )
-    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(
+        1.0,
+        ge=0.1,
+        le=100.0,
+        description="Softens both distributions; 1 leaves them be, and a short run wants 4 or so.",
+    )
 
     def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
         """The student's mixture and the teacher's view."""

@@ -5,14 +5,14 @@ classifier reads, and reduced to their S strongest directions, which a random ro
 v_c1 .. v_cS. The subclass s of c has the target P(c, s) = p_c * softmax over s of (f - m_c) . v_cs / t, with p the
 teacher's probabilities and f its feature. The student has S outputs for each class, and its class logit is their
 logsumexp, so that the probabilities of subclasses add up to that of their class. With q those of the subclasses, the
-loss is kd_weight * KL(P || q).
+loss is kd_weight * KL(P || q). The S outputs of a class share its pull, so its logit learns S times slower than alone.
 
 Source: Loo, Iliopoulos, Hu and Vee, Linear Projections of Teacher Embeddings for Few-Class Distillation, 2024, arXiv
 2409.20449, read in a secondary source.
 
 Departs from it: we have not read S and t; 4 and 1 are ours, with directions scaled so that features vary by 1 along
-them on average. The divergence stands for the cross-entropy, which has the same gradient. Features of maps are averaged
-over positions. A row without a label belongs to the class that the teacher answers.
+them on average. The divergence stands for the cross-entropy, which has the same gradient. Features of maps are
+averaged over positions. A row without a label belongs to the class that the teacher answers.
 
 Zero when: the student's subclass probabilities are the targets; with S = 1, when its probabilities are the teacher's.
 """
@@ -113,7 +113,9 @@ class LELP(Method):
     fixed: ClassVar[frozenset[str]] = frozenset({"subclasses"})
     subclasses: int = Field(4, ge=1, le=64, description="Into how many parts each class is split; 1 is plain KD.")
     subclass_temperature: float = Field(1.0, ge=0.01, le=100.0, description="Softens the split inside a class.")
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's subclasses.")
+    kd_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="Weight of the teacher's subclasses; a short run wants 4 S or so."
+    )
 
     def remodel(self, student: Net, teacher: Net | None) -> Net:
         """The student with S outputs for each class, added up in its head.

@@ -54,7 +54,9 @@ class MEAL(Method):
     lineage: ClassVar[Lineage] = "copies"
     fixed: ClassVar[frozenset[str]] = frozenset({"copies"})
     copies: int = Field(2, ge=2, le=5, description="Teachers in all, trained with different seeds.")
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teachers' mean probabilities.")
+    kd_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="Weight of the teachers' mean probabilities; a short run wants 4 or so."
+    )
     critic_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the critic.")
     critic_sign: Literal["reversed", "shared"] = Field(
         "reversed", description="Whether the student deceives the critic, or helps it as the released code does."

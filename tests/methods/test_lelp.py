@@ -185,3 +185,14 @@ def test_a_student_of_subclasses_is_built_anew_from_its_file_and_teaches(tmp_pat
         assert network(spec(method, first), SHAPE, 10)(x).logits.shape == (3, 10)
     with pytest.raises(BadInput, match="40 outputs, as it splits classes; choose a teacher of another method"):
         network(spec("catkd", first), SHAPE, 10)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_a_class_logit_learns_as_many_times_slower_as_there_are_subclasses(parts: int) -> None:
+    """One step down the gradient of evenly split outputs, against p - q of the classes."""
+    gap = log_probs(draw(1, CLASSES, seed=1)).exp() - 1 / CLASSES
+    outputs = torch.zeros(1, CLASSES, parts, requires_grad=True)
+    target = log_probs(draw(1, CLASSES, seed=1))[:, :, None].expand(-1, -1, parts) - math.log(parts)
+    kl(target.flatten(1), log_probs(outputs.flatten(1))).backward()
+    moved = (outputs.detach() - 1e-3 * outputs.grad).logsumexp(2) - math.log(parts)
+    torch.testing.assert_close(moved, 1e-3 * gap / parts, atol=1e-6, rtol=1e-2)
