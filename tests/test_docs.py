@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from app.cli import headless, main
+from kdcore.contracts import ASKS, GRANTS, LINEAGES, Method
 from kdcore.lineage import recommended
 from kdcore.spec import Spec
+from kdcore.study import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -39,6 +41,19 @@ def test_the_runs_in_the_readme_can_be_asked_for(tmp_path: Path, monkeypatch: py
     assert [main(words) for words in shown] == [0] * len(shown)
     assert asked[0] == recommended()
     assert len(asked) == len(shown) >= 5
+
+
+def test_the_studies_in_the_readme_can_be_read() -> None:
+    shown = {words[1] for words in commands("README.md", "kdlab study ")}
+    assert [read(ROOT / path).name for path in shown] == ["catalogue"]
+
+
+def test_the_guide_names_all_that_a_method_may_say() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    said = {name for name in vars(Method) if not name.startswith(("_", "model_"))} | set(Method.__annotations__)
+    assert [name for name in said if f"`{name}" not in guide and f"    {name}:" not in guide] == []
+    values = {*GRANTS["white_box"], *ASKS, *LINEAGES}
+    assert [value for value in values if f'"{value}"' not in guide] == []
 
 
 def test_the_make_targets_in_the_documents_exist() -> None:
