@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import headless, main
-from kdcore.contracts import ASKS, GRANTS, LINEAGES, Method
+from kdcore.contracts import ASKS, GRANTS, JOINS, LINEAGES, Method
 from kdcore.lineage import recommended
 from kdcore.spec import Spec
 from kdcore.study import read
@@ -52,7 +52,7 @@ def test_the_guide_names_all_that_a_method_may_say() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     said = {name for name in vars(Method) if not name.startswith(("_", "model_"))} | set(Method.__annotations__)
     assert [name for name in said if f"`{name}" not in guide and f"    {name}:" not in guide] == []
-    values = {*GRANTS["white_box"], *ASKS, *LINEAGES}
+    values = {*GRANTS["white_box"], *ASKS, *JOINS, *LINEAGES}
     assert [value for value in values if f'"{value}"' not in guide] == []
 
 
