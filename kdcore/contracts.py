@@ -129,6 +129,10 @@ class Pair(NamedTuple):
         [], Outputs
     ]  # the teacher on all training rows as they are: logits (N, C), features pooled (N, K)
 
+    def targets(self, answers: Outputs) -> Tensor:
+        """(N,) labels, with the teacher's answer where the row is unlabelled."""
+        return self.labels.where(self.labels >= 0, answers.logits.argmax(1))
+
 
 class Method(Knobs):
     """A distillation method: its knobs, what it needs of a teacher, and the terms of its loss.

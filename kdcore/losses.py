@@ -158,3 +158,9 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float, hidden: Tensor |
     if hidden is not None:
         likeness = likeness.masked_fill(hidden, -torch.inf)
     return (likeness.logsumexp(1) - likeness.diagonal()).mean()
+
+
+def class_means(values: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """The mean (C, K) of each class, 0 for a class without rows, of values (N, K) whose targets are (N,)."""
+    members = one_hot(targets, classes).to(values.dtype)
+    return members.T @ values / members.sum(0).clamp(min=1)[:, None]

@@ -11,8 +11,8 @@ Source: Yu et al., Decoupling Dark Knowledge via Block-wise Logit Distillation f
 Transactions on Artificial Intelligence 2024, arXiv 2411.01547. The three terms and the halving weights were read in a
 secondary source.
 
-Departs from it: we know of no published code, connector, weights or temperature. Ours are alpha = beta = gamma = 1, T =
-4 and the factor T^2, a mean over logits that is held constant, and a connector of one convolution (3x3; strided or
+Departs from it: we know of no published code, connector, weights or temperature. Ours are alpha = beta = gamma = 1,
+T = 4 and the factor T^2, a mean over logits that is held constant, and a connector of one convolution (3x3; strided or
 transposed where sizes are in a ratio of two; 1x1 in the simple mode), batch normalisation and, before a block that
 reads what a ReLU gave, a leaky ReLU. The simple mode stands for the paper's lightweight variant, whose form we do not
 know. Networks with unlike numbers of stages are cut at the nearest relative depth, as often as the shorter one allows.

@@ -117,8 +117,8 @@ class CRD(Method):
 
     def connect(self, pair: Pair) -> Memory:
         """Embeddings and memory; where labels are missing, the teacher is asked about the training rows."""
-        targets = pair.labels.where(pair.labels >= 0, pair.answers().logits.argmax(1))
-        return Memory((pair.student[-1][0], pair.teacher[-1][0]), self.dimensions, targets, pair.classes)
+        widths = pair.student[-1][0], pair.teacher[-1][0]
+        return Memory(widths, self.dimensions, pair.targets(pair.answers()), pair.classes)
 
     def _scores(self, batch: Batch, state: Memory) -> tuple[list[Tensor], list[Tensor]]:
         """Both embeddings, and the similarities (B, 1 + M) over T of each to the other network's memory."""

@@ -28,7 +28,7 @@ from kdcore.connect import Pooled
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.heads import reading
-from kdcore.losses import kl, log_probs
+from kdcore.losses import class_means, kl, log_probs
 from kdcore.net import Net, pooled
 
 
@@ -37,12 +37,6 @@ def rotation(size: int) -> Tensor:
     draw = torch.randn(size, size, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     turn: Tensor = torch.linalg.qr(draw)[0]
     return turn
-
-
-def class_means(features: Tensor, targets: Tensor, classes: int) -> Tensor:
-    """The mean feature (C, K) of each class, 0 for a class without rows, from features (N, K) and targets (N,)."""
-    members = F.one_hot(targets, classes).to(features.dtype)
-    return members.T @ features / members.sum(0).clamp(min=1)[:, None]
 
 
 def without_span(features: Tensor, weight: Tensor) -> Tensor:
@@ -145,8 +139,7 @@ class LELP(Method):
                 f"{room}, but {self.subclasses} are asked for; choose fewer subclasses or classes, or a wider teacher."
             )
         answers = pair.answers()
-        targets = pair.labels.where(pair.labels >= 0, answers.logits.argmax(1))
-        return Subclasses(answers.features[-1], targets, weight, pair.classes, self.subclasses)
+        return Subclasses(answers.features[-1], pair.targets(answers), weight, pair.classes, self.subclasses)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """The teacher's subclasses."""

@@ -26,14 +26,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
-from kdcore.losses import STANDARDISE, compared, cross_entropy, kd_loss, ramp
+from kdcore.losses import STANDARDISE, class_means, compared, cross_entropy, kd_loss, ramp
 from kdcore.net import pooled
 
 
 def directions(features: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Unit vectors (C, K) along the mean of the features (N, K) of each class; 0 for a class without a row."""
-    member = targets == torch.arange(classes, device=targets.device)[:, None]
-    return F.normalize(member.float() @ features, eps=1e-30)
+    return F.normalize(class_means(features, targets, classes), eps=1e-30)
 
 
 def nd_rows(student: Tensor, teacher: Tensor, along: Tensor) -> Tensor:
@@ -82,8 +81,8 @@ class ND(Method):
     def connect(self, pair: Pair) -> Means:
         """The directions of the classes, from one pass of the teacher over the training rows."""
         answers = pair.answers()
-        targets = pair.labels.where(pair.labels >= 0, answers.logits.argmax(1))
-        return Means(directions(answers.features[-1].float(), targets, pair.classes), pair.student[-1][0])
+        along = directions(answers.features[-1].float(), pair.targets(answers), pair.classes)
+        return Means(along, pair.student[-1][0])
 
     def _features(self, batch: Batch, state: nn.Module | None) -> tuple[Tensor, Tensor, Tensor]:
         """The student's, projected, the teacher's, and the direction of the class; each (B, K)."""

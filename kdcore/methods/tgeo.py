@@ -27,18 +27,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Pair, Term
-from kdcore.losses import cross_entropy, kl_rows, log_probs
+from kdcore.losses import class_means, cross_entropy, kl_rows, log_probs
 from kdcore.net import Net
 
 UNITS = 128  # of the controller's hidden layer
 TRAITS = 5  # squared sides
 
 
-def class_means(probabilities: Tensor, targets: Tensor, classes: int) -> Tensor:
+def centres(probabilities: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Mean (C, C) of probabilities (N, C) over the rows of each target (N,); uniform for a class without rows."""
-    member = F.one_hot(targets, classes).float()
-    count = member.sum(0)[:, None]
-    return torch.where(count > 0, member.T @ probabilities / count.clamp(min=1), 1.0 / classes)
+    means = class_means(probabilities, targets, classes)
+    return means.where(means.any(1, keepdim=True), 1.0 / classes)
 
 
 def geometry(student: Tensor, teacher: Tensor, label: Tensor, centre: Tensor) -> Tensor:
@@ -103,8 +102,7 @@ class TGeo(Method):
     def connect(self, pair: Pair) -> nn.Module:
         """The controller, which knows the teacher's mean of each class."""
         answers = pair.answers()
-        targets = pair.labels.where(pair.labels >= 0, answers.logits.argmax(1))
-        return _Controller(class_means(log_probs(answers.logits).exp(), targets, pair.classes))
+        return _Controller(centres(log_probs(answers.logits).exp(), pair.targets(answers), pair.classes))
 
     def balance(self, batch: Batch, state: nn.Module | None) -> Tensor:
         """The controller's weight (B,) of the teacher."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts import Outputs
 from kdcore.losses import cross_entropy, kd_loss
-from kdcore.methods.tgeo import TGeo, class_means, directional, geometry
+from kdcore.methods.tgeo import TGeo, centres, directional, geometry
 
 torch.set_num_threads(1)
 
@@ -149,10 +149,10 @@ def test_what_the_controller_sees_is_written_out() -> None:
     torch.testing.assert_close(TGeo().balance(found.batch, found.state), expected)
 
 
-def test_class_means_by_hand() -> None:
+def test_centres_by_hand() -> None:
     said = torch.tensor([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.0, 0.0, 1.0]])
     expected = torch.tensor([[0.7, 0.2, 0.1], [1 / 3, 1 / 3, 1 / 3], [0.0, 0.0, 1.0]])
-    torch.testing.assert_close(class_means(said, torch.tensor([0, 0, 2]), 3), expected)
+    torch.testing.assert_close(centres(said, torch.tensor([0, 0, 2]), 3), expected)
 
 
 def test_notes_part_rows_where_the_teacher_is_right_and_wrong() -> None:
