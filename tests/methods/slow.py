@@ -10,9 +10,14 @@ from torch import Tensor
 Row = Sequence[float]
 
 
+def normal(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
+    """Normal values of any shape."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
+
+
 def draw(rows: int, columns: int, scale: float = 1.0, seed: int = 0) -> Tensor:
     """Normal logits."""
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) * scale
+    return normal(rows, columns, scale=scale, seed=seed)
 
 
 def rows_of(logits: Tensor) -> list[list[float]]:

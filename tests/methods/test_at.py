@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 import torch
 from situation import nets, pair, situation
+from slow import normal as draw
 from torch import Tensor
 
 from kdcore.errors import BadInput
 from kdcore.methods.at import AT, attention, attention_loss
 
 torch.set_num_threads(1)
-
-
-def draw(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def slow_attention(feature: np.ndarray) -> list[float]:

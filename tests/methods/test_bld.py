@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from situation import SHAPE, Situation, nets, pair, situation
-from test_losses import draw, slow_kd, softmax_log
+from slow import draw
+from test_losses import slow_kd, softmax_log
 from torch import Tensor, nn
 
 from kdcore.connect import connector

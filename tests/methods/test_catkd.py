@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from situation import SHAPE, nets, situation
-from test_losses import draw
+from slow import draw
 from torch import Tensor
 
 from kdcore.errors import BadInput

@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 import torch
 from situation import nets, pair, situation
-from torch import Tensor
+from slow import normal as draw
 
 from kdcore.methods.crd import CRD, Memory, contrast_loss, log_partition
 from kdcore.net import pooled
 
 torch.set_num_threads(1)
-
-
-def draw(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def slow_contrast(scores: np.ndarray, log_z: float, rows: int) -> float:

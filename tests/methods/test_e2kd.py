@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from situation import SHAPE, nets, pair, situation
-from test_losses import draw, slow_kd
+from slow import draw
+from test_losses import slow_kd
 from torch import Tensor, nn
 
 from kdcore.connect import Pooled

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from situation import SHAPE, nets, pair, situation
-from test_losses import draw, slow_kd, slow_kl, softmax_log
+from slow import draw
+from test_losses import slow_kd, slow_kl, softmax_log
 from torch import Tensor
 
 from kdcore.errors import BadInput

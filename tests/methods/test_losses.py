@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from slow import draw
 from torch import Tensor
 
 from kdcore.losses import cross_entropy, kd_loss, kl, log_probs
@@ -17,11 +18,6 @@ from kdcore.methods.rkd import angle_loss, angles, distance_loss, relative_dista
 
 torch.set_num_threads(1)
 SCALES = [0.0, 1.0, 30.0, 1e4]
-
-
-def draw(rows: int, columns: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, columns, generator=generator) * scale
 
 
 def softmax_log(row: np.ndarray) -> np.ndarray:

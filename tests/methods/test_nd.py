@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 import torch
 from situation import Situation, nets, pair, situation
-from torch import Tensor
+from slow import normal as draw
 
 from kdcore.losses import kd_loss
 from kdcore.methods.nd import ND, Means, directions, nd_rows
 from kdcore.net import pooled
 
 torch.set_num_threads(1)
-
-
-def draw(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def slow_directions(features: np.ndarray, targets: list[int], classes: int) -> list[np.ndarray]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from situation import situation
-from test_losses import draw, softmax_log
+from slow import draw
+from test_losses import softmax_log
 from torch import Tensor
 
 from kdcore.losses import kl, log_probs

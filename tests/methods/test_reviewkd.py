@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from situation import nets, pair, situation
+from slow import normal as draw
 from torch import Tensor
 
 from kdcore.connect import paired
@@ -16,10 +17,6 @@ torch.set_num_threads(1)
 
 
 Shapes = tuple[tuple[int, ...], ...]
-
-
-def draw(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def slow_square(student: np.ndarray, teacher: np.ndarray) -> float:

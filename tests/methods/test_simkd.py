@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from situation import SHAPE, nets, pair, situation
-from test_losses import draw
+from slow import draw
 from torch import Tensor, nn
 
 from kdcore.heads import reading

@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 import torch
 from situation import situation
-from torch import Tensor
+from slow import normal as draw
 
 from kdcore.methods.vkd import VkD, orthonormal, projected_loss
 from kdcore.net import pooled
 
 torch.set_num_threads(1)
 SHAPES = [(6, 4), (5, 5), (3, 7), (4, 1), (1, 4)]
-
-
-def draw(*shape: int, scale: float = 1.0, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def slow_gram_schmidt(weight: np.ndarray) -> np.ndarray:
