@@ -10,7 +10,8 @@ from math import prod
 from typing import Any
 
 from kdcore.catalogue import check_knobs, entry
-from kdcore.contracts import Joins
+from kdcore.contracts import JOINS, Joins, Method, Pair
+from kdcore.errors import BadInput
 
 Stages = Sequence[Sequence[int]]
 
@@ -41,6 +42,16 @@ def misfit(joins: Joins, student: Stages, teacher: Stages) -> str | None:
                 f"{theirs} of the teacher, which reads maps of shape {_shape(two)}"
             )
     return None
+
+
+def refuse_misfit(method: Method, pair: Pair) -> None:
+    """For a method's `connect`.
+
+    Raises:
+        BadInput: the method cannot join the two networks.
+    """
+    if reason := misfit(method.joins, pair.student, pair.teacher):
+        raise BadInput(f"{method.title} {reason}; it takes {JOINS[method.joins]}, such as 'cnn' or 'resnet'.")
 
 
 def _paired(student: Stages, teacher: Stages) -> list[tuple[Sequence[int], Sequence[int]]]:

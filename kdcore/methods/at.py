@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from kdcore.connect import aligned, paired
 from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
-from kdcore.errors import BadInput
+from kdcore.fit import refuse_misfit
 from kdcore.losses import cross_entropy
 
 
@@ -42,11 +42,6 @@ def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
     ours, theirs = map(attention, aligned(student, teacher))
     return (ours - theirs).square().mean()
-
-
-def _places(stages: tuple[tuple[int, ...], ...]) -> list[bool]:
-    """Whether each stage (K, H, W) or (K,) has more than one position."""
-    return [prod(stage[1:]) > 1 for stage in stages]
 
 
 class AT(Method):
@@ -76,12 +71,7 @@ class AT(Method):
         Raises:
             BadInput: no pair of stages has positions.
         """
-        if not any(all(places) for places in paired(_places(pair.student), _places(pair.teacher))):
-            raise BadInput(
-                "Attention transfer compares places of an image, but no pair of stages has more than one position on "
-                f"both sides: the student's stages are {pair.student} and the teacher's {pair.teacher}; choose two "
-                "convolutional networks."
-            )
+        refuse_misfit(self, pair)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Labels and attention."""

@@ -29,8 +29,7 @@ from torch import Tensor, nn
 
 from kdcore.connect import Activation, connector
 from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
-from kdcore.errors import BadInput
-from kdcore.fit import cuts
+from kdcore.fit import cuts, refuse_misfit
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import Net
 
@@ -95,15 +94,10 @@ class BlockWise(Method):
             BadInput: the student has no map where the teacher goes on with one.
         """
         assert pair.teacher_net is not None
+        refuse_misfit(self, pair)
         joins = []
         for mine, theirs in cuts(len(pair.student), len(pair.teacher)):
             student, teacher = pair.student[mine - 1], pair.teacher[theirs - 1]
-            if len(student) < len(teacher):
-                raise BadInput(
-                    f"Block-wise distillation cannot join stage {mine} of the student, a vector of shape {student}, to "
-                    f"what follows stage {theirs} of the teacher, which reads maps of shape {teacher}; choose two "
-                    "networks whose stages are maps, such as 'cnn', or two whose stages are vectors, such as 'mlp'."
-                )
             last = _rectified(pair.teacher_net.blocks[theirs - 1])
             joins.append(connector(student, teacher, last, kernel=1 if self.simple else 3))
         return nn.ModuleList(joins)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from kdcore.connect import aligned
 from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
-from kdcore.errors import BadInput
+from kdcore.fit import refuse_misfit
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import Net
 
@@ -84,12 +84,7 @@ class E2KD(Method):
         Raises:
             BadInput: one of the networks has none.
         """
-        for who, stages in (("student", pair.student), ("teacher", pair.teacher)):
-            if all(len(shape) < 3 for shape in stages):
-                raise BadInput(
-                    f"{self.title} reads where in an image a network looks, but the {who}'s stages are vectors, "
-                    f"{stages}; choose for both a network with maps, such as 'cnn' or 'resnet'."
-                )
+        refuse_misfit(self, pair)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Labels, softened probabilities and explanations."""

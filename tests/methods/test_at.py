@@ -99,5 +99,5 @@ def test_stages_without_positions_are_left_out_and_a_pair_without_any_is_refused
     stages = list(zip(batch.student.features, batch.teacher.features, strict=True))[:2]
     assert fewer.item() == pytest.approx(sum(attention_loss(*both).item() for both in stages))
     told = pair(method, *nets(), classes=4)
-    with pytest.raises(BadInput, match=r"places.*\(\(5,\), \(6, 1, 1\)\).*\(\(8, 8, 8\),.*convolutional networks\."):
+    with pytest.raises(BadInput, match=r"places.* are 5, 6x1x1 and the teacher's 8x8x8, .*as 'cnn' or 'resnet'\."):
         method.connect(told._replace(student=((5,), (6, 1, 1))))

@@ -198,7 +198,7 @@ def test_networks_of_unlike_lengths_and_sizes_are_joined() -> None:
 def test_a_vector_cannot_go_on_as_a_map() -> None:
     method = BlockWise()
     student, teacher = MODELS["mlp"](width=8, depth=1).build(SHAPE, 4), nets()[1]
-    with pytest.raises(BadInput, match=r"stage 1 of the student.*\(8,\).*stage 3 of the teacher.*\(32, 2, 2\)"):
+    with pytest.raises(BadInput, match=r"stage 1 of the student.*shape 8,.*stage 3 of the teacher.*32x2x2"):
         method.connect(pair(method, student, teacher, 4))
 
 
