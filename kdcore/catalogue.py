@@ -166,6 +166,7 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
             "asks": sorted(thing.asks),
             "joins": thing.joins,
             "lineage": thing.lineage,
+            "rate": thing.rate,
             "fixed": sorted(thing.fixed),
             "equation": thing.equation,
             "paper": thing.paper,

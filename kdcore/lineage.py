@@ -31,7 +31,8 @@ def recommended(
     """The run a data set recommends for itself on two cores: its teacher, its student, its schedules.
 
     A method of generations starts from a network like the student, trained alone from other weights; other runs that a
-    method wants to come first are added as `lineage` says. A method that cannot join the two gets others.
+    method wants to come first are added as `lineage` says. A method that cannot join the two gets others,
+    and one with a steep loss a lower learning rate.
     """
     recipe = dict(entry("data", data)["recipe"])
     if entry("method", method)["lineage"] == "generations":
@@ -44,8 +45,13 @@ def recommended(
     common: dict[str, Any] = {"data": shown, "source": Choice(name="data", knobs={"augment": recipe["augment"]})}
     taught = Schedule(**recipe["teacher_schedule"])
     root = Spec(**common, student=teacher, method=Choice(name="ce"), schedule=taught, seed=teacher_seed)
-    schedule = Schedule(**recipe["schedule"])
+    schedule = paced(Schedule(**recipe["schedule"]), method)
     return lineage(Spec(**common, student=student, method=chosen, teacher=root, schedule=schedule, seed=seed))
+
+
+def paced(schedule: Schedule, method: str) -> Schedule:
+    """The schedule at the learning rate that suits a method."""
+    return schedule.model_copy(update={"lr": schedule.lr * entry("method", method)["rate"]})
 
 
 def _joinable(method: Choice, data: Choice, teacher: Choice, student: Choice) -> tuple[Choice, Choice]:

@@ -22,7 +22,7 @@ from scipy import stats
 
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput, sentence, unknown
-from kdcore.lineage import lineage
+from kdcore.lineage import lineage, paced
 from kdcore.spec import Choice, Spec, Watch, parse
 
 Budget = Literal["steps", "time"]
@@ -138,11 +138,12 @@ def _places(study: Study) -> Iterator[tuple[Task, Variant, int]]:
 
 
 def _trial(task: Task, variant: Variant, seed: int, budget: Budget, share: float = 1.0) -> Trial:
-    """One trial, with a share of the task's steps."""
+    """One trial, with a share of the task's steps, at the learning rate that suits the method."""
     method = Choice(name=variant.method, knobs=variant.knobs)
     spec = parse(task.spec | {"method": method.model_dump(), "seed": seed})
     steps = max(1, round(spec.schedule.steps * share))
-    changes: dict[str, Any] = {"schedule": spec.schedule.model_copy(update={"steps": steps}), "watch": LITTLE}
+    schedule = paced(spec.schedule, variant.method).model_copy(update={"steps": steps})
+    changes: dict[str, Any] = {"schedule": schedule, "watch": LITTLE}
     if spec.teacher and catalogue()["method"][variant.method]["lineage"] == "generations":
         changes["teacher"] = spec.teacher.model_copy(update={"student": spec.student, "schedule": spec.schedule})
     return Trial(task.name, variant.label, seed, budget, lineage(spec.model_copy(update=changes)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdcore.catalogue import cost_of
+from kdcore.catalogue import catalogue, cost_of
 from kdcore.contracts import LINEAGES
 from kdcore.events import Finished, Step
 from kdcore.jobs.store import Store
@@ -177,3 +177,10 @@ def train_all(store: Store, spec: Spec) -> list[object]:
     assert claimed is not None
     Worker(store, train, hear=lambda _, event: heard.append(event)).work(claimed)
     return heard
+
+
+def test_a_steep_loss_is_recommended_a_lower_learning_rate() -> None:
+    plain = recommended("digits", "kd").schedule
+    for method, one in catalogue()["method"].items():
+        assert recommended("digits", method).schedule == plain.model_copy(update={"lr": plain.lr * one["rate"]})
+    assert catalogue()["method"]["sld"]["rate"] == 0.5, "as its paper's runs have it"

@@ -55,6 +55,7 @@ class Classroom(Method):
     paper: ClassVar[str] = "Sarode, Khan, Shehzadi, Stricker and Afzal, IntelliSys 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     lineage: ClassVar[Lineage] = "peers"
+    rate: ClassVar[float] = 0.5
     fixed: ClassVar[frozenset[str]] = frozenset({"peers"})
     peers: int = Field(2, ge=1, le=4, description="Mentors beside the teacher, from the student's size upwards.")
     reach: float = Field(12.0, ge=0.0, le=100.0, description="How far a mentor's lead raises its temperature above 1.")

@@ -61,6 +61,7 @@ class SLD(Method):
     paper: ClassVar[str] = "Limantoro, Lin, Wang, Tsai, Shuai, Huang and Cheng, Multimedia Systems 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"second_view"})
+    rate: ClassVar[float] = 0.5
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels, per view.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of both swapped teachers, per view.")
     temperatures: int = Field(6, ge=1, le=20, description="How many temperatures are summed, from 1 on.")
