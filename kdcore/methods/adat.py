@@ -59,13 +59,17 @@ class AdaT(Method):
         }
 
     def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
-        """Mean temperature, and mean correlation of the two rows of logits."""
+        """Mean temperature of standardised logits, and mean correlation of the two rows of logits."""
         assert batch.teacher is not None
         student, teacher = standardised(batch.student.logits), standardised(batch.teacher.logits)
         correlation = (student * teacher).sum(1).mean() / (student.shape[1] - 1)
-        return {"temperature": largest_standardised(batch.teacher.logits).mean(), "correlation": correlation}
+        return {
+            "standardised_temperature": largest_standardised(batch.teacher.logits).mean(),
+            "correlation": correlation,
+        }
 
     def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
-        """The temperature of each sample's standardised logits."""
+        """The temperature of the teacher's raw logits that makes of them what is imitated."""
         assert batch.teacher is not None
-        return {"temperature": largest_standardised(batch.teacher.logits)}
+        logits = batch.teacher.logits.float()
+        return {"temperature": largest_standardised(logits) * logits.std(1)}

@@ -9,8 +9,9 @@ Source: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, Multi-Label Knowledge Di
 
 Departs from it: the paper's other two parts compare embeddings per label, class-aware (weight 100) and instance-aware
 (weight 1000); they need a network with one embedding per label and are left out. Its pictures have several labels and
-its networks learn by binary losses; here a row has one label, and cross-entropy reads it. A teacher trained by
-cross-entropy has logits with an arbitrary shift per row, which sigmoids do see.
+its networks learn by binary losses and Adam, which does not mind how large a loss is; here a row has one label,
+cross-entropy reads it, and with SGD a weight of 10 on a sum over many classes can be too large a step: try 1. A teacher
+trained by cross-entropy has logits with an arbitrary shift per row, which sigmoids do see.
 
 Zero when: the student's logits equal the teacher's (the term "kd").
 """
@@ -48,7 +49,9 @@ class L2D(Method):
     paper: ClassVar[str] = "Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, ICCV 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
-    kd_weight: float = Field(10.0, ge=0.0, le=100.0, description="Weight of the teacher's answers, class by class.")
+    kd_weight: float = Field(
+        10.0, ge=0.0, le=100.0, description="Weight of the teacher's answers; chosen with Adam, less suits SGD."
+    )
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Labels and coins."""

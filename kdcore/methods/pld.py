@@ -8,8 +8,9 @@ temperature T. The first summand is cross-entropy weighted by the teacher's trus
 Source: Bassam, Zhu and Bian, PLD: A Choice-Theoretic List-Wise Knowledge Distillation, NeurIPS 2025, arXiv 2506.12542;
 temperature 4 as for CIFAR-100.
 
-Departs from it: the paper trains with AdamW and its own recipe; here the schedule is the run's. On unlabelled rows the
-teacher's choice stands for y.
+Departs from it: the paper trains with AdamW, which does not mind how large a loss is; here the schedule is the run's.
+At T 4 the true class has only a part of the weight, so SGD learns it more slowly than by cross-entropy: in a run of few
+steps take T 1, or raise `kd_weight`. On unlabelled rows the teacher's choice stands for y.
 
 Zero when: only in the limit, where the student's gap from each class to the next grows without bound. A teacher that is
 certain of y makes it cross-entropy.
@@ -57,8 +58,10 @@ class PLD(Method):
     )
     paper: ClassVar[str] = "Bassam, Zhu and Bian, NeurIPS 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens the weights of the ranks.")
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the ranking.")
+    temperature: float = Field(
+        4.0, ge=0.1, le=100.0, description="Softens the weights of the ranks; lower it where steps are few."
+    )
+    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the ranking; SGD in few steps wants more.")
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """The ranking."""

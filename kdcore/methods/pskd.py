@@ -8,7 +8,9 @@ Source: Kim, Ji, Yoon and Hwang, Self-Knowledge Distillation with Progressive Re
 2006.12000; alpha 0.8.
 
 Departs from it: the share rises with every step, theirs with every epoch; an unlabelled row learns from its own earlier
-answer alone, and from nothing when first seen. Held-out rows were never seen, so no target is shown for them.
+answer alone, and from nothing when first seen. Held-out rows were never seen, so no target is shown for them. The paper
+trains for 300 epochs: while the student still has much to learn, its earlier answer holds it back by that share, so in
+a run of few epochs it falls behind plain training.
 
 Zero when: every row is seen for the first time with no label; else the loss is least, and is the target's entropy, when
 the student's probabilities equal the target.
@@ -50,7 +52,9 @@ class PSKD(Method):
         r" \quad a_t = \alpha\,t"
     )
     paper: ClassVar[str] = "Kim, Ji, Yoon and Hwang, ICCV 2021"
-    alpha: float = Field(0.8, ge=0.0, le=1.0, description="Share of its own earlier answer at the end of the run.")
+    alpha: float = Field(
+        0.8, ge=0.0, le=1.0, description="Share of its own earlier answer at the end; large needs many epochs."
+    )
 
     def connect(self, pair: Pair) -> nn.Module:
         """The table of last answers, at first the labels."""

@@ -116,6 +116,14 @@ def test_terms_are_there_where_nothing_learns_and_without_label_weight() -> None
     assert list(DHKD(label_weight=0.0).terms(batch, state)) == ["labels", "logits"]
 
 
+@pytest.mark.parametrize("temperature", [2.0, 0.5])
+def test_the_second_heads_logits_are_compared_at_the_knobs_temperature(temperature: float) -> None:
+    method = DHKD(head="linear", temperature=temperature)
+    *_, state, batch = situation(method)
+    expected = slow_loss(method.observe(batch, state)["paths"][0].detach(), batch.teacher.logits, temperature)
+    assert method.terms(batch, state)["logits"].value.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_second_head_is_one_layer_or_two_and_is_shown_as_a_path() -> None:
     assert [weight.shape for weight in second_head("linear", 3, 4).parameters()] == [(4, 3), (4,)]
     assert second_head("mlp", 3, 4)[0].weight.shape == (200, 3)

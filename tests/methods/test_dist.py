@@ -74,3 +74,7 @@ def test_weights_are_the_knobs() -> None:
     method = DIST(label_weight=0.5, beta=3.0, gamma=4.0)
     terms = method.terms(batch_of(method, CASES["random"]), None)
     assert [(name, term.weight) for name, term in terms.items()] == [("labels", 0.5), ("inter", 3.0), ("intra", 4.0)]
+    for method, temperature in ((DIST(), 4.0), (DIST(temperature=1.5), 1.5)):
+        terms = method.terms(batch_of(method, CASES["random"]), None)
+        expected = slow_dist(*CASES["random"][:2], temperature)
+        assert [terms[name].value.item() for name in ("inter", "intra")] == pytest.approx(expected, rel=1e-5)

@@ -88,6 +88,16 @@ def test_weights_are_the_knobs_and_classes_fade_in() -> None:
         assert [term.weight for term in terms.values()] == [2.0, 3.0, 4.0 * share]
 
 
+@pytest.mark.parametrize("temperature", [0.1, 0.7])
+def test_the_temperature_is_the_knob(temperature: float) -> None:
+    method, (student, teacher, _) = MCLD(temperature=temperature, target_mask=False), map(plain, CASES["wide"])
+    terms = method.terms(batch_of(method, CASES["wide"]), None)
+    rows = [slow_nce(*pair, temperature, nothing) for pair in ((student, teacher), (teacher, student))]
+    assert terms["rows"].value.item() == pytest.approx(sum(rows), rel=1e-5)
+    columns = slow_nce(student.T, teacher.T, temperature, nothing)
+    assert terms["classes"].value.item() == pytest.approx(columns, rel=1e-5)
+
+
 def test_units_have_length_one_and_a_row_of_zeros_pulls_little() -> None:
     assert unit(torch.tensor([[3.0, 4.0]])).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
     student = torch.zeros(3, 4, requires_grad=True)

@@ -84,6 +84,12 @@ def test_half_precision_is_read_in_full(dtype: torch.dtype) -> None:
     )
 
 
+def test_the_temperature_is_the_knob() -> None:
+    for method, temperature in ((PLD(), 4.0), (PLD(temperature=1.5), 1.5)):
+        found = method.terms(batch_of(method, CASES["wide"]), None)["ranking"].value
+        assert found.item() == pytest.approx(slow_pld(*CASES["wide"], temperature), rel=1e-5)
+
+
 def test_the_weight_is_the_knob_and_notes_tell_how_often_the_label_moves_to_the_front() -> None:
     method = PLD(kd_weight=2.0)
     batch = batch_of(method, CASES["target ranked last"])

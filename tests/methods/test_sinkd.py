@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from extremes import CASES, Case, batch_of, plain, softmax
+from test_losses import slow_kd
 from torch import Tensor
 
 from kdcore.methods.sinkd import SinKD, sinkhorn_loss, transport_plan
@@ -92,6 +93,15 @@ def test_gradients_are_finite_with_the_smallest_epsilon() -> None:
     student = CASES["huge"][0].clone().requires_grad_()
     sinkhorn_loss(student, CASES["huge"][1], 2.0, 0.001, 20).backward()
     assert student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("temperature", "epsilon", "rounds"), [(2.0, 0.1, 20), (3.0, 0.5, 1)])
+def test_temperature_softness_and_rounds_are_the_knobs(temperature: float, epsilon: float, rounds: int) -> None:
+    method, (student, teacher, _) = SinKD(temperature=temperature, epsilon=epsilon, rounds=rounds), CASES["wide"]
+    terms = method.terms(batch_of(method, CASES["wide"]), None)
+    assert terms["kd"].value.item() == pytest.approx(slow_kd(student, teacher, temperature), rel=1e-5)
+    expected = slow_sinkhorn(student, teacher, temperature, epsilon, rounds)
+    assert terms["sinkhorn"].value.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_weights_are_the_knobs() -> None:

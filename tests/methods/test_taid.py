@@ -101,6 +101,19 @@ def test_the_share_starts_where_told_and_only_settle_moves_it() -> None:
     assert method.connect(pair(method, *nets(), classes=4)).share.item() == pytest.approx(0.2)
 
 
+def test_how_far_ahead_and_how_slowly_are_the_knobs() -> None:
+    method = TAID(start=0.2, alpha=0.5, beta=0.75)
+    *_, state, batch = situation(method)
+    batch = batch._replace(progress=0.0)
+    with torch.no_grad():
+        method.settle(batch, state)
+        assert state.share.item() == pytest.approx(0.2 + 0.5 * 0.5 * 0.8)  # no trend yet, whose sigmoid is a half
+        state.last.copy_(2 * method.terms(batch, state)["taid"].value)  # so that the loss has halved
+        method.settle(batch, state)
+    assert state.trend.item() == pytest.approx(0.25 * 0.5)
+    assert state.share.item() == pytest.approx(0.4 + 0.5 / (1 + math.exp(-0.125)) * 0.6)
+
+
 def test_it_shows_the_moving_target() -> None:
     method = TAID(start=0.3)
     *_, state, _ = situation(method)

@@ -10,7 +10,7 @@ from situation import situation
 from slow import Row, divergence, draw, log_softmax, rows_of
 from torch import Tensor
 
-from kdcore.contracts import Batch, Outputs
+from kdcore.contracts import Batch, Method, Outputs
 from kdcore.losses import standardised, weighted_kl
 from kdcore.methods.adat import AdaT, adat_loss, largest_standardised
 from kdcore.methods.dkd import DKD
@@ -244,7 +244,8 @@ def test_weights_are_the_knobs() -> None:
     for progress, share in [(0.0, 0.0), (0.1, 0.5), (0.5, 1.0)]:
         terms = LumiNet(alpha=3.0, warmup=0.2).terms(batch._replace(progress=progress), None)
         assert [term.weight for term in terms.values()] == [2.0, 9.0 * share]
-    for method, loss in [(LSKD(temperature=3.0), lskd_loss), (NormKD(temperature=3.0), normkd_loss)]:
+    for kind, loss in [(LSKD, lskd_loss), (NormKD, normkd_loss), (LumiNet, luminet_loss)]:
+        method = kind(temperature=3.0)
         expected = loss(batch.student.logits, batch.teacher.logits, 3.0)
         assert torch.equal(method.terms(batch, None)["kd"].value, expected)
 
@@ -252,9 +253,20 @@ def test_weights_are_the_knobs() -> None:
 def test_what_is_shown_of_the_teacher() -> None:
     student, teacher = draw(6, 4), draw(6, 4, 5.0, seed=1)
     batch = batch_of(student, teacher)
-    assert torch.equal(AdaT().observe(batch, None)["temperature"], largest_standardised(teacher))
+    torch.testing.assert_close(
+        AdaT().notes(batch, None)["standardised_temperature"], largest_standardised(teacher).mean()
+    )
     torch.testing.assert_close(LSKD().notes(batch, None)["student_std"], student.std(1).mean())
     torch.testing.assert_close(NormKD().notes(batch, None)["teacher_temperature"], 2 * teacher.std(1).mean())
+
+
+@pytest.mark.parametrize("method", [LSKD(temperature=3.0), NormKD(temperature=3.0), AdaT()])
+def test_a_teacher_at_the_temperature_shown_is_what_the_student_imitates(method: Method) -> None:
+    teacher = draw(6, 4, 5.0, seed=1)
+    shown = method.observe(batch_of(draw(6, 4), teacher), None)["temperature"]
+    within = largest_standardised(teacher) if isinstance(method, AdaT) else torch.full((6,), 3.0)
+    imitated = (standardised(teacher) / within[:, None]).softmax(1)
+    torch.testing.assert_close((teacher / shown[:, None]).softmax(1), imitated)
 
 
 def test_standardised_decoupled_distillation_does_not_see_shift_and_scale() -> None:
