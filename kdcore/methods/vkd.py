@@ -60,7 +60,9 @@ class VkD(Method):
     paper: ClassVar[str] = "Miles, Elezi and Deng, CVPR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
-    feature_weight: float = Field(5.0, ge=0.0, le=1000.0, description="Weight of the teacher's features.")
+    feature_weight: float = Field(
+        5.0, ge=0.0, le=1000.0, description="Weight of the teacher's features; a short run wants 20 to 100."
+    )
     orthogonal: bool = Field(True, description="Keep the map orthogonal; off, it is a free linear map, to compare.")
 
     def connect(self, pair: Pair) -> nn.Linear:

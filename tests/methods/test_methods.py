@@ -221,6 +221,16 @@ def test_fitnet_refuses_a_stage_that_is_not_there() -> None:
         method.connect(pair(method, *nets(), classes=4))
 
 
+@pytest.mark.parametrize("hint", [1, 3])
+def test_fitnet_compares_the_regressed_stage_with_the_teachers_of_that_number(hint: int) -> None:
+    method = FitNet(hint=hint, label_weight=2.0, hint_weight=3.0)
+    *_, state, batch = situation(method)
+    terms = method.terms(batch, state)
+    assert {key: term.weight for key, term in terms.items()} == {"labels": 2.0, "hint": 3.0}
+    gap = state(batch.student.features[hint - 1]) - batch.teacher.features[hint - 1]
+    assert terms["hint"].value.item() == pytest.approx(float((gap.detach().double() ** 2).mean()), rel=1e-5)
+
+
 def test_fitnet_is_zero_where_the_regressed_feature_is_the_teachers() -> None:
     *_, batch = situation(FitNet())
     same = batch._replace(student=batch.teacher)
