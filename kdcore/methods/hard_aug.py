@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
-from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs
+from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs, scale_gradient
 
 BOUNDS = {
     "turn": 0.5,  # radians
@@ -36,11 +36,6 @@ BOUNDS = {
     "contrast": 0.5,  # logarithm of the factor
     "noise": 0.25,  # standard deviation
 }
-
-
-def reversed_gradient(x: Tensor) -> Tensor:
-    """The same values; what flows back changes its sign."""
-    return 2 * x.detach() - x
 
 
 def moved(images: Tensor, turn: Tensor, right: Tensor, down: Tensor, zoom: Tensor) -> Tensor:
@@ -106,7 +101,7 @@ class HardAug(Method):
         assert batch.teacher is not None
         assert batch.teacher_net is not None
         assert state is not None
-        changed = reversed_gradient(state(batch.inputs))
+        changed = scale_gradient(state(batch.inputs), -1.0)
         student, teacher = (net(changed).logits for net in (batch.student_net, batch.teacher_net))
         plain = batch.student.logits
         return {
