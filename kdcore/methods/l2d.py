@@ -48,6 +48,7 @@ class L2D(Method):
     )
     paper: ClassVar[str] = "Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, ICCV 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
+    rate: ClassVar[float] = 0.25
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(
         10.0, ge=0.0, le=100.0, description="Weight of the teacher's answers; chosen with Adam, less suits SGD."

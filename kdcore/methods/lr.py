@@ -46,6 +46,7 @@ class LR(Method):
     )
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025 (a comparison method)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
+    rate: ClassVar[float] = 0.5
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of true labels where the teacher is right.")
     logit_weight: float = Field(4.0, ge=0.0, le=100.0, description="Weight of its logits where the teacher is right.")
     revision_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of revised probabilities elsewhere.")

@@ -59,6 +59,7 @@ class MLKD(Method):
     paper: ClassVar[str] = "Jin, Wang and Lin, CVPR 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"second_view"})
+    rate: ClassVar[float] = 0.1
     temperature: float = Field(4.0, ge=2.5, le=100.0, description="The middle one of five temperatures, one apart.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")

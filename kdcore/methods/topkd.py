@@ -78,6 +78,7 @@ class TopKD(Method):
     )
     paper: ClassVar[str] = "Wang and Zhou, arXiv 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
+    rate: ClassVar[float] = 0.5
     top: int = Field(5, ge=1, le=512, description="Logits that are amplified; well below the number of classes.")
     boost: float = Field(0.5, ge=0.0, le=10.0, description="By how much the largest logit is amplified.")
     shift: float = Field(0.1, ge=0.0, le=10.0, description="Added gap between the amplified logits and the others.")
