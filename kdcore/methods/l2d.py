@@ -10,8 +10,9 @@ Source: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, Multi-Label Knowledge Di
 Departs from it: the paper's other two parts compare embeddings per label, class-aware (weight 100) and instance-aware
 (weight 1000); they need a network with one embedding per label and are left out. Its pictures have several labels and
 its networks learn by binary losses and Adam, which does not mind how large a loss is; here a row has one label,
-cross-entropy reads it, and with SGD a weight of 10 on a sum over many classes can be too large a step: try 1. A teacher
-trained by cross-entropy has logits with an arbitrary shift per row, which sigmoids do see.
+cross-entropy reads it, and with SGD a weight of 10 on a sum over classes can be too large a step: a lower learning rate
+or a weight of 1 mends it. A teacher trained by cross-entropy has logits with an arbitrary shift per row, which sigmoids
+do see.
 
 Zero when: the student's logits equal the teacher's (the term "kd").
 """

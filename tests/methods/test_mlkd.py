@@ -46,6 +46,13 @@ def test_pairs_by_hand() -> None:
     assert gram_gap(torch.eye(2), torch.full((2, 2), 0.5)).item() == pytest.approx(0.5)
 
 
+def test_the_term_of_classes_grows_with_the_square_of_the_batch_and_that_of_samples_as_the_batch() -> None:
+    student, teacher, _ = CASES["wide"]
+    once = levels(student, teacher, 2.0)
+    twice = levels(student.repeat(2, 1), teacher.repeat(2, 1), 2.0)
+    torch.testing.assert_close(twice, once * torch.tensor([1.0, 4.0, 2.0]))
+
+
 def test_equal_logits_give_zero_on_all_levels() -> None:
     teacher = CASES["wide"][1]
     assert levels(teacher, teacher, 4.0).tolist() == [0, 0, 0]
