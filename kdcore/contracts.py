@@ -152,7 +152,7 @@ class Method(Knobs):
     asks: ClassVar[frozenset[Ask]] = frozenset()  # of the engine
     joins: ClassVar[Joins] = "any"  # which networks it can join
     lineage: ClassVar[Lineage] = "teacher"  # which other runs come before this one
-    rate: ClassVar[float] = 1.0  # of a data set's learning rate that suits it, where its loss is steep
+    rate: ClassVar[float] = 1.0  # of a data set's learning rate of SGD that suits it, where its loss is steep
     fixed: ClassVar[frozenset[str]] = frozenset()  # knobs that are read before training, so they cannot change in it
 
     def remodel(self, student: Net, teacher: Net | None) -> Net:

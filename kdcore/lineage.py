@@ -50,8 +50,9 @@ def recommended(
 
 
 def paced(schedule: Schedule, method: str) -> Schedule:
-    """The schedule at the learning rate that suits a method."""
-    return schedule.model_copy(update={"lr": schedule.lr * entry("method", method)["rate"]})
+    """The schedule at the learning rate that suits a method; Adam's steps do not grow with a loss."""
+    rate = entry("method", method)["rate"] if schedule.optimizer == "sgd" else 1.0
+    return schedule.model_copy(update={"lr": schedule.lr * rate})
 
 
 def _joinable(method: Choice, data: Choice, teacher: Choice, student: Choice) -> tuple[Choice, Choice]:

@@ -184,3 +184,5 @@ def test_a_steep_loss_is_recommended_a_lower_learning_rate() -> None:
     for method, one in catalogue()["method"].items():
         assert recommended("digits", method).schedule == plain.model_copy(update={"lr": plain.lr * one["rate"]})
     assert catalogue()["method"]["sld"]["rate"] == 0.5, "as its paper's runs have it"
+    assert recommended("moons").schedule.optimizer == "adam"
+    assert recommended("moons", "sld").schedule == recommended("moons").schedule

@@ -105,6 +105,7 @@ class LELP(Method):
     )
     paper: ClassVar[str] = "Loo, Iliopoulos, Hu and Vee, arXiv 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features", "logits"})
+    rate: ClassVar[float] = 0.5
     fixed: ClassVar[frozenset[str]] = frozenset({"subclasses"})
     subclasses: int = Field(4, ge=1, le=64, description="Into how many parts each class is split; 1 is plain KD.")
     subclass_temperature: float = Field(1.0, ge=0.01, le=100.0, description="Softens the split inside a class.")

@@ -60,6 +60,7 @@ class VkD(Method):
     )
     paper: ClassVar[str] = "Miles, Elezi and Deng, CVPR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
+    rate: ClassVar[float] = 0.5
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     feature_weight: float = Field(50.0, ge=0.0, le=1000.0, description="Weight of the teacher's features.")
     orthogonal: bool = Field(True, description="Keep the map orthogonal; off, it is a free linear map, to compare.")
