@@ -197,17 +197,17 @@ class Verdict(NamedTuple):
 
 
 def cells(study: Study, rows: Sequence[Row]) -> list[Cell]:
-    """The table, task by task in the study's order of methods; a trial of equal steps serves where none of equal time
-    was needed."""
+    """The table, task by task in the study's order of methods."""
     costs, table = step_costs(study, rows), _table(rows)
     tasks, methods = [task.name for task in study.tasks], [variant.label for variant in study.compared()]
     return [
         _cell(task, method, budget, costs.get((task, method), float("nan")), found)
         for task, budget, method in product(tasks, study.budgets, methods)
-        if (found := _rows_of(table, task, method, budget))
+        if (found := _rows_of(table, costs, task, method, budget))
     ]
 
 
+Costs = Mapping[tuple[str, str], float]  # of a step over the reference's, by task and method
 Table = Mapping[tuple[str, str, str], list[Row]]  # by task, method and budget
 
 
@@ -218,8 +218,10 @@ def _table(rows: Iterable[Row]) -> Table:
     return found
 
 
-def _rows_of(table: Table, task: str, method: str, budget: Budget) -> list[Row]:
-    return table.get((task, method, budget)) or table.get((task, method, "steps"), [])
+def _rows_of(table: Table, costs: Costs, task: str, method: str, budget: Budget) -> list[Row]:
+    """The trials of one method on one task; those of equal steps serve for equal time where a step costs the same."""
+    near = abs(costs.get((task, method), 0.0) - 1) <= NEAR
+    return table.get((task, method, "steps" if near else budget), [])
 
 
 def _cell(task: str, method: str, budget: Budget, cost: float, rows: Sequence[Row]) -> Cell:
@@ -243,9 +245,9 @@ def half_width(values: Sequence[float]) -> float:
 
 def verdicts(study: Study, rows: Sequence[Row]) -> list[Verdict]:
     """Every method against the reference, best gain first."""
-    found, table = [], _table(rows)
+    found, table, costs = [], _table(rows), step_costs(study, rows)
     for budget, variant in product(study.budgets, study.compared()):
-        gaps = _gaps(study, table, variant.label, budget)
+        gaps = _gaps(study, table, costs, variant.label, budget)
         if variant.label != study.reference and gaps:
             wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
             p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
@@ -253,12 +255,12 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[Verdict]:
     return sorted(found, key=lambda verdict: (BUDGETS.index(verdict.budget), -verdict.gain))
 
 
-def _gaps(study: Study, table: Table, method: str, budget: Budget) -> list[float]:
+def _gaps(study: Study, table: Table, costs: Costs, method: str, budget: Budget) -> list[float]:
     """Test accuracy minus the reference's, for every task and seed that both have."""
     gaps = []
     for task in study.tasks:
-        base = {row["seed"]: row for row in _rows_of(table, task.name, study.reference, "steps")}
-        for row in _rows_of(table, task.name, method, budget):
+        base = {row["seed"]: row for row in _rows_of(table, costs, task.name, study.reference, "steps")}
+        for row in _rows_of(table, costs, task.name, method, budget):
             if "error" not in row and "error" not in base.get(row["seed"], {"error": "absent"}):
                 gaps.append(row["accuracy"] - base[row["seed"]]["accuracy"])
     return gaps
