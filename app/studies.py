@@ -106,7 +106,10 @@ def markdown(found: Published) -> str:
         for budget in study.budgets:
             own = [cell for cell in cells(study, found.rows) if (cell.task, cell.budget) == (task.name, budget)]
             ranked = sorted(own, key=lambda cell: -cell.mean.get("accuracy", -1.0))
-            parts += [f"### {task.name}, {_told(budget, study)}", _table(CELL, map(_cell, ranked))]
+            parts += [
+                f"### {task.name}, {_told(budget, study)}",
+                _table((*CELL, *study.notes), (_cell(cell, study.notes) for cell in ranked)),
+            ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -123,11 +126,12 @@ def _verdict(verdict: Verdict) -> tuple[str, ...]:
     return verdict.method, str(verdict.wins), str(verdict.losses), f"{verdict.p:.3f}", gain
 
 
-def _cell(cell: Cell) -> tuple[str, ...]:
+def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:
     if cell.error:
-        return cell.method, cell.error, "", "", "", "", ""
+        return cell.method, cell.error, *[""] * (len(CELL) + len(notes) - 2)
     percent = (_interval(cell, metric, 100, 1) for metric in ("accuracy", "agreement", "ece"))
-    return cell.method, *percent, _interval(cell, "nll", 1, 3), f"{cell.step_cost:.2f}", f"{cell.steps:.0f}"
+    told = (f"{cell.notes[name]:.3f}" if name in cell.notes else "" for name in notes)
+    return cell.method, *percent, _interval(cell, "nll", 1, 3), f"{cell.step_cost:.2f}", f"{cell.steps:.0f}", *told
 
 
 def _interval(cell: Cell, metric: str, factor: float, digits: int) -> str:

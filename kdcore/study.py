@@ -62,6 +62,7 @@ class Study(_Frozen):
     methods: tuple[str, ...] | Literal["all"] = "all"
     variants: tuple[Variant, ...] = ()
     reference: str = "kd"
+    notes: tuple[str, ...] = Field((), description="What the methods tell of themselves that stands in the tables.")
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     budgets: tuple[Budget, ...] = BUDGETS
 
@@ -182,6 +183,7 @@ class Cell(NamedTuple):
     step_cost: float  # over the reference's
     mean: dict[str, float]  # by metric
     half: dict[str, float]  # half the width of the interval; nan with fewer than two seeds
+    notes: dict[str, float]  # means over the seeds
     error: str | None = None  # why there is nothing
 
 
@@ -231,7 +233,9 @@ def _cell(task: str, method: str, budget: Budget, cost: float, rows: Sequence[Ro
     half = {metric: half_width(found) for metric, found in values.items() if found}
     steps = fmean(row["steps"] for row in good) if good else 0.0
     error = None if good else str(rows[0]["error"])
-    return Cell(task, method, budget, len(good), steps, cost, mean, half, error)
+    names = {name for row in good for name in row.get("notes", {})}
+    notes = {name: fmean(row["notes"][name] for row in good) for name in sorted(names)}
+    return Cell(task, method, budget, len(good), steps, cost, mean, half, notes, error)
 
 
 def half_width(values: Sequence[float]) -> float:

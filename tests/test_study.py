@@ -119,7 +119,7 @@ def test_a_cut_off_line_is_passed_over_and_the_last_word_on_a_trial_counts(tmp_p
 
 
 def test_results_are_written_and_read_again(tmp_path: Path) -> None:
-    asked = study(seeds=[0])
+    asked = study(seeds=[0], notes=["share"])
     rows = [row("moons", "kd", 0, 0.8123456789) | {"notes": {"share": 1 / 3}}, row("moons", "ce", 0, 0.7)]
     files = publish(tmp_path / "small.yaml", asked, rows)
     assert [file.name for file in files] == ["small.json", "small.md"]
@@ -127,7 +127,8 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     assert found.study == asked
     assert found.rows == [rows[0] | {"accuracy": 0.812346, "notes": {"share": 0.333333}}, rows[1]]
     text = files[1].read_text()
-    assert "| kd | 81.2 ± nan |" in text
+    assert "| kd | 81.2 ± nan | 50.0 ± nan | 10.0 ± nan | 1.000 ± nan | 1.00 | 100 | 0.333 |" in text
+    assert "| 1.00 | 100 |  |" in text
     assert "| ce | 0 | 1 | 1.000 | -11.23 |" in text
     with pytest.raises(BadInput, match="no results of a study 'other'"):
         published("other", tmp_path)
