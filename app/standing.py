@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.studies import BUDGETS, FOLDER, Published, commits, parse
+from app.studies import BUDGETS, FOLDER, Published, commits, extent, parse
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.study import LEVEL, Cell, Verdict, cells, verdicts
@@ -55,7 +55,7 @@ def standing(method: str) -> None:
         )
     tasks = "; ".join(f"{task.name}: {task.says[:1].lower()}{task.says[1:].rstrip('.')}" for task in found.study.tasks)
     st.caption(
-        f"Study of {found.date}, {commits(found)}, {found.machine}, seeds {', '.join(map(str, found.study.seeds))}; "
+        f"Study of {found.date}, {commits(found)}, {found.machine}, {extent(found)}; "
         f"± is half of a {LEVEL:.0%} interval over the seeds. {tasks}. "
         f"`kdlab study assets/studies/{STUDY}.yaml` does it again."
     )

@@ -95,7 +95,7 @@ def markdown(found: Published) -> str:
     parts = [
         f"# Study: {study.name}",
         study.says,
-        f"{found.date}, {commits(found)}, {found.machine}. Seeds {', '.join(map(str, study.seeds))}. Intervals "
+        f"{found.date}, {commits(found)}, {found.machine}. {extent(found)}. Intervals "
         f"are {LEVEL:.0%} of Student's t over the seeds. Made by `kdlab study`; run it again to go on or to redo it.",
     ]
     for budget in study.budgets:
@@ -143,6 +143,12 @@ def _interval(cell: Cell, metric: str, factor: float, digits: int) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def extent(found: Published) -> str:
+    """How much of the study has been done."""
+    seeds = sorted({row["seed"] for row in found.rows})
+    return f"{len(found.rows)} trials with seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def commits(found: Published) -> str:
