@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,16 +12,6 @@ from kdcore import catalogue, spec
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.process import is_worker, kill
 from kdcore.jobs.store import Store
-
-PATIENCE_S = 60.0  # a test that waits longer has failed
-
-
-def until(true: Callable[[], object], what: str = "") -> None:
-    """Return once something holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,15 @@ from kdcore.spec import Choice, Schedule, Spec, change
 
 def _entry(needs: tuple[str, ...] = (), lineage: str = "teacher", **knobs: dict[str, object]) -> dict[str, object]:
     schema = {"type": "object", "properties": knobs}
-    return {"needs": list(needs), "family": "", "rate": 1.0, "lineage": lineage, "fixed": [], "schema": schema}
+    return {
+        "needs": list(needs),
+        "family": "",
+        "joins": "any",
+        "rate": 1.0,
+        "lineage": lineage,
+        "fixed": [],
+        "schema": schema,
+    }
 
 
 PACE = {"type": "number", "default": 0.0, "minimum": 0, "description": "Seconds in a step."}

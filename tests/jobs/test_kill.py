@@ -9,8 +9,8 @@ import sys
 import time
 
 import pytest
-from conftest import until
 from fixture_jobs import job, train
+from patience import until
 
 from kdcore.events import Event, Started
 from kdcore.jobs.process import is_worker, kill

@@ -5,8 +5,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from conftest import until
 from fixture_jobs import job
+from patience import until
 
 from kdcore.contracts import Audience, Command
 from kdcore.events import Step

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import until
 from fixture_jobs import job, point, started
+from patience import until
 
 from kdcore.contracts import Command
 from kdcore.events import Checkpoint, Event, Finished, Started, Step
