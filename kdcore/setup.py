@@ -92,6 +92,7 @@ class Setup:
         torch.backends.cudnn.deterministic = True
         self._load(data_folder, report)
         self.method = METHODS[spec.method.name](**spec.method.knobs)
+        self.learned, self.held = self._held_out()
         self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
         if len(mentor_weights) != len(spec.mentors):
             raise BadInput(f"This run needs the weights of {len(spec.mentors)} mentors, but got {len(mentor_weights)}.")
@@ -173,7 +174,7 @@ class Setup:
 
     def indices(self, start: int) -> Iterator[Tensor]:
         """The rows of the next batches, from step `start` on; rows held out for a method are left out."""
-        spec, rows = self.spec, self._held_out()[0]
+        spec, rows = self.spec, self.learned
         drawn = self.source.indices(len(rows), spec.schedule.batch, spec.seed, start, str(self.device))
         return drawn if len(rows) == len(self.y) else (rows[place] for place in drawn)
 
@@ -240,7 +241,7 @@ class Setup:
 
     def _validation(self, count: int, step: int) -> View:
         """Held-out rows, answered in eval mode, so that they leave no trace in the student's statistics."""
-        rows = self._held_out()[1]
+        rows = self.held
         generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=4))
         index = rows[torch.randint(len(rows), (count,), generator=generator).to(self.device)]
         training = self.student.training
