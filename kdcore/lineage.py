@@ -34,10 +34,7 @@ def recommended(
     method wants to come first are added as `lineage` says. A method that cannot join the two gets others,
     and one with a steep loss a lower learning rate.
     """
-    recipe = dict(entry("data", data)["recipe"])
-    if entry("method", method)["lineage"] == "generations":
-        recipe |= {"teacher": recipe["student"], "teacher_schedule": recipe["schedule"]}
-        teacher_seed += APART
+    recipe = entry("data", data)["recipe"]
     shown = Choice(name=data, knobs=dict(data_knobs or {}))
     chosen = Choice(name=method, knobs=dict(method_knobs or {}))
     advised = (Choice(name=name, knobs=knobs) for name, knobs in (recipe["teacher"], recipe["student"]))
@@ -46,7 +43,15 @@ def recommended(
     taught = Schedule(**recipe["teacher_schedule"])
     root = Spec(**common, student=teacher, method=Choice(name="ce"), schedule=taught, seed=teacher_seed)
     schedule = paced(Schedule(**recipe["schedule"]), method)
-    return lineage(Spec(**common, student=student, method=chosen, teacher=root, schedule=schedule, seed=seed))
+    return lineage(alike(Spec(**common, student=student, method=chosen, teacher=root, schedule=schedule, seed=seed)))
+
+
+def alike(spec: Spec) -> Spec:
+    """For a method of generations, the spec with a first teacher like the student, trained alone from other weights."""
+    if spec.teacher is None or entry("method", spec.method.name)["lineage"] != "generations":
+        return spec
+    own = {"student": spec.student, "schedule": spec.schedule, "seed": spec.teacher.seed + APART}
+    return spec.model_copy(update={"teacher": spec.teacher.model_copy(update=own)})
 
 
 def paced(schedule: Schedule, method: str) -> Schedule:

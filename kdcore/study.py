@@ -22,7 +22,7 @@ from scipy import stats
 
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput, sentence, unknown
-from kdcore.lineage import lineage, paced
+from kdcore.lineage import alike, lineage, paced
 from kdcore.spec import Choice, Spec, Watch, parse
 
 Budget = Literal["steps", "time"]
@@ -144,10 +144,8 @@ def _trial(task: Task, variant: Variant, seed: int, budget: Budget, share: float
     spec = parse(task.spec | {"method": method.model_dump(), "seed": seed})
     steps = max(1, round(spec.schedule.steps * share))
     schedule = paced(spec.schedule, variant.method).model_copy(update={"steps": steps})
-    changes: dict[str, Any] = {"schedule": schedule, "watch": LITTLE}
-    if spec.teacher and catalogue()["method"][variant.method]["lineage"] == "generations":
-        changes["teacher"] = spec.teacher.model_copy(update={"student": spec.student, "schedule": spec.schedule})
-    return Trial(task.name, variant.label, seed, budget, lineage(spec.model_copy(update=changes)))
+    asked = alike(spec).model_copy(update={"schedule": schedule, "watch": LITTLE})
+    return Trial(task.name, variant.label, seed, budget, lineage(asked))
 
 
 def _timed(study: Study, done: Sequence[Trial], rows: Mapping[str, Row]) -> Iterator[Trial]:

@@ -69,6 +69,7 @@ def test_a_method_of_generations_starts_from_a_network_like_the_student() -> Non
     for trial in trials(study(methods=["kd", *names], seeds=[0]), {}):
         assert trial.spec.teacher is not None
         assert (trial.spec.teacher.student == trial.spec.student) == (trial.method in names)
+        assert trial.spec.teacher.seed != trial.spec.seed or trial.method not in names, "it starts from other weights"
 
 
 def test_means_intervals_and_the_sign_test() -> None:
