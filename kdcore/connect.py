@@ -1,16 +1,14 @@
 """Layers that give a feature of the student the shape of a feature of the teacher; they learn with the student."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.net import pooled
 
-S = TypeVar("S")
-T = TypeVar("T")
 Activation = Literal["relu", "leaky", "none"]
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -56,12 +54,6 @@ def connector(
     else:
         layers = [nn.Upsample(wish), nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)]
     return nn.Sequential(*layers, nn.BatchNorm2d(outputs), ACTIVATIONS[activation]())
-
-
-def paired(student: Sequence[S], teacher: Sequence[T]) -> list[tuple[S, T]]:
-    """Stages that belong together: the last of both, and so on back to the first of the network that has fewer."""
-    fewest = min(len(student), len(teacher))
-    return list(zip(student[len(student) - fewest :], teacher[len(teacher) - fewest :], strict=True))
 
 
 def aligned(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:

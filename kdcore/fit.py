@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 from kdcore.catalogue import check_knobs, entry
 from kdcore.contracts import JOINS, Joins, Method, Pair
 from kdcore.errors import BadInput
 
+S = TypeVar("S")
+T = TypeVar("T")
 Stages = Sequence[Sequence[int]]
 
 
@@ -25,10 +27,16 @@ def cuts(student_stages: int, teacher_stages: int) -> list[tuple[int, int]]:
     ]
 
 
+def paired(student: Sequence[S], teacher: Sequence[T]) -> list[tuple[S, T]]:
+    """Stages that belong together: the last of both, and so on back to the first of the network that has fewer."""
+    fewest = min(len(student), len(teacher))
+    return list(zip(student[len(student) - fewest :], teacher[len(teacher) - fewest :], strict=True))
+
+
 def misfit(joins: Joins, student: Stages, teacher: Stages) -> str | None:
     """Why a method that joins so cannot join two networks, as the rest of a sentence that begins with its name."""
     told = f"the student's stages are {_told(student)} and the teacher's {_told(teacher)}"
-    if joins == "places" and not any(prod(one[1:]) > 1 < prod(two[1:]) for one, two in _paired(student, teacher)):
+    if joins == "places" and not any(prod(one[1:]) > 1 < prod(two[1:]) for one, two in paired(student, teacher)):
         return f"compares places of an image, but no pair of stages has several on both sides: {told}"
     if joins == "maps" and not all(any(len(stage) > 1 for stage in stages) for stages in (student, teacher)):
         return f"reads where in an image a network looks, but one of the two has vectors alone: {told}"
@@ -52,11 +60,6 @@ def refuse_misfit(method: Method, pair: Pair) -> None:
     """
     if reason := misfit(method.joins, pair.student, pair.teacher):
         raise BadInput(f"{method.title} {reason}; it takes {JOINS[method.joins]}, such as 'cnn' or 'resnet'.")
-
-
-def _paired(student: Stages, teacher: Stages) -> list[tuple[Sequence[int], Sequence[int]]]:
-    """Stages from the last one backwards."""
-    return list(zip(reversed(student), reversed(teacher), strict=False))
 
 
 def _told(stages: Stages) -> str:

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import aligned, paired
+from kdcore.connect import aligned
 from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
-from kdcore.fit import refuse_misfit
+from kdcore.fit import paired, refuse_misfit
 from kdcore.losses import cross_entropy
 
 

@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import paired
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.fit import paired
 from kdcore.losses import cross_entropy, ramp
 from kdcore.net import pooled
 

@@ -9,8 +9,8 @@ from situation import nets, pair, situation
 from slow import normal as draw
 from torch import Tensor
 
-from kdcore.connect import paired
 from kdcore.contracts import Outputs
+from kdcore.fit import paired
 from kdcore.methods.reviewkd import Fusion, Review, ReviewKD, hierarchical_loss, levels
 
 torch.set_num_threads(1)
