@@ -71,16 +71,19 @@ def spec_of(settings: Settings) -> Spec:
     Raises:
         BadInput: they do not go together.
     """
-    common = {part: _choice(settings, part) for part in ("data", "source")} | {"device": settings["device"]}
+    common = {"data": _choice(settings, "data"), "device": settings["device"]}
+    source = _choice(settings, "source")
     teacher = None
     if settings["teacher"] != NO_TEACHER:
         teacher = common | {
+            "source": _plain(settings) if entry("source", source["name"])["makes"] else source,
             "student": _choice(settings, "teacher"),
             "method": {"name": "ce"},
             "schedule": {key: value for key, value in below(settings, "teaching").items() if key != "seed"},
             "seed": settings["teaching.seed"],
         }
     asked = {
+        "source": source,
         "student": _choice(settings, "student"),
         "method": _choice(settings, "method"),
         "teacher": teacher,
@@ -89,6 +92,12 @@ def spec_of(settings: Settings) -> Spec:
         "seed": settings["seed"],
     }
     return lineage(parse(common | asked))
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The training data as a source, for a teacher whose student sees made images."""
+    augment = entry("data", str(settings["data"]))["recipe"]["augment"]
+    return Choice(name="data", knobs={"augment": augment}).model_dump()
 
 
 def below(settings: Settings, part: str) -> Settings:

@@ -20,9 +20,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from kdcore.errors import BadInput, sentence, unknown
+from kdcore.maker import Maker
 
 ROOT = Path(__file__).parent
-KINDS = ("method", "model", "data", "source")
+KINDS = ("method", "model", "data", "source", "teacher")
 WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
 Entry = dict[str, Any]  # name, title, family, doc, source, departs, zero_when, schema, and the kind's own facts
 
@@ -171,6 +172,9 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
             "equation": thing.equation,
             "paper": thing.paper,
         }
+    if kind == "source":
+        makes = issubclass(thing, Maker)
+        described |= {"makes": makes, "needs": sorted(thing.needs) if makes else [], "inverts": makes and thing.inverts}
     if kind == "data":
         shape, classes = thing().signature()
         described |= {"recipe": thing.recipe._asdict(), "shape": list(shape), "classes": classes}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from kdcore.errors import BadInput
+from kdcore.net import Net
 from kdcore.optimize import Rule
 from kdcore.spec import Spec, parse
 
@@ -34,10 +37,28 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         draft.unlink(missing_ok=True)
 
 
-def save(folder: Path, step: int, spec: Spec, modules: nn.ModuleDict, rule: Rule) -> Path:
+def load_weights(net: Net, path: Path) -> Net:
+    """Fill `net` from a safetensors file, in eval mode and without gradients.
+
+    Raises:
+        BadInput: the file is absent or damaged, or belongs to another network.
+    """
+    try:
+        net.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(f"The weights in {path} cannot be used ({reason}); train that run again.") from error
+    return net.eval().requires_grad_(False)
+
+
+Rules = Mapping[str, Rule]  # the student's is named "rule", those of its source otherwise
+
+
+def save(folder: Path, step: int, spec: Spec, modules: nn.ModuleDict, rules: Rules) -> Path:
     """Write the state after `step` updates to `folder`/checkpoints and return the file's path."""
     tensors = {f"modules.{name}": tensor for name, tensor in modules.state_dict().items()}
-    tensors |= {f"rule.{name}": tensor for name, tensor in rule.state().items()}
+    for rule in rules:
+        tensors |= {f"{rule}.{name}": tensor for name, tensor in rules[rule].state().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -59,14 +80,15 @@ def newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rule: Rule) -> None:
-    """Put modules, optimiser and random states back as they were."""
-    groups: dict[str, dict[str, Tensor]] = {"modules": {}, "rule": {}, "random": {}}
+def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> None:
+    """Put modules, optimisers and random states back as they were."""
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in ("modules", "random", *rules)}
     for name, tensor in checkpoint.tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = tensor
     modules.load_state_dict(groups["modules"])
-    rule.load(groups["rule"])
+    for name, rule in rules.items():
+        rule.load(groups[name])
     torch.set_rng_state(groups["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in groups["random"]:
         torch.cuda.set_rng_state(groups["random"]["cuda"])

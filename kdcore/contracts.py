@@ -28,12 +28,17 @@ GRANTS: dict[Access, frozenset[Grant]] = {
 }
 
 
-Ask = Literal["second_view", "validation", "mixing"]
+Ask = Literal["second_view", "validation", "mixing", "rows", "inverse"]
 ASKS: dict[Ask, str] = {
     "second_view": "a second, strongly augmented view of each image",
     "validation": "labelled rows that are kept apart from training",
     "mixing": "its own say in what the networks are shown",
+    "rows": "training rows that come again, of which it remembers something",
+    "inverse": "a source whose generator makes images of logits",
 }
+OF_ROWS: frozenset[Ask] = frozenset(
+    {"second_view", "validation", "rows"}
+)  # not to be had of images that a source makes
 Joins = Literal["any", "places", "maps", "last_map", "blocks"]
 JOINS: dict[Joins, str] = {  # see `kdcore.fit`
     "any": "any two networks",
@@ -99,6 +104,7 @@ class Batch(NamedTuple):
     validation: View | None = None  # other rows, never trained on; asks "validation"; its teacher is None
     mentors: tuple[Outputs, ...] = ()  # detached answers of further teachers; lineage "peers" or "copies"
     shown: Shown | None = None  # how the inputs were mixed; asks "mixing"
+    invert: Callable[[Tensor], Tensor] | None = None  # logits (B, C) to images (B, K, H, W) in [-1, 1]; asks "inverse"
 
     @property
     def targets(self) -> Tensor:
@@ -211,6 +217,7 @@ FAMILIES = {
     "blocks": "Block-wise",
     "teachers": "Several teachers",
     "data": "What the networks are shown",
+    "black box": "Black box",
 }
 
 

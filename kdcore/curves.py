@@ -6,14 +6,14 @@
 Networks are in eval mode. In the examples of logits the student's logits are what is looked at itself. Where rows of
 a batch are compared with one another, seven fixed rows stand beside it. A peer, or an earlier self, has the logits of
 the teacher where there is none; else what a method remembers comes from one earlier look at a student half as sure as
-its teacher. What it trains beside the student is fitted to the teacher's own features first.
+its teacher. What it trains beside the student is fitted to the teacher's own features first. A generator is untrained.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from kdcore.contracts import Batch, Method, Outputs, Pair, Term, View
 from kdcore.errors import BadInput, sentence
 from kdcore.examples import REACH, Example
+from kdcore.making import Generator
 from kdcore.net import Net, pooled, stage_shapes
 from kdcore.registry import METHODS, MODELS
 
@@ -33,6 +34,7 @@ COMPANIONS = 7  # rows beside the one that is looked at, where rows matter to on
 TRAINING_ROWS = 40
 FITTING_STEPS = 60
 IMAGE, CLASSES = (1, 8, 8), 4  # of the example of features
+UNTRAINED = 16  # width of the generator that stands for the one a run would train
 Curves = dict[str, Any]
 
 
@@ -96,6 +98,7 @@ class Scene(NamedTuple):
             validation=View(self.student(x), None, labels) if "validation" in asks else None,
             mentors=tuple(mentor(theirs) for mentor in self.mentors),
             shown=shown,
+            invert=_inverse(self.student(x).logits.shape[1]) if "inverse" in asks else None,
         )
 
     def terms(self, x: Tensor, labels: Tensor, first: int = 0) -> tuple[Batch, dict[str, Term]]:
@@ -108,6 +111,13 @@ class Scene(NamedTuple):
         with torch.no_grad():
             earlier = self._replace(progress=self.progress / 2).batch(x, labels)
             self.method.settle(earlier, self.state)
+
+
+def _inverse(classes: int) -> Callable[[Tensor], Tensor]:
+    """Images of logits (B, C) by a small generator that was never trained, always the same one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Generator(classes, IMAGE, UNTRAINED, published=False).eval().requires_grad_(False)
 
 
 def curves(name: str, knobs: Mapping[str, Any], example: Example) -> Curves:

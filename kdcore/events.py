@@ -29,7 +29,8 @@ class Started(_Record):
     """The first event, and again after a resume (then `step` > 0)."""
 
     kind: Literal["started"] = "started"
-    steps: int
+    steps: int  # those of the source's lead among them
+    lead: int = 0  # steps of the source before the student's first
     device: str
     torch: str
     classes: tuple[str, ...]
@@ -39,6 +40,20 @@ class Started(_Record):
     teacher_run: str | None = None
     mentor_runs: tuple[str, ...] = ()
     label_terms: tuple[str, ...] = ("labels",)
+
+
+class Meter(BaseModel):
+    """What asking the teacher has taken so far. Images asked again are answered from memory and cost nothing."""
+
+    model_config = ConfigDict(frozen=True)
+    images: int = 0  # different images that the learning asked about
+    local: int = 0  # of those, the edge's own, which have left it
+    requests: int = 0
+    retried: int = 0  # images that were sent again because an answer was lost
+    cached: int = 0  # answers from memory since the process began
+    bytes_up: int = 0
+    bytes_down: int = 0
+    looked: int = 0  # images that only measuring asked about
 
 
 class Loss(BaseModel):
@@ -56,8 +71,10 @@ class Step(_Record):
     learning_rate: float
     loss: float
     terms: dict[str, Loss]
-    train_accuracy: float  # fraction of labelled samples in the batches
+    train_accuracy: float | None  # fraction of labelled samples in the batches; None where none is labelled
     notes: dict[str, float] = {}  # what the method tells of itself
+    lead: bool = False  # whether the source learned alone, and the student waited
+    meter: Meter | None = None  # where the teacher stands behind a wall
 
 
 class Score(BaseModel):
@@ -86,6 +103,7 @@ class Frame(_Record):
 
     kind: Literal["frame"] = "frame"
     file: str
+    notes: dict[str, float] = {}  # measured numbers that are worth following
 
 
 class Checkpoint(_Record):
@@ -109,6 +127,8 @@ class Finished(_Record):
 
     kind: Literal["finished"] = "finished"
     result: dict[str, float]
+    meter: Meter | None = None
+    spent: bool = False  # whether the budget of questions ended it before its last step
 
 
 Event = Annotated[Started | Step | Evaluated | Frame | Checkpoint | Changed | Finished, Field(discriminator="kind")]

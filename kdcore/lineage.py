@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import log
-from typing import Any
 
-from kdcore.catalogue import cost_of, entry, reads
+from kdcore.catalogue import catalogue, cost_of, entry, reads
 from kdcore.registry import DATA
 from kdcore.spec import Choice, Json, Schedule, Spec, unjoined
 
@@ -39,11 +38,17 @@ def recommended(
     chosen = Choice(name=method, knobs=dict(method_knobs or {}))
     advised = (Choice(name=name, knobs=knobs) for name, knobs in (recipe["teacher"], recipe["student"]))
     teacher, student = _joinable(chosen, shown, *advised)
-    common: dict[str, Any] = {"data": shown, "source": Choice(name="data", knobs={"augment": recipe["augment"]})}
+    plain = source = Choice(name="data", knobs={"augment": recipe["augment"]})
+    if "inverse" in entry("method", method)["asks"]:
+        source = Choice(name=next(name for name, one in catalogue()["source"].items() if one["inverts"]))
     taught = Schedule(**recipe["teacher_schedule"])
-    root = Spec(**common, student=teacher, method=Choice(name="ce"), schedule=taught, seed=teacher_seed)
+    root = Spec(data=shown, source=plain, student=teacher, method=Choice(name="ce"), schedule=taught, seed=teacher_seed)
     schedule = paced(Schedule(**recipe["schedule"]), method)
-    return lineage(alike(Spec(**common, student=student, method=chosen, teacher=root, schedule=schedule, seed=seed)))
+    return lineage(
+        alike(
+            Spec(data=shown, source=source, student=student, method=chosen, teacher=root, schedule=schedule, seed=seed)
+        )
+    )
 
 
 def alike(spec: Spec) -> Spec:

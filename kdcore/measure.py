@@ -77,6 +77,11 @@ def compare(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> d
     return {"agreement": float(same), "kl": float(whole), "kl_target": float(target)}
 
 
+def probe_rows(count: int) -> Tensor:
+    """The rows of a split of `count` that stand for all of it: the first of a fixed random order."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
+
+
 class Probe:
     """The fixed rows and the plane one run is looked at through.
 
@@ -85,18 +90,27 @@ class Probe:
         student, teacher: the networks; the teacher's answers are taken once.
         normalise: raw rows -> inputs, on the device.
         device: where the networks are.
+        look: asks a service in place of a teacher's network; it shows no features.
     """
 
     def __init__(
-        self, data: Dataset, student: Net, teacher: Net | None, normalise: Normalise, device: torch.device
+        self,
+        data: Dataset,
+        student: Net,
+        teacher: Net | None,
+        normalise: Normalise,
+        device: torch.device,
+        look: Callable[[Tensor], Outputs | None] | None = None,
     ) -> None:
         self.student, self.teacher, self.normalise, self.device = student, teacher, normalise, device
-        order = torch.randperm(len(data.val.y), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS].numpy()
+        order = probe_rows(len(data.val.y)).numpy()
         x = data.val.x[order]
         self.x = torch.from_numpy(x).to(device)
         self.static: Arrays = {"probe_index": order, "probe_labels": data.val.y[order], "probe_x": x}
         if teacher:
             self._ask(teacher)
+        elif look and (told := look(normalise(self.x))):
+            self.static["teacher_logits"] = told.logits.cpu().numpy()
         self.plane: Tensor | None = None
         if x.ndim == 2 and x.shape[1] == 2:
             self._lay_plane(data)

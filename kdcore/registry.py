@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from kdcore.contracts import Data, Method, Model, Source
 from kdcore.errors import unknown
+from kdcore.service import Service
 
 T = TypeVar("T", bound=type)
 ROOT = Path(__file__).parent
@@ -59,9 +60,11 @@ METHODS: Registry[type[Method]] = Registry("method", "methods", Method)
 MODELS: Registry[type[Model]] = Registry("model", "models", Model)
 DATA: Registry[type[Data]] = Registry("data set", "data", Data)
 SOURCES: Registry[type[Source]] = Registry("source", "sources", Source)
+TEACHERS: Registry[type[Service]] = Registry("teacher", "teachers", Service)
 REGISTRIES: dict[str, Registry[type]] = {  # by the name of the Spec's field
     "method": METHODS,
     "model": MODELS,
     "data": DATA,
     "source": SOURCES,
+    "teacher": TEACHERS,
 }

@@ -6,63 +6,36 @@ The seed decides the student's weights; neither a teacher nor a measure shifts t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import repeat
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from kdcore.chance import mix
-from kdcore.contracts import Batch, Dataset, Method, Outputs, Pair, Report, Shown, View
+from kdcore.checkpoint import load_weights
+from kdcore.contracts import Batch, Method, Outputs, Pair, Report, Shown, View
 from kdcore.costs import cost
 from kdcore.errors import BadInput
 from kdcore.events import Started
+from kdcore.maker import Maker, Scene
 from kdcore.measure import CHUNK, GRADIENT_ROWS, Arrays, Probe, gradients
 from kdcore.net import Net, pooled, stage_shapes
 from kdcore.optimize import Rule
-from kdcore.registry import DATA, METHODS, MODELS, SOURCES
+from kdcore.parts import build, dataset, device_for, network
+from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.spec import Choice, Json, Spec, change
-from kdcore.teachers.frozen import FrozenTeacher, load_weights
+from kdcore.teacher import Teacher
 
 HELD = 0.1  # share of the training rows that a method which asks for "validation" never trains on
 SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several; above it half
 # of the cores work, because threads that outnumber free cores wait for each other: 20 times slower beside two others
 
 
-def device_for(wish: str) -> torch.device:
-    """The device a spec asks for.
-
-    Raises:
-        BadInput: a GPU is asked for and there is none.
-    """
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise BadInput("The spec asks for a GPU, but this machine has none; choose device 'auto' or 'cpu'.")
-    return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def network(spec: Spec, shape: tuple[int, ...], classes: int) -> Net:
-    """The network that a run of `spec` trains, before its first step, for weights to be loaded into."""
-    student = _build(spec.student, shape, classes)
-    method = METHODS[spec.method.name](**spec.method.knobs)
-    teacher = network(spec.teacher, shape, classes) if spec.teacher and "blocks" in method.needs else None
-    return method.remodel(student, teacher)
-
-
-def _build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:
-    return MODELS[choice.name](**choice.knobs).build(shape, classes)
-
-
-_LOADED: dict[tuple[str, Path], Dataset] = {}  # at most one: a teacher's data are mostly its student's
-
-
-def _dataset(choice: Choice, folder: Path, report: Report) -> Dataset:
-    """The data that a choice names, not read again where the last run of this process had the same."""
-    key = choice.model_dump_json(), folder
-    if key not in _LOADED:
-        _LOADED.clear()
-        _LOADED[key] = DATA[choice.name](**choice.knobs).load(folder, report)
-    return _LOADED[key]
+class UsedUp(Exception):
+    """A service grants no more looks, so a measure is left out."""
 
 
 class Setup:
@@ -73,6 +46,7 @@ class Setup:
         data_folder: where downloaded data sets live.
         teacher_weights: safetensors of the finished run of `spec.teacher`.
         mentor_weights: those of `spec.mentors`, in their order.
+        folder: where answers that were paid for are kept; needed behind a wall.
         report: told about long preparations.
 
     Raises:
@@ -86,8 +60,9 @@ class Setup:
         teacher_weights: Path | None,
         report: Report,
         mentor_weights: Sequence[Path] = (),
+        folder: Path | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self.folder = spec, folder
         self.device = device_for(spec.device)
         torch.backends.cudnn.deterministic = True
         self._load(data_folder, report)
@@ -103,13 +78,15 @@ class Setup:
         self._choose_threads()
         self._build_modules()
         self.rule = Rule(spec.schedule, [weight for weight in self.modules.parameters() if weight.requires_grad])
-        self.probe = Probe(self.data, self.student, self.teacher, self.normalise, self.device)
-        self.answers = self._asked(self.teacher) if self.teacher and self.method.needs else None
-        self.mentors = [self._asked(mentor) for mentor in mentors]
+        self.answers = self._answering()
+        look = self.answers.look if spec.service and self.answers else None
+        self.probe = Probe(self.data, self.student, self.teacher, self.normalise, self.device, look)
+        self.mentors = [self._kept(Teacher(mentor, spec.access, self._reads_features())) for mentor in mentors]
+        self._build_source()
 
     def _load(self, data_folder: Path, report: Report) -> None:
         """Splits; the training rows on the device, pixels as uint8, normalised batch by batch."""
-        self.data = _dataset(self.spec.data, data_folder, report)
+        self.data = dataset(self.spec.data, data_folder, report)
         self.shape = tuple(self.data.train.x.shape[1:])
         self.source = SOURCES[self.spec.source.name](**self.spec.source.knobs)
         mean, std = torch.tensor(self.data.mean), torch.tensor(self.data.std)
@@ -119,7 +96,7 @@ class Setup:
         self.y = torch.from_numpy(self.data.train.y).to(self.device)
 
     def _net(self, choice: Choice) -> Net:
-        return _build(choice, self.shape, len(self.data.classes)).to(self.device)
+        return build(choice, self.shape, len(self.data.classes)).to(self.device)
 
     def _trained(self, spec: Spec, weights: Path | None) -> Net:
         if weights is None:
@@ -159,21 +136,74 @@ class Setup:
     def _survey(self) -> Outputs:
         """The teacher on all training rows as they are, features pooled."""
         assert self.teacher is not None
-        asked = FrozenTeacher(self.teacher, self.spec.access, features=True)
-        told = [asked(self.normalise(chunk)) for chunk in torch.split(self.x, CHUNK)]
+        walled = self.answers if self.spec.wall else None
+        asked = walled or Teacher(self.teacher, self.spec.access, features=True)
+        told = [asked(self.normalise(chunk), local=True) for chunk in torch.split(self.x, CHUNK)]
         stages = zip(*([pooled(feature.float()) for feature in answer.features] for answer in told), strict=True)
         return Outputs(torch.cat([answer.logits for answer in told]), tuple(torch.cat(stage) for stage in stages))
 
-    def _asked(self, net: Net) -> FrozenTeacher:
-        """A teacher as the method may see it; answers it would repeat are asked for once."""
-        asked = FrozenTeacher(net, self.spec.access, bool(self.method.needs & {"features", "blocks"}))
-        if self.source.static and "mixing" not in self.method.asks:
+    def _answering(self) -> Teacher | None:
+        """The teacher as method and source may see it; None where neither needs one."""
+        spec, classes = self.spec, len(self.data.classes)
+        needed = self.method.needs or (isinstance(self.source, Maker) and self.source.needs)
+        line = TEACHERS[spec.service.name](**spec.service.knobs).connect(self.shape, classes) if spec.service else None
+        behind = line or self.teacher
+        if behind is None or not needed:
+            return None
+        if spec.wall is None:
+            return self._kept(Teacher(behind, spec.access, self._reads_features()))
+        walled = Teacher(
+            behind, spec.access, wall=spec.wall, folder=self.folder, classes=classes, pixels=self.pixels,
+            inputs=lambda pixels: self.normalise(pixels * 255), seed=spec.seed,
+        )  # fmt: skip
+        return self._kept(walled)
+
+    def _reads_features(self) -> bool:
+        return bool(self.method.needs & {"features", "blocks"})
+
+    def _kept(self, asked: Teacher) -> Teacher:
+        """A teacher of whom answers that would be repeated are asked for once."""
+        made = isinstance(self.source, Maker)
+        if not made and self.source.static and "mixing" not in self.method.asks:
             with self.autocast():
                 asked.keep([self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)], len(self.x))
         return asked
 
+    def _build_source(self) -> None:
+        """What a source makes its images with; its weights come from a stream of chance of their own."""
+        self.rules = {"rule": self.rule}
+        self.lead = 0
+        if not isinstance(self.source, Maker):
+            return
+        self.lead = self.source.lead
+        self.scene = Scene(
+            x=self.x,
+            classes=len(self.data.classes),
+            seed=self.spec.seed,
+            access=self.spec.access,
+            inputs=self.inputs,
+            ask=self.answers or self._unasked,
+            student=self.student,
+            teacher_net=self._lent(),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(self.spec.seed, 0, salt=6))
+            self.making = self.source.build(self.scene).to(self.device)
+        self.modules["source"] = self.making
+        self.rules |= {f"source {name}": rule for name, rule in self.making.rules.items()}
+
+    @property
+    def steps(self) -> int:
+        """All steps: the source's lead and the student's."""
+        return self.lead + self.spec.schedule.steps
+
     def indices(self, start: int) -> Iterator[Tensor]:
-        """The rows of the next batches, from step `start` on; rows held out for a method are left out."""
+        """The rows of the next batches, from the student's step `start` on; none of a source that makes its images.
+
+        Rows held out for a method are left out.
+        """
+        if isinstance(self.source, Maker):
+            return repeat(self.y[:0])
         spec, rows = self.spec, self.learned
         drawn = self.source.indices(len(rows), spec.schedule.batch, spec.seed, start, str(self.device))
         return drawn if len(rows) == len(self.y) else (rows[place] for place in drawn)
@@ -191,19 +221,37 @@ class Setup:
         """Raw rows as the networks read them: pixels scaled per channel, features as they are."""
         return x * self.scale + self.shift if x.dim() == 4 else x
 
+    def pixels(self, x: Tensor) -> Tensor:
+        """Inputs as values from 0 to 1; features as they are."""
+        return ((x - self.shift) / self.scale / 255).clamp(0, 1) if x.dim() == 4 else x
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images (B, K, H, W) in [-1, 1] as the networks read them."""
+        return self.normalise((images + 1) * 127.5)
+
     def autocast(self) -> AbstractContextManager[object]:
         """bf16 for the networks where the schedule asks for it."""
         bf16 = self.spec.schedule.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext()
 
     def batch(self, index: Tensor, step: int) -> Batch:
-        """What the method is given at `step` for training rows `index` (B,)."""
+        """What the method is given at the student's `step` for training rows `index` (B,), or for made images."""
+        if isinstance(self.source, Maker):
+            return self._made(step)
         raw = self.source.transform(self.x[index], self.spec.seed, step)
         return self._composed(raw, self.y[index], index, step, known=True)
 
-    def _composed(self, raw: Tensor, labels: Tensor, index: Tensor, step: int, known: bool) -> Batch:
-        """A batch of raw rows; `known` says that `index` are the training rows they come from."""
-        inputs = self.normalise(raw)
+    def _composed(
+        self, raw: Tensor, labels: Tensor, index: Tensor, step: int, known: bool, looking: bool = False
+    ) -> Batch:
+        """A batch of raw rows, or of made images.
+
+        Args:
+            known: whether `index` are the training rows they come from.
+            looking: whether nobody learns from it, so that it is not counted.
+        """
+        made = raw.dtype == torch.float32 and raw.dim() == 4
+        inputs = self.inputs(raw) if made else self.normalise(raw)
         with self.autocast():
             shown = self._shown(inputs, step)
             mine, theirs = (shown.student, shown.teacher) if shown else (inputs, inputs)
@@ -211,7 +259,7 @@ class Setup:
                 labels, index = labels[shown.row], index[shown.row]
             return Batch(
                 student=self.student(mine),
-                teacher=_ask(self.answers, index if known else None, theirs) if self.answers else None,
+                teacher=self._answer(index if known else None, theirs, made, looking),
                 labels=labels,
                 index=index,
                 progress=step / self.spec.schedule.steps,
@@ -220,9 +268,46 @@ class Setup:
                 teacher_net=self._lent(),
                 second=self._second(raw, labels, step) if "second_view" in self.method.asks else None,
                 validation=self._validation(len(labels), step) if "validation" in self.method.asks else None,
-                mentors=tuple(_ask(mentor, index if known else None, theirs) for mentor in self.mentors),
+                mentors=tuple(self._taught(one, index if known else None, theirs, made) for one in self.mentors),
                 shown=shown,
+                invert=self._inverse,
             )
+
+    def _made(self, step: int) -> Batch:
+        """Made images, none of which has a label."""
+        assert isinstance(self.source, Maker)
+        with self.autocast():
+            images = self.source.images(self.making, self.scene, self.spec.schedule.batch, step)
+        unlabelled = torch.full((len(images),), -1, device=self.device)
+        return self._composed(images, unlabelled, torch.zeros_like(unlabelled), step, known=False)
+
+    def _answer(self, index: Tensor | None, inputs: Tensor, made: bool, looking: bool) -> Outputs | None:
+        """What the teacher says, to learn from or only to look at."""
+        asked = self.answers
+        if asked is None:
+            return None
+        if not looking:
+            return self._taught(asked, index, inputs, made)
+        told = asked.recall(index) if index is not None and asked.kept else asked.look(inputs)
+        if told is None:
+            raise UsedUp
+        return told
+
+    @staticmethod
+    def _taught(asked: Teacher, index: Tensor | None, inputs: Tensor, made: bool) -> Outputs:
+        """A teacher's answer to inputs: recalled where it was kept for training rows `index`."""
+        if index is not None and asked.kept:
+            asked.cached += len(index)
+            return asked.recall(index)
+        return asked(inputs, not made)
+
+    @property
+    def _inverse(self) -> Callable[[Tensor], Tensor] | None:
+        """Images of logits, where the source makes them."""
+        source = self.source
+        if not isinstance(source, Maker) or not source.inverts:
+            return None
+        return lambda logits: source.invert(self.making, logits)
 
     def _shown(self, inputs: Tensor, step: int) -> Shown | None:
         """What a method makes of the inputs, where it asks for a say."""
@@ -231,7 +316,7 @@ class Setup:
         generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=3))
         return self.method.show(inputs, generator, self.answers or self._unasked)
 
-    def _unasked(self, inputs: Tensor) -> Outputs:
+    def _unasked(self, inputs: Tensor, local: bool = False) -> Outputs:
         raise BadInput("This method shows inputs to a teacher, but the run has none; add a teacher.")
 
     def _second(self, raw: Tensor, labels: Tensor, step: int) -> View:
@@ -252,15 +337,18 @@ class Setup:
     def measured(self, step: int) -> Arrays:
         """One frame: answers on the probe set, the field, the tug of the loss terms, and the method's own arrays."""
         index = torch.arange(min(GRADIENT_ROWS, len(self.y)), device=self.device)
-        with torch.random.fork_rng(devices=[]):
-            tug = gradients(
+        labels = self.y[index] if not isinstance(self.source, Maker) else torch.full_like(index, -1)
+        arrays = self.probe.frame(step)
+        with torch.random.fork_rng(devices=[]), suppress(UsedUp):
+            arrays |= gradients(
                 self.modules,
                 self.student,
                 lambda: self.method.terms(
-                    self._composed(self.x[index], self.y[index], index, step, known=True), self.state
+                    self._composed(self.x[index], labels, index, step, known=True, looking=True), self.state
                 ),
             )
-            return {**self.probe.frame(step), **tug, **self._observed(step)}
+            arrays |= self._observed(step)
+        return arrays
 
     @torch.no_grad()
     def _observed(self, step: int) -> Arrays:
@@ -269,7 +357,7 @@ class Setup:
             return {}
         labels = torch.from_numpy(self.probe.static["probe_labels"]).to(self.device)
         self.modules.eval()
-        batch = self._composed(self.probe.x, labels, torch.zeros_like(labels), step, known=False)
+        batch = self._composed(self.probe.x, labels, torch.zeros_like(labels), step, known=False, looking=True)
         found = self.method.observe(batch, self.state)
         self.modules.train()
         return {f"own_{name}": array.float().cpu().numpy() for name, array in found.items()}
@@ -293,7 +381,8 @@ class Setup:
         splits = {"train": self.data.train, "val": self.data.val, "test": self.data.test}
         return Started(
             step=step,
-            steps=self.spec.schedule.steps,
+            steps=self.steps,
+            lead=self.lead,
             device=str(self.device),
             torch=torch.__version__,
             classes=self.data.classes,
@@ -303,8 +392,3 @@ class Setup:
             teacher_run=teacher_run,
             mentor_runs=tuple(mentor_runs),
         )
-
-
-def _ask(asked: FrozenTeacher, index: Tensor | None, inputs: Tensor) -> Outputs:
-    """A teacher's answer to inputs: recalled where it was kept for training rows `index`."""
-    return asked.recall(index) if index is not None and asked.kept else asked(inputs)

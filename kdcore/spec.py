@@ -13,12 +13,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdcore.catalogue import catalogue, check_knobs, entry, reads
-from kdcore.contracts import GRANTS, JOINS, Access
+from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
 from kdcore.errors import BadInput, sentence
 from kdcore.fit import misfit, stages_of
 from kdcore.registry import DATA
 
 VERSION = 1
+WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
+LATE = ("mentors", "service", "wall")  # fields that came later, so that older specs keep their hash
 SEVERAL = ("peers", "copies")  # lineages that come with mentors
 Json = bool | int | float | str | list[Any] | None
 
@@ -64,6 +66,18 @@ class Watch(_Frozen):
     checkpoints: int = Field(10, ge=1, le=1000, description="Checkpoints over the run.")
 
 
+class Wall(_Frozen):
+    """A teacher that is asked over a wire: what its answers are worth, and what they cost."""
+
+    top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
+    digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
+    noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
+    upload: Literal["float32", "uint8"] = Field("float32", description="How the values of an image are sent.")
+    price: float = Field(1.0, ge=0.0, le=1e6, description="Price of a thousand images.")
+    budget: int = Field(0, ge=0, le=10**9, description="Most images that learning may ask about; 0 sets no limit.")
+    looks: int = Field(2000, ge=0, le=10**9, description="Most images that measuring may ask a service about besides.")
+
+
 class Spec(_Frozen):
     """One run, whole."""
 
@@ -74,7 +88,9 @@ class Spec(_Frozen):
     method: Choice = Choice(name="kd")
     teacher: Spec | None = None
     mentors: tuple[Spec, ...] = ()
+    service: Choice | None = None
     access: Access = Field("white_box", description="What the teacher grants.")
+    wall: Wall | None = None
     schedule: Schedule = Schedule()
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of weights, order and augmentation.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the GPU where there is one.")
@@ -85,20 +101,14 @@ class Spec(_Frozen):
         """Knobs are checked and spelled out, so that the canonical JSON says everything."""
         for field, kind in (("data", "data"), ("source", "source"), ("student", "model"), ("method", "method")):
             choice: Choice = getattr(self, field)
-            knobs = check_knobs(kind, choice.name, choice.knobs)
-            object.__setattr__(self, field, Choice(name=choice.name, knobs=knobs))
-        method = entry("method", self.method.name)
-        missing = sorted(set(method["needs"]) - (GRANTS[self.access] if self.teacher else set()))
-        if missing and self.teacher is None:
-            raise BadInput(
-                f"Method {self.method.name!r} needs a teacher; add one, or take a method without, such as 'ce'."
-            )
-        if missing:
-            raise BadInput(
-                f"Method {self.method.name!r} needs the teacher's {', '.join(missing)}, but access {self.access!r} "
-                f"grants only {', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another method, "
-                f"such as {', '.join(_alternatives(method, self.access))}."
-            )
+            object.__setattr__(self, field, _spelled(kind, choice))
+        if self.service:
+            object.__setattr__(self, "service", _spelled("teacher", self.service))
+        method, source = entry("method", self.method.name), entry("source", self.source.name)
+        self._check_grant("method", self.method.name, method)
+        self._check_grant("source", self.source.name, source)
+        self._check_source(method, source)
+        self._check_wall()
         if self.mentors and method["lineage"] not in SEVERAL:
             raise BadInput(
                 f"Method {self.method.name!r} learns from one teacher, but the spec names mentors; take them out, or "
@@ -106,20 +116,67 @@ class Spec(_Frozen):
             )
         return self
 
+    def _check_grant(self, kind: str, name: str, one: Mapping[str, Any]) -> None:
+        taught = self.teacher or self.service
+        missing = sorted(set(one["needs"]) - (GRANTS[self.access] if taught else set()))
+        subject = f"{kind.capitalize()} {name!r}"
+        if missing and not taught:
+            raise BadInput(f"{subject} needs a teacher; add one, or take a {kind} without, such as {WITHOUT[kind]!r}.")
+        if missing:
+            raise BadInput(
+                f"{subject} needs the teacher's {', '.join(missing)}, but access {self.access!r} grants only "
+                f"{', '.join(sorted(GRANTS[self.access]))}; widen the access or choose another {kind}, such as "
+                f"{', '.join(_alternatives(kind, one, self.access))}."
+            )
+
+    def _check_source(self, method: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+        if "inverse" in method["asks"] and not source["inverts"]:
+            able = sorted(name for name, one in catalogue()["source"].items() if one["inverts"])
+            raise BadInput(
+                f"Method {self.method.name!r} asks for {ASKS['inverse']}, but source {self.source.name!r} has none; "
+                f"choose {' or '.join(map(repr, able))}."
+            )
+        if source["makes"] and (strange := sorted(OF_ROWS & set(method["asks"]))):
+            raise BadInput(
+                f"Method {self.method.name!r} asks for {ASKS[strange[0]]}, but source {self.source.name!r} makes its "
+                "images, and they have no label; choose source 'data' or another method, such as 'kd'."
+            )
+
+    def _check_wall(self) -> None:
+        if self.service and self.teacher:
+            raise BadInput("The teacher is a run or a service, but the spec names both; take one of them out.")
+        if self.service and not self.wall:
+            object.__setattr__(self, "wall", Wall())
+        if self.access == "white_box" and self.wall:
+            raise BadInput(
+                "A teacher behind a wall grants logits, probabilities or labels, but access is 'white_box'; set the "
+                "access, or take the wall out."
+            )
+        if self.mentors and self.wall:
+            raise BadInput(
+                "Only one teacher can stand behind a wall, but the spec names mentors; take one of them out."
+            )
+
     @property
     def hash(self) -> str:
         """16 hex digits of the canonical JSON without what only watches."""
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
 
 
+def _spelled(kind: str, choice: Choice) -> Choice:
+    return Choice(name=choice.name, knobs=check_knobs(kind, choice.name, choice.knobs))
+
+
 def _names(fits: Callable[[Mapping[str, Any]], bool]) -> list[str]:
     return [name for name, one in catalogue()["method"].items() if fits(one)]
 
 
-def _alternatives(method: Mapping[str, Any], access: Access) -> list[str]:
-    """Methods that learn from a teacher who grants `access`, those of the same family first."""
-    fitting = _names(lambda one: bool(one["needs"]) and set(one["needs"]) <= GRANTS[access])
-    return sorted(fitting, key=lambda name: entry("method", name)["family"] != method["family"])[:5]
+def _alternatives(kind: str, one: Mapping[str, Any], access: Access) -> list[str]:
+    """Methods or sources that make do with what `access` grants, those of the same family first."""
+    known = catalogue()[kind]
+    fitting = [name for name, other in known.items() if other["needs"] and set(other["needs"]) <= GRANTS[access]]
+    near = sorted(fitting, key=lambda name: known[name]["family"] != one["family"])
+    return (near or [WITHOUT[kind]])[:5]
 
 
 def check(spec: Spec) -> None:
@@ -188,11 +245,11 @@ def _told(shape: tuple[int, ...], classes: int) -> str:
 
 
 def canonical(spec: Spec) -> str:
-    """JSON with sorted keys and every default spelled out; `watch` is left out, and `mentors` where there are none."""
+    """JSON with sorted keys and every default spelled out, without `watch` and without what is LATE and absent."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: strip(v) for k, v in value.items() if k != "watch" and (k, v) != ("mentors", [])}
+            return {k: strip(v) for k, v in value.items() if k != "watch" and (k not in LATE or v)}
         return [strip(one) for one in value] if isinstance(value, list) else value
 
     return json.dumps(strip(spec.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))

@@ -8,6 +8,7 @@ waits for the device: values are kept as tensors and read when a mark is reached
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
@@ -23,12 +24,14 @@ from kdcore.attend import Attention
 from kdcore.catalogue import home
 from kdcore.contracts import Desk, Method, Report, Term, silent
 from kdcore.errors import BadInput
-from kdcore.events import Checkpoint, Evaluated, Event, Finished, Frame, Loss, Step
-from kdcore.measure import answers, compare, score
+from kdcore.events import Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
+from kdcore.maker import Maker
+from kdcore.measure import answers, compare, probe_rows, score
 from kdcore.optimize import learning_rate
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
 from kdcore.spec import Spec, Watch
+from kdcore.teacher import Spent
 
 
 def train(
@@ -60,9 +63,9 @@ def train(
     """
     saved = checkpoint.newest(folder)
     folder_of_data = data_folder or home() / "data"
-    setup = Setup(saved.spec if saved else spec, folder_of_data, teacher_weights, report, mentor_weights)
+    setup = Setup(saved.spec if saved else spec, folder_of_data, teacher_weights, report, mentor_weights, folder)
     if saved:
-        checkpoint.restore(saved, setup.modules, setup.rule)
+        checkpoint.restore(saved, setup.modules, setup.rules)
     run = _Run(setup, folder, Attention(desk or Desk(), setup))
     write_arrays(folder / "static.npz", setup.probe.static)
     yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs)
@@ -82,11 +85,11 @@ def marks(steps: int, count: int) -> list[int]:
 class _Due:
     """At which steps something is due. Checkpoints fall on loss points, so no half-filled mean is ever saved."""
 
-    def __init__(self, steps: int, watch: Watch) -> None:
-        points = marks(steps, watch.points)
+    def __init__(self, lead: int, steps: int, watch: Watch) -> None:
+        points = sorted({*marks(lead + steps, watch.points), lead} - {0})
         self.points = set(points)
-        self.evaluations = set(marks(steps, watch.evaluations))
-        self.frames = set(marks(steps, watch.frames))
+        self.evaluations = {lead + place for place in marks(steps, watch.evaluations)}
+        self.frames = {*marks(lead + steps, watch.frames), lead} - {0}
         self.checkpoints = {points[place - 1] for place in marks(len(points), watch.checkpoints)}
         self.all = self.points | self.evaluations | self.frames | self.checkpoints
 
@@ -105,7 +108,7 @@ class _Run:
 
     def __init__(self, setup: Setup, folder: Path, attention: Attention) -> None:
         self.setup, self.folder, self.attention = setup, folder, attention
-        self.due = _Due(setup.spec.schedule.steps, setup.spec.watch)
+        self.due = _Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
         self.kept: list[_Kept] = []  # since the last point
         self.names: list[str] = []
         self.takes_notes = type(setup.method).notes is not Method.notes
@@ -118,20 +121,51 @@ class _Run:
         if start == 0:
             yield self._evaluated(0, "val")
             yield self._frame(0)
-        schedule, rows = setup.spec.schedule, setup.indices(start)
-        for done in range(start, schedule.steps):
+        rows = setup.indices(max(0, start - setup.lead))
+        for done in range(start, setup.steps):
             if attention.due:
                 yield from attention.look(done)
                 if attention.cancelled:
                     if done not in self.due.frames | {0}:
                         yield self._frame(done)  # what was on show last stays on show
                     return
-            self._update(next(rows), done)
-            if done + 1 == schedule.steps:
+            try:
+                self._advance(rows, done)
+            except Spent:
+                yield from self._stop(done)
+                return
+            if done + 1 == setup.steps:
                 setup.conclude()
             if done + 1 in due:
                 yield from self._mark(done + 1)
-        yield from self._finish(schedule.steps)
+        yield from self._finish(setup.steps)
+
+    def _advance(self, rows: Iterator[Tensor], done: int) -> None:
+        """One step: of the source while it leads, then of the student."""
+        lead = self.setup.lead
+        if done < lead:
+            self._lead(done)
+        else:
+            self._update(next(rows), done - lead)
+
+    def _stop(self, done: int) -> Iterator[Event]:
+        """The budget of questions is used up: what was learned stays, and the run says so."""
+        self.setup.conclude()
+        if self.kept:
+            yield self._point(done)
+        if done not in self.due.frames | {0}:
+            yield self._frame(done)
+        yield from self._finish(done, spent=True)
+
+    def _lead(self, step: int) -> None:
+        """One step of the source alone."""
+        setup = self.setup
+        assert isinstance(setup.source, Maker)
+        losses = setup.source.learn(setup.making, setup.scene, step)
+        none = torch.empty(0, len(setup.data.classes), device=setup.device)
+        self.names = list(losses)
+        terms = [Term(1.0, loss) for loss in losses.values()]
+        self.kept.append(_Kept(terms, none, none.long()[:, 0], {}))
 
     def _update(self, index: Tensor, step: int) -> None:
         """One optimiser step on training rows `index` (B,)."""
@@ -158,21 +192,35 @@ class _Run:
         if step in self.due.frames:
             yield self._frame(step)
         if step in self.due.checkpoints:
-            path = checkpoint.save(self.folder, step, self.setup.spec, self.setup.modules, self.setup.rule)
+            path = checkpoint.save(self.folder, step, self.setup.spec, self.setup.modules, self.setup.rules)
             yield Checkpoint(step=step, file=str(path.relative_to(self.folder)))
 
-    def _finish(self, step: int) -> Iterator[Event]:
+    def _finish(self, step: int, spent: bool = False) -> Iterator[Event]:
         """The weights, the one look at the test split, and the result."""
         weights = dict(self.setup.student.state_dict())
         path = self.folder / "student.safetensors"
-        checkpoint.save_tensors(path, weights, {"spec": self.setup.spec.model_dump_json()})
+        checkpoint.save_tensors(path, weights, self._labelled())
+        if isinstance(self.setup.source, Maker):
+            made = dict(self.setup.making.state_dict())
+            checkpoint.save_tensors(self.folder / "source.safetensors", made, self._labelled())
         last = self._evaluated(step, "test")
         yield last
         result = {f"student_{name}": value for name, value in last.student}
         result |= {f"teacher_{name}": value for name, value in last.teacher or ()}
         if last.agreement is not None and last.kl is not None:
             result |= {"agreement": last.agreement, "kl": last.kl}
-        yield Finished(step=step, result=result)
+        yield Finished(step=step, result=result, meter=self._meter(), spent=spent)
+
+    def _labelled(self) -> dict[str, str]:
+        """What stands in the head of a file of weights: what they are of, and how pixels become their inputs."""
+        data = self.setup.data
+        facts = {"classes": data.classes, "mean": data.mean, "std": data.std}
+        return {"spec": self.setup.spec.model_dump_json()} | {name: json.dumps(fact) for name, fact in facts.items()}
+
+    def _meter(self) -> Meter | None:
+        """What was asked so far; None where nobody counts."""
+        asked = self.setup.answers
+        return asked.meter if asked and asked.wall else None
 
     def _point(self, step: int) -> Step:
         """Means since the last point; here the host waits for the device."""
@@ -182,7 +230,8 @@ class _Run:
         weights = [sum(column) / len(column) for column in columns]
         logits = torch.cat([one.logits for one in self.kept])
         labels = torch.cat([one.labels for one in self.kept])
-        right = float((logits.argmax(1) == labels).sum() / (labels >= 0).sum().clamp(min=1))
+        labelled = int((labels >= 0).sum())
+        right = int((logits.argmax(1) == labels).sum()) / labelled if labelled else None
         notes = self._noted()
         self.kept.clear()
         if not all(map(math.isfinite, means)):
@@ -192,7 +241,16 @@ class _Run:
             )
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
         terms = {name: Loss(weight=w, value=v) for name, w, v in zip(self.names, weights, means, strict=True)}
-        return Step(step=step, learning_rate=self.rate, loss=loss, terms=terms, train_accuracy=right, notes=notes)
+        return Step(
+            step=step,
+            learning_rate=self.rate,
+            loss=loss,
+            terms=terms,
+            train_accuracy=right,
+            notes=notes,
+            lead=step <= self.setup.lead,
+            meter=self._meter(),
+        )
 
     def _noted(self) -> dict[str, float]:
         """The method's notes, averaged over the steps since the last point."""
@@ -208,7 +266,7 @@ class _Run:
         logits = answers(setup.student, x, setup.normalise)
         student = score(logits, y)
         if setup.teacher is None:
-            return Evaluated(step=step, split=split, student=student)
+            return self._beside_service(Evaluated(step=step, split=split, student=student), x, y, logits)
         teacher_logits = self._teacher_logits(split, x)
         return Evaluated(
             step=step,
@@ -217,6 +275,18 @@ class _Run:
             teacher=score(teacher_logits, y),
             **compare(logits, teacher_logits, y),
         )
+
+    def _beside_service(self, seen: Evaluated, x: Tensor, y: Tensor, logits: Tensor) -> Evaluated:
+        """What was seen of the student, beside what a service says of some of the rows, as far as its looks reach."""
+        asked = self.setup.answers
+        if not self.setup.spec.service or asked is None:
+            return seen
+        rows = probe_rows(len(y)).to(x.device)
+        told = asked.look(self.setup.normalise(x[rows]))
+        if told is None:
+            return seen
+        beside = {"teacher": score(told.logits, y[rows]), **compare(logits[rows], told.logits, y[rows])}
+        return seen.model_copy(update=beside)
 
     def _teacher_logits(self, split: str, x: Tensor) -> Tensor:
         """The teacher's logits on a split; on the validation split they are asked for once."""

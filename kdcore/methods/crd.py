@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.chance import mix
-from kdcore.contracts import Batch, Grant, Method, Outputs, Pair, Term
+from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Pair, Term
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import pooled
 
@@ -102,6 +102,7 @@ class CRD(Method):
         r"\quad g_j = \frac{\langle u_i, v_j\rangle}{T} - \log Z - \log\frac{M}{N}"
     )
     paper: ClassVar[str] = "Tian, Krishnan and Isola, ICLR 2020"
+    asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "probabilities"})
     fixed: ClassVar[frozenset[str]] = frozenset({"dimensions"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Method, Pair, Term
+from kdcore.contracts import Ask, Batch, Method, Pair, Term
 from kdcore.losses import cross_entropy, log_probs, soft_cross_entropy
 
 
@@ -52,6 +52,7 @@ class PSKD(Method):
         r" \quad a_t = \alpha\,t"
     )
     paper: ClassVar[str] = "Kim, Ji, Yoon and Hwang, ICCV 2021"
+    asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})
     alpha: float = Field(
         0.8, ge=0.0, le=1.0, description="Share of its own earlier answer at the end; large needs many epochs."
     )

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdcore import setup
+from kdcore import parts, setup
 from kdcore.checkpoint import save_tensors
 from kdcore.contracts import Method
+from kdcore.parts import network
 from kdcore.registry import DATA, METHODS
-from kdcore.setup import network
 from kdcore.spec import Spec
 
 
@@ -34,4 +34,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Spec], Path]:
 @pytest.fixture
 def as_kd(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Method]], None]:
     """Put a method of the test's own in the place of "kd"."""
-    return lambda method: monkeypatch.setattr(setup, "METHODS", {**METHODS, "kd": method})
+
+    def replace(method: type[Method]) -> None:
+        for module in (parts, setup):
+            monkeypatch.setattr(module, "METHODS", {**METHODS, "kd": method})
+
+    return replace

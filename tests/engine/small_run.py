@@ -19,7 +19,8 @@ torch.set_num_threads(1)
 STEPS = 12
 DIGITS = Choice(name="digits", knobs={"train_fraction": 0.3})
 WATCH = Watch(points=4, evaluations=1, frames=2, checkpoints=4)
-CUT = 9  # the third checkpoint, when all that begins in the middle of a run has begun
+CUT = 3  # checkpoints before the cut, when all that begins in the middle of a run has begun
+SMALL = {"steps": 7, "real": 8, "width": 8}  # of a generator
 SCHEDULE = Schedule(steps=STEPS, batch=32, lr=0.05)
 TEACHER = Spec(
     data=DIGITS, student=Choice(name="cnn", knobs={"width": 8}), method=Choice(name="ce"),
@@ -31,8 +32,10 @@ def taught(method: str = "kd", **knobs: object) -> Spec:
     """A small run of one method, with the teachers it wants."""
     teacher = TEACHER if METHODS[method].needs else None
     student = Choice(name="cnn", knobs={"width": 4})
+    maker = {"source": Choice(name="mekd", knobs=SMALL)} if "inverse" in METHODS[method].asks else {}
     chosen = Choice(name=method, knobs=knobs)
-    return lineage(Spec(data=DIGITS, student=student, method=chosen, teacher=teacher, schedule=SCHEDULE, watch=WATCH))
+    common = {"data": DIGITS, "schedule": SCHEDULE, "watch": WATCH} | maker
+    return lineage(Spec(student=student, method=chosen, teacher=teacher, **common))
 
 
 Weights = Callable[[Spec], Path]

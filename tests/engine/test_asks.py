@@ -17,8 +17,8 @@ from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Finished, Frame, Started, Step
 from kdcore.methods.kd import KD
 from kdcore.net import Net
+from kdcore.parts import network
 from kdcore.record import read_arrays
-from kdcore.setup import network
 from kdcore.spec import Spec
 from kdcore.train import train
 

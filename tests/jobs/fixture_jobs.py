@@ -25,6 +25,7 @@ def _entry(needs: tuple[str, ...] = (), lineage: str = "teacher", **knobs: dict[
     schema = {"type": "object", "properties": knobs}
     return {
         "needs": list(needs),
+        "asks": [],
         "family": "",
         "joins": "any",
         "rate": 1.0,
@@ -41,7 +42,8 @@ CATALOGUE = {
     | {"kd": _entry(("logits",), pace=PACE), "several": _entry(("logits",), "copies", pace=PACE)},
     "model": {"mlp": _entry(width={"type": "integer", "default": 8, "minimum": 1}) | {"costs": []}},
     "data": {"moons": _entry(seed={"type": "integer", "default": 0}, validation={"type": "number", "default": 0.1})},
-    "source": {"data": _entry()},
+    "source": {"data": _entry() | {"makes": False, "inverts": False}},
+    "teacher": {},
 }
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.contracts import Batch, Method, Outputs, Pair, View
+from kdcore.making import Generator
 from kdcore.net import Net, pooled, stage_shapes
 from kdcore.registry import MODELS
 
@@ -94,5 +95,8 @@ def situation(
         else None,
         mentors=(asked(theirs + 0.3), asked(theirs - 0.3)) if method.lineage in ("peers", "copies") else (),
         shown=shown,
+        invert=Generator(classes, SHAPE, 16, published=False).eval().requires_grad_(False)
+        if "inverse" in method.asks
+        else None,
     )
     return Situation(student, teacher, state, batch)

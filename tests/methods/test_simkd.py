@@ -9,13 +9,13 @@ from situation import SHAPE, nets, pair, situation
 from slow import draw
 from torch import Tensor, nn
 
+from kdcore.checkpoint import load_weights
 from kdcore.heads import reading
 from kdcore.methods.simkd import SimKD, feature_loss, projector
 from kdcore.net import Net
+from kdcore.parts import network
 from kdcore.registry import MODELS
-from kdcore.setup import network
 from kdcore.spec import Choice, Spec
-from kdcore.teachers.frozen import load_weights
 
 torch.set_num_threads(1)
 

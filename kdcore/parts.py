@@ -1,0 +1,49 @@
+"""What a spec names, made: its device, its networks, its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from kdcore.contracts import Dataset, Report
+from kdcore.errors import BadInput
+from kdcore.net import Net
+from kdcore.registry import DATA, METHODS, MODELS
+from kdcore.spec import Choice, Spec
+
+
+def device_for(wish: str) -> torch.device:
+    """The device a spec asks for.
+
+    Raises:
+        BadInput: a GPU is asked for and there is none.
+    """
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise BadInput("The spec asks for a GPU, but this machine has none; choose device 'auto' or 'cpu'.")
+    return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def network(spec: Spec, shape: tuple[int, ...], classes: int) -> Net:
+    """The network that a run of `spec` trains, before its first step, for weights to be loaded into."""
+    student = build(spec.student, shape, classes)
+    method = METHODS[spec.method.name](**spec.method.knobs)
+    teacher = network(spec.teacher, shape, classes) if spec.teacher and "blocks" in method.needs else None
+    return method.remodel(student, teacher)
+
+
+def build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:
+    """A freshly initialised network."""
+    return MODELS[choice.name](**choice.knobs).build(shape, classes)
+
+
+_LOADED: dict[tuple[str, Path], Dataset] = {}  # at most one: a teacher's data are mostly its student's
+
+
+def dataset(choice: Choice, folder: Path, report: Report) -> Dataset:
+    """The data that a choice names, not read again where the last run of this process had the same."""
+    key = choice.model_dump_json(), folder
+    if key not in _LOADED:
+        _LOADED.clear()
+        _LOADED[key] = DATA[choice.name](**choice.knobs).load(folder, report)
+    return _LOADED[key]

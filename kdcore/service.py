@@ -1,0 +1,36 @@
+"""What a teacher that is no run of ours must be. No torch is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from kdcore.contracts import Knobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Answered(NamedTuple):
+    """What came over the wire for one call."""
+
+    logits: Tensor  # (B, C), or the logarithms of probabilities
+    requests: int = 1
+    retried: int = 0  # images that were sent again because an answer was lost
+    bytes_up: int | None = None  # None where nothing was really sent
+    bytes_down: int | None = None
+
+
+Line = Callable[["Tensor"], Answered]  # from images (B, K, H, W) with values from 0 to 1
+
+
+class Service(Knobs):
+    """A teacher that is no run of ours: it answers images and shows nothing else."""
+
+    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+        """The line over which it is asked about images of `shape`.
+
+        Raises:
+            BadInput: it cannot be reached or used, or knows other images or classes. Its line raises it too.
+        """
+        raise NotImplementedError

@@ -1,0 +1,296 @@
+"""The one teacher: it answers, never learns, and shows no more than its access grants.
+
+Behind a wall every question is counted, none is asked twice, and no budget is overrun. What it answered is written to
+a file before anybody uses it, so a run that breaks off has paid once for each answer. What is to be measured and is not
+part of the learning is asked through `look`: of a network of ours it costs nothing, of a service it is counted apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdcore.contracts import Access, Outputs
+from kdcore.errors import BadInput
+from kdcore.events import Meter
+from kdcore.net import Net
+from kdcore.service import Answered, Line
+from kdcore.spec import Wall
+
+Translate = Callable[[Tensor], Tensor]
+CACHE_BYTES = 1 << 30  # answers kept for a whole split, at most
+DIGEST = 16  # bytes that tell one image from another
+LABEL_BYTES = 4  # of one label, and of the place of one of the top probabilities
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+class Spent(Exception):
+    """The next question would overrun the budget; it was not asked."""
+
+
+def granted(outputs: Outputs, access: Access) -> Outputs:
+    """What is left of an answer behind a grade of access.
+
+    Probabilities come back as their logarithm, minus its mean over classes, which is the logits up to a constant per
+    row; labels as one-hot rows.
+    """
+    if access == "white_box":
+        return outputs
+    logits = outputs.logits.float()
+    if access == "probabilities":
+        logits = logits - logits.mean(1, keepdim=True)
+    elif access == "labels":
+        logits = F.one_hot(logits.argmax(1), logits.shape[1]).float()
+    return Outputs(logits, ())
+
+
+def worsened(logits: Tensor, wall: Wall, generator: torch.Generator) -> Tensor:
+    """Centred log-probabilities (B, C) of an interface that adds noise, tells only the top, or rounds.
+
+    Noise is Gaussian on the probabilities. What is not told is shared evenly among the other classes, and what is
+    rounded to nothing counts as half of the last digit.
+
+    Args:
+        logits: (B, C), up to a constant per row.
+        wall: how it worsens its answers.
+        generator: on the CPU, the only source of chance.
+    """
+    p = logits.float().softmax(1)
+    if wall.noise:
+        p = (p + wall.noise * torch.randn(p.shape, generator=generator).to(p.device)).clamp(min=0.0)
+        p = p / p.sum(1, keepdim=True).clamp(min=1e-12)
+    classes = p.shape[1]
+    if 0 < wall.top < classes:
+        told, place = p.topk(wall.top, dim=1)
+        rest = ((1 - told.sum(1, keepdim=True)) / (classes - wall.top)).clamp(min=0.0)
+        p = rest.expand_as(p).scatter(1, place, told)
+    least = 1e-8
+    if wall.digits:
+        p, least = (p * 10**wall.digits).round() / 10**wall.digits, 0.5 * 10**-wall.digits
+    log_p = p.clamp(min=least).log()
+    return log_p - log_p.mean(1, keepdim=True)
+
+
+class Ledger:
+    """Every answer that was paid for, by the digest of its question, in a file that only grows.
+
+    A record is the digest, whether the image was local, what asking it took, and the answer (C,) float32. A record cut
+    off by a crash is passed over: its answer was never used.
+    """
+
+    def __init__(self, path: Path, classes: int) -> None:
+        self.path = path
+        spent = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
+        self.kind = np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *spent, ("answer", "<f4", (classes,))])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size // self.kind.itemsize * self.kind.itemsize)
+        self.places: dict[bytes, int] = {}
+        self.answers = np.zeros((0, classes), dtype=np.float32)
+        self.sums = dict.fromkeys(("local", *(name for name, _ in spent)), 0)
+        self._take(np.fromfile(path, dtype=self.kind))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def add(self, digests: list[bytes], answered: Answered, local: bool, up: int, down: int) -> None:
+        """Keep answers to new questions; they are on disk before this returns. `up` and `down` are bytes a question,
+        for what was not really sent."""
+        count = len(digests)
+        rows = np.zeros(count, dtype=self.kind)
+        rows["digest"], rows["local"] = np.array(digests, dtype=f"V{DIGEST}"), local
+        rows["answer"] = answered.logits.cpu().numpy()
+        rows["requests"][0], rows["retried"][0] = answered.requests, answered.retried
+        rows["bytes_up"] = _shares(answered.bytes_up, up, count)
+        rows["bytes_down"] = _shares(answered.bytes_down, down, count)
+        with self.path.open("ab") as file:
+            file.write(rows.tobytes())
+        self._take(rows)
+
+    def recall(self, digests: list[bytes]) -> np.ndarray:
+        """Answers (B, C) to known questions."""
+        found: np.ndarray = self.answers[[self.places[digest] for digest in digests]]
+        return found
+
+    def _take(self, rows: np.ndarray) -> None:
+        held = len(self.places)
+        if held + len(rows) > len(self.answers):
+            room = np.zeros((max(1024, 2 * (held + len(rows))), self.answers.shape[1]), dtype=np.float32)
+            room[:held] = self.answers[:held]
+            self.answers = room
+        self.answers[held : held + len(rows)] = rows["answer"]
+        self.places.update((digest.tobytes(), held + place) for place, digest in enumerate(rows["digest"]))
+        for name in self.sums:
+            self.sums[name] += int(rows[name].sum())
+
+
+def _shares(sent: int | None, each: int, count: int) -> np.ndarray:
+    """Bytes a question, so that they add up to what was sent."""
+    whole = each * count if sent is None else sent
+    shares = np.full(count, whole // count, dtype=np.uint32)
+    shares[0] += whole % count
+    return shares
+
+
+class Teacher:
+    """Answers for batches of normalised inputs.
+
+    Args:
+        ask: what is behind it all: a network for inputs, or the line to a service.
+        access: what it grants.
+        features: whether the method reads stage features; without them only logits are kept.
+        wall: how it answers and what it costs; None counts nothing, and only a network can be asked so.
+        folder: where paid answers are kept; with a wall.
+        classes: C, with a wall.
+        pixels, inputs: from inputs to values from 0 to 1 and back; with a wall.
+        seed: of the wall's noise.
+    """
+
+    def __init__(
+        self,
+        ask: Net | Line,
+        access: Access,
+        features: bool = False,
+        *,
+        wall: Wall | None = None,
+        folder: Path | None = None,
+        classes: int = 0,
+        pixels: Translate = _same,
+        inputs: Translate = _same,
+        seed: int = 0,
+    ) -> None:
+        self.ask, self.access, self.features, self.wall = ask, access, features, wall
+        self.pixels, self.inputs, self.cached = pixels, inputs, 0
+        self.kept: Outputs | None = None
+        self.generator = torch.Generator().manual_seed(seed)
+        if isinstance(ask, Net):
+            ask.eval().requires_grad_(False)
+        if wall:
+            assert folder is not None
+            self.paid, self.looked = (Ledger(folder / name, classes) for name in ("asked.bin", "looked.bin"))
+
+    @property
+    def meter(self) -> Meter:
+        """What was spent so far; answers from memory are counted since the process began."""
+        if not self.wall:
+            return Meter()
+        return Meter(images=len(self.paid), looked=len(self.looked), cached=self.cached, **self.paid.sums)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, local: bool = False) -> Outputs:
+        """The answer to inputs x (B, ...); `local` says that they are the edge's own.
+
+        Raises:
+            Spent: the budget does not reach for it; nothing was asked.
+            BadInput: the answer is no number.
+        """
+        if self.wall is None:
+            assert isinstance(self.ask, Net)
+            outputs = granted(self.ask(x), self.access)
+            return Outputs(outputs.logits.float(), outputs.features if self.features else ())
+        sent, digests = self._packed(x)
+        fresh = _first_of_each(digests, self.paid.places)
+        if self.wall.budget and len(self.paid) + len(fresh) > self.wall.budget:
+            raise Spent
+        if fresh:
+            self._buy(self.paid, sent, fresh, digests, local)
+        self.cached += len(digests) - len(fresh)
+        return Outputs(torch.from_numpy(self.paid.recall(digests)).to(x.device), ())
+
+    @torch.no_grad()
+    def look(self, x: Tensor) -> Outputs | None:
+        """The answer to inputs x (B, ...) for those who only measure; None where a service's wall grants no more.
+
+        Of a network of ours it costs nothing, and it is not worsened.
+        """
+        if self.wall is None or isinstance(self.ask, Net):
+            assert isinstance(self.ask, Net)
+            outputs = granted(self.ask(x), self.access)
+            return Outputs(outputs.logits.float(), outputs.features if self.features else ())
+        sent, digests = self._packed(x)
+        fresh = [row for row in _first_of_each(digests, self.looked.places) if digests[row] not in self.paid.places]
+        if len(self.looked) + len(fresh) > self.wall.looks:
+            return None
+        if fresh:
+            self._buy(self.looked, sent, fresh, digests, local=True)
+        books = [self.paid if digest in self.paid.places else self.looked for digest in digests]
+        found = [book.recall([digest])[0] for book, digest in zip(books, digests, strict=True)]
+        return Outputs(torch.from_numpy(np.stack(found)).to(x.device), ())
+
+    def keep(self, batches: list[Tensor], rows: int) -> None:
+        """Answer for a whole split once, in row order, where all answers fit into CACHE_BYTES and the budget."""
+        if self.wall and self.wall.budget and rows > self.wall.budget:
+            return
+        sample = self(batches[0][:2], local=True)
+        row_bytes = sum(part[0].numel() * part.element_size() for part in (sample.logits, *sample.features))
+        if row_bytes * rows <= CACHE_BYTES:
+            answers = [self(batch, local=True) for batch in batches]
+            features = zip(*(answer.features for answer in answers), strict=True)
+            self.kept = Outputs(
+                torch.cat([answer.logits for answer in answers]), tuple(torch.cat(stage) for stage in features)
+            )
+
+    def recall(self, index: Tensor) -> Outputs:
+        """The kept answer for rows `index` (B,)."""
+        assert self.kept is not None, "keep() has kept nothing"
+        return Outputs(self.kept.logits[index], tuple(stage[index] for stage in self.kept.features))
+
+    def _packed(self, x: Tensor) -> tuple[Tensor, list[bytes]]:
+        """Images as they are sent, values from 0 to 1, and the digest of the bytes of each."""
+        assert self.wall is not None
+        sent = self.pixels(x)
+        if self.wall.upload == "uint8":
+            whole = (sent * 255).round()
+            sent, packed = whole / 255, whole.to(torch.uint8)
+        else:
+            packed = sent
+        rows = packed.reshape(len(packed), -1).cpu().numpy()
+        return sent, [blake2b(row.tobytes(), digest_size=DIGEST).digest() for row in rows]
+
+    def _buy(self, book: Ledger, sent: Tensor, rows: list[int], digests: list[bytes], local: bool) -> None:
+        """Ask about some rows of `sent` and keep what comes."""
+        assert self.wall is not None
+        asked = sent[torch.tensor(rows, device=sent.device)]
+        if isinstance(self.ask, Net):
+            answered = Answered(self.ask(self.inputs(asked)).logits.float())
+        else:
+            answered = self.ask(asked)
+        finite = answered.logits.isfinite().all(1).tolist()
+        if not all(finite):
+            query = len(book) + finite.index(False) + 1
+            raise BadInput(
+                f"The teacher's answer to query {query} is not a number; what was learned before it is kept."
+            )
+        logits = granted(Outputs(answered.logits, ()), self.access).logits
+        if self.access == "probabilities" and (self.wall.noise or self.wall.top or self.wall.digits):
+            logits = worsened(logits, self.wall, self.generator)
+        up, down = traffic(self.wall, self.access, asked[0], logits.shape[1])
+        book.add([digests[row] for row in rows], answered._replace(logits=logits), local, up, down)
+
+
+def traffic(wall: Wall, access: Access, image: Tensor, classes: int) -> tuple[int, int]:
+    """Bytes that one question and its answer take, as plain numbers without any protocol's own."""
+    up = image.numel() * (1 if wall.upload == "uint8" else 4)
+    if access == "labels":
+        return up, LABEL_BYTES
+    told = wall.top if access == "probabilities" and wall.top else 0
+    return up, told * (4 + LABEL_BYTES) if 0 < told < classes else 4 * classes
+
+
+def _first_of_each(digests: list[bytes], known: Mapping[bytes, int]) -> list[int]:
+    """Rows of questions that nobody asked yet, each question once."""
+    first: dict[bytes, int] = {}
+    for row, digest in enumerate(digests):
+        if digest not in known:
+            first.setdefault(digest, row)
+    return list(first.values())
