@@ -1,0 +1,155 @@
+"""Whole runs behind a wall: what is counted, where a budget ends them, and what a broken one has to pay again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_run import DIGITS, SCHEDULE, SMALL, STEPS, TEACHER, WATCH, Weights, kept, run, same
+
+from kdcore.contracts import Access
+from kdcore.errors import BadInput
+from kdcore.events import Checkpoint, Event, Finished, Meter, Started, Step
+from kdcore.spec import Choice, Spec, Wall, parse
+from kdcore.teacher import Ledger
+
+CNN = Choice(name="cnn", knobs={"width": 4})
+
+
+def walled(method: str = "mekd", source: str = "mekd", access: Access = "probabilities", **wall: object) -> Spec:
+    knobs = dict(SMALL) if source == "mekd" else {}
+    return Spec(
+        data=DIGITS, student=CNN, method=Choice(name=method), source=Choice(name=source, knobs=knobs), teacher=TEACHER,
+        access=access, wall=Wall(**wall), schedule=SCHEDULE, watch=WATCH,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def with_source(spec: Spec, **knobs: object) -> Spec:
+    raw = spec.model_dump(mode="json")
+    raw["source"]["knobs"] |= knobs
+    return parse(raw)
+
+
+def finished(story: list[Event]) -> Finished:
+    assert isinstance(story[-1], Finished)
+    return story[-1]
+
+
+def meter(story: list[Event]) -> Meter:
+    found = finished(story).meter
+    assert found
+    return found
+
+
+def test_every_question_is_counted(weights: Weights, tmp_path: Path) -> None:
+    story = list(run(walled(), tmp_path, weights))
+    lead, batch = SMALL["steps"] * SMALL["real"], STEPS * SCHEDULE.batch
+    told = meter(story)
+    assert (told.images, told.local, told.looked) == (lead + batch, 0, 0)
+    assert told.requests == SMALL["steps"] + STEPS
+    assert told.bytes_up == 4 * 64 * told.images
+    assert told.bytes_down == 4 * 10 * told.images
+    asked = [step.meter.images for step in story if isinstance(step, Step) and step.meter]
+    assert asked == sorted(asked)
+    assert [step.lead for step in story if isinstance(step, Step)].count(True) >= 1
+
+
+def test_with_labels_the_lead_costs_nothing(weights: Weights, tmp_path: Path) -> None:
+    told = meter(list(run(walled(access="labels"), tmp_path, weights)))
+    assert (told.images, told.bytes_down) == (STEPS * SCHEDULE.batch, 4 * STEPS * SCHEDULE.batch)
+
+
+def test_a_pool_is_asked_about_once(weights: Weights, tmp_path: Path) -> None:
+    spec = with_source(walled(access="labels"), pool=50, nets="usual")
+    told = meter(list(run(spec, tmp_path, weights)))
+    assert told.images <= 50
+    assert told.images + told.cached == STEPS * SCHEDULE.batch
+
+
+def test_local_images_are_asked_about_once_and_counted_as_local(weights: Weights, tmp_path: Path) -> None:
+    story = list(run(walled("kd", "data"), tmp_path, weights))
+    assert isinstance(story[0], Started)
+    told = meter(story)
+    assert told.images == told.local == story[0].rows["train"]
+
+
+def test_a_budget_ends_a_run_and_keeps_what_was_learned(weights: Weights, tmp_path: Path) -> None:
+    budget = SMALL["steps"] * SMALL["real"] + 3 * SCHEDULE.batch + 5
+    story = list(run(walled(budget=budget), tmp_path, weights))
+    end = finished(story)
+    assert end.spent
+    assert end.step == SMALL["steps"] + 3
+    assert meter(story).images == budget - 5
+    assert "student_accuracy" in end.result
+    assert (tmp_path / "student.safetensors").exists()
+
+
+def test_a_budget_of_fewer_images_than_the_edge_has_is_kept_to(weights: Weights, tmp_path: Path) -> None:
+    story = list(run(walled("kd", "data", budget=70), tmp_path, weights))
+    assert finished(story).spent
+    assert meter(story).images == 2 * SCHEDULE.batch
+
+
+def test_a_run_that_breaks_off_pays_nothing_twice(weights: Weights, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    story = list(run(walled(), whole, weights))
+    begun = []
+    for event in run(walled(), broken, weights):
+        begun.append(event)
+        if sum(isinstance(told, Checkpoint) for told in begun) == 2 and isinstance(event, Step):
+            break  # some answers are later than the newest checkpoint
+    list(run(walled(), broken, weights))
+    known = [Ledger(folder / "asked.bin", 10) for folder in (whole, broken)]
+    assert known[0].places.keys() == known[1].places.keys()
+    assert len(known[1]) == meter(story).images
+    assert same(kept(whole), kept(broken))
+
+
+def test_labels_are_all_that_a_student_behind_labels_sees(weights: Weights, tmp_path: Path) -> None:
+    """A teacher whose logits are bent without moving a largest one teaches the same student."""
+    plain, bent = tmp_path / "plain", tmp_path / "bent"
+    list(run(walled(access="labels"), plain, weights))
+
+    def doubled(spec: Spec) -> Path:
+        tensors = load_file(weights(spec))
+        head = [name for name in tensors if name.startswith("head")]
+        assert head
+        from kdcore.checkpoint import save_tensors
+
+        bent_weights = {name: tensor * (2.0 if name in head else 1.0) for name, tensor in tensors.items()}
+        save_tensors(tmp_path / "bent.safetensors", bent_weights, {})
+        return tmp_path / "bent.safetensors"
+
+    list(run(walled(access="labels"), bent, doubled))
+    assert same(kept(plain), kept(bent))
+
+
+def test_the_second_step_leaves_generator_and_teacher_alone(weights: Weights, tmp_path: Path) -> None:
+    cut = walled(access="labels")
+    list(run(cut, tmp_path / "long", weights))
+    short = parse(cut.model_dump(mode="json") | {"schedule": cut.schedule.model_dump() | {"steps": 1}})
+    list(run(short, tmp_path / "short", weights))
+    long, brief = (load_file(tmp_path / name / "source.safetensors") for name in ("long", "short"))
+    assert all(torch.equal(long[name], brief[name]) for name in long)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"access": "white_box"}, "behind a wall grants logits, probabilities or labels"),
+        ({"source": {"name": "data"}}, "asks for a source whose generator makes images of logits, but source 'data'"),
+        ({"method": {"name": "crd"}, "access": "white_box", "wall": None}, "makes its images, and they have no label"),
+        ({"teacher": None}, "Method 'mekd' needs a teacher"),
+        ({"method": {"name": "fitnet"}}, "needs the teacher's features, but access 'probabilities'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        parse(walled().model_dump(mode="json") | change)
+
+
+def test_a_run_without_a_wall_counts_nothing(weights: Weights, tmp_path: Path) -> None:
+    spec = parse(walled("kd", "data").model_dump(mode="json") | {"wall": None})
+    story = list(run(spec, tmp_path, weights))
+    assert finished(story).meter is None
+    assert not (tmp_path / "asked.bin").exists()
