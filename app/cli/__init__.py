@@ -69,6 +69,10 @@ def run(
     batch: Annotated[Text, typer.Option(metavar="N", help="Samples in a batch.")] = None,
     device: Annotated[Text, typer.Option(metavar="auto|cpu|cuda", help="Where networks live.")] = None,
     access: Annotated[Text, typer.Option(metavar="LEVEL", help="What the teacher grants; white_box is all.")] = None,
+    preset: Annotated[
+        Text,
+        typer.Option(metavar="NAME[:SETTINGS]", help="A preset of the Black box page, such as quick:budget=10000."),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Any other setting; may be given often.")
     ] = None,
@@ -97,6 +101,7 @@ def run(
         "schedule.batch": batch,
         "device": device,
         "access": access,
+        "preset": preset,
     }
     return distil(wanted(spec, flags, setting or []), fresh=fresh, json=json)
 

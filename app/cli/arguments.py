@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdcore import orders
 from kdcore.catalogue import check_knobs, entry
 from kdcore.contracts import Data
 from kdcore.errors import BadInput, unknown
@@ -29,23 +30,19 @@ def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence
 
     Args:
         file: path of a spec in JSON, or of what `kdlab show RUN --json` printed; "-" for stdin.
-        flags: text by path; those not given are None.
+        flags: text by path; those not given are None. "preset" is one of the Black box page's, as name:key=value.
         settings: path=value, applied after the flags.
 
     Raises:
         BadInput: something cannot be read, is unknown or out of bounds.
     """
     said = {path: text for path, text in flags.items() if text is not None}
+    if "preset" in said:
+        return _ordered(file, said, settings)
     raw = (_told(read(file)) if file else _advised(said)).model_dump(mode="json")
-    for path, text in said.items():
-        assign(raw, path, text)
-        if path in SHARED and raw["teacher"]:
-            assign(raw["teacher"], path, text)
+    _change(raw, said)
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise BadInput(f"--set takes path=value, such as schedule.decay=linear, but got {setting!r}.")
-        assign(raw, path, text)
+        _set(raw, setting)
     return parse(raw) if file else lineage(parse(raw))
 
 
@@ -108,6 +105,47 @@ def assign(raw: dict[str, Any], path: str, text: str) -> None:
         holder[last] = None
     else:
         holder[last] = typed(text, holder[last])
+
+
+ORDERED = ("data", "access", "seed")  # flags that an order answers itself
+
+
+def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str]) -> Spec:
+    """The run of the Black box page that `--preset` names, with the other flags as changes to it.
+
+    Raises:
+        BadInput: a file is named too, or the order does not go together.
+    """
+    if file:
+        raise BadInput("--preset and --spec both say what to run; give one of them.")
+    name, _, text = said["preset"].partition(":")
+    asked: dict[str, Any] = {"preset": name} | {flag: typed(said[flag], "") for flag in ORDERED if flag in said}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or key not in orders.Order.model_fields:
+            raise unknown("setting of an order", key, orders.Order.model_fields)
+        asked[key] = typed(value, getattr(orders.Order(), key))
+    raw = orders.spec(orders.parse(asked)).model_dump(mode="json")
+    _change(raw, {path: value for path, value in said.items() if path not in (*ORDERED, "preset")})
+    for setting in settings:
+        _set(raw, setting)
+    return parse(raw)
+
+
+def _change(raw: dict[str, Any], said: Mapping[str, str]) -> None:
+    """Apply flags; some hold for the teacher too."""
+    for path, text in said.items():
+        assign(raw, path, text)
+        if path in SHARED and raw["teacher"]:
+            assign(raw["teacher"], path, text)
+
+
+def _set(raw: dict[str, Any], setting: str) -> None:
+    """One path=value of the command line."""
+    path, equals, text = setting.partition("=")
+    if not equals:
+        raise BadInput(f"--set takes path=value, such as schedule.decay=linear, but got {setting!r}.")
+    assign(raw, path, text)
 
 
 def _told(text: str) -> Spec:

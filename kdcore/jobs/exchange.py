@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
 from kdcore.errors import BadInput
-from kdcore.events import EVENT, Changed, Finished
+from kdcore.events import EVENT, Changed, Finished, Started
 from kdcore.jobs import rows
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
@@ -41,6 +41,12 @@ class Recorded:
     times: dict[str, float]  # by name, see TIMES
     told: tuple[Heard, ...]
     folder: Path
+
+    @property
+    def steps(self) -> int:
+        """All steps, those of the source's lead among them."""
+        began = next((heard.event for heard in self.told if isinstance(heard.event, Started)), None)
+        return began.steps if began else self.spec.schedule.steps
 
     @property
     def finished(self) -> Finished:
@@ -101,6 +107,7 @@ def bring(connection: Connection, recorded: Recorded, owner: str) -> None:
     last = recorded.finished
     rows.add(
         connection, recorded.spec, owner, id=recorded.id, label=recorded.label, state="done", step=last.step,
+        steps=recorded.steps,
         heard=len(recorded.told), result=json.dumps(last.result), folder=str(recorded.folder),
         pristine=not any(isinstance(heard.event, Changed) for heard in recorded.told), **facts,
     )  # fmt: skip

@@ -33,6 +33,8 @@ def append(connection: Connection, row: Row[Any], events: Sequence[Event]) -> No
     facts: dict[str, Any] = {"step": events[-1].step, "heard": row.heard + len(events)}
     if any(isinstance(event, Changed) for event in events):
         facts["pristine"] = False
+    if began := [event.steps for event in events if isinstance(event, Started)]:
+        facts["steps"] = began[-1]  # a source's lead is known once the run has begun
     last = events[-1]
     if isinstance(last, Finished):
         rows.move(connection, row, "done", result=json.dumps(last.result), message=None, **facts)

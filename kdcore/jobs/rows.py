@@ -111,12 +111,9 @@ def new_id() -> str:
 
 def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
     """Insert a run, queued unless `facts` say otherwise, and return its id."""
-    values = {"id": new_id(), "label": "", "state": "queued", "created_at": time.time(), **facts}
-    connection.execute(
-        insert(RUNS).values(
-            spec=spec.model_dump_json(), hash=spec.hash, owner=owner, steps=spec.schedule.steps, **values
-        )
-    )
+    values = {"id": new_id(), "label": "", "state": "queued", "created_at": time.time(), "steps": spec.schedule.steps}
+    values |= facts
+    connection.execute(insert(RUNS).values(spec=spec.model_dump_json(), hash=spec.hash, owner=owner, **values))
     return str(values["id"])
 
 

@@ -8,6 +8,8 @@ import pytest
 from app.cli.arguments import assign, choice, wanted
 from kdcore.errors import BadInput
 from kdcore.lineage import recommended
+from kdcore.orders import Order, spec
+from kdcore.spec import parse
 
 
 def test_no_words_mean_the_recommendation() -> None:
@@ -57,6 +59,18 @@ def test_flags_land_where_they_belong() -> None:
     assert (spec.device, spec.teacher.device) == ("cpu", "cpu")
     assert spec.data == spec.teacher.data
     assert spec.data.knobs["noise"] == 0.3
+
+
+def test_a_preset_of_the_black_box_page_is_a_run() -> None:
+    flags = {"preset": "paper:budget=500,share=0.2", "data": "digits", "access": "labels", "seed": "3"}
+    found = wanted(None, flags | {"schedule.steps": "7"}, ["source.steps=9"])
+    ordered = spec(Order(preset="paper", budget=500, share=0.2, access="labels", seed=3)).model_dump(mode="json")
+    ordered["schedule"]["steps"], ordered["source"]["knobs"]["steps"] = 7, 9
+    assert found == parse(ordered)
+    with pytest.raises(BadInput, match="Did you mean 'budget'"):
+        wanted(None, {"preset": "paper:buget=5"}, [])
+    with pytest.raises(BadInput, match="give one of them"):
+        wanted("-", {"preset": "paper"}, [])
 
 
 def test_a_method_without_a_teacher() -> None:

@@ -1,0 +1,186 @@
+"""What the Black box page asks for, in a dozen plain words, and the run that comes of it. No torch is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kdcore.catalogue import check_knobs, entry, reads
+from kdcore.contracts import Access
+from kdcore.errors import BadInput, sentence
+from kdcore.lineage import recommended
+from kdcore.presets import OWN, grants, pools, preset, presets, source_of
+from kdcore.spec import Choice, Json, Schedule, Spec, Wall
+
+WORSE = ("top", "digits", "noise")  # what only probabilities can suffer
+ACCESSES = {"white_box": "inside", "logits": "logits", "probabilities": "probabilities", "labels": "labels"}
+QUICK = Schedule(steps=800, batch=128, optimizer="adam", lr=2e-3, weight_decay=0.0)
+# Published with MEKD for 6,000 local images: 200 epochs of 64 for the generator, 240 epochs of 500 batches for the
+# student, 240 epochs for the teacher, ResNet32 to ResNet8.
+PUBLISHED = Schedule(steps=120_000, batch=128, lr=0.1, decay="step", milestones=(1 / 3, 2 / 3))
+PUBLISHED_LEAD, PUBLISHED_TEACHER, PUBLISHED_RATE = 18_800, 100_000, 2e-4
+LIGHT = Choice(name="cnn", knobs={"width": 8})  # the edge's network where the data recommend one without convolutions
+
+
+class Order(BaseModel):
+    """What is wanted: whose teacher, what it tells, what may be asked, and how the student learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    data: str = Field("digits", description="What the teacher knows and the student is to learn.")
+    service: Choice | None = None  # somebody else's teacher; None trains one here
+    access: Access = Field("probabilities", description="What the teacher tells of an image.")
+    preset: str = Field("quick", description="What makes the images that the teacher is asked about.")
+    share: float = Field(
+        0.1, gt=0.0, le=1.0, description="Share of the training images that the edge owns, unlabelled."
+    )
+    local: bool = Field(False, description="Whether the edge's own images may be sent to the teacher.")
+    pool: int = Field(
+        0, ge=0, le=1_000_000, description="Images made and asked about once, then reused; 0: always new."
+    )
+    budget: int = Field(0, ge=0, le=10**9, description="Most images that may be asked about; 0 sets no limit.")
+    price: float = Field(1.0, ge=0.0, le=1e6, description="Price of a thousand images.")
+    top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
+    digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
+    noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
+    upload: Literal["float32", "uint8"] = Field("float32", description="How the values of an image are sent.")
+    quick: bool = Field(True, description="Steps and networks for two cores in place of the published ones.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of generator and student; the teacher keeps its own.")
+
+
+def sends_local(order: Order) -> bool:
+    """Whether images of the edge's own leave it."""
+    one = preset(order.preset)
+    source = {} if one.kind == "local" else entry("source", source_of(order.preset))
+    return one.kind == "local" or bool(source.get("local")) or (one.source.get("align") == "self" and order.local)
+
+
+# From an order to a run
+
+
+def spec(order: Order) -> Spec:
+    """The run that an order asks for.
+
+    Raises:
+        BadInput: its parts do not go together.
+    """
+    _agree(order)
+    base = recommended(order.data, "kd", seed=order.seed)
+    assert base.teacher is not None
+    root = base.teacher if order.quick else _published(base.teacher)
+    asked: dict[str, Any] = {
+        "data": Choice(name=order.data, knobs=root.data.knobs | {"train_fraction": order.share}),
+        "source": _source(order),
+        "method": _method(order),
+        "student": _student(base, order),
+        "access": order.access,
+        "wall": _wall(order),
+        "schedule": QUICK if order.quick else PUBLISHED,
+        "seed": order.seed,
+    }
+    asked |= {"service": order.service} if order.service else {"teacher": root}
+    return Spec(**asked)
+
+
+def parse(values: Mapping[str, Any]) -> Order:
+    """An order from plain values.
+
+    Raises:
+        BadInput: one sentence on the first thing that is wrong.
+    """
+    try:
+        return Order.model_validate(dict(values))
+    except ValidationError as error:
+        raise sentence(error, "The order") from error
+
+
+def _agree(order: Order) -> None:
+    """The preset has what it needs, and nothing that was asked for goes without effect."""
+    one = preset(order.preset)
+    if not grants(order.preset, order.access):
+        fitting = [name for name in presets() if grants(name, order.access)]
+        raise BadInput(
+            f"{one.title} needs more than the teacher's {ACCESSES[order.access]}; let it tell more, or choose another, "
+            f"such as {', '.join(fitting[:5])}."
+        )
+    if one.kind == "local" and not order.local:
+        raise BadInput(
+            f"{one.title} sends the edge's own images to the teacher, and the order does not allow that; allow it, or "
+            "choose a preset that makes its images, such as 'quick'."
+        )
+    if order.pool and not pools(order.preset):
+        raise BadInput(f"{one.title} makes no pool of images; set the pool to 0, or choose 'quick' or 'paper'.")
+    worse = [name for name in WORSE if getattr(order, name)]
+    if worse and order.access != "probabilities":
+        raise BadInput(
+            f"Only probabilities can be cut, rounded or noised, but the teacher tells {ACCESSES[order.access]}; set "
+            f"{' and '.join(worse)} to 0."
+        )
+
+
+def _wall(order: Order) -> Wall | None:
+    """How the teacher is asked; a white box stands behind none."""
+    if order.access == "white_box":
+        return None
+    return Wall(**{name: getattr(order, name) for name in (*WORSE, "upload", "price", "budget")})
+
+
+def _source(order: Order) -> Choice:
+    one = preset(order.preset)
+    if one.kind == "local":
+        return Choice(name="data")  # unaugmented, so that each image is asked about once
+    knobs = dict(one.source) | ({"pool": order.pool} if order.pool else {})
+    if one.source.get("align") == "self" and order.local:
+        knobs["align"] = "local"
+    if order.pool and knobs.get("align") == "none":
+        knobs["information"] = "none"  # it would ask about new images in each step of the generator
+    if one.kind == "mekd" and not order.quick:
+        knobs |= {"steps": PUBLISHED_LEAD, "lr": PUBLISHED_RATE}
+    return Choice(name=source_of(order.preset), knobs=knobs)
+
+
+def _method(order: Order) -> Choice:
+    """The preset's method; on images of other sources plain distillation, or the teacher's choices alone."""
+    one = preset(order.preset)
+    if one.kind == "mekd":
+        return Choice(name=OWN, knobs=dict(one.method))
+    if one.kind == "local":
+        weighs = "label_weight" in entry("method", order.preset)["schema"].get("properties", {})
+        return Choice(name=order.preset, knobs={"label_weight": 0.0} if weighs else {})
+    if order.access == "labels":
+        return Choice(name="hard_label")
+    return Choice(name="kd", knobs={"label_weight": 0.0, "kd_weight": 1.0})
+
+
+def _student(base: Spec, order: Order) -> Choice:
+    """The edge's network: the one that the data recommend, or a small one with convolutions where it has none."""
+    shape = entry("data", order.data)["shape"]
+    if not order.quick and reads("resnet", shape):
+        return Choice(name="resnet", knobs={"variant": "8"})
+    return LIGHT if base.student.name == "mlp" and reads(LIGHT.name, shape) else base.student
+
+
+def _published(teacher: Spec) -> Spec:
+    """The teacher as published with MEKD, where a residual network reads the data."""
+    if not reads("resnet", entry("data", teacher.data.name)["shape"]):
+        return teacher
+    schedule = PUBLISHED.model_copy(update={"steps": PUBLISHED_TEACHER})
+    return teacher.model_copy(update={"student": _spelled("resnet", {"variant": "32"}), "schedule": schedule})
+
+
+def _spelled(name: str, knobs: dict[str, Json]) -> Choice:
+    return Choice(name=name, knobs=check_knobs("model", name, knobs))
+
+
+def questions(asked: Spec) -> int | None:
+    """How many images a run of MEKD will ask about at most; None where its source does not say."""
+    knobs = asked.source.knobs
+    if asked.source.name != OWN or not asked.wall:
+        return None
+    tells = asked.access != "labels"
+    weighs = knobs["information"] == "released" or (tells and knobs["information"] == "paper")
+    leads = knobs["align"] == "self" or weighs or (tells and knobs["map"] == "standard")
+    shown = int(str(knobs["pool"])) or asked.schedule.steps * asked.schedule.batch
+    wanted = shown + (int(str(knobs["steps"])) * int(str(knobs["real"])) if leads else 0)
+    return min(wanted, asked.wall.budget or wanted)

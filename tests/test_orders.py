@@ -1,0 +1,121 @@
+"""Orders of the Black box page: each becomes a run that may start, and none says more than it does."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from kdcore import orders
+from kdcore.catalogue import entry
+from kdcore.contracts import Access
+from kdcore.errors import BadInput
+from kdcore.orders import Order
+from kdcore.presets import PRESETS, grants, presets
+from kdcore.registry import SOURCES
+from kdcore.spec import check, parse
+
+
+def granted(access: Access) -> list[str]:
+    return [name for name in presets() if grants(name, access)]
+
+
+@pytest.mark.parametrize("access", get_args(Access))
+def test_every_preset_that_the_access_grants_is_a_run(access: Access) -> None:
+    assert granted(access)
+    for name in granted(access):
+        asked = orders.spec(Order(preset=name, access=access, local=True))
+        check(asked)
+        assert asked.access == access
+        assert bool(asked.wall) == (access != "white_box")
+        assert parse(asked.model_dump_json()).hash == asked.hash
+
+
+@pytest.mark.parametrize("access", get_args(Access))
+def test_a_preset_beyond_the_access_is_refused_and_others_are_named(access: Access) -> None:
+    for name in set(presets()) - set(granted(access)):
+        with pytest.raises(BadInput, match="needs more than the teacher's"):
+            orders.spec(Order(preset=name, access=access, local=True))
+
+
+def test_what_is_offered() -> None:
+    assert [name for name, one in presets().items() if one.kind == "mekd"] == list(PRESETS)
+    assert {name for name, one in presets().items() if one.kind == "maker"} == {
+        name for name in SOURCES if name != "mekd" and entry("source", name)["makes"]
+    }
+    assert {"kd", "dkd", "hard_label"} <= {name for name, one in presets().items() if one.kind == "local"}
+    assert "fitnet" not in presets()
+    assert all(one.says.endswith(".") for one in PRESETS.values())
+
+
+def test_the_edge_owns_a_share_and_the_teacher_knows_all() -> None:
+    asked = orders.spec(Order(share=0.2))
+    assert asked.teacher is not None
+    assert asked.data.knobs["train_fraction"] == 0.2
+    assert asked.teacher.data.knobs["train_fraction"] == 1.0
+    assert asked.teacher.access == "white_box"
+    assert not asked.teacher.wall
+
+
+@pytest.mark.parametrize("name", ["kd", "dkd", "dist"])
+def test_no_true_label_weighs_anything(name: str) -> None:
+    assert orders.spec(Order(preset=name, local=True)).method.knobs["label_weight"] == 0.0
+
+
+def test_local_images_leave_only_where_that_is_allowed() -> None:
+    with pytest.raises(BadInput, match="sends the edge's own images"):
+        orders.spec(Order(preset="kd"))
+    assert orders.spec(Order(preset="aligned")).source.knobs["align"] == "self"
+    assert orders.spec(Order(preset="aligned", local=True)).source.knobs["align"] == "local"
+    assert [orders.sends_local(Order(preset=name, local=True)) for name in ("kd", "aligned", "paper")] == [
+        True,
+        True,
+        False,
+    ]
+    assert not orders.sends_local(Order(preset="aligned"))
+
+
+def test_paper_and_released_code_differ_where_they_should() -> None:
+    paper, released = (orders.spec(Order(preset=name)) for name in ("paper", "released"))
+    knobs = [(asked.source.knobs["information"], asked.method.knobs["kl_weight"]) for asked in (paper, released)]
+    assert knobs == [("paper", 0.5), ("released", 1.0)]
+    assert [asked.method.knobs["pixels"] for asked in (paper, released)] == ["sum", "mean"]
+    assert all(asked.source.knobs["align"] == "none" for asked in (paper, released))
+
+
+def test_published_steps_and_networks() -> None:
+    asked = orders.spec(Order(data="mnist", preset="paper", quick=False))
+    assert asked.teacher is not None
+    assert asked.schedule.steps * asked.schedule.batch == 15_360_000  # images of the published second step
+    assert (asked.teacher.student.knobs["variant"], asked.student.knobs["variant"]) == ("32", "8")
+    assert asked.source.knobs["lr"] == 2e-4
+
+
+def test_a_pool_is_asked_about_once() -> None:
+    asked = orders.spec(Order(preset="paper", pool=1000))
+    assert asked.source.knobs["pool"] == 1000
+    assert asked.source.knobs["information"] == "none"
+    assert orders.questions(asked) == 1000
+    with pytest.raises(BadInput, match="makes no pool"):
+        orders.spec(Order(preset="kd", local=True, pool=10))
+
+
+@pytest.mark.parametrize("access", ["logits", "probabilities", "labels"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_questions_are_those_of_lead_and_student(name: str, access: Access) -> None:
+    asked = orders.spec(Order(preset=name, access=access))
+    source: Any = SOURCES["mekd"](**asked.source.knobs)
+    scene: Any = type("Scene", (), {"access": access})
+    lead = source.steps * source.real if source._asks(scene) else 0
+    assert orders.questions(asked) == lead + asked.schedule.steps * asked.schedule.batch
+    budgeted = orders.spec(Order(preset=name, access=access, budget=77))
+    assert orders.questions(budgeted) == 77
+
+
+def test_what_has_no_effect_is_refused() -> None:
+    with pytest.raises(BadInput, match="Only probabilities can be cut, rounded or noised"):
+        orders.spec(Order(access="labels", digits=2))
+    with pytest.raises(BadInput, match="The order: share"):
+        orders.parse({"share": 2.0})
+    with pytest.raises(BadInput, match="Did you mean 'quick'"):
+        orders.spec(Order(preset="quik"))
