@@ -51,6 +51,8 @@ class Variant(_Frozen):
     label: str
     method: str
     knobs: dict[str, Any] = {}
+    set: dict[str, Any] = Field({}, description="Other parts of the spec in place of the task's, such as its source.")
+    tasks: tuple[str, ...] = Field((), description="Names of the tasks it is for; all where there is none.")
 
 
 class Study(_Frozen):
@@ -135,13 +137,14 @@ def trials(study: Study, rows: Mapping[str, Row]) -> list[Trial]:
 def _places(study: Study) -> Iterator[tuple[Task, Variant, int]]:
     """Every task, method and seed; seed by seed, so that a study that is stopped early has seen all methods."""
     for seed, task, variant in product(study.seeds, study.tasks, study.compared()):
-        yield task, variant, seed
+        if not variant.tasks or task.name in variant.tasks:
+            yield task, variant, seed
 
 
 def _trial(task: Task, variant: Variant, seed: int, budget: Budget, share: float = 1.0) -> Trial:
     """One trial, with a share of the task's steps, at the learning rate that suits the method."""
     method = Choice(name=variant.method, knobs=variant.knobs)
-    spec = parse(task.spec | {"method": method.model_dump(), "seed": seed})
+    spec = parse(task.spec | variant.set | {"method": method.model_dump(), "seed": seed})
     steps = max(1, round(spec.schedule.steps * share))
     schedule = paced(spec.schedule, variant.method).model_copy(update={"steps": steps})
     asked = alike(spec).model_copy(update={"schedule": schedule, "watch": LITTLE})

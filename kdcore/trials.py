@@ -20,7 +20,7 @@ from typing import Any
 
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
-from kdcore.events import Event, Finished, Step
+from kdcore.events import Event, Finished, Frame, Step
 from kdcore.spec import Spec, parse
 from kdcore.study import METRICS, Row
 from kdcore.train import train
@@ -38,20 +38,28 @@ def trial(spec: Spec) -> Row:
 
 
 def _told(spec: Spec, folder: Path) -> Row:
-    """What the events of one run come to. A step is timed from the first loss point to the last."""
+    """What the events of one run come to. A step is timed from the student's first loss point to its last.
+
+    Its notes are the method's, averaged, what was measured last, and what was asked of a teacher behind a wall.
+    """
     points: list[tuple[float, Step]] = []
     result: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for event in _events(spec, folder):
         if isinstance(event, Step):
             points.append((time.perf_counter(), event))
+        elif isinstance(event, Frame):
+            measured = event.notes
         elif isinstance(event, Finished):
             result = event.result
+            measured |= event.meter.model_dump() if event.meter else {}
+    points = [point for point in points if not point[1].lead] or points
     (began, first), (ended, last) = points[0], points[-1]
     row: Row = {"steps": last.step, "step_s": (ended - began) / max(1, last.step - first.step)}
     named = {metric: result.get(f"student_{metric}", result.get(metric)) for metric in METRICS}
     row |= {metric: value for metric, value in named.items() if value is not None}
     row |= {"teacher_accuracy": result["teacher_accuracy"]} if "teacher_accuracy" in result else {}
-    return row | {"notes": {name: fmean(step.notes[name] for _, step in points) for name in last.notes}}
+    return row | {"notes": {name: fmean(step.notes[name] for _, step in points) for name in last.notes} | measured}
 
 
 def _events(spec: Spec, folder: Path) -> Iterator[Event]:

@@ -52,6 +52,17 @@ def test_every_method_meets_every_task_with_every_seed() -> None:
     assert all(trial.spec.teacher is not None for trial in found), "so that agreement is known without distilling too"
 
 
+def test_a_variant_may_change_the_spec_and_stand_on_some_tasks_alone() -> None:
+    two = [{"name": name, "says": "Two moons.", "spec": SPEC} for name in ("first", "second")]
+    hot = {"label": "hard", "method": "hard_label", "set": {"access": "labels"}, "tasks": ["second"]}
+    found = trials(study(tasks=two, variants=[hot], methods=["kd"], seeds=[0]), {})
+    assert [(trial.task, trial.method, trial.spec.access) for trial in found] == [
+        ("first", "kd", "white_box"),
+        ("second", "kd", "white_box"),
+        ("second", "hard", "labels"),
+    ]
+
+
 def test_a_method_that_costs_more_gets_fewer_steps_in_the_same_time() -> None:
     asked = study(methods=["ce", "kd", "dkd", "rkd"])
     rows = answered(asked, {"kd": 2.0, "ce": 1.0, "dkd": 2.02, "rkd": 8.0})
