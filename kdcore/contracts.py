@@ -277,7 +277,9 @@ class Data(Knobs):
     family: ClassVar[Literal["2-D toy", "image"]]
     recipe: ClassVar[Recipe]
     label_noise: float = Field(0.0, ge=0.0, le=0.9, description="Share of training labels replaced by another class.")
-    label_fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of training samples that keep their label.")
+    label_fraction: float = Field(
+        1.0, ge=0.0, le=1.0, description="Share of training samples that keep their label; 0 hides all of them."
+    )
     train_fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of the training samples that is used.")
     validation: float = Field(0.1, ge=0.01, le=0.5, description="Share of the training samples held out to validate.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of sampling, noise and splits.")
@@ -306,6 +308,10 @@ class Source(Knobs):
     def indices(self, rows: int, batch: int, seed: int, start: int, device: str) -> Iterator[Tensor]:
         """From step `start` on, forever: the rows (B,) int64 of the next batch, on `device`."""
         raise NotImplementedError
+
+    def drawn(self, rows: int, seed: int) -> Tensor | None:
+        """The places (P,) int64 among `rows` that `indices` ever shows, ascending; None where it shows them all."""
+        return None
 
     def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
         """The batch as it is shown at `step`: (B, ...) in the data's own dtype, on its device."""

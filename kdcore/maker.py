@@ -36,6 +36,7 @@ class Maker(Source):
 
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     inverts: ClassVar[bool] = False  # whether it has `invert`
+    local: ClassVar[bool] = False  # whether its images are made of the local ones, so that they show those
 
     @property
     def lead(self) -> int:

@@ -26,10 +26,10 @@ from kdcore.net import Net, pooled, stage_shapes
 from kdcore.optimize import Rule
 from kdcore.parts import build, dataset, device_for, network
 from kdcore.registry import METHODS, SOURCES, TEACHERS
+from kdcore.rows import held_out, places, shown
 from kdcore.spec import Choice, Json, Spec, change
 from kdcore.teacher import Teacher
 
-HELD = 0.1  # share of the training rows that a method which asks for "validation" never trains on
 SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several; above it half
 # of the cores work, because threads that outnumber free cores wait for each other: 20 times slower beside two others
 
@@ -67,7 +67,8 @@ class Setup:
         torch.backends.cudnn.deterministic = True
         self._load(data_folder, report)
         self.method = METHODS[spec.method.name](**spec.method.knobs)
-        self.learned, self.held = self._held_out()
+        self.learned, self.held = held_out(len(self.y), "validation" in self.method.asks, self.device)
+        self.shown = shown(self.source, self.learned, spec.seed)
         self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
         if len(mentor_weights) != len(spec.mentors):
             raise BadInput(f"This run needs the weights of {len(spec.mentors)} mentors, but got {len(mentor_weights)}.")
@@ -166,7 +167,8 @@ class Setup:
         made = isinstance(self.source, Maker)
         if not made and self.source.static and "mixing" not in self.method.asks:
             with self.autocast():
-                asked.keep([self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)], len(self.x))
+                inputs = [self.normalise(self.x[rows]) for rows in torch.split(self.shown, CHUNK)]
+                asked.keep(inputs, len(self.shown), places(self.shown, len(self.x)))
         return asked
 
     def _build_source(self) -> None:
@@ -208,15 +210,6 @@ class Setup:
         drawn = self.source.indices(len(rows), spec.schedule.batch, spec.seed, start, str(self.device))
         return drawn if len(rows) == len(self.y) else (rows[place] for place in drawn)
 
-    def _held_out(self) -> tuple[Tensor, Tensor]:
-        """Training rows to learn from, and those held out for a method that asks for "validation"."""
-        rows = torch.arange(len(self.y), device=self.device)
-        if "validation" not in self.method.asks:
-            return rows, rows[:0]
-        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to(self.device)
-        held = max(1, round(HELD * len(rows)))
-        return order[held:], order[:held]
-
     def normalise(self, x: Tensor) -> Tensor:
         """Raw rows as the networks read them: pixels scaled per channel, features as they are."""
         return x * self.scale + self.shift if x.dim() == 4 else x
@@ -251,25 +244,26 @@ class Setup:
             looking: whether nobody learns from it, so that it is not counted.
         """
         made = raw.dtype == torch.float32 and raw.dim() == 4
+        local = not made or (isinstance(self.source, Maker) and self.source.local)
         inputs = self.inputs(raw) if made else self.normalise(raw)
         with self.autocast():
-            shown = self._shown(inputs, step)
-            mine, theirs = (shown.student, shown.teacher) if shown else (inputs, inputs)
-            if shown and shown.row is not None:
-                labels, index = labels[shown.row], index[shown.row]
+            seen = self._shown(inputs, step, local, looking)
+            mine, theirs = (seen.student, seen.teacher) if seen else (inputs, inputs)
+            if seen and seen.row is not None:
+                labels, index = labels[seen.row], index[seen.row]
             return Batch(
                 student=self.student(mine),
-                teacher=self._answer(index if known else None, theirs, made, looking),
+                teacher=self._answer(index if known else None, theirs, local, looking),
                 labels=labels,
                 index=index,
                 progress=step / self.spec.schedule.steps,
                 inputs=mine,
                 student_net=self.student,
                 teacher_net=self._lent(),
-                second=self._second(raw, labels, step) if "second_view" in self.method.asks else None,
+                second=self._second(raw, labels, step, looking) if "second_view" in self.method.asks else None,
                 validation=self._validation(len(labels), step) if "validation" in self.method.asks else None,
-                mentors=tuple(self._taught(one, index if known else None, theirs, made) for one in self.mentors),
-                shown=shown,
+                mentors=tuple(self._taught(one, index if known else None, theirs, local) for one in self.mentors),
+                shown=seen,
                 invert=self._inverse,
             )
 
@@ -281,25 +275,25 @@ class Setup:
         unlabelled = torch.full((len(images),), -1, device=self.device)
         return self._composed(images, unlabelled, torch.zeros_like(unlabelled), step, known=False)
 
-    def _answer(self, index: Tensor | None, inputs: Tensor, made: bool, looking: bool) -> Outputs | None:
+    def _answer(self, index: Tensor | None, inputs: Tensor, local: bool, looking: bool) -> Outputs | None:
         """What the teacher says, to learn from or only to look at."""
         asked = self.answers
         if asked is None:
             return None
         if not looking:
-            return self._taught(asked, index, inputs, made)
+            return self._taught(asked, index, inputs, local)
         told = asked.recall(index) if index is not None and asked.kept else asked.look(inputs)
         if told is None:
             raise UsedUp
         return told
 
     @staticmethod
-    def _taught(asked: Teacher, index: Tensor | None, inputs: Tensor, made: bool) -> Outputs:
+    def _taught(asked: Teacher, index: Tensor | None, inputs: Tensor, local: bool) -> Outputs:
         """A teacher's answer to inputs: recalled where it was kept for training rows `index`."""
         if index is not None and asked.kept:
             asked.cached += len(index)
             return asked.recall(index)
-        return asked(inputs, not made)
+        return asked(inputs, local)
 
     @property
     def _inverse(self) -> Callable[[Tensor], Tensor] | None:
@@ -309,20 +303,22 @@ class Setup:
             return None
         return lambda logits: source.invert(self.making, logits)
 
-    def _shown(self, inputs: Tensor, step: int) -> Shown | None:
+    def _shown(self, inputs: Tensor, step: int, local: bool, looking: bool) -> Shown | None:
         """What a method makes of the inputs, where it asks for a say."""
         if "mixing" not in self.method.asks:
             return None
         generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=3))
-        return self.method.show(inputs, generator, self.answers or self._unasked)
+        return self.method.show(
+            inputs, generator, lambda mixed: self._answer(None, mixed, local, looking) or self._unasked(mixed)
+        )
 
     def _unasked(self, inputs: Tensor, local: bool = False) -> Outputs:
         raise BadInput("This method shows inputs to a teacher, but the run has none; add a teacher.")
 
-    def _second(self, raw: Tensor, labels: Tensor, step: int) -> View:
+    def _second(self, raw: Tensor, labels: Tensor, step: int, looking: bool) -> View:
         """The same rows under strong augmentation."""
         inputs = self.normalise(self.source.strengthen(raw, self.spec.seed, step))
-        return View(self.student(inputs), self.answers(inputs) if self.answers else None, labels)
+        return View(self.student(inputs), self._answer(None, inputs, True, looking), labels)
 
     def _validation(self, count: int, step: int) -> View:
         """Held-out rows, answered in eval mode, so that they leave no trace in the student's statistics."""
@@ -336,7 +332,7 @@ class Setup:
 
     def measured(self, step: int) -> Arrays:
         """One frame: answers on the probe set, the field, the tug of the loss terms, and the method's own arrays."""
-        index = torch.arange(min(GRADIENT_ROWS, len(self.y)), device=self.device)
+        index = self.shown[:GRADIENT_ROWS]
         labels = self.y[index] if not isinstance(self.source, Maker) else torch.full_like(index, -1)
         arrays = self.probe.frame(step)
         with torch.random.fork_rng(devices=[]), suppress(UsedUp):

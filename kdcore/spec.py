@@ -20,6 +20,7 @@ from kdcore.registry import DATA
 
 VERSION = 1
 WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
+WITHOUT_LABELS = "kd"  # what needs no label
 LATE = ("mentors", "service", "wall")  # fields that came later, so that older specs keep their hash
 SEVERAL = ("peers", "copies")  # lineages that come with mentors
 Json = bool | int | float | str | list[Any] | None
@@ -184,9 +185,10 @@ def check(spec: Spec) -> None:
 
     Raises:
         BadInput: the data are not there, a network cannot read them, a teacher knows other data, mentors are missing,
-            or the method cannot join the two networks.
+            there is nothing to learn from, or the method cannot join the two networks.
     """
     shape, classes = _signature(spec.data)
+    _check_labels(spec)
     if entry("method", spec.method.name)["lineage"] in SEVERAL and not spec.mentors:
         raise BadInput(f"Method {spec.method.name!r} learns from several teachers, but the spec names no mentors.")
     teachers = [spec.teacher, *spec.mentors] if spec.teacher else spec.mentors
@@ -238,6 +240,15 @@ def _check_same_data(teacher: Choice, student: Choice) -> None:
 
 def _signature(data: Choice) -> tuple[tuple[int, ...], int]:
     return DATA[data.name].model_validate(data.knobs).signature()
+
+
+def _check_labels(spec: Spec) -> None:
+    for one in (spec, *spec.mentors, *([spec.teacher] if spec.teacher else [])):
+        if not one.data.knobs["label_fraction"] and not entry("method", one.method.name)["needs"]:
+            raise BadInput(
+                f"Method {one.method.name!r} learns from labels alone, but label_fraction 0 hides them all; let some "
+                f"be seen, or choose a method with a teacher, such as {WITHOUT_LABELS!r}."
+            )
 
 
 def _told(shape: tuple[int, ...], classes: int) -> str:

@@ -172,6 +172,7 @@ class Teacher:
         self.ask, self.access, self.features, self.wall = ask, access, features, wall
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
         self.kept: Outputs | None = None
+        self.place: Tensor | None = None  # (N,) where a row's kept answer stands; None where all rows are kept
         self.generator = torch.Generator().manual_seed(seed)
         if isinstance(ask, Net):
             ask.eval().requires_grad_(False)
@@ -227,8 +228,14 @@ class Teacher:
         found = [book.recall([digest])[0] for book, digest in zip(books, digests, strict=True)]
         return Outputs(torch.from_numpy(np.stack(found)).to(x.device), ())
 
-    def keep(self, batches: list[Tensor], rows: int) -> None:
-        """Answer for a whole split once, in row order, where all answers fit into CACHE_BYTES and the budget."""
+    def keep(self, batches: list[Tensor], rows: int, place: Tensor | None = None) -> None:
+        """Answer once, in order, for `rows` training rows, where all answers fit into CACHE_BYTES and the budget.
+
+        Args:
+            batches: their inputs.
+            rows: how many there are in all.
+            place: (N,) where each row of the split stands among them; None where they are the split.
+        """
         if self.wall and self.wall.budget and rows > self.wall.budget:
             return
         sample = self(batches[0][:2], local=True)
@@ -239,11 +246,13 @@ class Teacher:
             self.kept = Outputs(
                 torch.cat([answer.logits for answer in answers]), tuple(torch.cat(stage) for stage in features)
             )
+            self.place = place
 
     def recall(self, index: Tensor) -> Outputs:
         """The kept answer for rows `index` (B,)."""
         assert self.kept is not None, "keep() has kept nothing"
-        return Outputs(self.kept.logits[index], tuple(stage[index] for stage in self.kept.features))
+        at = index if self.place is None else self.place[index]
+        return Outputs(self.kept.logits[at], tuple(stage[at] for stage in self.kept.features))
 
     def _packed(self, x: Tensor) -> tuple[Tensor, list[bytes]]:
         """Images as they are sent, values from 0 to 1, and the digest of the bytes of each."""

@@ -136,6 +136,19 @@ def test_a_student_may_see_other_labels_than_its_teacher(knobs: dict[str, Any]) 
     check(parse({**STUDENT, "data": {"name": "digits", "knobs": knobs}}))
 
 
+BARE = {"name": "digits", "knobs": {"label_fraction": 0.0}}
+
+
+def test_a_student_without_labels_has_its_teacher() -> None:
+    check(parse({**STUDENT, "data": BARE}))
+
+
+@pytest.mark.parametrize("other", [{"method": {"name": "ce"}}, {"teacher": {**TEACHER, "data": BARE}}])
+def test_without_labels_and_without_a_teacher_nothing_is_learned(other: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"Method 'ce' learns from labels alone, but label_fraction 0 hides them all"):
+        check(parse({**STUDENT, "data": BARE, **other}))
+
+
 @pytest.mark.parametrize("data", list(DATA))
 def test_a_recommended_run_is_complete(data: str) -> None:
     spec = recommended(data)

@@ -60,7 +60,7 @@ def prepare(raw: Raw, knobs: Data) -> Dataset:
     mean, std = channel_statistics(raw.x[train])
     train = train[pick(raw.y[train], knobs.train_fraction, stream(knobs.seed, "train fraction"))]
     clean = raw.y[train]
-    visible = pick(clean, knobs.label_fraction, stream(knobs.seed, "label fraction"))
+    visible = labelled(clean, knobs.label_fraction, knobs.seed)
     labels = np.full_like(clean, -1)
     labels[visible] = corrupt(clean[visible], knobs.label_noise, len(raw.classes), stream(knobs.seed, "label noise"))
     return Dataset(
@@ -77,6 +77,11 @@ def prepare(raw: Raw, knobs: Data) -> Dataset:
 def stream(seed: int, purpose: str) -> np.random.Generator:
     """Random numbers for one purpose, unrelated to those of any other purpose or seed."""
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+
+
+def labelled(y: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Rows that keep their label, ascending: a stratified share with one of each class, or none at a share of 0."""
+    return pick(y, share, stream(seed, "label fraction")) if share else np.arange(0)
 
 
 def pick(y: np.ndarray, share: float, rng: np.random.Generator, spare: int = 0) -> np.ndarray:

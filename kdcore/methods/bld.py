@@ -76,7 +76,7 @@ class BlockWise(Method):
         r" + \gamma\Big(d(\bar N, S) + \sum_i \tfrac{d(\bar N, N_i)}{2^{n-i}}\Big)"
     )
     paper: ClassVar[str] = "Yu et al., IEEE Transactions on Artificial Intelligence 2024"
-    needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "logits"})
+    needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "probabilities"})
     joins: ClassVar[Joins] = "blocks"
     fixed: ClassVar[frozenset[str]] = frozenset({"simple"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens the distributions that are compared.")

@@ -71,7 +71,7 @@ class E2KD(Method):
         r" + \gamma\,\big(1 - \cos(E_t, E_s)\big)"
     )
     paper: ClassVar[str] = "Parchami-Araghi, Böhle, Rao and Schiele, ECCV 2024"
-    needs: ClassVar[frozenset[Grant]] = frozenset({"features", "gradients", "logits"})
+    needs: ClassVar[frozenset[Grant]] = frozenset({"features", "gradients", "probabilities"})
     joins: ClassVar[Joins] = "maps"
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")

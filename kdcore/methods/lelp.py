@@ -104,7 +104,7 @@ class LELP(Method):
         r"\mathrm{softmax}_s\big(\langle f_t - \mu_c, v_{c,s} \rangle / \tau\big)"
     )
     paper: ClassVar[str] = "Loo, Iliopoulos, Hu and Vee, arXiv 2024"
-    needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features", "logits"})
+    needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features", "probabilities"})
     rate: ClassVar[float] = 0.5
     fixed: ClassVar[frozenset[str]] = frozenset({"subclasses"})
     subclasses: int = Field(4, ge=1, le=64, description="Into how many parts each class is split; 1 is plain KD.")

@@ -46,6 +46,14 @@ def test_fractions_are_stratified_and_keep_one_of_each_class(counts: list[int], 
     assert np.array_equal(data.clean_train_y, data.train.x[:, 1])
 
 
+def test_all_labels_can_be_hidden_and_the_rows_stay() -> None:
+    whole, bare = prepared([20, 30]), prepared([20, 30], label_fraction=0.0, label_noise=0.5)
+    assert (bare.train.y == -1).all()
+    assert np.array_equal(bare.train.x, whole.train.x)
+    assert np.array_equal(bare.clean_train_y, whole.train.y)
+    assert (bare.val.y >= 0).all()
+
+
 @given(classes, st.floats(0.0, 0.9), shares, st.integers(0, 50))
 def test_noise_replaces_an_exact_share_of_the_labels_that_are_seen(
     counts: list[int], rate: float, labelled: float, seed: int

@@ -8,10 +8,10 @@ import torch
 from small_run import SCHEDULE, Weights, parts, taught
 from torch import Generator, Tensor
 
-from kdcore import setup
 from kdcore.contracts import Ask, Grant, Method, Outputs, Shown
 from kdcore.errors import BadInput
 from kdcore.methods.kd import KD
+from kdcore.rows import HELD
 from kdcore.sources.data import DataSource
 
 # --- a second view ---------------------------------------------------------------------------------------------------
@@ -95,14 +95,14 @@ def test_validation_rows_are_fixed_and_never_trained_on(
     as_kd(Careful)
     spec = taught()
     made = parts(spec, weights)
-    drawn, held = made._held_out()
+    drawn, held = made.learned, made.held
     assert sorted([*drawn.tolist(), *held.tolist()]) == list(range(len(made.y)))
-    assert len(held) == round(setup.HELD * len(made.y))
+    assert len(held) == round(HELD * len(made.y))
     trained = made.indices(0)
     epochs = torch.cat([next(trained) for _ in range(4 * len(drawn) // SCHEDULE.batch)])
     assert set(epochs.tolist()) == set(drawn.tolist())
     other = parts(spec.model_copy(update={"seed": 5}), weights)
-    assert torch.equal(held, other._held_out()[1])
+    assert torch.equal(held, other.held)
 
 
 def test_validation_rows_are_answered_without_a_trace(weights: Weights, as_kd: Callable[[type[Method]], None]) -> None:
@@ -119,7 +119,7 @@ def test_validation_rows_are_answered_without_a_trace(weights: Weights, as_kd: C
     assert (view.labels >= 0).all()
     [(training, inputs)] = seen
     assert not training
-    held = made._held_out()[1]
+    held = made.held
     assert rows_of(inputs) <= rows_of(made.normalise(made.x[held]))
     again = made._validation(16, step=0)
     assert torch.equal(again.labels, view.labels)
@@ -129,7 +129,7 @@ def test_validation_rows_are_answered_without_a_trace(weights: Weights, as_kd: C
 
 def test_without_the_wish_every_row_is_trained_on(weights: Weights) -> None:
     made = parts(taught(), weights)
-    drawn, held = made._held_out()
+    drawn, held = made.learned, made.held
     assert len(held) == 0
     assert len(drawn) == len(made.y)
 

@@ -1,0 +1,65 @@
+"""Knockoff: a fixed random share of the local images is the transfer set; the teacher is asked once about each of it.
+
+Of N local images, round(share * N), at least 2, are drawn without replacement before the first step. Every step shows
+some of them, each once per epoch, as they are, so their answers are bought once and used again and again.
+
+Source: Orekondy, Schiele and Fritz, Knockoff Nets: Stealing Functionality of Black-Box Models, CVPR 2019, arXiv
+1812.02766, its random policy; a budget of a fifth of the local images as in the baselines of MEKD's published code.
+
+Departs from it: the paper draws from a public pool of images that are none of the teacher's, here the pool is the local
+training split; its other policy, which chooses images by what they taught, is left out. The loss is the method's: plain
+distillation without labels, at temperature 1 in the paper and 5 in MEKD's code.
+
+Zero when: never; a source has no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.chance import mix
+from kdcore.contracts import Source
+
+LEAST = 2  # images in a transfer set
+
+
+class KnockoffSource(Source):
+    """Batches of a fixed share of the training data."""
+
+    title: ClassVar[str] = "Knockoff transfer set"
+    share: float = Field(
+        0.2, gt=0.0, le=1.0, description="Share of the local images that is shown, and asked about once."
+    )
+
+    @property
+    def static(self) -> bool:
+        """Every row looks the same each time."""
+        return True
+
+    def drawn(self, rows: int, seed: int) -> Tensor:
+        """The transfer set: places (P,) int64 among `rows`, ascending."""
+        count = min(rows, max(LEAST, round(self.share * rows)))
+        order = torch.randperm(rows, generator=torch.Generator().manual_seed(mix(seed, 0, salt=20)))
+        return order[:count].sort().values
+
+    def indices(self, rows: int, batch: int, seed: int, start: int, device: str) -> Iterator[Tensor]:
+        """Places (B,) int64 on `device`, from step `start` on; B is `batch`, or the transfer set where that is less."""
+        chosen = self.drawn(rows, seed).to(device)
+        size = min(batch, len(chosen))
+        per_epoch = len(chosen) // size
+        epoch, skip = divmod(start, per_epoch)
+        while True:
+            generator = torch.Generator().manual_seed(mix(seed, epoch, salt=21))
+            order = chosen[torch.randperm(len(chosen), generator=generator).to(device)]
+            for place in range(skip, per_epoch):
+                yield order[place * size : (place + 1) * size]
+            epoch, skip = epoch + 1, 0
+
+    def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
+        """The batch as it is."""
+        return x
