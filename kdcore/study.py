@@ -30,6 +30,7 @@ BUDGETS: tuple[Budget, ...] = ("steps", "time")
 LITTLE = Watch(points=4, evaluations=1, frames=1, checkpoints=1)
 NEAR = 0.05  # a step that costs within 5 % of the reference's gets no trial of its own for the same time
 LEVEL = 0.95  # of the confidence intervals
+WALLED = "black box"  # the family that "all" leaves out, as its methods want a source or an access of their own
 METRICS = ("accuracy", "agreement", "ece", "nll", "kl")
 
 
@@ -70,7 +71,9 @@ class Study(_Frozen):
 
     def compared(self) -> list[Variant]:
         """Every method and variant, the reference first."""
-        names = list(catalogue()["method"]) if self.methods == "all" else list(self.methods)
+        known = catalogue()["method"]
+        every = [name for name in known if known[name]["family"] != WALLED]
+        names = every if self.methods == "all" else list(self.methods)
         found = [*(Variant(label=name, method=name) for name in names), *self.variants]
         if self.reference not in {variant.label for variant in found}:
             raise unknown("method of this study", self.reference, [variant.label for variant in found])
