@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from kdcore.catalogue import entry
@@ -31,9 +32,9 @@ def find(run_id: str | None) -> Run | None:
     return run
 
 
-def newest_demo() -> Run | None:
-    """The newest finished run that came with the Lab."""
-    return next((run for run in store().runs(states={"done"}) if run.owner == DEMO), None)
+def newest_demo(fits: Callable[[Run], bool] = lambda _: True) -> Run | None:
+    """The newest finished run that came with the Lab, of those that fit."""
+    return next((run for run in store().runs(states={"done"}) if run.owner == DEMO and fits(run)), None)
 
 
 def shape(spec: Spec) -> tuple[int, ...]:

@@ -64,9 +64,9 @@ def shorten(text: str, length: int = 60) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def field(key: str, info: FieldInfo, value: Json, default: Json) -> None:
-    """One setting, marked where it differs from its default."""
-    name = label(key.rpartition(".")[2])
+def field(key: str, info: FieldInfo, value: Json, default: Json, title: str | None = None) -> None:
+    """One setting, marked where it differs from its default; its title is its name unless told."""
+    name = title or label(key.rpartition(".")[2])
     shared: dict[str, Any] = {
         "label": name if value == default else f"{name} · changed",
         "help": help_of(info, default),

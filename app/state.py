@@ -8,20 +8,21 @@ show can be replaced as a whole (another link, a fork, a reset) and no widget is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import streamlit as st
 from pydantic import ValidationError
 
-from app import link
+from app import link, order_link
 from app.link import Link, Settings
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
 from kdcore.errors import BadInput
 from kdcore.spec import Json
 
-LAB, METHODS = "lab", "methods"
-LINKED = (LAB, METHODS)  # pages whose URL is a whole link; each has its own
+LAB, METHODS, BLACKBOX = "lab", "methods", "blackbox"
+LINKED = {LAB: link, METHODS: link, BLACKBOX: order_link}  # pages whose URL is a whole link, and who reads it
 COMPARED = "compare"
 _state = st.session_state
 
@@ -40,6 +41,11 @@ def _held(name: str) -> str:
     return f"{name} of {_state['page']}"
 
 
+def codec() -> ModuleType:
+    """What reads, writes and changes the links of the page of now."""
+    return LINKED[_state["page"]]
+
+
 def arrive(page: str) -> None:
     """Begin a page. One with a link takes the URL's word when somebody opened it or walked back to it."""
     came = _state.get("page") != page
@@ -53,7 +59,7 @@ def arrive(page: str) -> None:
     touched = _state.pop("touched", False)
     returns = came and not query and _held("link") in _state
     if _held("link") not in _state or (not touched and not returns and query != _state[_held("written")]):
-        _state[_held("link")], _state["complaints"] = link.read(query)
+        _state[_held("link")], _state["complaints"] = codec().read(query)
 
 
 def shown() -> Link:
@@ -69,7 +75,7 @@ def _show(changed: Link) -> None:
 def save() -> None:
     """Make the URL say what is shown."""
     try:
-        query = link.write(shown())
+        query = codec().write(shown())
     except BadInput as error:
         st.error(str(error))
         query = {"run": shown().run} if shown().run else {}
@@ -142,7 +148,7 @@ def widget(key: str, value: Any) -> str:
 
 def changed(key: str, parse: Callable[[Any], Json]) -> None:
     """Callback of a setting's widget: the setting becomes what the widget shows."""
-    attempt(lambda: _show(link.put(shown(), key, parse(_state[f"form {key}"]))))
+    attempt(lambda: _show(codec().put(shown(), key, parse(_state[f"form {key}"]))))
 
 
 # The Runs page

@@ -7,6 +7,7 @@ preset by its own name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from kdcore.catalogue import catalogue, entry
@@ -68,6 +69,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+@cache
 def presets() -> dict[str, Preset]:
     """Every preset by name: those of MEKD, other sources that make images, methods on the edge's own images."""
     known = dict(PRESETS)

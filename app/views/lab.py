@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, Literal
-from urllib.parse import urlencode
+from typing import Literal
 
 import streamlit as st
 
-from app import asking, engine, forms, link, points, state, words
-from app.command import command
+from app import asking, engine, forms, link, points, showing, state, words
 from app.link import NO_TEACHER, Settings
-from app.live import live, tokens
-from app.suited import suited
 from kdcore.catalogue import entry
-from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE, RESUMABLE
-from kdcore.spec import SETTABLE
 
 ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "nesterov": ("optimizer", "sgd")}
 
@@ -126,29 +118,19 @@ def _run() -> None:
 
 def stage(settings: Settings) -> None:
     """The run on show, or the newest recorded one."""
-    run = _wanted()
+    run = showing.wanted()
     demo = run is None
     run = run or engine.newest_demo()
     for sentence in state.complaints():
         st.warning(sentence)
-    _undo()
+    showing.undo()
     if settings["data"] == "points":
         with st.expander("Your points", expanded=demo, key="points", icon=":material/draw:"):
             points.editor(settings)
     if demo:
         _invitation(settings, run)
     if run is not None:
-        _show(run, demo)
-
-
-def _wanted() -> Run | None:
-    """The run that the link names."""
-    try:
-        return engine.find(state.shown().run)
-    except BadInput as error:
-        state.complaints().append(str(error))
-        state.show(None)
-        return None
+        showing.show(run, demo, _fork)
 
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:
@@ -163,105 +145,12 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
         _run_button(settings, "run here", "content")
 
 
-def _show(run: Run, demo: bool) -> None:
-    """One run: its title, the bar that plays it, what came out, and the panels."""
-    token = tokens.issue(state.viewer())
-    st.subheader(words.title(run.spec), anchor=False)
-    mine = run.owner == state.viewer()
-    if not mine and run.owner != engine.DEMO:
-        st.caption("Somebody else's run: you may look; to have your own, take its settings into the form.")
-    shared = {"view": state.view(), "token": token}
-    live("transport", run.id, **shared, **_reporting("transport"), settings=_knobs(run, mine), autoplay=demo)
-    names = suited(run)
-    st.fragment(_aftermath, run_every=1.0 if run.state in ACTIVE else None)(run.id, run.state, mine, names)
-    live("panels", run.id, **shared, **_reporting("panels"), panels=names)
-
-
-def _reporting(key: str) -> dict[str, Any]:
-    return {"key": key, "on_view": partial(state.heard, key)}
-
-
-def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
-    """What may be changed while the run is under way."""
-    if not mine or run.state not in ACTIVE:
-        return []
-    settings = link.settings_of(run.spec)
-    found = []
-    fixed = entry("method", run.spec.method.name)["fixed"]
-    for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs if name not in fixed)]:
-        info = link.field_of(settings, key)
-        if info.annotation in (int, float):
-            low, high = forms.bounds(info)
-            name = forms.label(key.partition(".")[2])
-            found.append({"path": key, "label": name, "value": settings[key], "min": low, "max": high})
-    return found
-
-
-def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str]) -> None:
-    """How it ended and what to do next; while it runs, this looks once a second whether it has, or shows more."""
-    run = engine.store().get(run_id)
-    if run.state != state_before or suited(run) != names:
-        st.rerun()
-    if run.state == "done":
-        st.success(words.outcome(run.result or {}))
-    with st.container(horizontal=True):
-        if mine and run.state in RESUMABLE:
-            _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))
-        if run.state not in ACTIVE:
-            _act("Another seed", "casino", partial(_again, run))
-        _act("Settings into the form", "fork_right", partial(_fork, run))
-        _share(run)
-        if mine and run.state not in ACTIVE:
-            _act("Delete", "delete", partial(_delete, run.id))
-
-
-def _act(label: str, icon: str, act: partial[object]) -> None:
-    st.button(label, icon=f":material/{icon}:", on_click=state.attempt, args=(act,))
-
-
-def _again(run: Run) -> None:
-    """The same settings with the next seed."""
-    seed = (run.spec.seed + 1) % 2**31
-    state.show(engine.store().submit(engine.altered(run.spec, seed=seed), state.viewer()).id)
-
-
 def _fork(run: Run) -> None:
     settings = link.complete(link.settings_of(run.spec))
     state.take(settings)
     left = words.differences([link.spec_of(settings), run.spec])
     if left:
         state.complaints().append(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
-
-
-def _share(run: Run) -> None:
-    with st.popover("Share", icon=":material/share:"):
-        query = link.write(state.shown()._replace(run=run.id))
-        st.caption("A link to this view:")
-        st.code(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}", language=None, wrap_lines=True)
-        st.caption("The same run from a command line:")
-        st.code(command(run.spec) or f"kdlab run --spec {run.id}.json", language="sh", wrap_lines=True)
-        text = run.spec.model_dump_json(indent=2)
-        st.download_button("Settings as a file", text, f"{run.id}.json", "application/json", icon=":material/download:")
-
-
-def _delete(run_id: str) -> None:
-    engine.store().delete(run_id, state.viewer())
-    state.show(None)
-    state.remember("deleted", [run_id])
-
-
-def _undo() -> None:
-    gone = state.recall("deleted", [])
-    if gone:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("The run was deleted.")
-            _act("Undo", "undo", partial(_restore, gone[0]))
-
-
-def _restore(run_id: str) -> None:
-    engine.store().restore(run_id, state.viewer())
-    state.remember("deleted", [])
-    state.show(run_id)
 
 
 state.arrive(state.LAB)

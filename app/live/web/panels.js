@@ -83,7 +83,7 @@ class Card {
     this.lacks = h("p", { class: "kd-lacks" }, "…");
     this.root = h(
       "article",
-      { class: `kd-card${panel.wide ? " kd-wide" : ""}`, "data-panel": panel.name, "data-kind": panel.kind },
+      { class: `kd-card${panel.wide ? " kd-wide" : ""}`, id: `panel-${panel.name}`, "data-panel": panel.name, "data-kind": panel.kind },
       h("header", {}, h("h3", {}, panel.title), this.#tools()),
       h("p", { class: "kd-caption" }, panel.caption),
       panel.softened ? this.#slider() : null,

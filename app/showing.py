@@ -1,0 +1,138 @@
+"""One run on a page: its title, the bar that plays it, how it ended, its panels; Lab and Black box share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app import engine, forms, link, state, words
+from app.command import command
+from app.live import live, tokens
+from app.suited import suited
+from kdcore.catalogue import entry
+from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
+from kdcore.jobs.states import ACTIVE, RESUMABLE
+from kdcore.spec import SETTABLE
+
+Order = Callable[[list[str]], list[str]]  # of panels, from those that suit a run
+Take = Callable[[Run], None]  # a run's settings into the page's form
+
+
+def wanted() -> Run | None:
+    """The run that the link names; what hinders is told on the page."""
+    try:
+        return engine.find(state.shown().run)
+    except BadInput as error:
+        state.complaints().append(str(error))
+        state.show(None)
+        return None
+
+
+def show(run: Run, demo: bool, take: Take, order: Order = list, between: Callable[[Run], None] | None = None) -> None:
+    """One run: its title, the bar that plays it, what came out, and the panels.
+
+    Args:
+        run: the run.
+        demo: whether it plays by itself, as nobody asked for it.
+        take: puts its settings into the page's form.
+        order: the panels, in the page's own order.
+        between: what the page shows above the panels once the run is over.
+    """
+    token = tokens.issue(state.viewer())
+    st.subheader(words.title(run.spec), anchor=False)
+    mine = run.owner == state.viewer()
+    if not mine and run.owner != engine.DEMO:
+        st.caption("Somebody else's run: you may look; to have your own, take its settings into the form.")
+    shared = {"view": state.view(), "token": token}
+    live("transport", run.id, **shared, **_reporting("transport"), settings=_knobs(run, mine), autoplay=demo)
+    names = order(suited(run))
+    again = 1.0 if run.state in ACTIVE else None
+    st.fragment(_aftermath, run_every=again)(run.id, run.state, mine, names, take, order)
+    if between and run.state not in ACTIVE:
+        between(run)
+    live("panels", run.id, **shared, **_reporting("panels"), panels=names)
+
+
+def _reporting(key: str) -> dict[str, Any]:
+    return {"key": key, "on_view": partial(state.heard, key)}
+
+
+def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
+    """What may be changed while the run is under way."""
+    if not mine or run.state not in ACTIVE:
+        return []
+    settings = link.settings_of(run.spec)
+    found = []
+    fixed = entry("method", run.spec.method.name)["fixed"]
+    for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs if name not in fixed)]:
+        info = link.field_of(settings, key)
+        if info.annotation in (int, float):
+            low, high = forms.bounds(info)
+            name = forms.label(key.partition(".")[2])
+            found.append({"path": key, "label": name, "value": settings[key], "min": low, "max": high})
+    return found
+
+
+def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], take: Take, order: Order) -> None:
+    """How it ended and what to do next; while it runs, this looks once a second whether it has, or shows more."""
+    run = engine.store().get(run_id)
+    if run.state != state_before or order(suited(run)) != names:
+        st.rerun()
+    if run.state == "done":
+        st.success(words.outcome(run.result or {}))
+    with st.container(horizontal=True):
+        if mine and run.state in RESUMABLE:
+            _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))
+        if run.state not in ACTIVE:
+            _act("Another seed", "casino", partial(_again, run))
+        _act("Settings into the form", "fork_right", partial(take, run))
+        _share(run)
+        if mine and run.state not in ACTIVE:
+            _act("Delete", "delete", partial(_delete, run.id))
+
+
+def _act(label: str, icon: str, act: partial[object]) -> None:
+    st.button(label, icon=f":material/{icon}:", on_click=state.attempt, args=(act,))
+
+
+def _again(run: Run) -> None:
+    """The same settings with the next seed."""
+    seed = (run.spec.seed + 1) % 2**31
+    state.show(engine.store().submit(engine.altered(run.spec, seed=seed), state.viewer()).id)
+
+
+def _share(run: Run) -> None:
+    with st.popover("Share", icon=":material/share:"):
+        query = state.codec().write(state.shown()._replace(run=run.id))
+        st.caption("A link to this view:")
+        st.code(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}", language=None, wrap_lines=True)
+        st.caption("The same run from a command line:")
+        st.code(command(run.spec) or f"kdlab run --spec {run.id}.json", language="sh", wrap_lines=True)
+        text = run.spec.model_dump_json(indent=2)
+        st.download_button("Settings as a file", text, f"{run.id}.json", "application/json", icon=":material/download:")
+
+
+def _delete(run_id: str) -> None:
+    engine.store().delete(run_id, state.viewer())
+    state.show(None)
+    state.remember("deleted", [run_id])
+
+
+def undo() -> None:
+    """The way back, right after deleting."""
+    gone = state.recall("deleted", [])
+    if gone:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("The run was deleted.")
+            _act("Undo", "undo", partial(_restore, gone[0]))
+
+
+def _restore(run_id: str) -> None:
+    engine.store().restore(run_id, state.viewer())
+    state.remember("deleted", [])
+    state.show(run_id)

@@ -1,0 +1,193 @@
+"""The Black box: a teacher behind a wall is asked about images, a student learns from it, and all is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import engine, forms, order_link, ordering, showing, state
+from app.link import Settings
+from app.order_link import OURS, SERVICE
+from kdcore.catalogue import catalogue, entry
+from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
+from kdcore.orders import Order, spec
+from kdcore.presets import pools, preset
+from kdcore.spec import Spec, check
+
+FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies")
+TITLES = {
+    "share": "Share of the images that the edge owns",
+    "local": "Its own images may be sent to the teacher",
+    "budget": "Budget: most images asked about",
+    "pool": "Pool: images made once and reused",
+    "price": "Price of a thousand images",
+    "top": "Only the largest probabilities",
+    "digits": "Rounded to decimals",
+    "noise": "Noise on probabilities",
+    "upload": "Values are sent as",
+    "quick": "Steps and networks for two cores",
+}
+
+
+# Ask
+
+
+def ask(settings: Settings) -> None:
+    """The form: the cloud, the edge, and what may be asked."""
+    order, asked, obstacle = _ordered(settings)
+    _run_button(obstacle)
+    st.markdown("**The cloud**")
+    _teacher(settings)
+    _choose("access", "What it tells of an image", list(ordering.ACCESS), ordering.ACCESS, settings)
+    st.caption(ordering.MEANING[str(settings["access"])])
+    st.markdown("**The edge**")
+    _fields(settings, "share", "local")
+    granted = ordering.options(order) if order else [str(settings["preset"])]
+    _choose("preset", "How it learns", granted, {name: ordering.option(name) for name in granted}, settings)
+    _told(str(settings["preset"]))
+    if order and asked:
+        st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(order, asked)))))
+    pooled = ("pool",) if pools(str(settings["preset"])) else ()
+    _fields(settings, "budget", *pooled, "price")
+    worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()
+    _more("How the teacher answers", settings, (*worse, "upload"))
+    _more("Steps and seed", settings, ("quick", "seed"))
+    if asked:
+        st.caption(ordering.steps(asked))
+    if order_link.complete({}) != settings:
+        st.button("Back to the beginning", on_click=_reset, icon=":material/restart_alt:", width="stretch")
+
+
+def _ordered(settings: Settings) -> tuple[Order | None, Spec | None, str | None]:
+    """The order, its run, and the first thing that stands in the way."""
+    order = None
+    try:
+        order = order_link.order_of(settings)
+        asked = spec(order)
+        check(asked)
+    except BadInput as error:
+        return order, None, str(error)
+    return order, asked, None
+
+
+def _teacher(settings: Settings) -> None:
+    """Who teaches: a network trained here, or somebody else's."""
+    known = catalogue()["teacher"]
+    if known:
+        names = {OURS: "One that is trained here"} | {name: str(one["title"]) for name, one in known.items()}
+        _choose(SERVICE, "Whose teacher", list(names), names, settings)
+    titles = {name: str(entry("data", name)["title"]) for name in ordering.data_sets()}
+    _choose("data", "What it knows", list(titles), titles, settings)
+    base = order_link.complete({SERVICE: settings[SERVICE]})
+    for key in (key for key in settings if key.startswith(f"{SERVICE}.")):
+        forms.field(key, order_link.field_of(settings, key), settings[key], base[key])
+
+
+def _choose(key: str, label: str, options: list[str], names: dict[str, str], settings: Settings) -> None:
+    """One of several, by its name."""
+    st.selectbox(
+        label,
+        options if settings[key] in options else [*options, str(settings[key])],
+        format_func=lambda name: names.get(name, name),
+        key=state.widget(key, settings[key]),
+        on_change=state.changed,
+        args=(key, str),
+    )
+
+
+def _told(name: str) -> None:
+    """What a preset is, and what of it is ours."""
+    one = preset(name)
+    st.caption(" ".join(filter(None, (one.says, one.ours))))
+
+
+def _fields(settings: Settings, *keys: str) -> None:
+    for key in keys:
+        forms.field(key, order_link.field_of(settings, key), settings[key], order_link.DEFAULTS[key], TITLES.get(key))
+
+
+def _more(title: str, settings: Settings, keys: tuple[str, ...]) -> None:
+    count = sum(settings[key] != order_link.DEFAULTS[key] for key in keys)
+    with st.expander(f"{title} · {count} changed" if count else title, key=f"more {title}"):
+        _fields(settings, *keys)
+
+
+def _reset() -> None:
+    state.attempt(lambda: state.take(order_link.complete({})))
+
+
+def _run_button(obstacle: str | None, key: str = "run", width: Any = "stretch") -> None:
+    st.button(
+        "Run",
+        key=key,
+        type="primary",
+        icon=":material/play_arrow:",
+        width=width,
+        disabled=obstacle is not None,
+        help=obstacle or "Start this run on this machine; the teacher is trained first where it is not there yet.",
+        on_click=state.attempt,
+        args=(_run,),
+    )
+    if obstacle and key == "run":
+        st.warning(obstacle)
+
+
+def _run() -> None:
+    run = engine.store().submit(spec(order_link.order_of(state.shown().settings)), state.viewer())
+    if run.state == "done":
+        state.complaints().append("You have run exactly this before, so here it is; another seed gives a new run.")
+    state.show(run.id)
+
+
+# Show
+
+
+def stage(settings: Settings) -> None:
+    """The run on show, or a recorded one whose source makes its images."""
+    run = showing.wanted()
+    demo = run is None
+    run = run or engine.newest_demo(_makes)
+    for sentence in state.complaints():
+        st.warning(sentence)
+    showing.undo()
+    if demo:
+        _invitation(settings, run)
+    if run is not None:
+        showing.show(run, demo, _take, _arranged)
+
+
+def _makes(run: Run) -> bool:
+    return bool(entry("source", run.spec.source.name)["makes"])
+
+
+def _invitation(settings: Settings, recorded: Run | None) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        said = "**A recorded run is playing; press Run to start a real one here.** " if recorded else ""
+        st.markdown(
+            f"{said}A large network stands in the cloud and answers only questions, for money. A small one at the edge "
+            "wants to learn from it and keeps its own images to itself: it makes images, asks about those, and learns "
+            "from the answers. Everything that is asked is counted."
+        )
+        _run_button(_ordered(settings)[2], "run here", "content")
+
+
+def _arranged(names: list[str]) -> list[str]:
+    """Panels in the order of this page."""
+    return [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
+
+
+def _take(run: Run) -> None:
+    """A run's settings into the form, where the form can say them."""
+    found = order_link.order_for(run.spec)
+    if found is None:
+        raise BadInput("This run's settings are more than this form can say; open it in the Lab, or take its file.")
+    state.take(order_link.settings_of(found))
+
+
+state.arrive(state.BLACKBOX)
+with st.sidebar:
+    ask(state.shown().settings)
+stage(state.shown().settings)
+state.save()

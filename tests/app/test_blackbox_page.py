@@ -1,0 +1,70 @@
+"""The Black box page: its form is an order, its link is the page, and it plays a recorded run where there is one."""
+
+from __future__ import annotations
+
+from lab_driver import Open, button, components, said
+from streamlit.testing.v1 import AppTest
+
+from kdcore.jobs.store import Store
+from kdcore.orders import Order, spec
+
+
+def pick(page: AppTest, key: str, value: str) -> AppTest:
+    """Choose in one of the form's lists."""
+    return next(item for item in page.selectbox if item.key == f"form {key}").set_value(value).run()
+
+
+def test_an_empty_store_explains_the_page(lab: Open) -> None:
+    page = lab("blackbox")
+    assert not page.exception
+    assert "stands in the cloud and answers only questions" in said(page)
+    assert "A recorded run is playing" not in said(page)
+    assert components(page) == 0
+    assert page.query_params == {}
+    assert "Only made images leave the edge" in said(page)
+
+
+def test_choices_say_what_leaves_the_edge(lab: Open) -> None:
+    page = pick(lab("blackbox"), "preset", "kd")
+    assert "does not allow that" in said(page)
+    assert all(item.disabled for item in page.button if item.label == "Run")
+    page = next(item for item in page.toggle if item.key == "form local").set_value(True).run()
+    assert "The edge's own images leave it, each once." in said(page)
+    assert page.query_params == {"preset": "kd", "local": "true"}
+
+
+def test_labels_only_hide_what_they_cannot_suffer(lab: Open) -> None:
+    page = pick(lab("blackbox", digits="2"), "access", "labels")
+    assert "form digits" not in [item.key for item in page.number_input]
+    assert page.query_params == {"access": "labels"}
+    assert "kd" not in next(item for item in page.selectbox if item.key == "form preset").options
+
+
+def test_run_asks_for_exactly_this_run(lab: Open, store: Store) -> None:
+    page = button(lab("blackbox", preset="paper", budget="5000", seed="3"), "Run")
+    (run,) = [run for run in store.runs() if run.owner == "me"]
+    assert run.spec == spec(Order(preset="paper", budget=5000, seed=3))
+    assert page.query_params["run"] == run.id
+    assert components(page) == 2
+
+
+def test_settings_of_a_run_come_into_the_form(lab: Open, store: Store) -> None:
+    run = store.submit(spec(Order(preset="released", share=0.2)), "somebody")
+    page = button(lab("blackbox", run=run.id), "Settings into the form")
+    assert page.query_params == {"run": run.id, "preset": "released", "share": "0.2"}
+    assert "Somebody else's run" in said(page)
+
+
+def test_a_broken_link_is_told(lab: Open) -> None:
+    page = lab("blackbox", run="nowhere", preset="frob")
+    assert not page.exception
+    assert "There is no preset named 'frob'" in said(page)
+
+
+def test_the_lab_keeps_its_own_link(lab: Open) -> None:
+    page = lab("blackbox", preset="paper")
+    page.query_params = {}
+    page.switch_page("views/lab.py").run()
+    assert page.query_params == {}
+    page.switch_page("views/blackbox.py").run()
+    assert page.query_params == {"preset": "paper"}
