@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Answered(NamedTuple):
-    """What came over the wire for one call."""
+    """What came over the wire for one call, which may be about the first images alone; the rest is asked again."""
 
-    logits: Tensor  # (B, C), or the logarithms of probabilities
+    logits: Tensor  # (B', C) with 0 < B' <= B, or the logarithms of probabilities
     requests: int = 1
     retried: int = 0  # images that were sent again because an answer was lost
     bytes_up: int | None = None  # None where nothing was really sent

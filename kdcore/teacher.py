@@ -258,7 +258,7 @@ class Teacher:
         """Images as they are sent, values from 0 to 1, and the digest of the bytes of each."""
         assert self.wall is not None
         sent = self.pixels(x)
-        if self.wall.upload == "uint8":
+        if self.wall.upload == "uint8" and x.dim() == 4:
             whole = (sent * 255).round()
             sent, packed = whole / 255, whole.to(torch.uint8)
         else:
@@ -267,24 +267,37 @@ class Teacher:
         return sent, [blake2b(row.tobytes(), digest_size=DIGEST).digest() for row in rows]
 
     def _buy(self, book: Ledger, sent: Tensor, rows: list[int], digests: list[bytes], local: bool) -> None:
-        """Ask about some rows of `sent` and keep what comes."""
+        """Ask about some rows of `sent` until all are answered, and keep each part as soon as it comes."""
+        while rows:
+            asked = sent[torch.tensor(rows, device=sent.device)]
+            if isinstance(self.ask, Net):
+                answered = Answered(self.ask(self.inputs(asked)).logits.float())
+            else:
+                answered = self.ask(asked)
+            self._keep(book, answered, asked, [digests[row] for row in rows], local)
+            rows = rows[len(answered.logits) :]
+
+    def _keep(self, book: Ledger, answered: Answered, asked: Tensor, digests: list[bytes], local: bool) -> None:
+        """Write down the answer to the first of the questions `asked` (B, ...), as far as it is made of numbers."""
         assert self.wall is not None
-        asked = sent[torch.tensor(rows, device=sent.device)]
-        if isinstance(self.ask, Net):
-            answered = Answered(self.ask(self.inputs(asked)).logits.float())
-        else:
-            answered = self.ask(asked)
         finite = answered.logits.isfinite().all(1).tolist()
-        if not all(finite):
-            query = len(book) + finite.index(False) + 1
+        query = len(book) + finite.index(False) + 1 if not all(finite) else 0
+        kept = [digest for digest, known in zip(digests, finite, strict=False) if known]
+        answered = answered._replace(logits=answered.logits[answered.logits.isfinite().all(1)])
+        if kept:
+            self._write(book, answered, asked, kept, local)
+        if query:
             raise BadInput(
                 f"The teacher's answer to query {query} is not a number; what was learned before it is kept."
             )
+
+    def _write(self, book: Ledger, answered: Answered, asked: Tensor, digests: list[bytes], local: bool) -> None:
+        assert self.wall is not None
         logits = granted(Outputs(answered.logits, ()), self.access).logits
         if self.access == "probabilities" and (self.wall.noise or self.wall.top or self.wall.digits):
             logits = worsened(logits, self.wall, self.generator)
         up, down = traffic(self.wall, self.access, asked[0], logits.shape[1])
-        book.add([digests[row] for row in rows], answered._replace(logits=logits), local, up, down)
+        book.add(digests, answered._replace(logits=logits), local, up, down)
 
 
 def traffic(wall: Wall, access: Access, image: Tensor, classes: int) -> tuple[int, int]:

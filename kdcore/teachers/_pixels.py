@@ -1,0 +1,110 @@
+"""What services share that read pixels at some scale and answer with logits or probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.errors import BadInput
+from kdcore.service import Service
+
+LEAST = 1e-8  # a probability of 0 counts as this, so that its logarithm is a number
+SUM_ERROR = 0.2  # how far from 1 rounded probabilities may sum
+
+
+class Reader(Service):
+    """Knobs of a service that reads scaled pixels."""
+
+    scale: Literal["unit", "signed", "bytes", "normalised"] = Field(
+        "unit", description="Pixels as it reads them: 0 to 1, -1 to 1, 0 to 255, or (value - mean) / std."
+    )
+    mean: tuple[float, ...] = Field((0.0,), description="Of 0-to-1 pixels, one or one per channel; 'normalised' only.")
+    std: tuple[float, ...] = Field((1.0,), description="Of 0-to-1 pixels, one or one per channel; 'normalised' only.")
+    answers: Literal["logits", "probabilities"] = Field("logits", description="What it answers with.")
+
+    def check_scale(self, shape: tuple[int, ...]) -> None:
+        """That mean and std suit images of `shape`, and are not given for nothing.
+
+        Raises:
+            BadInput: they do not, or a std is not positive.
+        """
+        if self.scale != "normalised":
+            if (self.mean, self.std) != ((0.0,), (1.0,)):
+                raise BadInput(f"Mean and std are used at scale 'normalised' alone, but the scale is {self.scale!r}.")
+            return
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, shape[0]):
+                raise BadInput(
+                    f"The teacher's {name} has {len(values)} values, but images have {shape[0]} channels; give one or "
+                    f"{shape[0]}."
+                )
+        if not np.isfinite([*self.mean, *self.std]).all() or min(self.std) <= 0:
+            raise BadInput(f"The teacher's std must be positive numbers, but is {list(self.std)}.")
+
+    def fed(self, images: Tensor) -> np.ndarray:
+        """Images (B, K, H, W) with values from 0 to 1 as the service reads them, in float32; features (B, F) as they
+        are."""
+        x: np.ndarray = images.detach().float().cpu().numpy()
+        if x.ndim != 4 or self.scale == "unit":
+            return x
+        if self.scale == "signed":
+            return x * np.float32(2) - np.float32(1)
+        if self.scale == "bytes":
+            return x * np.float32(255)
+        mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
+        found: np.ndarray = (x - mean) / std
+        return found
+
+    def told(self, answers: np.ndarray) -> np.ndarray:
+        """Answers (B, C) as logits, or as the logarithms of probabilities; rows with NaN stay as they are.
+
+        Raises:
+            BadInput: they are said to be probabilities and are none.
+        """
+        if self.answers == "logits":
+            return answers
+        known = answers[np.isfinite(answers).all(1)]
+        if known.size and (known.min() < -1e-3 or np.abs(known.sum(1) - 1).max() > SUM_ERROR):
+            raise BadInput(
+                "The teacher's answers are no probabilities, as they are negative or do not sum to 1; set its answers "
+                "to 'logits'."
+            )
+        found: np.ndarray = np.log(np.clip(answers, LEAST, None))
+        return found
+
+
+def as_tensor(logits: np.ndarray) -> Tensor:
+    """Logits (B, C) in float32."""
+    return torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float32))
+
+
+def check_classes(found: int, classes: int) -> None:
+    """That the service tells as many classes as the data have.
+
+    Raises:
+        BadInput: it does not.
+    """
+    if found != classes:
+        raise BadInput(
+            f"The teacher tells {found} classes apart, but the data have {classes}; choose the data it was made for, "
+            "or another teacher."
+        )
+
+
+def check_shape(found: tuple[int | None, ...], shape: tuple[int, ...]) -> None:
+    """That the service reads inputs of `shape`; None in `found` is any size.
+
+    Raises:
+        BadInput: it reads others.
+    """
+    if len(found) == len(shape) and all(size in (None, mine) for size, mine in zip(found, shape, strict=True)):
+        return
+    theirs, ours = ("x".join("any" if size is None else str(size) for size in sizes) for sizes in (found, shape))
+    raise BadInput(
+        f"The teacher reads inputs of {theirs or 'no known shape'}, but the data are {ours} (channels first); nothing "
+        "is resized silently, so choose data of its shape or another teacher."
+    )

@@ -1,0 +1,171 @@
+"""Tries an uploaded ONNX file in a process of its own, which may use little memory and time and may die.
+
+`python -m kdcore.teachers._trial FILE` reads the shape of one input as JSON from stdin, asks the file about black
+images, and prints one line of JSON: what it reads and answers, or the sentence that refuses it. A file is checked as a
+protobuf first, so nothing it refers to is opened and no operator that is not the standard's own is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdcore.errors import BadInput
+
+MEMORY_BYTES = 4 << 30  # beside the file itself, read twice
+TIME_S = 60
+STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+}
+PROBES = 2  # images that it is asked about where it takes any number
+
+
+def limit(size_bytes: int) -> None:
+    """Let the system stop this process where it takes too much."""
+    memory = Path("/proc/self/statm")  # on Linux; elsewhere little is in use by now
+    used = int(memory.read_text().split()[0]) * resource.getpagesize() if memory.exists() else 0
+    most = used + MEMORY_BYTES + 4 * size_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (TIME_S, TIME_S))
+
+
+def check(content: bytes) -> None:
+    """That a file is ONNX, whole in itself and of standard operators.
+
+    Raises:
+        BadInput: it is not.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise BadInput("The file is no ONNX model, or is cut off; export it again.") from error
+    if not model.graph.node:
+        raise BadInput("The ONNX file has no operators; export the model again.")
+    for message in messages(model):
+        if isinstance(message, onnx.TensorProto):
+            _check_inside(message, onnx.TensorProto.EXTERNAL)
+        elif isinstance(message, onnx.NodeProto) and message.domain not in STANDARD:
+            raise BadInput(
+                f"The ONNX file has an operator {message.op_type[:60]!r} of {message.domain[:60]!r}, but only the "
+                "standard's own are run; export the model without it."
+            )
+
+
+def _check_inside(tensor: Any, external: int) -> None:
+    if tensor.data_location == external or tensor.external_data:
+        where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "another file")
+        raise BadInput(
+            f"The ONNX file keeps its tensor {tensor.name[:60]!r} in {where[:60]!r}, which is not opened; export the "
+            "model as one file."
+        )
+
+
+def messages(message: Any) -> Iterator[Any]:
+    """A protobuf message and all inside it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in value if hasattr(value, "__len__") else (value,):
+                yield from messages(part)
+
+
+def session(content: bytes) -> Any:
+    """A session with one thread on the CPU.
+
+    Raises:
+        BadInput: the runtime refuses the model.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except _failures() as error:
+        raise BadInput(f"onnxruntime cannot use the ONNX file ({reason(error)}); export the model again.") from error
+
+
+def answer(session: Any, images: np.ndarray) -> np.ndarray:
+    """What a session says to images, its first output.
+
+    Raises:
+        BadInput: it fails.
+    """
+    entry, output = session.get_inputs()[0], session.get_outputs()[0]
+    try:
+        found: np.ndarray = np.asarray(session.run([output.name], {entry.name: images})[0])
+        return found
+    except _failures() as error:
+        if "BFCArena" in str(error):  # its allocator
+            raise MemoryError from error
+        raise BadInput(f"The ONNX file cannot answer images {images.shape[1:]} ({reason(error)}).") from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises; its errors have no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [thing for thing in vars(state).values() if isinstance(thing, type) and issubclass(thing, Exception)]
+    return (*own, RuntimeError, ValueError, MemoryError)
+
+
+def reason(error: Exception) -> str:
+    """The gist of what onnxruntime says."""
+    said = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error) or type(error).__name__)
+    return said.strip().splitlines()[0].rstrip(".")[:200]
+
+
+def tried(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What a file reads and answers, tried on black images of `shape`.
+
+    Raises:
+        BadInput: it cannot be used.
+    """
+    content = path.read_bytes()
+    check(content)
+    opened = session(content)
+    entries = opened.get_inputs()
+    if len(entries) != 1:
+        names = ", ".join(entry.name for entry in entries)[:120]
+        raise BadInput(f"The teacher must read one input, images, but the ONNX file has {len(entries)}: {names}.")
+    reads = [size if isinstance(size, int) else None for size in entries[0].shape]
+    facts = {"reads": reads, "dtype": DTYPES.get(entries[0].type, entries[0].type)}
+    fits = len(reads) == 1 + len(shape) and all(
+        size in (None, mine) for size, mine in zip(reads[1:], shape, strict=True)
+    )
+    if not fits or entries[0].type not in DTYPES:
+        return facts
+    found = answer(opened, np.zeros((reads[0] or PROBES, *shape), facts["dtype"]))
+    return facts | {"answers": list(found.shape), "numbers": found.dtype.kind == "f"}
+
+
+def main(path: Path) -> None:
+    """One file tried, one line said."""
+    limit(path.stat().st_size)
+    try:
+        said = tried(path, tuple(json.loads(sys.stdin.readline())))
+    except BadInput as error:
+        said = {"error": str(error)}
+    except MemoryError:
+        said = {"error": f"The ONNX file needs more than {MEMORY_BYTES >> 30} GB of memory; give a smaller model."}
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
