@@ -82,7 +82,7 @@ class Attention:
         audience = self.desk.audience()
         if audience.frames_hz and self._wants("frame", step):
             began = time.perf_counter()
-            self.desk.show("frame", self.setup.measured(step))
+            self.desk.show("frame", self.setup.measured(step, recorded=False))
             self._note("frame", step, began, audience.frames_hz, FRAME_SHARE)
         if audience.field_hz and self.setup.probe.plane is not None and self._wants("field", step):
             began = time.perf_counter()

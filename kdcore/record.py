@@ -22,6 +22,12 @@ Frame arrays: step (), student_logits (N, C) float32, gradient_names (T,), gradi
     teacher's class, so that disagreement is that minus teacher_field_share. Row 0 of a plane is y0 (the bottom).
     What the method shows of itself is named own_<name>: own_target (N, C) probabilities it asks the student for,
     own_temperature (N,), own_paths (P, N, C) logits of other paths from input to classes, and whatever else it likes.
+Of a source that makes its images, static: local_x (12, K, H, W) uint8; and of the latent plane through three classes
+    cells_classes (3,), cells_corners (3, 2) and cells_extent (4,) as x0, x1, y0, y1. In a frame made_x (36, K, H, W)
+    uint8, made_logits (36, C) the teacher's; made_to_local and made_to_held (L,) distances to the nearest image;
+    inverse_teacher and inverse_student (12, K, H, W) uint8, images of both answers to the first probe rows, and what
+    the teacher says of them as inverse_teacher_logits and inverse_student_logits (12, C); cells_teacher and
+    cells_student (R, R) uint16 classes, row 0 below. What a teacher was not asked is absent.
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdcore.events import Changed, Evaluated, Event, Started, Step
+from kdcore.events import Changed, Evaluated, Event, Frame, Started, Step
 from kdcore.spec import Spec
 
 Arrays = Mapping[str, np.ndarray]
@@ -49,6 +55,7 @@ class Record:
     steps: tuple[Step, ...] = ()
     evaluations: tuple[Evaluated, ...] = ()
     changes: tuple[Changed, ...] = ()
+    frames: tuple[Frame, ...] = ()
     static: Arrays = field(default_factory=dict)
     frame: Arrays = field(default_factory=dict)
 
@@ -100,6 +107,7 @@ def gather(
         steps=tuple(event for event in seen if isinstance(event, Step)),
         evaluations=tuple(event for event in seen if isinstance(event, Evaluated)),
         changes=tuple(event for event in seen if isinstance(event, Changed)),
+        frames=tuple(event for event in seen if isinstance(event, Frame)),
         static=read_arrays(folder / "static.npz") if static is None else static,
         frame=frame or {},
     )

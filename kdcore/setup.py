@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
 from pathlib import Path
 
@@ -16,26 +16,24 @@ from torch import Tensor, nn
 
 from kdcore.chance import mix
 from kdcore.checkpoint import load_weights
-from kdcore.contracts import Batch, Method, Outputs, Pair, Report, Shown, View
+from kdcore.contracts import Batch, Outputs, Pair, Report, Shown, View
 from kdcore.costs import cost
 from kdcore.errors import BadInput
 from kdcore.events import Started
+from kdcore.frames import measured
+from kdcore.made import Made
 from kdcore.maker import Maker, Scene
-from kdcore.measure import CHUNK, GRADIENT_ROWS, Arrays, Probe, gradients
+from kdcore.measure import CHUNK, Arrays, Probe
 from kdcore.net import Net, pooled, stage_shapes
 from kdcore.optimize import Rule
 from kdcore.parts import build, dataset, device_for, network
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.rows import held_out, places, shown
 from kdcore.spec import Choice, Json, Spec, change
-from kdcore.teacher import Teacher
+from kdcore.teacher import Teacher, UsedUp
 
 SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several; above it half
 # of the cores work, because threads that outnumber free cores wait for each other: 20 times slower beside two others
-
-
-class UsedUp(Exception):
-    """A service grants no more looks, so a measure is left out."""
 
 
 class Setup:
@@ -175,6 +173,7 @@ class Setup:
         """What a source makes its images with; its weights come from a stream of chance of their own."""
         self.rules = {"rule": self.rule}
         self.lead = 0
+        self.made: Made | None = None
         if not isinstance(self.source, Maker):
             return
         self.lead = self.source.lead
@@ -193,6 +192,11 @@ class Setup:
             self.making = self.source.build(self.scene).to(self.device)
         self.modules["source"] = self.making
         self.rules |= {f"source {name}": rule for name, rule in self.making.rules.items()}
+        if self.x.dim() == 4:
+            held = torch.from_numpy(self.data.val.x).to(self.device)
+            look, paid = self.answers.look if self.answers else None, self.spec.service is not None
+            self.made = Made(self.source, self.making, self.scene, self.probe, self.lead, look, paid, held)
+            self.probe.static |= self.made.static
 
     @property
     def steps(self) -> int:
@@ -232,9 +236,9 @@ class Setup:
         if isinstance(self.source, Maker):
             return self._made(step)
         raw = self.source.transform(self.x[index], self.spec.seed, step)
-        return self._composed(raw, self.y[index], index, step, known=True)
+        return self.composed(raw, self.y[index], index, step, known=True)
 
-    def _composed(
+    def composed(
         self, raw: Tensor, labels: Tensor, index: Tensor, step: int, known: bool, looking: bool = False
     ) -> Batch:
         """A batch of raw rows, or of made images.
@@ -272,8 +276,10 @@ class Setup:
         assert isinstance(self.source, Maker)
         with self.autocast():
             images = self.source.images(self.making, self.scene, self.spec.schedule.batch, step)
+        if self.made:
+            self.made.shown = images
         unlabelled = torch.full((len(images),), -1, device=self.device)
-        return self._composed(images, unlabelled, torch.zeros_like(unlabelled), step, known=False)
+        return self.composed(images, unlabelled, torch.zeros_like(unlabelled), step, known=False)
 
     def _answer(self, index: Tensor | None, inputs: Tensor, local: bool, looking: bool) -> Outputs | None:
         """What the teacher says, to learn from or only to look at."""
@@ -330,33 +336,9 @@ class Setup:
         self.student.train(training)
         return View(outputs, None, self.y[index])
 
-    def measured(self, step: int) -> Arrays:
-        """One frame: answers on the probe set, the field, the tug of the loss terms, and the method's own arrays."""
-        index = self.shown[:GRADIENT_ROWS]
-        labels = self.y[index] if not isinstance(self.source, Maker) else torch.full_like(index, -1)
-        arrays = self.probe.frame(step)
-        with torch.random.fork_rng(devices=[]), suppress(UsedUp):
-            arrays |= gradients(
-                self.modules,
-                self.student,
-                lambda: self.method.terms(
-                    self._composed(self.x[index], labels, index, step, known=True, looking=True), self.state
-                ),
-            )
-            arrays |= self._observed(step)
-        return arrays
-
-    @torch.no_grad()
-    def _observed(self, step: int) -> Arrays:
-        """What the method shows of itself on the probe rows, as own_<name>."""
-        if type(self.method).observe is Method.observe:
-            return {}
-        labels = torch.from_numpy(self.probe.static["probe_labels"]).to(self.device)
-        self.modules.eval()
-        batch = self._composed(self.probe.x, labels, torch.zeros_like(labels), step, known=False, looking=True)
-        found = self.method.observe(batch, self.state)
-        self.modules.train()
-        return {f"own_{name}": array.float().cpu().numpy() for name, array in found.items()}
+    def measured(self, step: int, recorded: bool = True) -> Arrays:
+        """One frame; one that is not `recorded` costs no look at a service."""
+        return measured(self, step, recorded)
 
     def conclude(self) -> None:
         """Let the method have the last word on the student's weights."""

@@ -37,6 +37,10 @@ class Spent(Exception):
     """The next question would overrun the budget; it was not asked."""
 
 
+class UsedUp(Exception):
+    """A service grants no more looks, so a measure is left out."""
+
+
 def granted(outputs: Outputs, access: Access) -> Outputs:
     """What is left of an answer behind a grade of access.
 

@@ -25,6 +25,7 @@ from kdcore.catalogue import home
 from kdcore.contracts import Desk, Method, Report, Term, silent
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
+from kdcore.frames import parted
 from kdcore.maker import Maker
 from kdcore.measure import answers, compare, probe_rows, score
 from kdcore.optimize import learning_rate
@@ -299,5 +300,6 @@ class _Run:
 
     def _frame(self, step: int) -> Frame:
         file = f"frames/{step:08d}.npz"
-        write_arrays(self.folder / file, self.setup.measured(step), compress=False)
-        return Frame(step=step, file=file)
+        arrays, notes = parted(self.setup.measured(step))
+        write_arrays(self.folder / file, arrays, compress=False)
+        return Frame(step=step, file=file, notes=notes)

@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from kdcore.contracts import Ask, Batch, Grant, Method, Term
 from kdcore.losses import kl, log_probs
 
+PULLED = 64  # rows whose gradients are shown; each goes through the generator and back
+
 
 class MEKD(Method):
     """Alignment of logits through the images that a generator makes of them."""
@@ -62,10 +64,12 @@ class MEKD(Method):
         return {"image": Term(self.image_weight, difference), "kl": Term(self.kl_weight, softened)}
 
     def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
-        """The pull of both terms on each row's logits: norms (N,) and the cosine between them (N,)."""
+        """The pull of both terms on the logits of the first rows: norms (M,) and the cosine between them (M,)."""
+        assert batch.teacher is not None
+        ours, theirs = (said._replace(logits=said.logits[:PULLED]) for said in (batch.student, batch.teacher))
         with torch.enable_grad():
-            logits = batch.student.logits.detach().float().requires_grad_()
-            alike = batch._replace(student=batch.student._replace(logits=logits))
+            logits = ours.logits.detach().float().requires_grad_()
+            alike = batch._replace(student=ours._replace(logits=logits), teacher=theirs)
             pulls = [
                 term.weight * torch.autograd.grad(term.value, logits, retain_graph=True)[0] * len(logits)
                 for term in self.terms(alike, state).values()
