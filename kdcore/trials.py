@@ -20,7 +20,7 @@ from typing import Any
 
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
-from kdcore.events import Event, Finished, Frame, Step
+from kdcore.events import Event, Finished, Frame, Started, Step
 from kdcore.spec import Spec, parse
 from kdcore.study import METRICS, Row
 from kdcore.train import train
@@ -38,16 +38,20 @@ def trial(spec: Spec) -> Row:
 
 
 def _told(spec: Spec, folder: Path) -> Row:
-    """What the events of one run come to. A step is timed from the student's first loss point to its last.
+    """What the events of one run come to. A step is timed from the student's first loss point to its last, by the
+    processor's clock where it runs on one, so that what else the machine does counts for little.
 
     Its notes are the method's, averaged, what was measured last, and what was asked of a teacher behind a wall.
     """
     points: list[tuple[float, Step]] = []
+    clock = time.process_time
     result: dict[str, float] = {}
     measured: dict[str, float] = {}
     for event in _events(spec, folder):
-        if isinstance(event, Step):
-            points.append((time.perf_counter(), event))
+        if isinstance(event, Started) and event.device != "cpu":
+            clock = time.perf_counter
+        elif isinstance(event, Step):
+            points.append((clock(), event))
         elif isinstance(event, Frame):
             measured = event.notes
         elif isinstance(event, Finished):
