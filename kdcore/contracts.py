@@ -134,6 +134,10 @@ class Pair(NamedTuple):
     answers: Callable[
         [], Outputs
     ]  # the teacher on all training rows as they are: logits (N, C), features pooled (N, K)
+    shown: Tensor | None = None  # (P,) int64, the training rows that the source ever shows
+    inputs: Callable[[Tensor], Tensor] | None = None  # training rows (B,) as the networks read them (B, ...)
+    ask: Callable[[Tensor, bool], Outputs] | None = None  # the teacher on any inputs; whether they show local images
+    budget: int = 0  # most images that learning may ask about in all; 0 where there is no limit
 
     def targets(self, answers: Outputs) -> Tensor:
         """(N,) labels, with the teacher's answer where the row is unlabelled."""

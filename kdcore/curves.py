@@ -184,10 +184,10 @@ def _of_logits(
     classes = len(teacher)
     mentors = [Net([Given(classes, classes, share)], nn.Identity()) for share in _shares(method)]
     networks = [Net([Given(start, classes)], nn.Identity()) for start in (0, classes)]
-    scene = _scene(method, example, networks[0], networks[1], mentors, (2 * classes,), classes)
     generator = torch.Generator().manual_seed(0)
     others = torch.randn(COMPANIONS, 2 * classes, generator=generator) * 2
     x = torch.cat((torch.cat((student, teacher))[None], others))
+    scene = _scene(method, example, networks[0], networks[1], mentors, (2 * classes,), classes, x)
     labels = torch.cat((torch.tensor([label]), torch.arange(COMPANIONS) % classes))
     earlier = x[:, classes:] * (0.5 if method.needs else 1.0)
     scene.remember(torch.cat((earlier, x[:, classes:]), 1), labels)
@@ -296,13 +296,15 @@ def _scene(
     mentors: list[Net],
     shape: tuple[int, ...],
     classes: int,
+    first: Tensor | None = None,
 ) -> Scene:
-    """The method joined to its networks for inputs of `shape`, all in eval mode."""
+    """The method joined to its networks for inputs of `shape`, all in eval mode; `first` are rows it may ask about."""
     for net in (teacher, *mentors):
         net.eval().requires_grad_(False)
     student = method.remodel(student, teacher if "blocks" in method.needs else None)
     fresh = _network if shape == IMAGE else lambda: Net([Given(classes, classes)], nn.Identity())
     rows = torch.randn(TRAINING_ROWS, *shape)
+    known = rows if first is None else torch.cat((first, rows[len(first) :]))
     asked: list[Net] = []
 
     def ask() -> Net:
@@ -323,6 +325,9 @@ def _scene(
             teacher_net=teacher if _inside(method) else None,
             fresh=ask,
             answers=answers,
+            shown=torch.arange(TRAINING_ROWS),
+            inputs=lambda index: known[index],
+            ask=lambda x, _: Outputs(teacher(x).logits, ()),
         )
     )
     return Scene(method, student.eval(), teacher, mentors, state.eval() if state else None, example.progress, asked)

@@ -75,9 +75,9 @@ class Setup:
         self.student = self.method.remodel(self._net(spec.student), self._lent()).to(self.device)
         self.student_cost = cost(self.student, self.shape)
         self._choose_threads()
+        self.answers = self._answering()
         self._build_modules()
         self.rule = Rule(spec.schedule, [weight for weight in self.modules.parameters() if weight.requires_grad])
-        self.answers = self._answering()
         look = self.answers.look if spec.service and self.answers else None
         self.probe = Probe(self.data, self.student, self.teacher, self.normalise, self.device, look)
         self.mentors = [self._kept(Teacher(mentor, spec.access, self._reads_features())) for mentor in mentors]
@@ -129,6 +129,10 @@ class Setup:
             teacher_net=self._lent(),
             fresh=lambda: self._net(self.spec.student),
             answers=self._survey,
+            shown=self.shown,
+            inputs=lambda rows: self.normalise(self.x[rows]),
+            ask=self.answers,
+            budget=self.spec.wall.budget if self.spec.wall else 0,
         )
 
     @torch.no_grad()

@@ -49,6 +49,9 @@ def pair(method: Method, student: Net, teacher: Net, classes: int) -> Pair:
         teacher_net=lent,
         fresh=lambda: MODELS["cnn"](width=4).build(SHAPE, classes),
         answers=answers,
+        shown=torch.arange(TRAINING_ROWS),
+        inputs=lambda rows: x[rows],
+        ask=lambda inputs, _: Outputs(teacher(inputs).logits, ()),
     )
 
 
