@@ -65,6 +65,9 @@ class Watch(_Frozen):
     evaluations: int = Field(20, ge=1, le=1000, description="Validation passes over the run.")
     frames: int = Field(40, ge=1, le=1000, description="Recorded frames over the run.")
     checkpoints: int = Field(10, ge=1, le=1000, description="Checkpoints over the run.")
+    adapt: float = Field(
+        0.5, ge=0.0, lt=1.0, description="Behind a wall: how much neighbours count in test-time adaptation; 0 is none."
+    )
 
 
 class Wall(_Frozen):

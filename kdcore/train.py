@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from kdcore import checkpoint
+from kdcore.adapt import adapted
 from kdcore.attend import Attention
 from kdcore.catalogue import home
 from kdcore.contracts import Desk, Method, Report, Term, silent
@@ -210,7 +211,17 @@ class _Run:
         result |= {f"teacher_{name}": value for name, value in last.teacher or ()}
         if last.agreement is not None and last.kl is not None:
             result |= {"agreement": last.agreement, "kl": last.kl}
+        result |= self._adapted()
         yield Finished(step=step, result=result, meter=self._meter(), spent=spent)
+
+    def _adapted(self) -> dict[str, float]:
+        """How often the student is right on the test split where answers are made consistent with their neighbours'."""
+        setup = self.setup
+        if setup.spec.wall is None or not setup.spec.watch.adapt:
+            return {}
+        x, y = (torch.from_numpy(part).to(setup.device) for part in (setup.data.test.x, setup.data.test.y))
+        found = adapted(setup.student, x, setup.normalise, setup.spec.watch.adapt)
+        return {"adapted_accuracy": float((found == y).double().mean())}
 
     def _labelled(self) -> dict[str, str]:
         """What stands in the head of a file of weights: what they are of, and how pixels become their inputs."""
