@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 class Helper:
     """One process that answers one request at a time; started when asked, and again when it has died."""
 
-    def __init__(self, module: str = MODULE, patience_s: float = PATIENCE_S) -> None:
-        self.module, self.patience_s = module, patience_s
+    def __init__(self, module: str = MODULE, patience_s: float = PATIENCE_S, what: str = "The example") -> None:
+        self.module, self.patience_s, self.what = module, patience_s, what
         self._lock = Lock()
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
@@ -49,7 +49,7 @@ class Helper:
             line = _exchange(process, json.dumps(request))
             timer.cancel()
             if not line:
-                raise BadInput(f"The example could not be computed ({self._end()}); any change tries it again.")
+                raise BadInput(f"{self.what} could not be computed ({self._end()}); any change tries it again.")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise BadInput(answer["error"])

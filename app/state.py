@@ -135,6 +135,12 @@ def view() -> View:
     return shown().view.model_copy(update={"theme": theme})
 
 
+def pin(sample: int) -> None:
+    """Pin a row of the probe set, as a click on it in a panel does."""
+    touch()
+    _show(shown()._replace(view=shown().view.model_copy(update={"sample": sample})))
+
+
 # Widgets of the form
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import streamlit as st
 
 from app import engine, forms, order_link, ordering, showing, state
+from app.lens import lens
 from app.link import Settings
 from app.order_link import OURS, SERVICE
 from kdcore.catalogue import catalogue, entry
 from kdcore.errors import BadInput
+from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.orders import Order, spec
 from kdcore.presets import pools, preset
@@ -156,6 +158,18 @@ def stage(settings: Settings) -> None:
         _invitation(settings, run)
     if run is not None:
         showing.show(run, demo, _take, _arranged)
+        _microscope(run)
+
+
+def _microscope(run: Run) -> None:
+    """Any image under a lens, once the run has begun."""
+    began = next((heard.event for heard in engine.store().events(run.id, limit=1)), None)
+    if isinstance(began, Started):
+        st.subheader("Inversion microscope", anchor="microscope")
+        st.caption(
+            "Any image x′, what both networks say of it, and the images that the generator makes of their answers."
+        )
+        st.fragment(lens)(run, began.classes)
 
 
 def _makes(run: Run) -> bool:
