@@ -76,9 +76,8 @@ def _row(_: tuple[str, ...]) -> dict[str, Any]:
     """A probe image by its number: the one that is pinned in the panels."""
     shown = state.view().sample
     name = state.widget("lens sample", shown)
-    st.number_input(
-        "Number of the probe image, or pin one in a panel", min_value=0, step=1, key=name, on_change=_pin, args=(name,)
-    )
+    with st.container(width=280):
+        st.number_input("Number, or pin one in a panel", min_value=0, step=1, key=name, on_change=_pin, args=(name,))
     return {"row": state.view().sample}
 
 

@@ -19,7 +19,7 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
 from kdcore.spec import SETTABLE
 
-Order = Callable[[list[str]], list[str]]  # of panels, from those that suit a run
+Order = Callable[[list[str]], list[str]]  # of panels, out of those that suit a run
 Take = Callable[[Run], None]  # a run's settings into the page's form
 
 
@@ -33,29 +33,36 @@ def wanted() -> Run | None:
         return None
 
 
-def show(run: Run, demo: bool, take: Take, order: Order = list, between: Callable[[Run], None] | None = None) -> None:
+def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callable[[Run], None] | None = None) -> None:
     """One run: its title, the bar that plays it, what came out, and the panels.
 
     Args:
         run: the run.
         demo: whether it plays by itself, as nobody asked for it.
         take: puts its settings into the page's form.
-        order: the panels, in the page's own order.
+        chosen: of the panels that suit it those shown here, in the page's own order.
         between: what the page shows above the panels once the run is over.
     """
-    token = tokens.issue(state.viewer())
     st.subheader(words.title(run.spec), anchor=False)
     mine = run.owner == state.viewer()
     if not mine and run.owner != engine.DEMO:
         st.caption("Somebody else's run: you may look; to have your own, take its settings into the form.")
-    shared = {"view": state.view(), "token": token}
-    live("transport", run.id, **shared, **_reporting("transport"), settings=_knobs(run, mine), autoplay=demo)
-    names = order(suited(run))
+    knobs = _knobs(run, mine)
+    live("transport", run.id, **_shared(), **_reporting("transport"), settings=knobs, autoplay=demo)
     again = 1.0 if run.state in ACTIVE else None
-    st.fragment(_aftermath, run_every=again)(run.id, run.state, mine, names, take, order)
+    st.fragment(_aftermath, run_every=again)(run.id, run.state, mine, suited(run), take)
     if between and run.state not in ACTIVE:
         between(run)
-    live("panels", run.id, **shared, **_reporting("panels"), panels=names)
+    panels(run, chosen)
+
+
+def panels(run: Run, chosen: Order = list, key: str = "panels") -> None:
+    """Panels of a run; several groups of them can stand on one page."""
+    live("panels", run.id, **_shared(), **_reporting(key), panels=chosen(suited(run)))
+
+
+def _shared() -> dict[str, Any]:
+    return {"view": state.view(), "token": tokens.issue(state.viewer())}
 
 
 def _reporting(key: str) -> dict[str, Any]:
@@ -78,10 +85,10 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
     return found
 
 
-def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], take: Take, order: Order) -> None:
+def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], take: Take) -> None:
     """How it ended and what to do next; while it runs, this looks once a second whether it has, or shows more."""
     run = engine.store().get(run_id)
-    if run.state != state_before or order(suited(run)) != names:
+    if run.state != state_before or suited(run) != names:
         st.rerun()
     if run.state == "done":
         st.success(words.outcome(run.result or {}))

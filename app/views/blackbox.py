@@ -18,7 +18,7 @@ from kdcore.orders import Order, spec
 from kdcore.presets import pools, preset
 from kdcore.spec import Spec, check
 
-FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies")
+FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies", "loss")
 TITLES = {
     "share": "Share of the images that the edge owns",
     "local": "Its own images may be sent to the teacher",
@@ -157,8 +157,10 @@ def stage(settings: Settings) -> None:
     if demo:
         _invitation(settings, run)
     if run is not None:
-        showing.show(run, demo, _take, _arranged)
+        showing.show(run, demo, _take, _first)
         _microscope(run)
+        st.subheader("More of this run", anchor=False)
+        showing.panels(run, _others, "more panels")
 
 
 def _microscope(run: Run) -> None:
@@ -187,9 +189,13 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
         _run_button(_ordered(settings)[2], "run here", "content")
 
 
-def _arranged(names: list[str]) -> list[str]:
-    """Panels in the order of this page."""
-    return [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
+def _first(names: list[str]) -> list[str]:
+    """The panels that this page is about."""
+    return [name for name in FIRST if name in names]
+
+
+def _others(names: list[str]) -> list[str]:
+    return [name for name in names if name not in FIRST]
 
 
 def _take(run: Run) -> None:

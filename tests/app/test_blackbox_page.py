@@ -45,7 +45,7 @@ def test_run_asks_for_exactly_this_run(lab: Open, store: Store) -> None:
     (run,) = [run for run in store.runs() if run.owner == "me"]
     assert run.spec == spec(Order(preset="paper", budget=5000, seed=3))
     assert page.query_params["run"] == run.id
-    assert components(page) == 2
+    assert components(page) == 3
 
 
 def test_settings_of_a_run_come_into_the_form(lab: Open, store: Store) -> None:

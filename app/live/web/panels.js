@@ -12,6 +12,7 @@ const MEMBER = { plotly: "figure", field: "field", gallery: "gallery" };
 const NEAR = "200px"; // a card this close to the screen is drawn already
 const LOWEST = 0.5;
 const HIGHEST = 20;
+let grids = 0; // for an id of each
 
 export class Panels {
   #cards = new Map();
@@ -20,8 +21,9 @@ export class Panels {
 
   constructor() {
     this.grid = h("div", { class: "kd-grid" });
-    this.extra = h("div", { class: "kd-grid", id: "kd-extra" });
-    this.more = h("button", { type: "button", class: "kd-button kd-more", "aria-controls": "kd-extra", onclick: () => this.#unfold(!this.#unfolded) });
+    const id = `kd-extra-${++grids}`;
+    this.extra = h("div", { class: "kd-grid", id });
+    this.more = h("button", { type: "button", class: "kd-button kd-more", "aria-controls": id, onclick: () => this.#unfold(!this.#unfolded) });
     this.root = h("section", { class: "kd kd-panels", "aria-label": "Panels" }, this.grid, this.more, this.extra, this.#link.note);
     this.#unfold(false);
   }
