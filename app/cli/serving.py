@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket
@@ -14,10 +13,9 @@ from contextlib import suppress
 import uvicorn
 
 from app.cli import prepare
-from kdcore.errors import BadInput
+from kdcore.address import address, listen
 from kdcore.jobs.store import Store
 
-EVERYWHERE = ("0.0.0.0", "::")
 GRACE_S = 3  # for open pages when the server ends
 
 
@@ -61,39 +59,6 @@ class Server(uvicorn.Server):
             threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to the address.
-
-    Raises:
-        BadInput: it is taken, forbidden, or no address of this machine.
-    """
-    bound = None
-    try:
-        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(place)
-    except OSError as error:
-        if bound:
-            bound.close()
-        raise BadInput(_hindrance(host, port, error)) from error
-    return bound
-
-
 def has_screen() -> bool:
     """Whether a browser would have a window; without one a text browser would take over the terminal."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def address(host: str, port: int) -> str:
-    """The Lab's URL for a browser on this machine."""
-    name = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}"
-
-
-def _hindrance(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use; choose another one, such as --port {port + 1}, or 0 for any free one."
-    if error.errno == errno.EACCES:
-        return f"Port {port} may not be used by this account; choose one from 1024 on, such as --port 8501."
-    return f"{host!r} is no address of this machine ({error.strerror}); give --host 127.0.0.1, or 0.0.0.0 for all."

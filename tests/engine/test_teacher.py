@@ -232,4 +232,4 @@ def test_an_answer_that_is_no_number_names_its_query(bad: float, tmp_path: Path)
     service.spoil = lambda logits: logits.index_fill(0, torch.tensor([2]), bad)
     with pytest.raises(BadInput, match=r"query 9 is not a number"):
         asked(images(4, seed=1))
-    assert asked.meter.images == 6, "nothing of a spoilt batch is kept"
+    assert asked.meter.images == 9, "what was answered beside it was paid for and is kept"

@@ -1,0 +1,43 @@
+"""An address of this machine that a server listens on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from kdcore.errors import BadInput
+
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound to the address.
+
+    Raises:
+        BadInput: it is taken, forbidden, or no address of this machine.
+    """
+    bound = None
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(place)
+    except OSError as error:
+        if bound:
+            bound.close()
+        raise BadInput(_hindrance(host, port, error)) from error
+    return bound
+
+
+def address(host: str, port: int) -> str:
+    """The URL for those on this machine."""
+    name = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+def _hindrance(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use; choose another one, such as --port {port + 1}, or 0 for any free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} may not be used by this account; choose one from 1024 on, such as --port 8501."
+    return f"{host!r} is no address of this machine ({error.strerror}); give --host 127.0.0.1, or 0.0.0.0 for all."

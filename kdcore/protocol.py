@@ -1,0 +1,126 @@
+"""Messages of the Open Inference Protocol, version 2 over REST: JSON, and tensors as JSON or as bytes behind it.
+
+Source: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and, for bytes, Triton's
+binary tensor data extension. No torch is imported here: whoever asks and whoever answers read the same lines.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+DTYPES = {  # little-endian, as the extension has it
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "FP16": "<f2",
+    "UINT8": "|u1",
+    "INT32": "<i4",
+    "INT64": "<i8",
+}
+NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
+HEAD_LENGTH = "Inference-Header-Content-Length"
+Side = Literal["inputs", "outputs"]
+
+
+class Garbled(ValueError):
+    """A message is not what the protocol says; the sentence tells where."""
+
+
+class Message(NamedTuple):
+    """A message that was read."""
+
+    said: dict[str, Any]  # its JSON
+    tensors: dict[str, np.ndarray]  # by name, in order
+
+
+def pack(
+    side: Side, tensors: Mapping[str, np.ndarray], said: Mapping[str, Any], binary: bool
+) -> tuple[bytes, dict[str, str]]:
+    """A message's body and headers; with `binary` the tensors follow the JSON as bytes."""
+    told, tail = [], []
+    for name, array in tensors.items():
+        whole = np.ascontiguousarray(array, np.dtype(DTYPES[NAMES[array.dtype]]))
+        entry: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": NAMES[array.dtype]}
+        if binary:
+            tail.append(whole.tobytes())
+            entry["parameters"] = {"binary_data_size": len(tail[-1])}
+        else:
+            entry["data"] = whole.ravel().tolist()
+        told.append(entry)
+    head = json.dumps({**said, side: told}).encode()
+    if not binary:
+        return head, {"Content-Type": "application/json"}
+    return b"".join([head, *tail]), {"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(head))}
+
+
+def unpack(side: Side, body: bytes, head_length: str | None) -> Message:
+    """Read a message; `head_length` is the header that tells where JSON ends, where there is one.
+
+    Raises:
+        Garbled: it breaks the protocol or is cut off.
+    """
+    length = len(body) if head_length is None else _number(head_length)
+    said = read_json(body[:length])
+    entries = said.get(side)
+    if length > len(body) or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Garbled(f"the message has no list of {side}, or is cut off")
+    tensors: dict[str, np.ndarray] = {}
+    place = length
+    for entry in entries:
+        array, place = _tensor(entry, body, place)
+        tensors[str(entry.get("name"))] = array
+    if place != len(body):
+        raise Garbled(f"the message has {len(body) - place} bytes more than its tensors")
+    return Message(said, tensors)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        Garbled: it is none.
+    """
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Garbled("the message is not JSON, or is cut off") from error
+    if not isinstance(said, dict):
+        raise Garbled("the message is no JSON object")
+    return said
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Garbled(f"the header {HEAD_LENGTH} is no number")
+    return int(text)
+
+
+def _tensor(entry: Mapping[str, Any], body: bytes, place: int) -> tuple[np.ndarray, int]:
+    """One tensor, and where the bytes of the next one begin."""
+    shape, datatype = entry.get("shape"), entry.get("datatype")
+    whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    if not whole or not isinstance(datatype, str) or datatype not in DTYPES:
+        raise Garbled(f"a tensor has no shape, or a datatype other than {', '.join(DTYPES)}")
+    dtype, count = np.dtype(DTYPES[datatype]), math.prod(shape or ())
+    parameters = entry.get("parameters")
+    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if size is None:
+        return _from_json(entry.get("data"), dtype, count).reshape(shape), place
+    if size != count * dtype.itemsize or place + size > len(body):
+        raise Garbled(f"a tensor of {count} values has {len(body) - place} bytes left, not {count * dtype.itemsize}")
+    return np.frombuffer(body, dtype, count, place).reshape(shape), place + size
+
+
+def _from_json(data: Any, dtype: np.dtype[Any], count: int) -> np.ndarray:
+    """Values from a list, flat or nested; null is NaN, as some servers write it."""
+    try:
+        found = np.array(data, np.float64 if dtype.kind == "f" else dtype).ravel()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Garbled("the data of a tensor are no list of numbers") from error
+    if not isinstance(data, list) or len(found) != count:
+        raise Garbled(f"a tensor of {count} values has {len(found) if isinstance(data, list) else 'no'} data")
+    return found.astype(dtype)

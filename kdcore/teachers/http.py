@@ -1,0 +1,270 @@
+"""A remote teacher that speaks the Open Inference Protocol: Triton, KServe, MLServer, or a run put up by `kdlab serve`.
+
+Requests hold at most `batch` images and answers are kept request by request. A request whose answer is lost, late,
+garbled or refused for the moment is sent again after a wait that doubles, or as long as the server asks for. Only
+hosts in KDLAB_HOSTS are called, which without it is this machine alone.
+
+Source: the protocol's version 2 over REST, https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol,
+and Triton's binary tensor data extension.
+
+Departs from it: one input and its first output are used; a batch size that the model fixes must be 1. Waits have no
+jitter, so that two runs of a spec ask alike.
+
+Zero when: nothing; a teacher has no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from time import monotonic, sleep
+from typing import Any, ClassVar, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.errors import BadInput
+from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
+from kdcore.service import Answered, Line
+from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
+from kdcore.wire import Address, Lost, Reply, Wire, address
+
+T = TypeVar("T")
+BACKOFF_S = 0.25  # before the second try; then twice as long each time
+LONGEST_BACKOFF_S = 30.0
+LONGEST_WAIT_S = 600.0  # that a server may ask for
+FOR_NOW = (408, 425, 429, 500, 502, 503, 504)  # refusals that may pass
+READS = ("FP32", "FP16", "FP64", "UINT8")
+UNNAMED = "input-0"  # as servers call an input that their metadata leave out
+
+
+class HttpTeacher(Reader):
+    """A model behind a server of the Open Inference Protocol."""
+
+    title: ClassVar[str] = "Remote server"
+    url: str = Field("http://localhost:8500", description="Where the server is, without the /v2 of the protocol.")
+    model: str = Field("", description="The model's name there.")
+    version: str = Field("", description="The model's version; empty leaves it to the server.")
+    binary: bool = Field(True, description="Whether tensors are sent as bytes rather than as JSON.")
+    batch: int = Field(64, ge=1, le=4096, description="Most images in a request.")
+    timeout_s: float = Field(30.0, ge=0.05, le=3600.0, description="Most seconds for one answer.")
+    retries: int = Field(5, ge=0, le=15, description="How often a request is sent again before the run stops.")
+    rate_per_s: float = Field(0.0, ge=0.0, le=1e6, description="Most requests a second; 0 sets no limit.")
+
+    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+        """The line to the server, once it says that it is ready and what its model reads and answers.
+
+        Raises:
+            BadInput: also where its host may not be called.
+        """
+        self.check_scale(shape)
+        if not self.model:
+            raise BadInput("The remote teacher's model has no name; set it to the model's name on the server.")
+        calls = _Calls(self, address(self.url))
+        calls.insist("GET", "/v2/health/ready", lambda reply: reply.status)
+        version = f"/versions/{quote(self.version, safe='')}" if self.version else ""
+        path = f"/v2/models/{quote(self.model, safe='')}{version}"
+        facts = calls.insist("GET", path, lambda reply: read_json(reply.body)).found
+        terms = _terms(facts, self)
+        check_shape(terms.reads[1:] or shape, shape)
+        if len(terms.answers) == 2 and terms.answers[1]:
+            check_classes(terms.answers[1], classes)
+        return _Remote(self, calls, path, terms, classes)
+
+
+class _Terms(NamedTuple):
+    """What the server's metadata say of the model."""
+
+    name: str  # of its input
+    dtype: np.dtype[Any]
+    reads: tuple[int | None, ...]  # () where they do not say
+    answers: tuple[int | None, ...]
+    output: str  # "" where they do not say
+    most: int  # images in a request
+
+
+class _Insisted(NamedTuple):
+    """What came of a request in the end."""
+
+    found: Any
+    tries: int
+
+
+class _Remote:
+    """The line: each call asks about one request's images and leaves the rest."""
+
+    def __init__(self, reader: HttpTeacher, calls: _Calls, path: str, terms: _Terms, classes: int) -> None:
+        self.reader, self.calls, self.path, self.terms, self.classes = reader, calls, path, terms, classes
+
+    def __call__(self, images: Tensor) -> Answered:
+        x = self.reader.fed(images[: self.terms.most])
+        x = (x.round() if self.terms.dtype == np.uint8 else x).astype(self.terms.dtype)
+        body, headers = pack("inputs", {self.terms.name: x}, self._wish(), self.reader.binary)
+        wire = self.calls.wire
+        up, down = wire.up, wire.down
+        told, tries = self.calls.insist(
+            "POST", f"{self.path}/infer", lambda reply: self._read(reply, len(x)), headers, body
+        )
+        logits = as_tensor(self.reader.told(told))
+        return Answered(logits, tries, (tries - 1) * len(x), wire.up - up, wire.down - down)
+
+    def _wish(self) -> dict[str, Any]:
+        """What is asked for besides the inputs."""
+        output = [{"name": self.terms.output}] if self.terms.output else []
+        parameters = {"binary_data_output": True} if self.reader.binary else {}
+        return {key: value for key, value in (("outputs", output), ("parameters", parameters)) if value}
+
+    def _read(self, reply: Reply, count: int) -> np.ndarray:
+        """Answers (B, C) in float32 to `count` images."""
+        tensors = unpack("outputs", reply.body, reply.headers.get(HEAD_LENGTH.lower())).tensors
+        answers = tensors.get(self.terms.output) if self.terms.output else next(iter(tensors.values()), None)
+        if answers is None or not answers.ndim or len(answers) != count:
+            raise Garbled(f"the answer to {count} images has shape {None if answers is None else answers.shape}")
+        if answers.ndim != 2:
+            raise BadInput(f"The teacher must answer with a row of numbers an image, but gives {answers.shape[1:]}.")
+        check_classes(answers.shape[1], self.classes)
+        return answers.astype(np.float32)
+
+
+class _Calls:
+    """Requests that are sent again until they are answered."""
+
+    def __init__(self, reader: HttpTeacher, place: Address) -> None:
+        self.reader, self.place = reader, place
+        self.wire = Wire(place, reader.timeout_s)
+        self.next_at = 0.0  # when the rate allows the next request
+
+    def insist(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Reply], T],
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> _Insisted:
+        """Send a request until its answer can be read.
+
+        Raises:
+            BadInput: it is refused for good, or was sent as often as allowed.
+        """
+        reason = ""
+        for tries in range(1, self.reader.retries + 2):
+            self._pace()
+            try:
+                reply = self.wire.exchange(method, path, headers or {}, body)
+                if reply.status == 200:
+                    return _Insisted(read(reply), tries)
+                asked_s = self._refused(reply)
+                reason = f"it answers with status {reply.status}{_said(reply)}"
+            except (Lost, Garbled) as error:
+                asked_s, reason = 0.0, str(error)
+            if tries <= self.reader.retries:
+                sleep(max(asked_s, min(BACKOFF_S * 2 ** (tries - 1), LONGEST_BACKOFF_S)))
+        self.wire.close()
+        raise BadInput(
+            f"The teacher at {self.place} was asked {tries} times without success, as {reason}; what it answered "
+            "before is kept, so resume the run once it answers again."
+        )
+
+    def _pace(self) -> None:
+        """Wait until the rate allows a request."""
+        if not self.reader.rate_per_s:
+            return
+        now = monotonic()
+        if self.next_at > now:
+            sleep(self.next_at - now)
+        self.next_at = max(now, self.next_at) + 1 / self.reader.rate_per_s
+
+    def _refused(self, reply: Reply) -> float:
+        """Seconds that the server asks to wait.
+
+        Raises:
+            BadInput: waiting does not help, or it asks for too long.
+        """
+        if reply.status not in FOR_NOW:
+            why = "redirects are not followed" if 300 <= reply.status < 400 else "that will not pass"
+            raise BadInput(
+                f"The teacher at {self.place} answers with status {reply.status}{_said(reply)}, and {why}; check its "
+                "address, model and version."
+            )
+        wait_s = _retry_after(reply.headers.get("retry-after", ""))
+        if wait_s > LONGEST_WAIT_S:
+            raise BadInput(
+                f"The teacher at {self.place} asks to wait for {wait_s:.0f} s; what it answered before is kept, so "
+                "resume the run then."
+            )
+        return wait_s
+
+
+def _retry_after(text: str) -> float:
+    """Seconds to wait, from a number of them or a date; 0 where it says neither."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _said(reply: Reply) -> str:
+    """A server's own words on an error."""
+    try:
+        said = str(read_json(reply.body).get("error", ""))
+    except Garbled:
+        return ""
+    words = " ".join("".join(char if char.isprintable() else " " for char in said[:200]).split())
+    return f" ({words.rstrip('.')})" if words else ""
+
+
+def _terms(facts: Mapping[str, Any], reader: HttpTeacher) -> _Terms:
+    """A model's metadata as far as they are used.
+
+    Raises:
+        BadInput: the model reads or answers something else than these knobs say.
+    """
+    inputs, outputs = (_entries(facts, side) for side in ("inputs", "outputs"))
+    if len(inputs) > 1:
+        names = ", ".join(str(one.get("name")) for one in inputs)[:120]
+        raise BadInput(f"The teacher must read one input, images, but {reader.model!r} has {len(inputs)}: {names}.")
+    entry = inputs[0] if inputs else {}
+    output = outputs[0] if outputs else {}
+    datatype = str(entry.get("datatype", "FP32"))
+    if datatype not in READS:
+        raise BadInput(f"The teacher {reader.model!r} reads {datatype[:20]}, but images are {', '.join(READS)}.")
+    if datatype == "UINT8" and reader.scale != "bytes":
+        raise BadInput(f"The teacher reads bytes, but its scale is {reader.scale!r}; set the scale to 'bytes'.")
+    _check_answers(output, reader)
+    reads = _sizes(entry)
+    if reads and reads[0] not in (None, 1):
+        raise BadInput(f"The teacher reads {reads[0]} images at once and no fewer; offer it with any number, or one.")
+    most = 1 if reads and reads[0] == 1 else reader.batch
+    name = str(entry.get("name") or UNNAMED)
+    return _Terms(name, np.dtype(DTYPES[datatype]), reads, _sizes(output), str(output.get("name") or ""), most)
+
+
+def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> None:
+    """Servers of ours tell what their answers are."""
+    parameters = output.get("parameters")
+    told = parameters.get("answers") if isinstance(parameters, dict) else None
+    if told in ("logits", "probabilities", "labels"):
+        wanted = "logits" if told == "logits" else "probabilities"
+        if reader.answers != wanted:
+            raise BadInput(
+                f"The teacher answers with {told}, but is read as {reader.answers}; set answers to {wanted!r}."
+            )
+
+
+def _entries(facts: Mapping[str, Any], side: str) -> list[dict[str, Any]]:
+    found = facts.get(side)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _sizes(entry: Mapping[str, Any]) -> tuple[int | None, ...]:
+    """A tensor's shape; None where any size will do."""
+    shape = entry.get("shape")
+    if not isinstance(shape, list):
+        return ()
+    return tuple(size if isinstance(size, int) and size > 0 else None for size in shape)
