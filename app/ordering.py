@@ -7,7 +7,7 @@ from math import prod
 from app.words import quantity
 from kdcore.catalogue import catalogue, entry
 from kdcore.orders import Order, questions, sends_local
-from kdcore.presets import grants, preset, presets
+from kdcore.presets import grants, preset, presets, shows_local
 from kdcore.spec import Spec
 
 APART = ("image_folder",)  # data that need more than a name; the Lab and the command line take them
@@ -23,7 +23,7 @@ MEANING = {
     "logits": "Each answer holds raw scores, which few services tell.",
     "white_box": "Gradients pass and nothing is counted. Only to compare with: no cloud gives this away.",
 }
-KINDS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
+KINDS = {"maker": "made images", "shown": "local images"}
 
 
 def data_sets() -> list[str]:
@@ -43,7 +43,9 @@ def options(order: Order) -> list[str]:
 def option(name: str) -> str:
     """A preset as it reads in the list."""
     one = preset(name)
-    return one.title if one.kind != "maker" else f"{one.title} · {KINDS[one.kind]}"
+    if one.kind != "maker":
+        return one.title
+    return f"{one.title} · {KINDS['shown' if shows_local(name) else 'maker']}"
 
 
 def leaves(order: Order) -> str:
@@ -52,6 +54,8 @@ def leaves(order: Order) -> str:
         return "There is no wall, so nothing is sent and nothing counted."
     if preset(order.preset).kind == "local":
         return "The edge's own images leave it, each once."
+    if shows_local(order.preset):
+        return "Images of the edge's own leave it, as they are or mixed."
     if sends_local(order):
         return "Made images leave the edge, and its own images too."
     return "Only made images leave the edge; none of its own is sent."

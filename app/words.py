@@ -66,11 +66,20 @@ def demands(method: Mapping[str, Any], knobs: Mapping[str, Json]) -> str:
     return " ".join(said)
 
 
+WALLS = {"logits": "behind a wall, logits", "probabilities": "behind a wall, probabilities",
+         "labels": "behind a wall, labels only"}  # fmt: skip
+
+
 def title(spec: Spec) -> str:
-    """A run in one line: method, data set, teacher and student."""
+    """A run in one line: method, what makes its images, data set, teacher and student, and the wall between them."""
     student = named("model", spec.student)
-    pair = f"{named('model', spec.teacher.student)} → {student}" if spec.teacher else student
-    return f"{named('method', spec.method)} · {named('data', spec.data)} · {pair}"
+    taught = (
+        named("teacher", spec.service) if spec.service else named("model", spec.teacher.student) if spec.teacher else ""
+    )
+    pair = f"{taught} → {student}" if taught else student
+    made = [] if spec.source.name in ("data", spec.method.name) else [named("source", spec.source)]
+    walled = [WALLS[spec.access]] if spec.wall else []
+    return " · ".join([named("method", spec.method), *made, named("data", spec.data), pair, *walled])
 
 
 def percent(fraction: float) -> str:
@@ -81,10 +90,11 @@ def percent(fraction: float) -> str:
 def outcome(result: Mapping[str, float]) -> str:
     """What came out, in a sentence or two."""
     student, teacher = result.get("student_accuracy"), result.get("teacher_accuracy")
+    spent = " The budget of questions was used up before the last step." if result.get("spent") else ""
     if student is None:
-        return "The run is over; it left no test result."
+        return f"The run is over; it left no test result.{spent}"
     if teacher is None:
-        return f"The network is right on {percent(student)} of the test set."
+        return f"The network is right on {percent(student)} of the test set.{spent}"
     points = 100 * (student - teacher)
     gap = (
         "as often as its teacher"
@@ -92,7 +102,7 @@ def outcome(result: Mapping[str, float]) -> str:
         else f"{abs(points):.1f} points {'above' if points > 0 else 'below'} its teacher ({percent(teacher)})"
     )
     agreement = f" They give the same answer on {percent(result['agreement'])} of it." if "agreement" in result else ""
-    return f"The student is right on {percent(student)} of the test set, {gap}.{agreement}"
+    return f"The student is right on {percent(student)} of the test set, {gap}.{agreement}{spent}"
 
 
 def ago(moment_s: float, now_s: float | None = None) -> str:

@@ -175,6 +175,7 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
     if kind == "source":
         makes = issubclass(thing, Maker)
         described |= {"makes": makes, "needs": sorted(thing.needs) if makes else [], "inverts": makes and thing.inverts}
+        described |= {"local": thing.local if makes else True}  # whether it shows the teacher local images
     if kind == "data":
         shape, classes = thing().signature()
         described |= {"recipe": thing.recipe._asdict(), "shape": list(shape), "classes": classes}

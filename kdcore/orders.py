@@ -11,9 +11,10 @@ from kdcore.catalogue import check_knobs, entry, reads
 from kdcore.contracts import Access
 from kdcore.errors import BadInput, sentence
 from kdcore.lineage import recommended
-from kdcore.presets import OWN, grants, pools, preset, presets, source_of
+from kdcore.presets import OWN, grants, pools, preset, presets, shows_local, source_of
 from kdcore.spec import Choice, Json, Schedule, Spec, Wall
 
+UNLABELLED: dict[str, Json] = {"label_fraction": 0.0}
 WORSE = ("top", "digits", "noise")  # what only probabilities can suffer
 ACCESSES = {"white_box": "inside", "logits": "logits", "probabilities": "probabilities", "labels": "labels"}
 QUICK = Schedule(steps=800, batch=128, optimizer="adam", lr=2e-3, weight_decay=0.0)
@@ -51,9 +52,7 @@ class Order(BaseModel):
 
 def sends_local(order: Order) -> bool:
     """Whether images of the edge's own leave it."""
-    one = preset(order.preset)
-    source = {} if one.kind == "local" else entry("source", source_of(order.preset))
-    return one.kind == "local" or bool(source.get("local")) or (one.source.get("align") == "self" and order.local)
+    return shows_local(order.preset) or (order.local and preset(order.preset).source.get("align") == "self")
 
 
 # From an order to a run
@@ -70,7 +69,7 @@ def spec(order: Order) -> Spec:
     assert base.teacher is not None
     root = base.teacher if order.quick else _published(base.teacher)
     asked: dict[str, Any] = {
-        "data": Choice(name=order.data, knobs=root.data.knobs | {"train_fraction": order.share}),
+        "data": Choice(name=order.data, knobs=root.data.knobs | {"train_fraction": order.share} | UNLABELLED),
         "source": _source(order),
         "method": _method(order),
         "student": _student(base, order),
@@ -104,7 +103,7 @@ def _agree(order: Order) -> None:
             f"{one.title} needs more than the teacher's {ACCESSES[order.access]}; let it tell more, or choose another, "
             f"such as {', '.join(fitting[:5])}."
         )
-    if one.kind == "local" and not order.local:
+    if shows_local(order.preset) and not order.local:
         raise BadInput(
             f"{one.title} sends the edge's own images to the teacher, and the order does not allow that; allow it, or "
             "choose a preset that makes its images, such as 'quick'."

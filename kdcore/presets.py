@@ -1,7 +1,7 @@
 """What makes the images that a teacher behind a wall is asked about, by name. No torch is imported here.
 
-Presets of MEKD are written out; every other source that makes images, and every method on the edge's own images, is a
-preset by its own name.
+Presets of MEKD are written out; every other source of images, and every method on the edge's own images, is a preset by
+its own name.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ PRESETS: dict[str, Preset] = {
 
 @cache
 def presets() -> dict[str, Preset]:
-    """Every preset by name: those of MEKD, other sources that make images, methods on the edge's own images."""
+    """Every preset by name: those of MEKD, other sources of images, methods on the edge's own images."""
     known = dict(PRESETS)
-    known |= {name: _of_source(one) for name, one in catalogue()["source"].items() if one["makes"] and name != OWN}
+    known |= {name: _of_source(one) for name, one in catalogue()["source"].items() if name not in ("data", OWN)}
     return known | {name: _of_method(one) for name, one in catalogue()["method"].items() if _local(one)}
 
 
@@ -106,6 +106,11 @@ def pools(name: str) -> bool:
 def source_of(name: str) -> str:
     """The source behind a preset."""
     return {"mekd": OWN, "maker": name, "local": "data"}[preset(name).kind]
+
+
+def shows_local(name: str) -> bool:
+    """Whether a preset cannot do without showing the teacher the edge's own images."""
+    return bool(entry("source", source_of(name))["local"])
 
 
 def _of_source(one: Mapping[str, Any]) -> Preset:

@@ -212,6 +212,8 @@ class _Run:
         if last.agreement is not None and last.kl is not None:
             result |= {"agreement": last.agreement, "kl": last.kl}
         result |= self._adapted()
+        if spent:
+            result["spent"] = 1.0  # so that whoever has only the result knows it too
         yield Finished(step=step, result=result, meter=self._meter(), spent=spent)
 
     def _adapted(self) -> dict[str, float]:

@@ -7,7 +7,6 @@ from typing import Any, get_args
 import pytest
 
 from kdcore import orders
-from kdcore.catalogue import entry
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.orders import Order
@@ -41,7 +40,7 @@ def test_a_preset_beyond_the_access_is_refused_and_others_are_named(access: Acce
 def test_what_is_offered() -> None:
     assert [name for name, one in presets().items() if one.kind == "mekd"] == list(PRESETS)
     assert {name for name, one in presets().items() if one.kind == "maker"} == {
-        name for name in SOURCES if name != "mekd" and entry("source", name)["makes"]
+        name for name in SOURCES if name not in ("mekd", "data")
     }
     assert {"kd", "dkd", "hard_label"} <= {name for name, one in presets().items() if one.kind == "local"}
     assert "fitnet" not in presets()
@@ -51,8 +50,8 @@ def test_what_is_offered() -> None:
 def test_the_edge_owns_a_share_and_the_teacher_knows_all() -> None:
     asked = orders.spec(Order(share=0.2))
     assert asked.teacher is not None
-    assert asked.data.knobs["train_fraction"] == 0.2
-    assert asked.teacher.data.knobs["train_fraction"] == 1.0
+    assert (asked.data.knobs["train_fraction"], asked.data.knobs["label_fraction"]) == (0.2, 0.0)
+    assert (asked.teacher.data.knobs["train_fraction"], asked.teacher.data.knobs["label_fraction"]) == (1.0, 1.0)
     assert asked.teacher.access == "white_box"
     assert not asked.teacher.wall
 
@@ -63,8 +62,9 @@ def test_no_true_label_weighs_anything(name: str) -> None:
 
 
 def test_local_images_leave_only_where_that_is_allowed() -> None:
-    with pytest.raises(BadInput, match="sends the edge's own images"):
-        orders.spec(Order(preset="kd"))
+    for name in ("kd", "knockoff", "activemix"):
+        with pytest.raises(BadInput, match="sends the edge's own images"):
+            orders.spec(Order(preset=name))
     assert orders.spec(Order(preset="aligned")).source.knobs["align"] == "self"
     assert orders.spec(Order(preset="aligned", local=True)).source.knobs["align"] == "local"
     assert [orders.sends_local(Order(preset=name, local=True)) for name in ("kd", "aligned", "paper")] == [

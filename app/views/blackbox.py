@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import engine, forms, order_link, ordering, showing, state
+from app.frontier import frontier
 from app.lens import lens
 from app.link import Settings
 from app.order_link import OURS, SERVICE
@@ -159,6 +160,9 @@ def stage(settings: Settings) -> None:
     if run is not None:
         showing.show(run, demo, _take, _first)
         _microscope(run)
+        if run.spec.wall:
+            st.subheader("The frontier: what was learned for what was asked", anchor="frontier")
+            st.fragment(frontier)(run)
         st.subheader("More of this run", anchor=False)
         showing.panels(run, _others, "more panels")
 

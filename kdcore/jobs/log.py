@@ -49,6 +49,13 @@ def read(connection: Connection, run_id: str, after: int, limit: int | None) -> 
     return [Heard(seq, at, EVENT.validate_json(body)) for seq, at, body in found]
 
 
+def last(connection: Connection, run_id: str) -> Event | None:
+    """The newest event of one run."""
+    query = select(EVENTS.c.body).where(EVENTS.c.run == run_id).order_by(EVENTS.c.seq.desc()).limit(1)
+    body = connection.execute(query).scalar()
+    return None if body is None else EVENT.validate_json(body)
+
+
 def story(heard: Iterable[Heard]) -> list[Heard]:
     """What a run tells once its interruptions are left out: what an uninterrupted run would have told.
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 from kdcore import catalogue
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
-from kdcore.events import Event
+from kdcore.events import Event, Finished
 from kdcore.jobs import exchange, log, rows, wishes
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, Run
@@ -91,6 +91,12 @@ class Store:
     def story(self, run_id: str) -> list[Event]:
         """What a run told, with interruptions left out: equal to what an uninterrupted run tells."""
         return [heard.event for heard in log.story(self.events(run_id, limit=None))]
+
+    def ending(self, run_id: str) -> Finished | None:
+        """How a run ended; None where it has not, or not well."""
+        with self._read() as connection:
+            last = log.last(connection, run_id)
+        return last if isinstance(last, Finished) else None
 
     def finished_teacher(self, hash: str) -> Run | None:
         """A done run of that hash, whoever owns it, whose settings nobody changed and whose weights are there."""

@@ -1,0 +1,172 @@
+"""The frontier on the page: what runs against one teacher learned, over what they asked, and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import engine, order_link, state, theme
+from app.panels._figure import faint
+from app.theme import Theme
+from app.words import named, percent
+from kdcore.catalogue import entry
+from kdcore.frontier import Measure, Point, Reference, best, point_of, reference, task_of
+from kdcore.jobs.rows import Run
+from kdcore.presets import preset
+from kdcore.spec import Spec
+
+HEIGHT = 380
+FIGURE = {"displayModeBar": False, "responsive": True}
+GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
+MARKS = {"mekd": "circle", "maker": "diamond", "local": "square"}
+MEASURES: dict[Measure, str] = {"agreement": "Agreement with the teacher", "accuracy": "Accuracy"}
+
+
+def frontier(run: Run) -> None:
+    """All finished runs against the teacher of this one, and what a student on the real images reaches."""
+    points, beside = gathered(run)
+    if not points:
+        st.info("No run against this teacher is over yet; each that ends becomes a point here.")
+        return
+    measure: Measure = st.segmented_control(
+        "Measured by", list(MEASURES), default="agreement", required=True, format_func=MEASURES.__getitem__,
+        key="frontier by", label_visibility="collapsed",
+    ) or "agreement"  # fmt: skip
+    st.plotly_chart(
+        figure(points, beside, measure, run.id, state.view().theme),
+        theme=None,
+        height=HEIGHT,
+        config=FIGURE,
+        key="frontier chart",
+    )
+    st.caption(_caption(beside, measure))
+    with st.expander("These runs as a table", key="frontier table"):
+        st.dataframe(
+            [line(point) for point in sorted(points, key=lambda one: one.images)],
+            hide_index=True,
+            column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
+        )
+
+
+def gathered(run: Run) -> tuple[list[Point], Reference | None]:
+    """The points of a run's task, and its honest reference, out of everything in the store."""
+    store, task = engine.store(), task_of(run.spec)
+    done = [one for one in store.runs(states={"done"}) if one.pristine and one.spec.data.name == run.spec.data.name]
+    alike = [one for one in done if task is not None and task_of(one.spec) == task]
+    points = [point_of(one.id, one.spec, store.ending(one.id)) for one in alike]
+    beside = reference(run.spec, [(one.id, one.spec, one.result or {}) for one in done])
+    return [point for point in points if point], beside
+
+
+def _caption(beside: Reference | None, measure: Measure) -> str:
+    said = "Each point is a finished run on this machine, measured on the test split; the line joins those that no "
+    said += "other beats with as few images."
+    if beside is None:
+        return said + " No run here learned on the edge's real images themselves, so there is no line for that."
+    if beside.value(measure) is None:
+        return said
+    return said + f" The dashed line is a student on the edge's real images ({named('method', beside.spec.method)})."
+
+
+def kind(spec: Spec) -> str:
+    """Whose images a run's teacher was asked about."""
+    if spec.source.name == "mekd":
+        return "mekd"
+    return "local" if entry("source", spec.source.name)["local"] else "maker"
+
+
+def name(spec: Spec) -> str:
+    """A run as a point is named: by its preset, or else by its source and method."""
+    order = order_link.order_for(spec)
+    if order is not None:
+        return preset(order.preset).title
+    source = [named("source", spec.source)] if spec.source.name not in ("data", spec.method.name) else []
+    return " · ".join([named("method", spec.method), *source])
+
+
+def line(point: Point) -> dict[str, Any]:
+    """A point as a row of the table."""
+    return {
+        "run": name(point.spec),
+        "open": f"./blackbox?run={point.run}",
+        "images asked": point.images,
+        "of them local": point.local,
+        "money": round(point.money, 2),
+        "test accuracy": percent(point.accuracy),
+        "agreement": "" if point.agreement is None else percent(point.agreement),
+        "budget used up": point.spent,
+        "seed": point.spec.seed,
+    }
+
+
+def figure(points: list[Point], beside: Reference | None, measure: Measure, shown: str, look: Theme) -> dict[str, Any]:
+    """A Plotly figure: images asked on a log axis, what was learned, and the line of the best."""
+    told = [point for point in points if point.value(measure) is not None and point.images]
+    data = [_staircase(best(told, measure), measure, look)]
+    data += [_dots(told, group, measure, shown, look) for group in GROUPS if any(kind(p.spec) == group for p in told)]
+    lines = [] if beside is None or beside.value(measure) is None else [_level(beside, measure, look)]
+    layout = theme.layout(
+        look,
+        "frontier",
+        xaxis={"type": "log", "title": {"text": "different images that the teacher was asked about"}, "dtick": 1},
+        yaxis={"title": {"text": MEASURES[measure].lower() + ", test"}, "tickformat": ".0%"},
+        shapes=[shape for shape, _ in lines],
+        annotations=[note for _, note in lines],
+        hovermode="closest",
+    )
+    return {"data": data, "layout": layout}
+
+
+def _dots(points: list[Point], group: str, measure: Measure, shown: str, look: Theme) -> dict[str, Any]:
+    own = [point for point in points if kind(point.spec) == group]
+    colour = {"mekd": theme.STUDENT, "maker": theme.TEACHER, "local": theme.GOOD}[group][look]
+    ring = [3 if point.run == shown else 0 for point in own]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "uid": group,
+        "name": GROUPS[group],
+        "x": [point.images for point in own],
+        "y": [point.value(measure) for point in own],
+        "marker": {
+            "color": colour,
+            "symbol": MARKS[group],
+            "size": 12,
+            "line": {"color": theme.INK[look], "width": ring},
+        },
+        "hovertext": [_hover(point) for point in own],
+        "hoverinfo": "text",
+    }
+
+
+def _hover(point: Point) -> str:
+    agreed = "" if point.agreement is None else f", agreement {percent(point.agreement)}"
+    end = "<br>its budget was used up" if point.spent else ""
+    return (
+        f"<b>{name(point.spec)}</b>, seed {point.spec.seed}<br>{point.images:,} images, {point.local:,} of them local"
+        f"<br>money {point.money:,.2f}<br>accuracy {percent(point.accuracy)}{agreed}{end}"
+    )
+
+
+def _staircase(points: list[Point], measure: Measure, look: Theme) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "uid": "best",
+        "name": "best so far",
+        "x": [point.images for point in points],
+        "y": [point.value(measure) for point in points],
+        "line": {"shape": "hv", "color": theme.MUTED[look], "width": 1.5},
+        "hoverinfo": "skip",
+    }
+
+
+def _level(beside: Reference, measure: Measure, look: Theme) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A dashed line across, and what it is."""
+    value = beside.value(measure)
+    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": value, "y1": value}
+    where = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "y", "y": value, "yanchor": "bottom"}
+    text = f"on the real local images: {percent(value or 0.0)}"
+    note = where | {"text": text, "showarrow": False, "bgcolor": faint(theme.PAPER[look], 0.8)}
+    return across | {"line": {"color": theme.GOOD[look], "dash": "dash", "width": 1.5}}, note
