@@ -134,6 +134,21 @@ def export(
 
 
 @cli.command()
+def mimic(
+    run: RunId,
+    depth: Annotated[int, typer.Option(min=1, max=30, help="Largest depth of the trees; one without limit too.")] = 6,
+    of_class: Annotated[Text, typer.Option("--class", metavar="NAME", help="Whose score is additive.")] = None,
+    row: Annotated[int, typer.Option(metavar="N", help="Probe row whose path through the tree is told.")] = 0,
+    json: Json = False,
+) -> None:
+    """Tell how well a tree and an additive model stand in for the teacher of a run."""
+    from app.cli.mimicking import mimic as tell
+
+    prepare()
+    tell(run, depth, of_class, row, json)
+
+
+@cli.command()
 def study(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A study in YAML, such as assets/studies/catalogue.yaml.")
