@@ -41,7 +41,13 @@ CATALOGUE = {
     "method": {name: _entry(pace=PACE) for name in CHARACTERS}
     | {"kd": _entry(("logits",), pace=PACE), "several": _entry(("logits",), "copies", pace=PACE)},
     "model": {"mlp": _entry(width={"type": "integer", "default": 8, "minimum": 1}) | {"costs": []}},
-    "data": {"moons": _entry(seed={"type": "integer", "default": 0}, validation={"type": "number", "default": 0.1})},
+    "data": {
+        "moons": _entry(
+            seed={"type": "integer", "default": 0},
+            validation={"type": "number", "default": 0.1},
+            label_fraction={"type": "number", "default": 1.0},
+        )
+    },
     "source": {"data": _entry() | {"makes": False, "inverts": False}},
     "teacher": {},
 }
