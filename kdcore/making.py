@@ -83,8 +83,12 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images (B, K, H, W) of latents (B, L)."""
-        images: Tensor = self.rest(self.first(latents.float()).unflatten(1, self.grid))
-        return images
+        return self.raw(latents).tanh()
+
+    def raw(self, latents: Tensor) -> Tensor:
+        """What tanh makes images (B, K, H, W) of."""
+        made: Tensor = self.rest[:-1](self.first(latents.float()).unflatten(1, self.grid))
+        return made
 
 
 class Discriminator(nn.Module):
@@ -128,6 +132,30 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
             f"{'x'.join(map(str, shape))}; choose images such as 'digits' or 'mnist'."
         )
     return shape[0], shape[1], shape[2]
+
+
+def only_images(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of what is to be made.
+
+    Raises:
+        BadInput: it is no image.
+    """
+    if len(shape) != 3:
+        raise BadInput(
+            f"This source makes images, but the data have shape {'x'.join(map(str, shape))}; choose images such as "
+            "'digits' or 'mnist', or source 'data'."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8, the nearest of 256 values."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_bytes(stored: Tensor) -> Tensor:
+    """Images of uint8 in [-1, 1]; the same bytes give the same image, so that a wall recalls its answer."""
+    return stored.float() / 127.5 - 1
 
 
 def _begin(module: nn.Module) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kdcore.chance import mix
 from kdcore.checkpoint import load_weights
-from kdcore.contracts import Batch, Outputs, Pair, Report, Shown, View
+from kdcore.contracts import Batch, Grant, Outputs, Pair, Report, Shown, View
 from kdcore.costs import cost
 from kdcore.errors import BadInput
 from kdcore.events import Started
@@ -32,6 +32,7 @@ from kdcore.rows import held_out, places, shown
 from kdcore.spec import Choice, Json, Spec, change
 from kdcore.teacher import Teacher, UsedUp
 
+LENT: frozenset[Grant] = frozenset({"blocks", "gradients"})  # what only the teacher's network itself can give
 SMALL_STEP = 50_000_000  # multiply-adds in a batch under which one thread is faster than several; above it half
 # of the cores work, because threads that outnumber free cores wait for each other: 20 times slower beside two others
 
@@ -104,7 +105,7 @@ class Setup:
 
     def _lent(self) -> Net | None:
         """The teacher itself, for a method that works inside it."""
-        return self.teacher if self.method.needs & {"blocks", "gradients"} else None
+        return self.teacher if self.method.needs & LENT else None
 
     def _choose_threads(self) -> None:
         work = self.student_cost.multiply_adds * self.spec.schedule.batch
@@ -189,7 +190,7 @@ class Setup:
             inputs=self.inputs,
             ask=self.answers or self._unasked,
             student=self.student,
-            teacher_net=self._lent(),
+            teacher_net=self.teacher if self.source.needs & LENT else None,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.spec.seed, 0, salt=6))
@@ -279,7 +280,7 @@ class Setup:
         """Made images, none of which has a label."""
         assert isinstance(self.source, Maker)
         with self.autocast():
-            images = self.source.images(self.making, self.scene, self.spec.schedule.batch, step)
+            images = self.source.images(self.making, self.scene, self.spec.schedule.batch, step).float()
         if self.made:
             self.made.shown = images
         unlabelled = torch.full((len(images),), -1, device=self.device)

@@ -1,0 +1,94 @@
+"""A game that a generator plays against the student, or beside it, while the student learns from its images.
+
+Every `student_steps` steps of the student the generator has its turn. What it minimises is each source's own.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.chance import mix
+from kdcore.maker import Scene
+from kdcore.making import Making, from_bytes, to_bytes
+from kdcore.sources._generated import Generated, normal, whole
+
+HELD = 1024  # images that are remembered
+PLAYED, SHOWN, AGAIN, KEPT = 41, 42, 43, 44  # salts
+
+
+class Game(Generated):
+    """A generator that learns in turns with the student.
+
+    With `retain` a share of each batch is drawn from a memory in which every image shown before is equally likely to
+    be. Behind a wall their answers are remembered too and cost nothing.
+    """
+
+    generator_steps: int = Field(1, ge=1, le=100, description="Updates of the generator in its turn.")
+    student_steps: int = Field(5, ge=1, le=1000, description="Steps of the student from one turn to the next.")
+    retain: float = Field(0.0, ge=0.0, le=0.9, description="Share of a batch that is remembered images; 0: all new.")
+
+    def build(self, scene: Scene) -> Making:
+        """The generator, and the memory."""
+        making = super().build(scene)
+        room = HELD if self.retain else 0
+        memory = torch.zeros(room, *scene.x.shape[1:], dtype=torch.uint8, device=scene.x.device)
+        making.register_buffer("memory", memory)
+        return making
+
+    def loss(self, scene: Scene, images: Tensor) -> Tensor:
+        """What the generator minimises, a scalar; gradients reach the images (B, K, H, W)."""
+        raise NotImplementedError
+
+    def play(self, making: Making, scene: Scene, latents: Tensor, place: int) -> None:
+        """Update `place` of the generator, counted over the run."""
+        making.learn("generator", self.loss(scene, making.generator(latents)))
+
+    def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
+        """G(z) for new z, and remembered images, after the generator's turn where it has one."""
+        making.train()
+        if step % self.student_steps == 0:
+            for turn in range(self.generator_steps):
+                place = step * self.generator_steps + turn
+                self.play(making, scene, normal(scene, (batch, self.latent), place, PLAYED), place)
+        with torch.no_grad():
+            return self._shown(making, scene, batch, step)
+
+    def _shown(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
+        again = round(self.retain * batch)
+        fresh = batch - again if step else batch
+        seen = batch + (step - 1) * (batch - again) if step else 0
+        images: Tensor = making.generator(normal(scene, (fresh, self.latent), step, SHOWN)).float()
+        if not self.retain:
+            return images
+        memory, made = making.get_buffer("memory"), to_bytes(images)
+        if step:
+            rows = whole(scene, min(seen, HELD), again, step, AGAIN)
+            shown = torch.cat([made, memory[rows]])
+        else:
+            shown = made
+        places = reservoir(seen, fresh, HELD, torch.Generator().manual_seed(mix(scene.seed, step, KEPT)))
+        memory[torch.tensor(list(places), device=memory.device, dtype=torch.int64)] = made[
+            torch.tensor(list(places.values()), device=memory.device, dtype=torch.int64)
+        ]
+        return from_bytes(shown)
+
+
+def reservoir(seen: int, count: int, room: int, chance: torch.Generator) -> dict[int, int]:
+    """Which places of a memory take which of `count` new rows, so that all rows ever seen are equally likely in it.
+
+    Source: Vitter, Random Sampling with a Reservoir, ACM TOMS 1985, algorithm R.
+
+    Args:
+        seen: rows before these.
+        room: places of the memory.
+        chance: on the CPU.
+    """
+    places: dict[int, int] = {}
+    for row, share in enumerate(torch.rand(count, generator=chance, dtype=torch.float64).tolist()):
+        before = seen + row
+        place = before if before < room else int(share * (before + 1))
+        if place < room:
+            places[place] = row
+    return places

@@ -1,0 +1,79 @@
+"""DFHL-RS: images that the student doubts most, asked about with hard labels only.
+
+Every `every` steps of the student a new generator is taught for some steps with the student in the teacher's place: it
+minimises KL(smoothed y || q) + balance * sum over classes of p log10 p, with q the student's probabilities, p their
+mean over the batch and y labels in equal parts. Its images join a pool. What the student is shown, and the teacher
+asked about, are images of the pool after ten steps of the sign of the gradient that raises the entropy of q.
+
+With batch B and n steps of the student, learning asks about n * B images at most; the gradients are the student's own
+and cost no question.
+
+Source: Yuan, Chen, Zhang, Zhang and Yu, Data-Free Hard-Label Robustness Stealing Attack, AAAI 2024, arXiv 2312.05924,
+with constants of the code published with it: smoothing 0.2, balance 3, ten steps of 0.03.
+
+Departs from it: its setting is CIFAR with an adversarially trained teacher, and it judges robustness, which we do not.
+The latents stay fixed in a round and the last images are kept; whether published rounds keep the generator we could not
+read. A step is 0.03 of the range from black to white, and images are clipped to that range and to nothing narrower. The
+student's batch norms take the statistics of the images tried and do not remember them, and augmentation is left out.
+
+Zero when: never; the divergence is zero where q is the smoothed label, but the balance is at least -log10 C.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.contracts import Grant
+from kdcore.losses import kl, log_probs
+from kdcore.maker import Scene
+from kdcore.making import Making
+from kdcore.sources._balance import balance
+from kdcore.sources._generated import tried
+from kdcore.sources._rounds import Rounds
+
+
+class DFHLRS(Rounds):
+    """Images of high entropy."""
+
+    title: ClassVar[str] = "DFHL-RS, images of high entropy"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
+    smoothing: float = Field(0.2, ge=0.0, lt=1.0, description="Share of a label that goes to all classes alike.")
+    balance: float = Field(3.0, ge=0.0, le=100.0, description="Weight of classes in equal parts; published: 3.")
+    climbs: int = Field(10, ge=0, le=100, description="Steps that raise the student's entropy; published: 10.")
+    reach: float = Field(0.03, gt=0.0, le=1.0, description="Length of such a step; black to white is 1.")
+
+    def loss(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> Tensor:
+        """Smoothed labels and their balance, through the student."""
+        logits = tried(scene, images).logits
+        return smoothed_kl(logits, labels, self.smoothing) + self.balance * balance(logits)
+
+    def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
+        """Images of the pool, raised in entropy."""
+        images = super().images(making, scene, batch, step)
+        for _ in range(self.climbs):
+            images = self._climbed(scene, images)
+        return images
+
+    def _climbed(self, scene: Scene, images: Tensor) -> Tensor:
+        """One step up the student's entropy; black to white is 2 in images."""
+        images = images.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(entropy(tried(scene, images).logits), images)
+        return (images.detach() + 2 * self.reach * slope.sign()).clamp(-1, 1)
+
+
+def smoothed_kl(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """KL(y || q) in nats, averaged over rows, for logits (B, C) and labels (B,) of which a share goes to all alike."""
+    classes = logits.shape[1]
+    target = (1 - smoothing) * F.one_hot(labels, classes).float() + smoothing / classes
+    return kl(target.clamp(min=1e-30).log(), log_probs(logits))
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Sum over rows of the entropy in nats of logits (B, C); each row's gradient is its own. A scalar."""
+    log_q = log_probs(logits)
+    return -(log_q.exp() * log_q).sum()

@@ -1,0 +1,74 @@
+"""Data-free model extraction: a generator that seeks images on which the student disagrees, by queries alone.
+
+The generator maximises the disagreement of teacher and student on G(z), and the student then learns on G(z). No
+gradient passes the teacher: that of the disagreement on the image is estimated by m forward differences along unit
+directions u_i, (d/m) * sum of (l(x + mu u_i) - l(x)) / mu * u_i, taken before the generator's last tanh so that each
+probe is an image. The disagreement of an image is |l_T - l_S|_1 with l = log p - mean log p, as DFME has it, or
+KL(p_T || p_S), as MAZE has it.
+
+With batch B, g updates of the generator every s of n student steps, and a share r of remembered images, learning asks
+about B + (n - 1) * (B - round(r B)) images, and about ceil(n / s) * g * (m + 1) * B more to find gradients.
+
+Source: Truong, Maini, Walls and Papernot, Data-Free Model Extraction, CVPR 2021, arXiv 2011.14779; Kariyappa, Prakash
+and Qureshi, MAZE, CVPR 2021, arXiv 2005.03161, for the KL, several directions and the replay of past images.
+
+Departs from it: the papers' own settings are a latent of 256, batches of 256, one direction with mu = 0.001, one update
+of the generator (Adam, 1e-4) to five of the student (SGD, 0.1), and 20 million queries for CIFAR-10; ours are smaller.
+The generator is that of MEKD's published code. The student's loss is the run's method. Its batch norms take the
+statistics of the images tried and do not remember them. MAZE replays whole batches after each round; `retain` mixes
+remembered images into each batch. Behind a wall that takes images as whole bytes (upload uint8), mu = 0.001 is lost in
+rounding: take 0.02 or more.
+
+Zero when: teacher and student give all images the same probabilities; the estimate is then 0 too.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.contracts import Grant
+from kdcore.losses import kl_rows, log_probs
+from kdcore.maker import Scene
+from kdcore.making import Making
+from kdcore.sources._differences import forward_differences, unit_directions
+from kdcore.sources._game import Game
+from kdcore.sources._generated import tried
+
+DIRECTIONS = 45  # salt
+
+
+class DFME(Game):
+    """A game by queries alone."""
+
+    title: ClassVar[str] = "DFME's generator (by queries)"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
+    directions: int = Field(1, ge=1, le=1000, description="Directions in which each image is probed.")
+    reach: float = Field(1e-3, gt=0.0, le=1.0, description="Step along a direction, mu.")
+    disagreement: Literal["l1", "kl"] = Field("l1", description="l1 of centred log-probabilities (DFME) or KL (MAZE).")
+
+    def play(self, making: Making, scene: Scene, latents: Tensor, place: int) -> None:
+        """One update along the estimated gradient: that of the mean over images of <x, estimate>."""
+        raw = making.generator.raw(latents)  # type: ignore[operator]
+        directions = unit_directions(scene, self.directions, raw.shape, place, DIRECTIONS)
+        slope = forward_differences(lambda points: self._losses(scene, points.tanh()), raw, directions, self.reach)
+        making.learn("generator", (raw * slope).sum() / len(raw))
+
+    def _losses(self, scene: Scene, images: Tensor) -> Tensor:
+        """What the generator minimises for each image (N,): the disagreement, negative."""
+        theirs = scene.ask(scene.inputs(images), False).logits
+        return -disagreement(theirs, tried(scene, images).logits, self.disagreement)
+
+
+def disagreement(theirs: Tensor, ours: Tensor, form: str) -> Tensor:
+    """How far two answers (B, C), known up to a constant per row, are apart; (B,).
+
+    Args:
+        form: "l1", the sum over classes of the absolute difference of centred logits; "kl", KL(theirs || ours).
+    """
+    if form == "kl":
+        return kl_rows(log_probs(theirs), log_probs(ours))
+    theirs, ours = (logits.float() - logits.float().mean(1, keepdim=True) for logits in (theirs, ours))
+    return (theirs - ours).abs().sum(1)

@@ -1,0 +1,58 @@
+"""Noise in place of images: the floor that every source of made images has to beat.
+
+Each pixel is drawn by itself, new at each step: from U[-1, 1], or from N(0, spread^2) and clipped. Nothing is learned,
+and nothing is known of the data but their shape.
+
+With batch B and n student steps, learning asks about n * B images.
+
+Source: the row of random noise in the tables of Chen et al., Data-Free Learning of Student Networks, ICCV 2019, arXiv
+1904.01186, and of Fang et al., Data-Free Adversarial Distillation, arXiv 1912.11006.
+
+Departs from it: which noise the papers drew is not said.
+
+Zero when: there is no loss.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.chance import mix
+from kdcore.maker import Maker, Scene
+from kdcore.making import Making, only_images
+
+SHOWN = 40  # salt
+
+
+class Noise(Maker):
+    """Random images."""
+
+    title: ClassVar[str] = "Noise"
+    kind: Literal["uniform", "gaussian"] = Field("uniform", description="What each pixel is drawn from.")
+    spread: float = Field(0.5, gt=0.0, le=10.0, description="Standard deviation of Gaussian pixels, white being 1.")
+
+    def build(self, scene: Scene) -> Making:
+        """The shape of an image."""
+        making = Making()
+        making.register_buffer("blank", torch.zeros(only_images(tuple(scene.x.shape[1:])), dtype=torch.uint8))
+        return making
+
+    def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
+        """New noise."""
+        return self._drawn(making, batch, mix(scene.seed, step, SHOWN))
+
+    def sample(self, making: Making, latents: Tensor) -> Tensor:
+        """As many images, the same each time."""
+        return self._drawn(making, len(latents), mix(0, 0, SHOWN))
+
+    def _drawn(self, making: Making, count: int, seed: int) -> Tensor:
+        blank, chance = making.get_buffer("blank"), torch.Generator().manual_seed(seed)
+        if self.kind == "uniform":
+            images = 2 * torch.rand(count, *blank.shape, generator=chance) - 1
+        else:
+            images = (self.spread * torch.randn(count, *blank.shape, generator=chance)).clamp(-1, 1)
+        return images.to(blank.device)

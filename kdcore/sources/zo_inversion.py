@@ -1,0 +1,100 @@
+"""Zeroth-order inversion: a generator learns images of given classes from the teacher's probabilities alone.
+
+In the lead, each round begins a new generator with fixed latents z and labels y in equal parts. It minimises
+CE(z_T(G(z)), y) without a gradient through the teacher: g = (d/m) * sum of (l(x + mu u_i) - l(x)) / mu * u_i estimates
+that on the image, d its number of values and u_i uniform on the unit sphere, and the generator follows the gradient of
+<x, g> with g held fixed. The images of a round join a pool, from which the student learns.
+
+With a pool of P images in whole rounds of M, updates U and m directions, the lead asks about ceil(P / M) * M * U *
+(m + 1) images, and the student's steps about P more at most.
+
+Source: the gradient estimate and its constants after Hu et al., Learning to Learn from APIs: Black-Box Data-Free
+Meta-Learning, ICML 2023, arXiv 2305.18413.
+
+Departs from it: the paper learns to learn from many such teachers; only its inversion of one is here, without its
+boundary query set. The published settings are m = 100, mu = 0.005 and 200 updates (Adam, 1e-3); ours are fewer, as
+8 x 8 pixels need fewer directions: the cosine to the true gradient is about sqrt(m / (m + d)). Where a probe leaves the
+range from black to white, a wall clips it; behind one that takes whole bytes (upload uint8), mu has to be 0.5 or more,
+or it is lost in rounding.
+
+Zero when: the teacher gives each image's class probability 1; the estimate is then 0 too.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from kdcore.chance import mix
+from kdcore.contracts import Grant
+from kdcore.maker import Scene
+from kdcore.making import Making
+from kdcore.sources._differences import forward_differences, unit_directions
+from kdcore.sources._generated import Generated, begin, normal
+from kdcore.sources._pool import even_labels, fill, lay_out, shown
+
+BEGUN, LATENT, DIRECTIONS, SHOWN = 50, 51, 52, 53  # salts
+
+
+class ZOInversion(Generated):
+    """Images of classes, by asking."""
+
+    title: ClassVar[str] = "Zeroth-order inversion (by queries)"
+    needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
+    lr: float = Field(5e-3, gt=0.0, le=0.1, description="Learning rate of the generator (Adam); published: 1e-3.")
+    directions: int = Field(10, ge=1, le=1000, description="Directions in which each image is probed; published: 100.")
+    reach: float = Field(5e-3, gt=0.0, le=10.0, description="Step along a direction, mu; black to white is 2.")
+    updates: int = Field(40, ge=1, le=10_000, description="Updates of each generator; published: 200.")
+    made: int = Field(100, ge=2, le=4096, description="Images that each generator leaves.")
+    pool: int = Field(300, ge=2, le=1_000_000, description="Images made before the student's first step.")
+
+    @property
+    def rounds(self) -> int:
+        """Generators, one after the other."""
+        return -(-self.pool // self.made)
+
+    @property
+    def lead(self) -> int:
+        """Updates of all generators."""
+        return self.rounds * self.updates
+
+    def build(self, scene: Scene) -> Making:
+        """The generator and the pool."""
+        making = super().build(scene)
+        lay_out(making, scene, self.pool)
+        return making
+
+    def learn(self, making: Making, scene: Scene, step: int) -> dict[str, Tensor]:
+        """One update; the first of a round begins a generator, the last leaves its images."""
+        making.train()
+        turn, update = divmod(step, self.updates)
+        if update == 0:
+            seed, shape = mix(scene.seed, turn, BEGUN), tuple(scene.x.shape[1:])
+            begin(making.generator, making.rules["generator"], lambda: self.generator(shape), seed)
+        latents = normal(scene, (self.made, self.latent), turn, LATENT)
+        missed = self._follow(making, scene, latents, even_labels(scene, self.made, turn), step)
+        if update + 1 == self.updates:
+            fill(making, making.generator(latents), turn)
+        return {"inversion": missed}
+
+    def _follow(self, making: Making, scene: Scene, latents: Tensor, labels: Tensor, step: int) -> Tensor:
+        """One update along the estimate; the loss before it."""
+        told: list[Tensor] = []
+
+        def losses(points: Tensor) -> Tensor:
+            logits = scene.ask(scene.inputs(points), False).logits
+            told.append(F.cross_entropy(logits.float(), labels.repeat(len(points) // len(labels)), reduction="none"))
+            return told[-1]
+
+        images = making.generator(latents)
+        directions = unit_directions(scene, self.directions, images.shape, step, DIRECTIONS)
+        slope = forward_differences(losses, images, directions, self.reach)
+        making.learn("generator", (images * slope).sum() / len(images))
+        return told[0][: len(images)].mean()
+
+    def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
+        """Images of the pool."""
+        return shown(making, scene, batch, self.pool, step, SHOWN)
