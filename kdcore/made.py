@@ -128,7 +128,7 @@ class Made:
         }
         told = self._told(images if whole else pictures)
         if told is not None:
-            latents = self.latents[: len(told)] if self.source.inverts else None
+            latents = self.latents[: len(told)] if self.samples and self.source.inverts else None
             arrays |= {"made_logits": told[:PICTURES]} | coverage(told, latents, self.scene.access)
         return _arrays(arrays)
 

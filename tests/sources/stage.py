@@ -25,6 +25,7 @@ QUICK: dict[str, dict[str, object]] = {  # knobs with which a source does all it
     "deepinversion": {"updates": 3, "made": 4, "pool": 6, "compete": 1.0},
 }
 MAKERS = [name for name in SOURCES if issubclass(SOURCES[name], Maker)]
+SAMPLED = [name for name in MAKERS if SOURCES[name].sample is not Maker.sample]  # type: ignore[attr-defined]
 
 
 def quick(name: str) -> Maker:

@@ -6,7 +6,7 @@ from typing import Literal, get_origin
 
 import pytest
 import torch
-from stage import CLASSES, MAKERS, SHAPE, access_of, net, quick, scene, steps
+from stage import CLASSES, MAKERS, SAMPLED, SHAPE, access_of, net, quick, scene, steps
 from torch import Tensor
 
 from kdcore.contracts import GRANTS
@@ -79,7 +79,7 @@ def test_neither_network_is_changed(name: str) -> None:
     assert not counting.teacher.training
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_samples_are_as_many_as_latents_and_the_same_each_time(name: str) -> None:
     maker = quick(name)
     place, _ = scene(access_of(maker))
@@ -95,7 +95,7 @@ def test_samples_are_as_many_as_latents_and_the_same_each_time(name: str) -> Non
     assert all(torch.equal(tensor, before[n]) for n, tensor in making.state_dict().items())
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_looking_in_between_changes_no_image(name: str) -> None:
     def made(looking: bool) -> Tensor:
         maker = quick(name)
