@@ -80,8 +80,8 @@ class Copies(NamedTuple):
 
     local: Tensor  # (N,) distance to the nearest local image, root mean square over values from 0 to 1
     held: Tensor  # (N,) to the nearest of those held out
-    nearer: float  # share of local ones among the images that are the nearest of both samples to some made image
-    p: float  # of a share as large or larger, were both samples equally near
+    nearest: tuple[int, int]  # local and other images that are the nearest of both samples to some made image
+    p: float  # of as many local ones or more, were both samples equally near
 
 
 def copies(made: Tensor, local: Tensor, held: Tensor) -> Copies:
@@ -95,7 +95,7 @@ def copies(made: Tensor, local: Tensor, held: Tensor) -> Copies:
     nearest = set(torch.cat(far, dim=1).argmin(1).tolist())
     ours = sum(place < len(local) for place in nearest)
     to_local, to_held = (distances.amin(1) for distances in far)
-    return Copies(to_local, to_held, ours / len(nearest), sign_test(ours, len(nearest)))
+    return Copies(to_local, to_held, (ours, len(nearest) - ours), sign_test(ours, len(nearest)))
 
 
 def sign_test(wins: int, of: int) -> float:

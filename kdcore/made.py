@@ -122,7 +122,8 @@ class Made:
             "made_x": _bytes(pictures),
             "made_to_local": found.local,
             "made_to_held": found.held,
-            "note_nearer_local": torch.tensor(found.nearer),
+            "nearest_real": torch.tensor(found.nearest),
+            "note_nearer_local": torch.tensor(found.nearest[0] / sum(found.nearest), dtype=torch.double),
             "note_copies_p": torch.tensor(found.p, dtype=torch.double),
             "note_frechet": torch.tensor(frechet(real, made)),
         }

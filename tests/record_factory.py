@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kdcore.events import Changed, Cost, Evaluated, Loss, Score, Started, Step
+from kdcore.events import Changed, Cost, Evaluated, Frame, Loss, Meter, Score, Started, Step
 from kdcore.record import Record
 from kdcore.spec import Choice, Spec
 
@@ -28,6 +28,8 @@ class Run:
     huge: float = 1.0  # factor on the logits
     method: str = "kd"
     telling: bool = False  # whether the method shows what is its own
+    making: bool = False  # whether the source makes its images and the teacher stands behind a wall
+    access: str = "probabilities"  # where it does
 
 
 def record(run: Run = Run()) -> Record:
@@ -52,12 +54,15 @@ def record(run: Run = Run()) -> Record:
         frame["cka"] = random.random((3, 2)).astype(np.float32)
     if run.telling:
         frame |= _own(run, random, static["teacher_logits"] if run.teacher else student)
+    if run.making:
+        _make(run, random, static, frame)
     return Record(
-        spec=spec(run.method if run.teacher else "ce", run.teacher),
+        spec=walled(run.access) if run.making else spec(run.method if run.teacher else "ce", run.teacher),
         started=started(run),
         steps=tuple(_step(run, 1 + step) for step in range(run.steps)),
         evaluations=(*(_scored(run, step, "val") for step in range(4, run.steps, 4)), _scored(run, run.steps, "test")),
         changes=(Changed(step=5, path="schedule.lr", old=0.1, new=0.05),),
+        frames=tuple(_framed(step) for step in range(0, run.steps + 1, 4)) if run.making else (),
         static=static,
         frame=frame | _gradients(run),
     )
@@ -68,6 +73,7 @@ def started(run: Run) -> Started:
     names = tuple(f"class {k}" for k in range(run.classes))
     rows = {"train": 600, "val": run.rows, "test": 100}
     facts: dict[str, Any] = {"steps": run.steps, "device": "cpu", "torch": "2", "classes": names, "rows": rows}
+    facts["lead"] = run.steps // 2 if run.making else 0
     return Started(step=0, student=cost, teacher=cost if run.teacher else None, **facts)
 
 
@@ -83,6 +89,36 @@ def spec(method: str, teacher: bool) -> Spec:
     return Spec(student=student, method=Choice(name=method), **taught)
 
 
+@cache
+def walled(access: str) -> Spec:
+    facts = {"source": {"name": "mekd"}, "method": {"name": "mekd"}, "access": access, "wall": {"budget": 5000}}
+    plain = spec("kd", True).model_dump(mode="json", exclude={"source", "method", "access", "wall"})
+    return Spec.model_validate(plain | {"data": {"name": "digits"}} | facts)
+
+
+def _make(run: Run, random: np.random.Generator, static: dict[str, Any], frame: dict[str, Any]) -> None:
+    """What is seen of a source that makes its images."""
+
+    def images(count: int) -> np.ndarray:
+        return random.integers(256, size=(count, run.channels, 8, 8)).astype(np.uint8)
+
+    shown = min(12, run.rows)
+    static |= {"local_x": images(12), "cells_classes": np.arange(3) % run.classes}
+    static |= {"cells_corners": np.array([[-1, -1], [1, -1], [0, 1.0]]), "cells_extent": np.array([-2, 2, -2, 2.0])}
+    frame |= {"made_x": images(36), "made_logits": random.normal(size=(36, run.classes)) * run.huge}
+    frame |= {"made_to_local": random.random(50), "made_to_held": random.random(50), "nearest_real": np.array([20, 30])}
+    frame |= {f"inverse_{who}": images(shown) for who in ("teacher", "student")}
+    frame |= {f"inverse_{who}_logits": random.normal(size=(shown, run.classes)) for who in ("teacher", "student")}
+    frame |= {f"cells_{who}": random.integers(run.classes, size=(12, 12)) for who in ("teacher", "student")}
+    frame |= {"own_pull_cosine": random.uniform(-1, 1, 64)}
+
+
+def _framed(step: int) -> Frame:
+    names = ("cycle", "argmax_inverse", "confidence", "class_entropy", "frechet", "sliced_wasserstein", "copies_p")
+    pulls = {"image_pull": 0.2, "kl_pull": 0.4, "pull_cosine": -0.5}
+    return Frame(step=step, file=f"frames/{step:08d}.npz", notes=dict.fromkeys(names, (step + 1) / 100) | pulls)
+
+
 def _own(run: Run, random: np.random.Generator, logits: np.ndarray) -> dict[str, np.ndarray]:
     """What a method shows of itself: targets that are right, temperatures, two paths."""
     target = np.full(logits.shape, 0.1 / logits.shape[1])
@@ -92,12 +128,19 @@ def _own(run: Run, random: np.random.Generator, logits: np.ndarray) -> dict[str,
 
 
 def _step(run: Run, step: int) -> Step:
+    lead = run.making and step <= run.steps // 2
     terms = {"labels": Loss(weight=0.1, value=run.value / step)}
     if run.teacher:
         terms["kd"] = Loss(weight=0.9, value=run.value * 16)
+    if lead:
+        terms = {"generator": Loss(weight=1, value=run.value)}
     total = sum(term.weight * term.value for term in terms.values())
     notes = {"share": step / (run.steps + 1), "peer_loss": 3.0 / step} if run.telling else {}
-    return Step(step=step, learning_rate=0.1, loss=total, terms=terms, train_accuracy=0.5, notes=notes)
+    right = None if run.making else 0.5
+    spent = {"images": 100 * step, "local": 10 * step, "bytes_up": 6400 * step, "bytes_down": 4000 * step}
+    meter = Meter(**spent, looked=512, requests=step) if run.making else None
+    told: dict[str, Any] = {"notes": notes, "lead": lead, "meter": meter}
+    return Step(step=step, learning_rate=0.1, loss=total, terms=terms, train_accuracy=right, **told)
 
 
 def _scored(run: Run, step: int, split: Any) -> Evaluated:

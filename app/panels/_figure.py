@@ -8,11 +8,17 @@ import numpy as np
 
 from app import theme
 from app.theme import Theme
+from kdcore.record import Record
 
 _OTHERS = (  # loss terms that distil, after the first, which has the teacher's colour
     {"light": "#6A51A3", "dark": "#B7A6E0"},
     {"light": "#00767C", "dark": "#5CCFD6"},
     {"light": "#7A5C2E", "dark": "#CDB38B"},
+)
+_LEADING = (  # terms of a source that learns before the student does
+    {"light": "#6B7A1E", "dark": "#C3CF6B"},
+    {"light": "#9C4A3C", "dark": "#E39A8B"},
+    {"light": "#4B5AA8", "dark": "#9FAAEF"},
 )
 
 
@@ -78,6 +84,23 @@ def term_colours(reads_labels: Sequence[bool], look: Theme) -> list[str]:
     """Labels are the colour of what is right, the first term that distils is the teacher's, others follow."""
     distilling = iter((theme.TEACHER, *_OTHERS, *(theme.MUTED for _ in reads_labels)))
     return [theme.GOOD[look] if reads else next(distilling)[look] for reads in reads_labels]
+
+
+def lead_colours(count: int, look: Theme) -> list[str]:
+    """Colours of what a source minimises alone."""
+    return [colour[look] for colour in (*_LEADING, *(theme.MUTED for _ in range(count)))][:count]
+
+
+def beginning(record: Record, look: Theme) -> dict[str, list[dict[str, Any]]]:
+    """A vertical line at the student's first step, where a source learns alone before; shapes and annotations."""
+    lead = record.started.lead if record.started else 0
+    if not lead:
+        return {"shapes": [], "annotations": []}
+    place = {"type": "line", "xref": "x", "yref": "paper", "x0": lead, "x1": lead, "y0": 0, "y1": 1}
+    mark = place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dot"}}
+    colour = {"font": {"color": theme.MUTED[look]}}
+    text = note("student begins", lead, 0.0, xref="x", xanchor="right", textangle=-90, **colour)
+    return {"shapes": [mark], "annotations": [text]}
 
 
 def class_title(shown: int, hidden: int) -> dict[str, Any]:

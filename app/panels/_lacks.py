@@ -45,6 +45,32 @@ def recorded(*names: str) -> Lacks:
     return check
 
 
+def seen(*names: str) -> Lacks:
+    """Arrays of the frame that tell what a source makes, and the answers that not every look gets."""
+
+    def check(record: Record) -> str | None:
+        there = all(name in record.frame or name in record.static for name in names)
+        missing = "It has not been looked at yet; it comes with a frame, as far as the looks at the teacher reach."
+        return None if there else missing
+
+    return check
+
+
+def followed(*names: str) -> Lacks:
+    """Numbers that frames tell."""
+
+    def check(record: Record) -> str | None:
+        told = any(name in frame.notes for frame in record.frames for name in names)
+        return None if told else "No frame has told it yet; it comes with the next one that measures it."
+
+    return check
+
+
+def meter(record: Record) -> str | None:
+    told = record.spec.wall and any(step.meter for step in record.steps)
+    return None if told else "Nothing has been counted yet; the count comes with the first loss point."
+
+
 def notes(record: Record) -> str | None:
     missing = "The method has told nothing of itself yet; what it notes comes with the first loss point."
     return None if any(step.notes for step in record.steps) else missing

@@ -9,8 +9,23 @@ Suits = Callable[[Record], bool]
 
 
 def taught(record: Record) -> bool:
-    """Runs with a teacher."""
-    return record.spec.teacher is not None
+    """Runs with a teacher, a run of ours or a service."""
+    return record.spec.teacher is not None or record.spec.service is not None
+
+
+def walled(record: Record) -> bool:
+    """Runs whose teacher stands behind a wall, where every question counts."""
+    return record.spec.wall is not None
+
+
+def making(record: Record) -> bool:
+    """Runs whose source makes its images."""
+    return bool(entry("source", record.spec.source.name)["makes"]) and "local_x" in record.static
+
+
+def inverting(record: Record) -> bool:
+    """Runs whose source makes images of answers."""
+    return making(record) and bool(entry("source", record.spec.source.name)["inverts"])
 
 
 def records(*names: str) -> Suits:

@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import faint, line, note, plain
+from app.panels._figure import beginning, faint, line, note, plain
 from kdcore.probes.accuracy import Accuracies, accuracy
 from kdcore.record import Record
 
@@ -13,20 +13,24 @@ from kdcore.record import Record
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = accuracy(record), view.theme
     thin = {"width": 1}
-    lines = [line("student, training", found.train_step, found.train, theme.MUTED[look], line=thin)]
+    lines = []
+    if found.labelled:
+        lines.append(line("student, training", found.train_step, found.train, theme.MUTED[look], line=thin))
     shade: dict[str, Any] = {}
     if found.teacher is not None:
         level = [found.teacher for _ in found.step]
         lines.append(line("teacher", found.step, level, theme.TEACHER[look]))
         shade = {"fill": "tonexty", "fillcolor": faint(theme.MUTED[look], 0.18)}
     lines.append(line("student", found.step, found.student, theme.STUDENT[look], **shade))
+    begins = beginning(record, look)
     layout = theme.layout(
         look,
         "accuracy",
         xaxis={"title": {"text": "step"}},
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
         hovermode="x unified",
-        annotations=_gap(found, look),
+        shapes=begins["shapes"],
+        annotations=begins["annotations"] + _gap(found, look),
     )
     layout["legend"] |= {"traceorder": "normal"}
     return {"data": lines + _stars(found, look), "layout": layout}

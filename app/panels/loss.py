@@ -5,33 +5,44 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import line, note, term_colours
-from kdcore.probes.loss import Change, Losses, loss
+from app.panels._figure import beginning, lead_colours, line, note, term_colours
+from kdcore.probes.loss import Change, Losses, Term, loss
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = loss(record), view.theme
-    lines = []
-    if len(found.terms) > 1:
-        lines.append(line("total", found.step, found.total, theme.INK[look]))
-    for term, colour in zip(found.terms, term_colours([t.reads_labels for t in found.terms], look), strict=True):
-        lines.append(line(term.name, found.step, term.weighted, colour, legendgroup=term.name))
-        if term.rescaled:
-            dotted = {"dash": "dot", "width": 1.5}
-            lines.append(line(f"{term.name}, unweighted", found.step, term.raw, colour, line=dotted))
     scale = "log" if found.logarithmic else "linear"
     decades = {"dtick": 1} if found.logarithmic else {}
+    begins = beginning(record, look)
     layout = theme.layout(
         look,
         f"loss {scale}",
         xaxis={"title": {"text": "step"}},
         yaxis={"title": {"text": "loss"}, "type": scale} | decades,
         hovermode="x unified",
-        shapes=[_mark(change, look) for change in found.changes],
-        annotations=[_label(change) for change in found.changes] + _broken(found, look),
+        shapes=[_mark(change, look) for change in found.changes] + begins["shapes"],
+        annotations=[_label(change) for change in found.changes] + begins["annotations"] + _broken(found, look),
     )
-    return {"data": lines, "layout": layout}
+    return {"data": _lines(found, look), "layout": layout}
+
+
+def _lines(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
+    """The student's loss and its terms, and dashed what its source minimises before."""
+    own, leading = ([term for term in found.terms if term.leading is lead] for lead in (False, True))
+    total = [line("total", found.step, found.total, theme.INK[look])] if len(own) > 1 else []
+    colours = term_colours([term.reads_labels for term in own], look) + lead_colours(len(leading), look)
+    parts = [_term(found, term, colour) for term, colour in zip(own + leading, colours, strict=True)]
+    return total + [drawn for part in parts for drawn in part]
+
+
+def _term(found: Losses, term: Term, colour: str) -> list[dict[str, Any]]:
+    dashed = {"line": {"dash": "dash", "width": 1.5}} if term.leading else {}
+    lines = [line(term.name, found.step, term.weighted, colour, legendgroup=term.name, **dashed)]
+    if term.rescaled:
+        dotted = {"dash": "dot", "width": 1.5}
+        lines.append(line(f"{term.name}, unweighted", found.step, term.raw, colour, line=dotted))
+    return lines
 
 
 def _mark(change: Change, look: theme.Theme) -> dict[str, Any]:

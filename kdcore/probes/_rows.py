@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdcore.probes._numerics import softmax
+from kdcore.probes._numerics import Floats, Ints, softmax
 from kdcore.record import Record
 
 
@@ -38,3 +38,17 @@ def shown_classes(logits: np.ndarray, label: int, limit: int) -> np.ndarray:
         return np.arange(len(logits))
     likeliest = np.argsort(-softmax(logits), kind="stable")[:limit]
     return likeliest if label in likeliest else np.append(likeliest, label)
+
+
+def followed(record: Record, *names: str) -> tuple[Ints, dict[str, Floats]]:
+    """Numbers that frames told, over the steps (F,) of those that told any of them; NaN where one was not told."""
+    told = [frame for frame in record.frames if any(name in frame.notes for name in names)]
+    values = {name: np.array([frame.notes.get(name, np.nan) for frame in told], dtype=np.float64) for name in names}
+    return np.array([frame.step for frame in told], dtype=np.int64), values
+
+
+def newest(record: Record, name: str) -> float:
+    """A number that the frame on show told, or else the newest frame that did; NaN where none did."""
+    if f"note_{name}" in record.frame:
+        return float(record.frame[f"note_{name}"])
+    return next((frame.notes[name] for frame in reversed(record.frames) if name in frame.notes), float("nan"))

@@ -23,12 +23,17 @@ class Accuracies:
     """Accuracies as fractions."""
 
     train_step: Ints  # (S,) int64
-    train: Floats  # (S,) of the batches since the point before
+    train: Floats  # (S,) of the batches since the point before; NaN where none was labelled
     step: Ints  # (E,) int64, steps of the validation passes
     student: Floats  # (E,) on the validation split
     teacher: float | None  # on the validation split
     gap_points: float | None  # percentage points, teacher minus student at the newest pass
     final: Final | None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any batch had labels, so that there is a training accuracy."""
+        return not self.train.size or bool(np.isfinite(self.train).any())
 
 
 def accuracy(record: Record, limit: int = 2000) -> Accuracies:

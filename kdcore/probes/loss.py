@@ -15,6 +15,7 @@ class Term:
 
     name: str
     reads_labels: bool
+    leading: bool  # part of what the source minimises alone, before the student's first step
     weighted: Floats  # (S,) weight * value, what is minimised
     raw: Floats  # (S,) value
 
@@ -37,7 +38,7 @@ class Losses:
     """The loss and its terms."""
 
     step: Ints  # (S,) int64
-    total: Floats  # (S,)
+    total: Floats  # (S,) of the student; NaN while the source learns alone
     terms: tuple[Term, ...]
     changes: tuple[Change, ...]
     logarithmic: bool  # nothing is negative, and the range is wide
@@ -50,16 +51,16 @@ def loss(record: Record, limit: int = 2000) -> Losses:
     At most `limit` steps, evenly spread.
     """
     steps = [record.steps[k] for k in thinned(len(record.steps), limit)]
-    names = dict.fromkeys(name for step in steps for name in step.terms)
+    names = {name: step.lead for step in reversed(steps) for name in reversed(step.terms)}
     label_terms = record.started.label_terms if record.started else ("labels",)
     terms = []
-    for name in names:
+    for name, leading in reversed(names.items()):
         found = [step.terms.get(name) for step in steps]
         weight = np.array([part.weight if part else np.nan for part in found])
         raw = np.array([part.value if part else np.nan for part in found])
         with np.errstate(invalid="ignore"):
-            terms.append(Term(name, name in label_terms, weight * raw, raw))
-    total = np.array([step.loss for step in steps], dtype=np.float64)
+            terms.append(Term(name, name in label_terms, leading, weight * raw, raw))
+    total = np.array([np.nan if step.lead else step.loss for step in steps], dtype=np.float64)
     broken = [step.step for step in record.steps if not isfinite(step.loss)]
     return Losses(
         step=np.array([step.step for step in steps], dtype=np.int64),

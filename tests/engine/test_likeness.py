@@ -76,7 +76,7 @@ def test_distances_are_of_the_nearest_as_a_share_of_the_range() -> None:
     local, held = torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.full((2, 1, 2, 2), 255, dtype=torch.uint8)
     found = copies(made, local, held)
     assert (found.local.item(), found.held.item()) == (pytest.approx(0.2), pytest.approx(0.8))
-    assert (found.nearer, found.p) == (1.0, 0.5)
+    assert (found.nearest, found.p) == ((1, 0), 0.5)
 
 
 def test_many_images_around_one_real_image_count_once() -> None:

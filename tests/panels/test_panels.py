@@ -27,11 +27,21 @@ def spoilt(seen: Record, value: float) -> Record:
     lost = np.full_like(seen.frame["student_logits"], value)
     frame = {**seen.frame, "student_logits": lost, "gradient_norms": np.full(2, value)}
     lost_own = {
-        name: np.full_like(seen.frame[name], value) for name in seen.frame if name.startswith(("own_", "student_"))
+        name: np.full_like(seen.frame[name], value)
+        for name in seen.frame
+        if name.startswith(("own_", "student_")) or name.endswith("_logits")
     }
     return replace(
         seen, frame=frame | lost_own | {"gradient_cosines": np.full((2, 2), value), "cka": np.full((3, 2), value)}
     )
+
+
+def unasked(seen: Record) -> Record:
+    """The same run where looks at its teacher were used up."""
+    asked = {"made_logits", "inverse_teacher_logits", "inverse_student_logits", "cells_teacher", "cells_student"}
+    frame = {name: array for name, array in seen.frame.items() if name not in asked}
+    frames = tuple(one.model_copy(update={"notes": {"frechet": one.notes["frechet"]}}) for one in seen.frames)
+    return replace(seen, frame=frame, frames=frames)
 
 
 RECORDS = {
@@ -57,6 +67,14 @@ RECORDS = {
     "telling, two classes, plane": record(Run(telling=True, classes=2, plane=20)),
     "telling, one row": record(Run(telling=True, rows=1)),
     "telling, huge logits": record(Run(telling=True, huge=1e36)),
+    "making": record(Run(making=True)),
+    "making, labels": record(Run(making=True, access="labels")),
+    "making, colour, two classes, one row": record(Run(making=True, channels=3, classes=2, rows=1)),
+    "making, hundred classes": record(Run(making=True, classes=100, rows=300)),
+    "making, no looks": unasked(record(Run(making=True))),
+    "making, NaN logits": spoilt(record(Run(making=True)), float("nan")),
+    "making, one frame": replace(record(Run(making=True)), frames=record(Run(making=True)).frames[:1]),
+    "making, nothing said": replace(record(Run(making=True)), started=None, steps=(), evaluations=(), frames=()),
     "nothing said": replace(record(), started=None, steps=(), evaluations=(), changes=()),
 }
 CASES = list(product(panels(), RECORDS))
@@ -93,15 +111,21 @@ def test_its_table_has_columns_of_one_length(name: str, run: str) -> None:
 OWN = {"target", "temperatures", "stones", "notes"}
 COMPARED = {"confusion", "tug", "fidelity", "kl_parts", "affinity", "cka", "attention"}
 EVERY = {"loss", "accuracy", "logits", "field", "reliability", "standardised", "samples"}
+MADE = {"made", "inversions", "cells", "coverage", "answers", "copies", "pull", "meter"}
 EXPECTED_LACKS = {
-    "fresh": EVERY | COMPARED | OWN,
-    "no teacher": {"field"} | COMPARED | OWN,
-    "plane": {"attention"} | OWN,
-    "plane, no teacher": COMPARED | OWN,
-    "hundred classes": {"field"} | OWN,
-    "NaN logits": {"field"},
-    "telling": {"field"},
-    "telling, no teacher": {"field"} | COMPARED,
+    "fresh": EVERY | COMPARED | OWN | MADE,
+    "no teacher": {"field"} | COMPARED | OWN | MADE,
+    "plane": {"attention"} | OWN | MADE,
+    "plane, no teacher": COMPARED | OWN | MADE,
+    "hundred classes": {"field"} | OWN | MADE,
+    "NaN logits": {"field"} | MADE,
+    "telling": {"field"} | MADE,
+    "telling, no teacher": {"field"} | COMPARED | MADE,
+    "making": {"field"} | OWN,
+    "making, no looks": {"field", "cells", "answers"} | OWN,
+    "making, nothing said": {"field", "loss", "accuracy", "fidelity", "kl_parts"}
+    | OWN
+    | {"coverage", "answers", "meter"},
 }
 
 
@@ -122,6 +146,9 @@ def test_panels_that_have_nothing_to_say_of_a_run_are_left_out() -> None:
     assert suited("telling") == EVERY - scaled | COMPARED | OWN
     assert suited("telling, no teacher") == EVERY - scaled | OWN
     assert suited("fresh") == EVERY - scaled | COMPARED - {"cka", "attention"}
+    assert suited("making") == EVERY - scaled | COMPARED | MADE
+    walled = RECORDS["plane"].spec.model_copy(update={"wall": RECORDS["making"].spec.wall})
+    assert panel("meter").suits(replace(RECORDS["plane"], spec=walled))
 
 
 def test_scales_are_shown_where_a_method_takes_them_out() -> None:
@@ -285,3 +312,51 @@ def test_small_pixels_stay_squares_where_the_browser_would_blur_them() -> None:
     pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
     image = np.asarray(Image.open(BytesIO(b64decode(png_url(pixels, enlarge=True).split(",")[1]))))
     assert np.array_equal(image, pixels[0].repeat(8, 0).repeat(8, 1))
+
+
+def said(drawn: dict[str, Any]) -> str:
+    return " ".join(text["text"] for text in drawn["layout"]["annotations"])
+
+
+def test_each_made_image_has_the_teacher_s_word_below() -> None:
+    drawn = figure("made", "making")
+    logits = RECORDS["making"].frame["made_logits"]
+    share = np.exp(logits[0]).max() / np.exp(logits[0]).sum()
+    assert traces(drawn)["said"]["text"][0] == f"class … {share:.0%}"
+    assert f"class {logits[0].argmax()}, {share:.1%} sure" in traces(drawn)["spots"]["hovertext"][0]
+    assert len(drawn["layout"]["images"]) == 36 + 12
+    assert all("%" not in text for text in traces(figure("made", "making, labels"))["said"]["text"])
+    assert set(traces(figure("made", "making, no looks"))["said"]["text"]) == {""}
+
+
+def test_cycle_accuracy_stands_beside_the_inversions() -> None:
+    drawn = figure("inversions", "making")
+    assert "cycle accuracy <b>13%</b> (chance 25%)" in said(drawn)
+    assert len(drawn["layout"]["images"]) == 6 * 4
+    assert "cycle accuracy <b>–</b>" in said(figure("inversions", "making, no looks"))
+
+
+def test_what_the_source_learns_alone_is_dashed_and_the_student_s_beginning_is_marked() -> None:
+    drawn = figure("loss", "making")
+    assert traces(drawn)["generator"]["line"]["dash"] == "dash"
+    assert traces(drawn)["total"]["y"][:6] == [None] * 6
+    assert drawn["layout"]["shapes"][-1]["x0"] == 6
+    assert "student, training" not in traces(figure("accuracy", "making"))
+
+
+def test_the_meter_tells_images_money_and_budget() -> None:
+    drawn = figure("meter", "making")
+    assert "<b>1 200</b> of 5 000 images, 120 local · cost <b>1.20</b>" in said(drawn).replace("\u202f", " ")
+    assert traces(drawn)["made"]["y"][-1] == 1080
+    assert set(traces(drawn)["budget"]["y"]) == {5000}
+    assert traces(drawn)["up"]["y"][-1] == pytest.approx(0.0768)
+
+
+def test_corners_in_another_cell_are_marked() -> None:
+    seen = RECORDS["making"]
+    alike = {**seen.frame, "cells_teacher": np.zeros((12, 12), int), "cells_student": np.zeros((12, 12), int)}
+    drawn = panel("cells").draw(replace(seen, frame=alike), View())
+    assert isinstance(drawn, dict)
+    assert traces(drawn)["corners"]["marker"]["color"] == [theme.INK["light"], *[theme.DISAGREE["light"]] * 2]
+    assert traces(drawn)["student"]["x"] == []
+    assert "same class on <b>100%</b> · 1 of 3 corners" in said(drawn)

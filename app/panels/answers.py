@@ -1,0 +1,44 @@
+"""How far the student's answers are from the teacher's as distributions."""
+
+from typing import Any
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels import _lacks as lacks
+from app.panels import _suits as suits
+from app.panels._figure import beginning, line
+from kdcore.probes.answers import answers
+from kdcore.record import Record
+
+
+def draw(record: Record, view: View) -> dict[str, Any]:
+    found, look = answers(record), view.theme
+    begins = beginning(record, look)
+    layout = theme.layout(
+        look,
+        "answers",
+        xaxis={"title": {"text": "step"}},
+        yaxis={"title": {"text": "sliced Wasserstein"}, "rangemode": "tozero"},
+        showlegend=False,
+        shapes=begins["shapes"],
+        annotations=begins["annotations"],
+    )
+    return {"data": [line("distance", found.step, found.distance, theme.STUDENT[look])], "layout": layout}
+
+
+def table(record: Record, _: View) -> dict[str, list[Any]]:
+    found = answers(record)
+    return {"step": found.step.tolist(), "sliced_wasserstein": found.distance.tolist()}
+
+
+PANEL = Panel(
+    title="Distance of the answers",
+    kind="plotly",
+    caption=caption(answers),
+    order=36,
+    wide=False,
+    lacks=lacks.followed("sliced_wasserstein"),
+    draw=draw,
+    table=table,
+    suits=suits.making,
+)

@@ -1,0 +1,26 @@
+"""How far the student's answers are from the teacher's as a whole, image by image left aside."""
+
+from dataclasses import dataclass
+
+from kdcore.probes._numerics import Floats, Ints
+from kdcore.probes._rows import followed, newest
+from kdcore.record import Record
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Over the steps (F,) of the frames."""
+
+    step: Ints
+    distance: Floats  # sliced Wasserstein-1 of the answers to the probe rows, over 64 fixed directions
+    now: float
+
+
+def answers(record: Record) -> Answers:
+    """Distance of all the student's answers from all the teacher's (sliced Wasserstein): 0 when spread alike.
+
+    Answers are probabilities, or labels where the teacher tells no more. That both are spread alike does not say that
+    they agree on each image.
+    """
+    step, told = followed(record, "sliced_wasserstein")
+    return Answers(step, told["sliced_wasserstein"], newest(record, "sliced_wasserstein"))

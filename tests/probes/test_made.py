@@ -1,0 +1,138 @@
+"""What is seen of made images: hand-worked numbers, slow loops, and gaps where nobody was asked."""
+
+from dataclasses import replace
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from record_factory import Run, record
+
+from kdcore.probes._rows import followed, newest
+from kdcore.probes.answers import answers
+from kdcore.probes.cells import border, cells
+from kdcore.probes.copies import copies
+from kdcore.probes.coverage import coverage
+from kdcore.probes.inversions import inversions
+from kdcore.probes.loss import loss
+from kdcore.probes.made import made
+from kdcore.probes.meter import meter
+from kdcore.probes.pull import pull
+from kdcore.record import Record
+
+
+def seen(**frame: object) -> Record:
+    found = record(Run(making=True))
+    return replace(found, frame={**found.frame, **frame})
+
+
+def test_a_picture_has_the_teacher_s_class_and_its_largest_probability() -> None:
+    found = made(seen(made_logits=np.array([[0, log(3), 0, 0]] * 36))).pictures[5]
+    assert (found.said, found.confidence) == ("class 1", pytest.approx(0.5))
+
+
+def test_a_teacher_that_tells_labels_has_no_confidence_and_one_not_asked_no_class() -> None:
+    labels = made(record(Run(making=True, access="labels")))
+    assert {one.confidence for one in labels.pictures} == {None}
+    assert labels.named > 1
+    frame = {name: array for name, array in seen().frame.items() if name != "made_logits"}
+    assert {one.said for one in made(replace(seen(), frame=frame)).pictures} == {None}
+
+
+def test_inversions_are_consistent_where_the_teacher_says_it_again() -> None:
+    run = seen()
+    again = np.eye(4)[run.static["teacher_logits"][:12].argmax(1)]
+    again[3] = np.roll(again[3], 1)
+    black, white = np.zeros((12, 1, 8, 8), np.uint8), np.full((12, 1, 8, 8), 255, np.uint8)
+    found = inversions(seen(inverse_teacher_logits=again, inverse_teacher=black, inverse_student=white))
+    assert [one.consistent for one in found.shown] == [row != 3 for row in range(12)]
+    assert found.difference == 1
+    assert found.shown[0].difference.min() == 255
+    assert (found.cycle, found.chance) == (pytest.approx(0.13), 0.25)
+
+
+@given(st.integers(0, 100), st.integers(2, 9), st.integers(1, 4))
+def test_borders_lie_between_cells_of_two_classes(seed: int, side: int, classes: int) -> None:
+    grid = np.random.default_rng(seed).integers(classes, size=(side, side))
+    lines = np.arange(side + 1.0)
+    expected = set()
+    for row in range(side):
+        for column in range(side):
+            if column + 1 < side and grid[row, column] != grid[row, column + 1]:
+                expected.add((column + 1, row, column + 1, row + 1))
+            if row + 1 < side and grid[row, column] != grid[row + 1, column]:
+                expected.add((column, row + 1, column + 1, row + 1))
+    found = border(grid, lines, lines)
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
+def test_corners_are_looked_up_in_the_cell_they_lie_in() -> None:
+    teacher = np.full((12, 12), 3)
+    teacher[3, 9] = 1  # x from 1 to 1.33, y from -1 to -0.67, which holds (1, -1) as 12 cells span -2 to 2
+    run = seen(cells_teacher=teacher, cells_student=np.full((12, 12), 3))
+    static = {**run.static, "cells_corners": np.array([[-1.1, -1.1], [1.1, -0.9], [0.1, 1.1]])}
+    found = cells(replace(run, static=static))
+    assert [corner.own for corner in found.corners] == [False, True, False]
+    assert found.agreement == pytest.approx(143 / 144)
+    assert [name for name, _, _ in found.names] == ["class 3"]
+    assert found.classes == ("class 1", "class 3")
+
+
+def test_numbers_of_frames_are_a_series_with_gaps() -> None:
+    run = record(Run(making=True))
+    frames = list(run.frames)
+    frames[1] = frames[1].model_copy(update={"notes": {"frechet": 2.0}})
+    step, told = followed(replace(run, frames=tuple(frames)), "frechet", "cycle")
+    assert step.tolist() == [0, 4, 8, 12]
+    assert told["frechet"].tolist() == [0.01, 2.0, 0.09, 0.13]
+    assert np.isnan(told["cycle"][1])
+    assert newest(run, "cycle") == 0.13
+    assert newest(seen(note_cycle=np.array(0.7)), "cycle") == 0.7
+    assert np.isnan(newest(run, "nothing"))
+
+
+def test_entropy_is_a_share_of_the_highest() -> None:
+    found = coverage(record(Run(making=True)))
+    assert found.highest == pytest.approx(log(4))
+    assert found.entropy_share == pytest.approx(found.class_entropy / log(4))
+    assert list(found.shares) == ["cycle", "argmax_inverse", "confidence"]
+
+
+def test_pulls_are_counted_by_cosine() -> None:
+    found = pull(seen(own_pull_cosine=np.array([-1.0, 0.95, 0.96, 1.0, np.nan])))
+    assert (found.rows[0], found.rows[-1], found.rows.sum()) == (1, 3, 4)
+    assert found.cosine_now == pytest.approx(0.4775)
+    assert found.ratio == pytest.approx(0.5)
+    assert found.centre[0] == pytest.approx(-0.95)
+
+
+def test_distance_of_answers_is_told_by_frames() -> None:
+    assert answers(record(Run(making=True))).distance.tolist() == [0.01, 0.05, 0.09, 0.13]
+
+
+def test_the_verdict_follows_the_test() -> None:
+    plain = copies(seen(note_copies_p=np.array(0.4)))
+    assert plain.verdict == "No sign of copying."
+    assert (plain.nearest_local, plain.nearest, plain.local.sum()) == (20, 50, 50)
+    assert "maybe copies" in copies(seen(note_copies_p=np.array(0.009))).verdict
+
+
+def test_the_meter_counts_what_was_asked() -> None:
+    found = meter(record(Run(making=True)))
+    assert (found.images[-1], found.made[-1], found.local[-1], found.looked[-1]) == (1200, 1080, 120, 512)
+    assert found.money[-1] == pytest.approx(1.2)
+    assert found.up_megabytes[-1] == pytest.approx(0.0768)
+    assert (found.budget, found.requests) == (5000, 12)
+
+
+def test_terms_of_the_lead_are_told_apart() -> None:
+    found = loss(record(Run(making=True)))
+    assert [(term.name, term.leading) for term in found.terms] == [
+        ("generator", True),
+        ("labels", False),
+        ("kd", False),
+    ]
+    assert np.isnan(found.total[:6]).all()
+    assert np.isfinite(found.total[6:]).all()
