@@ -8,10 +8,11 @@ import streamlit as st
 
 from app import engine, order_link, state, theme
 from app.panels._figure import faint
+from app.report import reference_of
 from app.theme import Theme
 from app.words import named, percent
 from kdcore.catalogue import entry
-from kdcore.frontier import Measure, Point, Reference, best, point_of, reference, task_of
+from kdcore.frontier import Measure, Point, Reference, best, point_of, task_of
 from kdcore.jobs.rows import Run
 from kdcore.presets import preset
 from kdcore.spec import Spec
@@ -55,8 +56,7 @@ def gathered(run: Run) -> tuple[list[Point], Reference | None]:
     done = [one for one in store.runs(states={"done"}) if one.pristine and one.spec.data.name == run.spec.data.name]
     alike = [one for one in done if task is not None and task_of(one.spec) == task]
     points = [point_of(one.id, one.spec, store.ending(one.id)) for one in alike]
-    beside = reference(run.spec, [(one.id, one.spec, one.result or {}) for one in done])
-    return [point for point in points if point], beside
+    return [point for point in points if point], reference_of(store, run)
 
 
 def _caption(beside: Reference | None, measure: Measure) -> str:

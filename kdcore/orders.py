@@ -79,7 +79,7 @@ def spec(order: Order) -> Spec:
         "seed": order.seed,
     }
     asked |= {"service": order.service} if order.service else {"teacher": root}
-    return Spec(**asked)
+    return _affordable(Spec(**asked))
 
 
 def parse(values: Mapping[str, Any]) -> Order:
@@ -174,12 +174,33 @@ def _spelled(name: str, knobs: dict[str, Json]) -> Choice:
 
 def questions(asked: Spec) -> int | None:
     """How many images a run of MEKD will ask about at most; None where its source does not say."""
-    knobs = asked.source.knobs
     if asked.source.name != OWN or not asked.wall:
         return None
-    tells = asked.access != "labels"
-    weighs = knobs["information"] == "released" or (tells and knobs["information"] == "paper")
-    leads = knobs["align"] == "self" or weighs or (tells and knobs["map"] == "standard")
-    shown = int(str(knobs["pool"])) or asked.schedule.steps * asked.schedule.batch
-    wanted = shown + (int(str(knobs["steps"])) * int(str(knobs["real"])) if leads else 0)
+    pool = int(str(asked.source.knobs["pool"]))
+    wanted = led(asked) + (pool or asked.schedule.steps * asked.schedule.batch)
     return min(wanted, asked.wall.budget or wanted)
+
+
+def led(asked: Spec) -> int:
+    """How many images the lead of a run of MEKD asks about, before the student's first step."""
+    knobs, tells = asked.source.knobs, asked.access != "labels"
+    weighs = knobs["information"] == "released" or (tells and knobs["information"] == "paper")
+    asks = knobs["align"] == "self" or weighs or (tells and knobs["map"] == "standard")
+    local = knobs["align"] == "local"  # each local image once, which is not known before the data are read
+    return int(str(knobs["steps"])) * int(str(knobs["real"])) if asks and not (local and not weighs) else 0
+
+
+def _affordable(asked: Spec) -> Spec:
+    """The run, where its budget leaves the student something to ask.
+
+    Raises:
+        BadInput: the generator's own steps would use it up.
+    """
+    budget = asked.wall.budget if asked.wall else 0
+    if budget and asked.source.name == OWN and (before := led(asked)) >= budget:
+        raise BadInput(
+            f"The generator alone asks about {before:,} images before the student's first step, which the budget of "
+            f"{budget:,} does not leave room for; raise the budget, or take preset 'paper' with a pool, which is then "
+            "all that is asked about."
+        )
+    return asked

@@ -108,8 +108,9 @@ def test_questions_are_those_of_lead_and_student(name: str, access: Access) -> N
     scene: Any = type("Scene", (), {"access": access})
     lead = source.steps * source.real if source._asks(scene) else 0
     assert orders.questions(asked) == lead + asked.schedule.steps * asked.schedule.batch
-    budgeted = orders.spec(Order(preset=name, access=access, budget=77))
-    assert orders.questions(budgeted) == 77
+    assert orders.led(asked) == lead
+    budgeted = orders.spec(Order(preset=name, access=access, budget=lead + 77))
+    assert orders.questions(budgeted) == lead + 77
 
 
 def test_what_has_no_effect_is_refused() -> None:
@@ -119,3 +120,10 @@ def test_what_has_no_effect_is_refused() -> None:
         orders.parse({"share": 2.0})
     with pytest.raises(BadInput, match="Did you mean 'quick'"):
         orders.spec(Order(preset="quik"))
+
+
+def test_a_budget_that_the_generator_would_use_up_is_refused() -> None:
+    with pytest.raises(BadInput, match="asks about 76,800 images before the student's first step"):
+        orders.spec(Order(preset="aligned", pool=3000, budget=76_800))
+    assert orders.questions(orders.spec(Order(preset="paper", pool=3000, budget=3000))) == 3000
+    assert orders.questions(orders.spec(Order(preset="paper", access="labels", budget=500))) == 500

@@ -149,6 +149,20 @@ def mimic(
 
 
 @cli.command()
+def verdict(
+    run: RunId,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write one HTML file that opens anywhere.")
+    ] = None,
+) -> None:
+    """Say what a run behind a wall learned, what it cost and what leaked."""
+    from app.cli.judging import judge
+
+    prepare()
+    judge(run, out)
+
+
+@cli.command()
 def study(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A study in YAML, such as assets/studies/catalogue.yaml.")

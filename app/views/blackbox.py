@@ -11,6 +11,8 @@ from app.frontier import frontier
 from app.lens import lens
 from app.link import Settings
 from app.order_link import OURS, SERVICE
+from app.report import anchor, facts_of, report
+from app.verdict import PARTS, verdict
 from kdcore.catalogue import catalogue, entry
 from kdcore.errors import BadInput
 from kdcore.events import Started
@@ -158,13 +160,31 @@ def stage(settings: Settings) -> None:
     if demo:
         _invitation(settings, run)
     if run is not None:
-        showing.show(run, demo, _take, _first)
+        showing.show(run, demo, _take, _first, _verdict)
         _microscope(run)
         if run.spec.wall:
             st.subheader("The frontier: what was learned for what was asked", anchor="frontier")
             st.fragment(frontier)(run)
         st.subheader("More of this run", anchor=False)
         showing.panels(run, _others, "more panels")
+
+
+def _verdict(run: Run) -> None:
+    """What was learned, what it cost and what leaked, each sentence with the way to its panel."""
+    if run.state != "done":
+        return
+    facts, record = facts_of(engine.store(), run)
+    with st.container(border=True, key="verdict"):
+        for column, (part, heading) in zip(st.columns(len(PARTS)), PARTS.items(), strict=True):
+            said = [f"- {one.text} [see](#{anchor(one.panel)})" for one in verdict(facts) if one.part == part]
+            column.markdown("\n".join([f"**{heading}**", "", *said]))
+        st.download_button(
+            "This verdict as one file",
+            report(run, facts, record, (st.context.url or "").partition("?")[0]),
+            f"verdict-{run.id}.html",
+            "text/html",
+            icon=":material/download:",
+        )
 
 
 def _microscope(run: Run) -> None:

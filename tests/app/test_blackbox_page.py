@@ -41,9 +41,9 @@ def test_labels_only_hide_what_they_cannot_suffer(lab: Open) -> None:
 
 
 def test_run_asks_for_exactly_this_run(lab: Open, store: Store) -> None:
-    page = button(lab("blackbox", preset="paper", budget="5000", seed="3"), "Run")
+    page = button(lab("blackbox", preset="paper", budget="90000", seed="3"), "Run")
     (run,) = [run for run in store.runs() if run.owner == "me"]
-    assert run.spec == spec(Order(preset="paper", budget=5000, seed=3))
+    assert run.spec == spec(Order(preset="paper", budget=90000, seed=3))
     assert page.query_params["run"] == run.id
     assert components(page) == 3
 

@@ -1,0 +1,158 @@
+"""The verdict on runs made by hand: what it says, what it does not claim, and a file that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app import report, verdict
+from app.verdict import Facts
+from kdcore.events import Evaluated, Event, Finished, Frame, Meter, Score, Started
+from kdcore.frontier import Reference
+from kdcore.jobs.store import Store
+from kdcore.orders import Order, spec
+from kdcore.record import write_arrays
+
+RESULT = {"student_accuracy": 0.9, "teacher_accuracy": 0.98, "agreement": 0.91}
+METER = Meter(images=10_000, requests=157, bytes_up=2_560_000, bytes_down=400_000)
+NOTES = {"cycle": 0.95, "class_entropy": 2.2, "nearer_local": 0.5, "copies_p": 0.4}
+
+
+ORDER = Order(price=2.0)
+
+
+def facts(order: Order = ORDER, **changes: Any) -> Facts:
+    asked = spec(order)
+    ended = Finished(step=10, result=RESULT, meter=changes.pop("meter", METER), spent=changes.pop("spent", False))
+    return Facts(asked, ended, NOTES, 10, 129, None)._replace(**changes)
+
+
+def told(of: Facts) -> str:
+    return "\n".join(f"{one.part}|{one.text}|{one.panel}" for one in verdict.verdict(of))
+
+
+def test_learned_cost_and_leaked_in_this_order() -> None:
+    said = verdict.verdict(facts())
+    assert list(dict.fromkeys(one.part for one in said)) == ["learned", "cost", "leaked"]
+    assert all(one.text.endswith(".") for one in said)
+
+
+def test_numbers_are_those_of_the_run() -> None:
+    text = told(facts())
+    assert "right on 90.0 % of the test images, its teacher on 98.0 %; they give the same answer on 91.0 %." in text
+    assert "10,000 different images were asked about, for 20.00 at 2 a thousand: 2.56 MB up and 400 kB down." in text
+    assert "Local images sent: 0. None of the edge's 129 images left it" in text
+    assert "The teacher gave away 10,000 answers, each a probability for each class" in text
+
+
+def test_local_images_that_left_are_counted() -> None:
+    assert "Local images sent: 129." in told(facts(Order(preset="kd", local=True), meter=Meter(images=129, local=129)))
+
+
+@pytest.mark.parametrize(
+    ("cycle", "words"),
+    [
+        (0.95, "Cycle accuracy of the inversions is 95.0 % (chance is 10.0 %), so the images of answers mostly show"),
+        (0.08, "Cycle accuracy of the inversions is 8.0 % (chance is 10.0 %), so the images of answers look like"),
+    ],
+)
+def test_inversions_never_stand_without_cycle_accuracy(cycle: float, words: str) -> None:
+    assert words in told(facts(notes=NOTES | {"cycle": cycle}))
+
+
+def test_what_was_not_measured_is_said_to_be_so() -> None:
+    text = told(facts(notes={}))
+    assert text.count("was not measured") == 3
+    assert "what the detour costs is not measured" in text
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.01, "tells something of the local images"), (0.4, "That is no proof")])
+def test_copies_by_their_test(p: float, words: str) -> None:
+    assert words in told(facts(notes=NOTES | {"copies_p": p}))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "words"), [(0.93, "93.0 %, 3.0 points more than"), (0.88, "2.0 points less than"), (0.9, "as much as")]
+)
+def test_the_reference_is_told_however_it_compares(accuracy: float, words: str) -> None:
+    beside = Reference("r", spec(Order(preset="kd", local=True)), accuracy, None)
+    text = told(facts(beside=beside))
+    assert "on the edge's 129 real images themselves (Knowledge distillation) reaches" in text
+    assert words in text
+
+
+def test_a_budget_and_what_was_asked_besides() -> None:
+    order = Order(budget=100_000)
+    assert "That is 10.0 % of the budget of 100,000." in told(facts(order))
+    assert "used up before the last step, and nothing was asked beyond it" in told(facts(order, spent=True))
+    meter = METER.model_copy(update={"looked": 5, "retried": 3})
+    text = told(facts(meter=meter))
+    assert "Measuring asked about 5 further images, which are counted apart." in text
+    assert "3 images were sent again because an answer was lost" in text
+
+
+def test_without_a_wall_nobody_counted() -> None:
+    text = told(facts(Order(preset="quick", access="white_box"), meter=None))
+    assert "No wall stood between teacher and student" in text
+    assert "Local images sent" not in text
+
+
+@pytest.fixture
+def finished(store: Store) -> Any:
+    """A run with pictures that is over."""
+    run = store.submit(spec(Order()), "me")
+    assert store.claim(1, run.id)
+    classes = tuple("0123456789")
+    cost: Any = {"parameters": 1, "multiply_adds": 1, "size_bytes": 4}
+    rows = {"train": 129, "val": 20, "test": 20}
+    score = Score(accuracy=0.5, nll=1.0, ece=0.1)
+    events: list[Event] = [
+        Started(
+            step=0, steps=10, lead=4, device="cpu", torch="2", classes=classes, rows=rows, student=cost, teacher=cost
+        ),
+        *(Evaluated(step=at, split="val", student=score, teacher=score) for at in (4, 10)),
+        Frame(step=10, file="frames/00000010.npz", notes=NOTES),
+        Finished(step=10, result=RESULT, meter=METER),
+    ]
+    random = np.random.default_rng(0)
+    pictures = random.integers(256, size=(36, 1, 8, 8)).astype(np.uint8)
+    write_arrays(run.folder / "static.npz", {"probe_x": pictures, "local_x": pictures[:12]})
+    made = {"made_x": pictures, "made_logits": random.normal(size=(36, 10))}
+    inverses = {"inverse_teacher": pictures[:12], "inverse_student": pictures[:12]}
+    write_arrays(run.folder / "frames/00000010.npz", {"step": np.array(10), **made, **inverses})
+    store.append(run.id, events)
+    return store.get(run.id)
+
+
+def test_the_file_holds_all_it_shows(store: Store, finished: Any) -> None:
+    found, record = report.facts_of(store, finished)
+    text = report.report(finished, found, record, "http://127.0.0.1:8501/blackbox")
+    assert text.count('src="data:image/png;base64,') == text.count("<img ") == 36 + 12 + 3 * 8
+    assert not re.search(r'(src|href)="(?!data:|#|http://127\.0\.0\.1:8501/blackbox)', text)
+    assert "<script" not in text
+    assert "Cycle accuracy is 95.0 %." in text
+    assert "prefers-color-scheme: dark" in text
+    for place in re.findall(r'href="#([a-z]+)"', text):
+        assert f'id="{place}"' in text
+    assert f"?run={finished.id}#panel-meter" in text
+    assert "_L" not in text.partition("</style>")[0]
+
+
+def test_without_an_address_no_link_leaves_the_file(store: Store, finished: Any) -> None:
+    text = report.report(finished, *report.facts_of(store, finished))
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_the_command_line_tells_or_writes_it(finished: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from app.cli import WRONG, main
+
+    assert main(["verdict", finished.id]) == 0
+    assert "What leaked\n  Local images sent: 0." in capsys.readouterr().out
+    assert main(["verdict", finished.id, "-o", str(tmp_path / "verdict.html")]) == 0
+    assert (tmp_path / "verdict.html").read_text().startswith("<!doctype html>")
+    assert main(["verdict", finished.id, "-o", str(tmp_path / "no" / "v.html")]) == WRONG
+    assert "cannot be written" in capsys.readouterr().err
