@@ -60,7 +60,7 @@ class Made:
         self.local, self.held = (rows[torch.randperm(len(rows), generator=chance)[:count]] for rows in (scene.x, held))
         self.features = FixedFeatures(scene.x.shape[1]).to(scene.x.device)
         self.told = look(probe.normalise(probe.x)) if look else None
-        self.anchors = anchors(self.told.logits) if self.told and source.inverts else None
+        self.anchors = anchors(self.told.logits) if self.told and self.samples and source.inverts else None
         self.last: Arrays = {}
         self.known: dict[str, tuple[Tensor, Arrays]] = {}
         self.plane = self.latents[:0]
