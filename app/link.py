@@ -76,7 +76,7 @@ def spec_of(settings: Settings) -> Spec:
     teacher = None
     if settings["teacher"] != NO_TEACHER:
         teacher = common | {
-            "source": _plain(settings) if entry("source", source["name"])["makes"] else source,
+            "source": source if source["name"] == "data" else _plain(settings),
             "student": _choice(settings, "teacher"),
             "method": {"name": "ce"},
             "schedule": {key: value for key, value in below(settings, "teaching").items() if key != "seed"},
@@ -95,7 +95,7 @@ def spec_of(settings: Settings) -> Spec:
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    """The training data as a source, for a teacher whose student sees made images."""
+    """The training data as a source, for a teacher whose student sees made images or few of them."""
     augment = entry("data", str(settings["data"]))["recipe"]["augment"]
     return Choice(name="data", knobs={"augment": augment}).model_dump()
 

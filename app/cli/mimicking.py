@@ -138,7 +138,7 @@ def _print_additive(told: Answers, found: GamMimic, varied: np.ndarray, place: i
     verdict = "goes together" if hidden.p_value < 0.05 else "does not go together"
     print(
         f"\nWhat the mimic and the model of labels miss {verdict} (correlation {hidden.correlation:.2f}, p "
-        f"{hidden.p_value:.3f}): {_meaning(hidden.p_value < 0.05)}"
+        f"{hidden.p_value:.4f}): {_meaning(hidden.p_value < 0.05)}"
     )
 
 

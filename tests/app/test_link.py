@@ -162,3 +162,11 @@ def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
     with pytest.raises(BadInput, match="too long for a link"):
         link.keep({"a": "b"})
+
+
+@pytest.mark.parametrize("source", ["knockoff", "activemix", "mekd"])
+def test_a_teacher_sees_all_of_its_data_whatever_its_student_is_shown(source: str) -> None:
+    asked = spec_of(complete({"source": source, "method": "kd"}))
+    assert asked.source.name == source
+    assert asked.teacher is not None
+    assert asked.teacher.source.name == "data"
