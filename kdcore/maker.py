@@ -64,5 +64,8 @@ class Maker(Source):
         raise NotImplementedError
 
     def sample(self, making: Making, latents: Tensor) -> Tensor:
-        """The images of latents (B, C) as drawn from N(0, I), in eval mode, for those who look."""
+        """The images of latents (B, C) as drawn from N(0, I), in eval mode, for those who look.
+
+        A source whose latents are others, or that has none, gives as many images of its own choice, the same each time.
+        """
         raise NotImplementedError

@@ -145,6 +145,11 @@ class Spec(_Frozen):
                 f"Method {self.method.name!r} asks for {ASKS[strange[0]]}, but source {self.source.name!r} makes its "
                 "images, and they have no label; choose source 'data' or another method, such as 'kd'."
             )
+        if source["makes"] and not method["needs"]:
+            raise BadInput(
+                f"Method {self.method.name!r} learns from true labels, but source {self.source.name!r} makes its "
+                "images, and they have none; choose source 'data' or a method that asks a teacher, such as 'kd'."
+            )
 
     def _check_wall(self) -> None:
         if self.service and self.teacher:

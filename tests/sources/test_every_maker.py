@@ -143,6 +143,12 @@ def test_access_that_grants_too_little_is_refused_with_others_named(name: str, a
     assert all(SOURCES[other].needs <= GRANTS[access] for other in named)  # type: ignore[attr-defined,index]
 
 
+@pytest.mark.parametrize("method", ["ce", "label_smoothing", "dml"])
+def test_methods_of_true_labels_alone_are_refused_with_images_that_have_none(method: str) -> None:
+    with pytest.raises(BadInput, match=f"'{method}' learns from true labels, but source 'noise' makes its images"):
+        parse({"student": {"name": "cnn"}, "source": {"name": "noise"}, "method": {"name": method}})
+
+
 def test_a_teacher_without_batch_norm_cannot_be_inverted_deeply() -> None:
     teacher = net(1)
     for block in teacher.blocks:
