@@ -17,7 +17,9 @@ from kdcore.jobs.rows import Run
 from kdcore.presets import preset
 from kdcore.spec import Spec
 
-HEIGHT = 380
+HEIGHT = 420
+FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
+NAMED = 8  # points that can stand beside their names
 FIGURE = {"displayModeBar": False, "responsive": True}
 GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
 MARKS = {"mekd": "circle", "maker": "diamond", "local": "square"}
@@ -104,7 +106,11 @@ def figure(points: list[Point], beside: Reference | None, measure: Measure, show
     """A Plotly figure: images asked on a log axis, what was learned, and the line of the best."""
     told = [point for point in points if point.value(measure) is not None and point.images]
     data = [_staircase(best(told, measure), measure, look)]
-    data += [_dots(told, group, measure, shown, look) for group in GROUPS if any(kind(p.spec) == group for p in told)]
+    data += [
+        _dots(told, group, measure, shown, look) | _names(told, group)
+        for group in GROUPS
+        if any(kind(p.spec) == group for p in told)
+    ]
     lines = [] if beside is None or beside.value(measure) is None else [_level(beside, measure, look)]
     layout = theme.layout(
         look,
@@ -115,6 +121,7 @@ def figure(points: list[Point], beside: Reference | None, measure: Measure, show
         annotations=[note for _, note in lines],
         hovermode="closest",
     )
+    layout["font"] = layout["font"] | {"family": FONT}
     return {"data": data, "layout": layout}
 
 
@@ -138,6 +145,14 @@ def _dots(points: list[Point], group: str, measure: Measure, shown: str, look: T
         "hovertext": [_hover(point) for point in own],
         "hoverinfo": "text",
     }
+
+
+def _names(points: list[Point], group: str) -> dict[str, Any]:
+    """Names below the points, where there are few."""
+    if len(points) > NAMED:
+        return {}
+    own = [name(point.spec) for point in points if kind(point.spec) == group]
+    return {"mode": "markers+text", "text": own, "textposition": "bottom center", "cliponaxis": False}
 
 
 def _hover(point: Point) -> str:
@@ -166,7 +181,7 @@ def _level(beside: Reference, measure: Measure, look: Theme) -> tuple[dict[str, 
     """A dashed line across, and what it is."""
     value = beside.value(measure)
     across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": value, "y1": value}
-    where = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "y", "y": value, "yanchor": "bottom"}
+    where = {"xref": "paper", "x": 0.5, "xanchor": "center", "yref": "y", "y": value, "yanchor": "top"}
     text = f"on the real local images: {percent(value or 0.0)}"
     note = where | {"text": text, "showarrow": False, "bgcolor": faint(theme.PAPER[look], 0.8)}
     return across | {"line": {"color": theme.GOOD[look], "dash": "dash", "width": 1.5}}, note

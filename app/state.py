@@ -152,9 +152,14 @@ def widget(key: str, value: Any) -> str:
     return name
 
 
+def put(key: str, value: Json) -> None:
+    """Change one setting, and what goes with it."""
+    _show(codec().put(shown(), key, value))
+
+
 def changed(key: str, parse: Callable[[Any], Json]) -> None:
     """Callback of a setting's widget: the setting becomes what the widget shows."""
-    attempt(lambda: _show(codec().put(shown(), key, parse(_state[f"form {key}"]))))
+    attempt(lambda: put(key, parse(_state[f"form {key}"])))
 
 
 # The Runs page

@@ -18,6 +18,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
     run, subject = watcher.run, watcher.subject
     record = subject.record(at)
     step = subject.step if at is None else at
+    steps = record.started.steps if record.started else subject.spec.schedule.steps
     rate = None if run.paused or run.state != "running" else steps_per_s(subject.told)
     return {
         "state": run.state,
@@ -30,14 +31,14 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "speed": watcher.speed,
         "step": step,
         "newest_step": subject.step,
-        "steps": subject.spec.schedule.steps,
+        "steps": steps,
         "at": at,
         "frames": subject.frames,
         "loss": record.steps[-1].loss if record.steps else None,
         **_scores(record),
         "steps_per_s": rate,
         "elapsed_s": _elapsed_s(watcher),
-        "eta_s": (subject.spec.schedule.steps - step) / rate if rate else None,
+        "eta_s": (steps - step) / rate if rate else None,
     }
 
 

@@ -12,6 +12,7 @@ from app.lens import lens
 from app.link import Settings
 from app.order_link import OURS, SERVICE
 from app.report import anchor, facts_of, report
+from app.services import lacking, service
 from app.verdict import PARTS, verdict
 from kdcore.catalogue import catalogue, entry
 from kdcore.errors import BadInput
@@ -74,7 +75,7 @@ def _ordered(settings: Settings) -> tuple[Order | None, Spec | None, str | None]
         check(asked)
     except BadInput as error:
         return order, None, str(error)
-    return order, asked, None
+    return order, asked, lacking(order)
 
 
 def _teacher(settings: Settings) -> None:
@@ -85,9 +86,7 @@ def _teacher(settings: Settings) -> None:
         _choose(SERVICE, "Whose teacher", list(names), names, settings)
     titles = {name: str(entry("data", name)["title"]) for name in ordering.data_sets()}
     _choose("data", "What it knows", list(titles), titles, settings)
-    base = order_link.complete({SERVICE: settings[SERVICE]})
-    for key in (key for key in settings if key.startswith(f"{SERVICE}.")):
-        forms.field(key, order_link.field_of(settings, key), settings[key], base[key])
+    service(settings)
 
 
 def _choose(key: str, label: str, options: list[str], names: dict[str, str], settings: Settings) -> None:

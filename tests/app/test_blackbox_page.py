@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 from lab_driver import Open, button, components, said
+from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
 from kdcore.jobs.store import Store
@@ -53,6 +57,30 @@ def test_settings_of_a_run_come_into_the_form(lab: Open, store: Store) -> None:
     page = button(lab("blackbox", run=run.id), "Settings into the form")
     assert page.query_params == {"run": run.id, "preset": "released", "share": "0.2"}
     assert "Somebody else's run" in said(page)
+
+
+def test_somebody_elses_teacher_is_a_file_that_is_kept(lab: Open, home: Path, store: Store) -> None:
+    page = pick(lab("blackbox"), "service", "weights")
+    assert "needs its file: upload one" in said(page)
+    page.file_uploader[0].upload("teacher.safetensors", b"\x80\x04pickled", "application/octet-stream").run()
+    assert not page.exception
+    assert "service.file" not in page.query_params
+    page.file_uploader[0].upload("teacher.safetensors", save({"w": np.zeros(2)}), "application/octet-stream").run()
+    (kept,) = (home / "uploads").iterdir()
+    assert page.query_params == {"service": "weights", "service.file": kept.name}
+    page = button(page, "Run")
+    (run,) = store.runs()
+    assert run.spec.service
+    assert run.spec.service.knobs["file"] == kept.name
+    assert run.spec.teacher is None
+
+
+def test_a_server_needs_its_models_name(lab: Open) -> None:
+    page = pick(lab("blackbox"), "service", "http")
+    assert "the model's name on that server" in said(page)
+    next(item for item in page.text_input if item.key == "form service.model").set_value("digits").run()
+    assert page.query_params == {"service": "http", "service.model": "digits"}
+    assert "upload one" not in said(page)
 
 
 def test_a_broken_link_is_told(lab: Open) -> None:

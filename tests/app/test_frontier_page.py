@@ -1,0 +1,71 @@
+"""The frontier's drawing, on points made by hand: every run has its place, its name and its price."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import frontier
+from kdcore.frontier import Point, Reference
+from kdcore.orders import Order, spec
+
+MADE, LOCAL = spec(Order(preset="paper")), spec(Order(preset="kd", local=True))
+POINTS = [
+    Point("a", MADE, 1000, 0, 1.0, 0.8, 0.85, spent=True),
+    Point("b", LOCAL, 100, 100, 0.1, 0.7, 0.75, spent=False),
+    Point("c", MADE.model_copy(update={"seed": 1}), 5000, 0, 5.0, 0.78, None, spent=False),
+]
+
+
+def test_points_stand_by_images_and_measure() -> None:
+    figure = frontier.figure(POINTS, None, "accuracy", "a", "light")
+    traces = {trace["uid"]: trace for trace in figure["data"]}
+    assert (traces["mekd"]["x"], traces["mekd"]["y"]) == ([1000, 5000], [0.8, 0.78])
+    assert (traces["local"]["x"], traces["local"]["y"]) == ([100], [0.7])
+    assert (traces["best"]["x"], traces["best"]["y"]) == ([100, 1000], [0.7, 0.8])
+    assert traces["mekd"]["marker"]["line"]["width"] == [3, 0]  # a ring around the run on show
+    assert figure["layout"]["xaxis"]["type"] == "log"
+    assert "maker" not in traces
+
+
+def test_what_was_not_measured_has_no_point() -> None:
+    figure = frontier.figure(POINTS, None, "agreement", "a", "dark")
+    assert {trace["uid"]: trace["x"] for trace in figure["data"]}["mekd"] == [1000]
+
+
+def test_a_point_says_what_it_cost() -> None:
+    (dots,) = (
+        trace for trace in frontier.figure(POINTS, None, "accuracy", "", "light")["data"] if trace["uid"] == "mekd"
+    )
+    assert "MEKD as in the paper" in dots["hovertext"][0]
+    assert "1,000 images, 0 of them local<br>money 1.00" in dots["hovertext"][0]
+    assert "its budget was used up" in dots["hovertext"][0]
+    assert dots["text"] == ["MEKD as in the paper"] * 2
+
+
+def test_the_honest_line_is_there_where_it_can_be() -> None:
+    beside = Reference("r", LOCAL, 0.94, None)
+    drawn = frontier.figure(POINTS, beside, "accuracy", "a", "light")["layout"]
+    assert [shape["y0"] for shape in drawn["shapes"]] == [0.94]
+    assert drawn["annotations"][0]["text"] == "on the real local images: 94.0 %"
+    assert frontier.figure(POINTS, beside, "agreement", "a", "light")["layout"]["shapes"] == []
+    assert "The dashed line is a student on the edge's real images (Knowledge distillation)." in frontier._caption(
+        beside, "accuracy"
+    )
+    assert "no line for that" in frontier._caption(None, "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("order", "name"),
+    [
+        (Order(preset="kd", local=True), "Knowledge distillation on local images"),
+        (Order(preset="aligned"), "MEKD, aligned"),
+        (Order(preset="released", access="labels"), "MEKD as in the released code"),
+    ],
+)
+def test_a_run_is_named_by_its_preset(order: Order, name: str) -> None:
+    assert frontier.name(spec(order)) == name
+
+
+def test_a_run_of_no_preset_is_named_by_what_it_is() -> None:
+    changed = MADE.model_copy(update={"schedule": MADE.schedule.model_copy(update={"steps": 7})})
+    assert frontier.name(changed) == "Mapping-emulation KD (MEKD)"
