@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from kdcore.contracts import Method
+from kdcore.contracts import Ask, Method
 from kdcore.maker import Maker
 from kdcore.measure import GRADIENT_ROWS, Arrays, gradients
 from kdcore.teacher import UsedUp
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kdcore.setup import Setup
 
 NOTE = "note_"  # begins the names of numbers that are worth following
+NEW_EACH_STEP: frozenset[Ask] = frozenset({"mixing", "second_view"})  # asks that show the teacher other images
 FOLLOWED = ("image_pull", "kl_pull", "pull_cosine")  # arrays of methods, whose means are
 
 
@@ -26,9 +27,21 @@ def measured(setup: Setup, step: int, recorded: bool) -> Arrays:
     Args:
         recorded: whether the frame is part of the record; otherwise it may cost no look at a service.
     """
+    arrays = setup.probe.frame(step)
+    dear = setup.spec.service is not None and NEW_EACH_STEP & setup.method.asks
+    if recorded or not dear:
+        arrays |= _learned(setup, step)
+    if setup.made:
+        with torch.random.fork_rng(devices=[]):
+            arrays |= setup.made.arrays(step, torch.from_numpy(arrays["student_logits"]), recorded)
+    return arrays
+
+
+def _learned(setup: Setup, step: int) -> Arrays:
+    """The gradients of the loss terms, and what the method shows of itself; {} where no look is left for them."""
     index = setup.shown[:GRADIENT_ROWS]
     labels = setup.y[index] if not isinstance(setup.source, Maker) else torch.full_like(index, -1)
-    arrays = setup.probe.frame(step)
+    arrays: Arrays = {}
     with torch.random.fork_rng(devices=[]), suppress(UsedUp):
         arrays |= gradients(
             setup.modules,
@@ -38,9 +51,6 @@ def measured(setup: Setup, step: int, recorded: bool) -> Arrays:
             ),
         )
         arrays |= _observed(setup, step)
-    if setup.made:
-        with torch.random.fork_rng(devices=[]):
-            arrays |= setup.made.arrays(step, torch.from_numpy(arrays["student_logits"]), recorded)
     return arrays
 
 
@@ -51,9 +61,11 @@ def _observed(setup: Setup, step: int) -> Arrays:
         return {}
     labels = torch.from_numpy(setup.probe.static["probe_labels"]).to(setup.device)
     setup.modules.eval()
-    batch = setup.composed(setup.probe.x, labels, torch.zeros_like(labels), step, known=False, looking=True)
-    found = setup.method.observe(batch, setup.state)
-    setup.modules.train()
+    try:
+        batch = setup.composed(setup.probe.x, labels, torch.zeros_like(labels), step, known=False, looking=True)
+        found = setup.method.observe(batch, setup.state)
+    finally:
+        setup.modules.train()
     arrays = {f"own_{name}": array.float().cpu().numpy() for name, array in found.items()}
     means = {name: found[name].double().mean() for name in FOLLOWED if name in found}
     return arrays | {NOTE + name: np.array(float(mean)) for name, mean in means.items()}

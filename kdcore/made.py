@@ -25,7 +25,7 @@ PICTURES = 36  # on the wall
 LATENTS = 128  # of which the first make the pictures
 INVERTED = 12  # probe rows whose answers are shown as images
 CYCLED = 128  # probe rows whose answers go through the generator and back to the teacher
-LOCAL = 12  # local images beside the pictures
+LOCAL = 18  # local images beside the pictures
 NEIGHBOURS = 500  # local images, and as many held out, among which the nearest are sought
 FINE, COARSE = 24, 12  # points along a side of the latent plane; coarse while it is dear
 MARGIN = 0.75  # of the plane around its three anchors, in lengths of their box
@@ -108,10 +108,10 @@ class Made:
         pictures = self._images(PICTURES)
         if pictures is None:
             return {}
-        judged = self._once(f"pictures {whole}", pictures, lambda: self._judged(pictures, whole))
+        judged = self._once(f"pictures {whole}", pictures, lambda: self._judged(whole))
         return judged | self._inverted(student_logits, whole) | self._cells(step, pictures, whole)
 
-    def _judged(self, pictures: Tensor, whole: bool) -> Arrays:
+    def _judged(self, whole: bool) -> Arrays:
         """The wall of pictures, what the teacher says of them, and how they compare with local images."""
         images = self._images(LATENTS)
         assert images is not None
@@ -119,7 +119,7 @@ class Made:
         found = copies(pixels, self.local, self.held)
         real, made = (self.features(shown.float() / 127.5 - 1) for shown in (self.local, pixels))
         arrays = {
-            "made_x": _bytes(pictures),
+            "made_x": pixels[:PICTURES],
             "made_to_local": found.local,
             "made_to_held": found.held,
             "nearest_real": torch.tensor(found.nearest),
@@ -127,7 +127,7 @@ class Made:
             "note_copies_p": torch.tensor(found.p, dtype=torch.double),
             "note_frechet": torch.tensor(frechet(real, made)),
         }
-        told = self._told(images if whole else pictures)
+        told = self._told(images if whole else images[:PICTURES])
         if told is not None:
             latents = self.latents[: len(told)] if self.samples and self.source.inverts else None
             arrays |= {"made_logits": told[:PICTURES]} | coverage(told, latents, self.scene.access)

@@ -190,9 +190,11 @@ def gradients(modules: nn.Module, student: Net, terms: Callable[[], dict[str, Te
     """
     weights = [weight for weight in student.parameters() if weight.requires_grad]
     modules.eval()
-    found = terms()
-    stacked = torch.stack([_flat_gradient(term, weights) for term in found.values()]).double()
-    modules.train()
+    try:
+        found = terms()
+        stacked = torch.stack([_flat_gradient(term, weights) for term in found.values()]).double()
+    finally:
+        modules.train()
     norms = stacked.norm(dim=1)
     unit = stacked / norms.clamp(min=1e-30)[:, None]
     return {

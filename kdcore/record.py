@@ -22,7 +22,7 @@ Frame arrays: step (), student_logits (N, C) float32, gradient_names (T,), gradi
     teacher's class, so that disagreement is that minus teacher_field_share. Row 0 of a plane is y0 (the bottom).
     What the method shows of itself is named own_<name>: own_target (N, C) probabilities it asks the student for,
     own_temperature (N,), own_paths (P, N, C) logits of other paths from input to classes, and whatever else it likes.
-Of a source that makes its images, static: local_x (12, K, H, W) uint8; and of the latent plane through three classes
+Of a source that makes its images, static: local_x (18, K, H, W) uint8; and of the latent plane through three classes
     cells_classes (3,), cells_corners (3, 2) and cells_extent (4,) as x0, x1, y0, y1. In a frame made_x (36, K, H, W)
     uint8, made_logits (36, C) the teacher's; made_to_local and made_to_held (L,) distances to the nearest image,
     nearest_real (2,) how many local and other images are the nearest to some made one;

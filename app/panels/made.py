@@ -13,7 +13,7 @@ from app.panels._wall import grid, picture, spots, texts
 from kdcore.probes.made import Made, Picture, made
 from kdcore.record import Arrays, Record
 
-COLUMNS, ROWS, LOCAL_COLUMNS = 6, 6, 2
+COLUMNS, ROWS, LOCAL_COLUMNS = 6, 6, 3
 GAP = 0.35  # between made and local images
 TALL = 1.28  # of a cell, with its text
 LONGEST = 7  # letters of a class below its picture; the pointer shows all

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_run import DIGITS, SCHEDULE, SMALL, TEACHER, WATCH, Weights
+from small_run import DIGITS, SCHEDULE, SMALL, TEACHER, WATCH, Weights, kept, same
 
-from kdcore.contracts import Outputs
-from kdcore.events import Frame
+from kdcore import attend
+from kdcore import setup as parts_of_setup
+from kdcore.contracts import Audience, Desk, Outputs
+from kdcore.events import Finished, Frame
 from kdcore.frames import parted
 from kdcore.made import (
     COARSE,
@@ -17,6 +19,7 @@ from kdcore.made import (
     FINE,
     INVERTED,
     LATENTS,
+    LOCAL,
     PICTURES,
     Made,
     anchors,
@@ -26,8 +29,10 @@ from kdcore.made import (
     grid,
     shares,
 )
+from kdcore.record import read_arrays
+from kdcore.service import Answered, Line
 from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec
+from kdcore.spec import Choice, Spec, Wall
 from kdcore.train import train
 
 
@@ -104,7 +109,7 @@ def test_a_frame_holds_pictures_inversions_and_cells(weights: Weights, tmp_path:
     assert run.measured(run.lead)["cells_teacher"].shape == (COARSE, COARSE)
     assert {"cycle", "argmax_inverse", "class_entropy", "confidence", "frechet", "sliced_wasserstein"} <= set(notes)
     assert {"nearer_local", "copies_p", "image_pull", "kl_pull", "pull_cosine"} <= set(notes)
-    assert run.probe.static["local_x"].shape == (12, 1, 8, 8)
+    assert run.probe.static["local_x"].shape == (LOCAL, 1, 8, 8)
 
 
 def test_inversions_and_cycle_follow_their_definition(weights: Weights, tmp_path: Path) -> None:
@@ -228,3 +233,50 @@ def test_a_source_without_latents_shows_what_it_showed_last(weights: Weights, tm
     assert made.shown is not None
     assert len(found["made_x"]) == min(PICTURES, SCHEDULE.batch)
     assert "note_argmax_inverse" not in found
+
+
+class Far:
+    """A service that is asked in this process."""
+
+    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+        weight = torch.randn(int(np.prod(shape)), classes, generator=torch.Generator().manual_seed(1))
+        return lambda images: Answered(images.flatten(1) @ weight)
+
+
+class Eager(Desk):
+    """A desk that looks as often as it is let."""
+
+    def audience(self) -> Audience:
+        return Audience(frames_hz=1e9)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Spec:
+    """A run of a service."""
+    monkeypatch.setattr(parts_of_setup, "TEACHERS", {"weights": Far})
+    return spec().model_copy(update={"teacher": None, "service": Choice(name="weights")})
+
+
+def test_a_service_that_grants_no_look_teaches_the_same(served: Spec, tmp_path: Path) -> None:
+    for name, looks in (("seen", 2000), ("unseen", 0)):
+        story = list(train(served.model_copy(update={"wall": Wall(looks=looks)}), tmp_path / name))
+        assert isinstance(story[-1], Finished)
+        assert story[-1].meter
+        assert (story[-1].meter.looked > 0) == (looks > 0)
+    assert same(kept(tmp_path / "seen"), kept(tmp_path / "unseen"))
+
+
+def test_who_watches_costs_no_look_at_a_service(served: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attend, "LOOK_S", 0.0)
+    monkeypatch.setattr(attend, "FRAME_SHARE", 1e9)
+    alone = list(train(served, tmp_path / "alone"))
+    assert list(train(served, tmp_path / "watched", desk=Eager())) == alone
+    last = alone[-1]
+    assert isinstance(last, Finished)
+    assert last.meter
+    rows = len(read_arrays(tmp_path / "alone" / "static.npz")["probe_labels"])
+    assert rows < last.meter.looked <= served.wall.looks if served.wall else 0
+    frames = [event for event in alone if isinstance(event, Frame)]
+    assert "cycle" not in frames[0].notes
+    assert "cycle" in frames[-1].notes
+    assert all("class_entropy" in frame.notes for frame in frames)
