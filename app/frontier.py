@@ -19,7 +19,7 @@ from kdcore.spec import Spec
 
 HEIGHT = 420
 FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
-NAMED = 8  # points that can stand beside their names
+FEW = 8  # runs whose table needs no unfolding
 FIGURE = {"displayModeBar": False, "responsive": True}
 GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
 MARKS = {"mekd": "circle", "maker": "diamond", "local": "square"}
@@ -44,7 +44,7 @@ def frontier(run: Run) -> None:
         key="frontier chart",
     )
     st.caption(_caption(beside, measure))
-    with st.expander("These runs as a table", key="frontier table"):
+    with st.expander("These runs by name", expanded=len(points) <= FEW, key="frontier table"):
         st.dataframe(
             [line(point) for point in sorted(points, key=lambda one: one.images)],
             hide_index=True,
@@ -106,11 +106,7 @@ def figure(points: list[Point], beside: Reference | None, measure: Measure, show
     """A Plotly figure: images asked on a log axis, what was learned, and the line of the best."""
     told = [point for point in points if point.value(measure) is not None and point.images]
     data = [_staircase(best(told, measure), measure, look)]
-    data += [
-        _dots(told, group, measure, shown, look) | _names(told, group)
-        for group in GROUPS
-        if any(kind(p.spec) == group for p in told)
-    ]
+    data += [_dots(told, group, measure, shown, look) for group in GROUPS if any(kind(p.spec) == group for p in told)]
     lines = [] if beside is None or beside.value(measure) is None else [_level(beside, measure, look)]
     layout = theme.layout(
         look,
@@ -145,14 +141,6 @@ def _dots(points: list[Point], group: str, measure: Measure, shown: str, look: T
         "hovertext": [_hover(point) for point in own],
         "hoverinfo": "text",
     }
-
-
-def _names(points: list[Point], group: str) -> dict[str, Any]:
-    """Names below the points, where there are few."""
-    if len(points) > NAMED:
-        return {}
-    own = [name(point.spec) for point in points if kind(point.spec) == group]
-    return {"mode": "markers+text", "text": own, "textposition": "bottom center", "cliponaxis": False}
 
 
 def _hover(point: Point) -> str:

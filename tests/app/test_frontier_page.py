@@ -39,7 +39,8 @@ def test_a_point_says_what_it_cost() -> None:
     assert "MEKD as in the paper" in dots["hovertext"][0]
     assert "1,000 images, 0 of them local<br>money 1.00" in dots["hovertext"][0]
     assert "its budget was used up" in dots["hovertext"][0]
-    assert dots["text"] == ["MEKD as in the paper"] * 2
+    assert frontier.line(POINTS[0])["run"] == "MEKD as in the paper"
+    assert frontier.line(POINTS[0])["open"] == "./blackbox?run=a"
 
 
 def test_the_honest_line_is_there_where_it_can_be() -> None:
