@@ -7,7 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(PIP) $(1)
 export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chrome 2>/dev/null | head -n 1),/usr/bin/chromium)
 
-.PHONY: run test check bench soak clean
+# A real server of the Open Inference Protocol for the tests; it wants other versions, so it lives apart.
+MLSERVER ?= $(VENV)-mlserver
+export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
+
+.PHONY: run test check bench soak mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
@@ -26,8 +30,10 @@ bench: $(VENV)/.installed-dev  ## Measure speed against plain PyTorch; prints ra
 soak: $(VENV)/.installed-dev  ## The long tests: many repetitions.
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-clean:  ## Remove the environment (where it was not moved elsewhere), caches and builds; runs are kept.
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+mlserver: $(MLSERVER)/.installed  ## An environment with MLServer, against which `make test` then tests too.
+
+clean:  ## Remove the environments (where they were not moved elsewhere), caches and builds; runs are kept.
+	rm -rf .venv .venv-mlserver build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find app kdcore tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.installed: requirements.txt pyproject.toml
@@ -41,4 +47,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(call install,-e '.[dev]')
+	touch $@
+
+$(MLSERVER)/.installed: $(VENV)/.installed
+	$(PYTHON) -m venv $(MLSERVER)
+	$(BIN)/uv pip install --quiet --python $(MLSERVER)/bin/python 'mlserver>=1.7' numpy || \
+		$(MLSERVER)/bin/python -m pip --disable-pip-version-check install --quiet 'mlserver>=1.7' numpy
 	touch $@

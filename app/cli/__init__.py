@@ -163,6 +163,32 @@ def verdict(
 
 
 @cli.command()
+def serve(
+    run: RunId,
+    access: Annotated[
+        str, typer.Option(metavar="LEVEL", help="What it answers with: logits, probabilities or labels.")
+    ] = "probabilities",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8500,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+) -> None:
+    """Put a finished run up as a teacher for others: a server of the Open Inference Protocol, until Ctrl-C."""
+    from app.cli.lending import serve_run
+
+    prepare()
+    serve_run(run, access, host, port)
+
+
+@cli.command()
+def upload(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX file, or weights as safetensors.")],
+) -> None:
+    """Keep a file for a teacher, and print the name by which a run asks for it."""
+    from kdcore.uploads import keep
+
+    print(keep(file))
+
+
+@cli.command()
 def study(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A study in YAML, such as assets/studies/catalogue.yaml.")
@@ -195,6 +221,12 @@ def methods(name: Name = None, json: Json = False) -> None:
 def models(name: Name = None, json: Json = False) -> None:
     """List the families of networks, or tell all about one."""
     _catalogue("model", name, json)
+
+
+@cli.command()
+def teachers(name: Name = None, json: Json = False) -> None:
+    """List the kinds of teachers that are no runs of ours, or tell all about one."""
+    _catalogue("teacher", name, json)
 
 
 @cli.command()

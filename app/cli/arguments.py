@@ -18,11 +18,11 @@ from kdcore.catalogue import check_knobs, entry
 from kdcore.contracts import Data
 from kdcore.errors import BadInput, unknown
 from kdcore.lineage import lineage, recommended, rooted
-from kdcore.spec import Spec, parse
+from kdcore.spec import Spec, Wall, parse
 
-KINDS = {"data": "data", "source": "source", "student": "model", "method": "method"}
+KINDS = {"data": "data", "source": "source", "student": "model", "method": "method", "service": "teacher"}
 SHARED = ("data", "device")  # flags that hold for the teacher too
-NO_TEACHER = "none"
+NO_TEACHER = "none"  # nor any service
 
 
 def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence[str]) -> Spec:
@@ -95,14 +95,16 @@ def assign(raw: dict[str, Any], path: str, text: str) -> None:
         BadInput: there is no such setting.
     """
     *parents, last = path.split(".")
+    if parents[:1] == ["wall"] and raw.get("wall") is None:
+        raw["wall"] = Wall().model_dump(mode="json")
     place: Any = raw
     for depth, key in enumerate(parents):
         place = _holder(place, key, parents[:depth])[key]
     holder = _holder(place, last, parents)
-    if last in KINDS and holder is place:
-        holder[last] = choice(KINDS[last], text)
-    elif last == "teacher" and text == NO_TEACHER:
+    if last in ("teacher", "service") and text == NO_TEACHER:
         holder[last] = None
+    elif last in KINDS and holder is place:
+        holder[last] = choice(KINDS[last], text)
     else:
         holder[last] = typed(text, holder[last])
 

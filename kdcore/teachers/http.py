@@ -38,6 +38,7 @@ LONGEST_BACKOFF_S = 30.0
 LONGEST_WAIT_S = 600.0  # that a server may ask for
 FOR_NOW = (408, 425, 429, 500, 502, 503, 504)  # refusals that may pass
 READS = ("FP32", "FP16", "FP64", "UINT8")
+BINARY = "binary_tensor_data"  # the extension's name
 UNNAMED = "input-0"  # as servers call an input that their metadata leave out
 
 
@@ -48,7 +49,7 @@ class HttpTeacher(Reader):
     url: str = Field("http://localhost:8500", description="Where the server is, without the /v2 of the protocol.")
     model: str = Field("", description="The model's name there.")
     version: str = Field("", description="The model's version; empty leaves it to the server.")
-    binary: bool = Field(True, description="Whether tensors are sent as bytes rather than as JSON.")
+    binary: bool = Field(True, description="Whether tensors are sent as bytes, where the server can read them.")
     batch: int = Field(64, ge=1, le=4096, description="Most images in a request.")
     timeout_s: float = Field(30.0, ge=0.05, le=3600.0, description="Most seconds for one answer.")
     retries: int = Field(5, ge=0, le=15, description="How often a request is sent again before the run stops.")
@@ -72,7 +73,8 @@ class HttpTeacher(Reader):
         check_shape(terms.reads[1:] or shape, shape)
         if len(terms.answers) == 2 and terms.answers[1]:
             check_classes(terms.answers[1], classes)
-        return _Remote(self, calls, path, terms, classes)
+        binary = self.binary and BINARY in calls.insist("GET", "/v2", _extensions).found
+        return _Remote(self.model_copy(update={"binary": binary}), calls, path, terms, classes)
 
 
 class _Terms(NamedTuple):
@@ -197,6 +199,12 @@ class _Calls:
                 "resume the run then."
             )
         return wait_s
+
+
+def _extensions(reply: Reply) -> list[Any]:
+    """What a server can do beyond the protocol."""
+    found = read_json(reply.body).get("extensions")
+    return found if isinstance(found, list) else []
 
 
 def _retry_after(text: str) -> float:

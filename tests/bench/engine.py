@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 
 from kdcore import setup as setup_room
+from kdcore import teacher as teacher_room
 from kdcore.contracts import Audience, Data, Dataset, Desk, Split
 from kdcore.events import Step
 from kdcore.record import write_arrays
 from kdcore.registry import DATA, MODELS
 from kdcore.spec import Choice, Schedule, Spec, Watch
-from kdcore.teachers import frozen
 from kdcore.train import train
 
 ROUNDS = 5
@@ -187,11 +187,11 @@ def engine(spec: Spec, weights: Path, audience: Audience | None = None) -> float
 @contextmanager
 def no_answers_kept() -> Iterator[None]:
     """The teacher is asked at every step, as the hand-written loop does."""
-    before, frozen.CACHE_BYTES = frozen.CACHE_BYTES, 0
+    before, teacher_room.CACHE_BYTES = teacher_room.CACHE_BYTES, 0
     try:
         yield
     finally:
-        frozen.CACHE_BYTES = before
+        teacher_room.CACHE_BYTES = before
 
 
 def ratio(name: str, least: float, base: Callable[[], float], ours: Callable[[], float]) -> Row:

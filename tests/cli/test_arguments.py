@@ -73,6 +73,22 @@ def test_a_preset_of_the_black_box_page_is_a_run() -> None:
         wanted("-", {"preset": "paper"}, [])
 
 
+def test_a_teacher_that_is_a_service_and_its_wall() -> None:
+    said = ["service=http:url=http://[::1]:85/x,model=net,answers=probabilities", "wall.budget=2000", "wall.digits=3"]
+    asked = wanted(None, {"teacher": "none", "access": "probabilities"}, said)
+    assert asked.service is not None
+    assert asked.service.name == "http"
+    assert (asked.service.knobs["url"], asked.service.knobs["model"]) == ("http://[::1]:85/x", "net")
+    assert asked.wall is not None
+    assert (asked.wall.budget, asked.wall.digits, asked.wall.price) == (2000, 3, 1.0)
+    weights = ["service=weights:file=name,model=cnn", "service.model_knobs=width=4,depth=2"]
+    told = wanted(None, {"teacher": "none", "access": "logits"}, weights)
+    assert told.service is not None
+    assert told.service.knobs["model_knobs"] == "width=4,depth=2"
+    with pytest.raises(BadInput, match="needs a teacher"):
+        wanted(None, {"teacher": "none"}, [*said, "service=none", "access=probabilities"])
+
+
 def test_a_method_without_a_teacher() -> None:
     assert wanted(None, {"method": "ce", "teacher": "none"}, []).teacher is None
 

@@ -53,7 +53,9 @@ def test_no_words_show_the_help(capsys: Read) -> None:
     assert told.err == ""
 
 
-@pytest.mark.parametrize(("command", "kind"), [("methods", "method"), ("models", "model"), ("data", "data")])
+@pytest.mark.parametrize(
+    ("command", "kind"), [("methods", "method"), ("models", "model"), ("data", "data"), ("teachers", "teacher")]
+)
 def test_what_exists(capsys: Read, command: str, kind: str) -> None:
     assert main([command]) == 0
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
@@ -148,6 +150,23 @@ def test_a_run_as_recommended_and_one_without_a_teacher(capsys: Read) -> None:
     assert re.search(r"^schedule.steps +1500 +7", told, re.MULTILINE)
 
 
+def test_only_a_finished_run_is_served_and_not_as_a_white_box(done: str, capsys: Read) -> None:
+    assert main(["serve", done]) == 2
+    assert "only a finished run with its weights" in capsys.readouterr().err
+    assert main(["serve", done, "--access", "white_box"]) == 2
+    assert "logits, probabilities or labels, but got 'white_box'" in capsys.readouterr().err
+
+
+def test_an_uploaded_file_is_named(lab: Path, capsys: Read) -> None:
+    (lab / "model.onnx").write_bytes(b"\x08\x09 model")
+    assert main(["upload", str(lab / "model.onnx")]) == 0
+    name = capsys.readouterr().out.strip()
+    assert (lab / "uploads" / name).read_bytes() == b"\x08\x09 model"
+    (lab / "model.pt").write_bytes(b"PK\x03\x04 archive")
+    assert main(["upload", str(lab / "model.pt")]) == 2
+    assert "looks like a pickle or a zip" in capsys.readouterr().err
+
+
 def test_export_and_its_refusals(done: str, tmp_path: Path, capsys: Read) -> None:
     target = tmp_path / "record"
     assert main(["export", done, str(target)]) == 0
@@ -169,6 +188,9 @@ def test_export_and_its_refusals(done: str, tmp_path: Path, capsys: Read) -> Non
         (["export", "only-one"], "Missing argument 'DEST'."),
         (["app", "--port", "70000"], "'--port'"),
         (["app", "--slots", "0"], "'--slots'"),
+        (["serve", "nobody"], "There is no run named 'nobody'"),
+        (["upload", "/none/such.onnx"], "cannot be read"),
+        (["teachers", "htp"], "Did you mean 'http'?"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_code_2(capsys: Read, words: list[str], sentence: str) -> None:

@@ -45,6 +45,7 @@ class Faulty(ThreadingHTTPServer):
             "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, *shape]}],
             "outputs": [{"name": "answers", "datatype": "FP32", "shape": [-1, classes]}],
         }
+        self.extensions = ["binary_tensor_data"]
         self.log: list[Sent] = []
         self.requests: list[float] = []  # when each inference request came
         self.bytes_up = self.bytes_down = 0  # bodies of inference requests and of answers that went out whole
@@ -78,6 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*self._passed_on("GET", b""))
         elif self.path == "/v2/health/ready":
             self._send(200, b"{}")
+        elif self.path == "/v2":
+            self._send(200, json.dumps({"name": "faulty", "extensions": self.server.extensions}).encode())
         elif self.path.startswith("/v2/models/faulty"):
             self._send(200, json.dumps(self.server.metadata).encode())
         else:

@@ -169,7 +169,7 @@ def test_a_number_that_is_none_stops_with_its_query(server: Faulty, tmp_path: Pa
 def test_the_rate_is_kept(server: Faulty, tmp_path: Path, waits: list[float]) -> None:
     asked = teacher(server, tmp_path, rate_per_s=0.001)
     asked(images(8))
-    assert sum(waits) == pytest.approx(1000 + 2000 + 3000, rel=0.01), "readiness, metadata and two batches"
+    assert sum(waits) == pytest.approx(1000 * (1 + 2 + 3 + 4), rel=0.01), "three questions about it, two batches"
 
 
 def test_many_threads_of_another_client_do_no_harm(server: Faulty, tmp_path: Path) -> None:
@@ -208,6 +208,15 @@ def test_a_model_that_does_not_suit(
     entry(server, side, **facts)
     with pytest.raises(BadInput, match=said):
         teacher(server, tmp_path, retries=0)(images(1))
+
+
+def test_bytes_are_sent_only_where_they_can_be_read(server: Faulty, tmp_path: Path) -> None:
+    asked = teacher(server, tmp_path / "bytes")
+    asked(images(4))
+    as_bytes = server.bytes_up
+    server.extensions = ["another"]
+    teacher(server, tmp_path / "json")(images(4))
+    assert server.bytes_up - as_bytes > 2 * as_bytes
 
 
 def test_two_inputs_are_too_many(server: Faulty, tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""`kdlab serve`: the process becomes the server of a finished run, which needs torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import get_args
+
+from kdcore.contracts import Access
+from kdcore.errors import BadInput
+from kdcore.jobs.store import Store
+
+GRADES = tuple(grade for grade in get_args(Access) if grade != "white_box")
+
+
+def serve_run(run_id: str, access: str, host: str, port: int) -> None:
+    """Serve a run's weights until Ctrl-C; this process is replaced, so that every signal reaches the server.
+
+    Raises:
+        BadInput: there is no such run, it is not done, or the grade of access is none.
+    """
+    store = Store()
+    run = store.get(run_id)
+    store.close()
+    if access not in GRADES:
+        raise BadInput(f"A served run grants {', '.join(GRADES[:-1])} or {GRADES[-1]}, but got {access!r}; choose one.")
+    if run.state != "done" or not run.weights.exists():
+        raise BadInput(f"Run {run_id} is {run.state}, and only a finished run with its weights can be served.")
+    words = [str(run.weights), "--name", run_id, "--access", access, "--host", host, "--port", str(port)]
+    words += ["--spec", run.spec.model_dump_json()]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "kdcore.serving", *words])

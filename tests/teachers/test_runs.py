@@ -1,0 +1,137 @@
+"""Whole runs against a teacher in another process, and one that breaks off: no image is paid for twice."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from faulty import Faulty, serving
+from safetensors.torch import load_file
+from torch import nn
+
+from kdcore.errors import BadInput
+from kdcore.events import Event, Finished, Meter
+from kdcore.spec import Choice, Schedule, Spec, Wall, Watch
+from kdcore.teachers import http
+from kdcore.train import train
+
+SHAPE, CLASSES = (1, 8, 8), 10
+WATCH = Watch(points=4, evaluations=1, frames=1, checkpoints=4)
+DIGITS = Choice(name="digits", knobs={"train_fraction": 0.2})
+CNN = Choice(name="cnn", knobs={"width": 4})
+COMMON: dict[str, Any] = {"data": DIGITS, "student": CNN, "schedule": Schedule(steps=12, batch=16), "watch": WATCH}
+
+
+def taught(url: str, model: str, wall: Wall, access: str = "probabilities", **knobs: Any) -> Spec:
+    """Plain distillation from a server, images augmented so that each step asks about new ones."""
+    service = Choice(name="http", knobs={"url": url, "model": model, "batch": 5} | knobs)
+    source = Choice(name="data", knobs={"augment": "shift"})
+    method = Choice(name="hard_label") if access == "labels" else Choice(name="kd", knobs={"label_weight": 0.0})
+    return Spec(**COMMON, source=source, method=method, service=service, access=access, wall=wall)
+
+
+def told(spec: Spec, folder: Path) -> tuple[Finished, Meter]:
+    last = list(train(spec, folder))[-1]
+    assert isinstance(last, Finished)
+    assert last.meter is not None
+    return last, last.meter
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    assert list(train(Spec(**COMMON, method=Choice(name="ce")), folder))[-1].kind == "finished"
+    return folder / "student.safetensors"
+
+
+@contextmanager
+def served(*words: str) -> Iterator[str]:
+    """`python -m kdcore.serving` until it is interrupted; its URL."""
+    line = [sys.executable, "-m", "kdcore.serving", *words, "--port", "0"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = re.search(r"http://[\d.:]+", process.stdout.readline())
+        assert said, "it did not start"
+        try:
+            yield said[0]
+        finally:
+            process.terminate()
+            assert process.wait(30) in (0, -15)
+
+
+@pytest.mark.parametrize(("access", "answers"), [("labels", "probabilities"), ("logits", "logits")])
+def test_a_run_learns_from_a_run_in_another_process(weights: Path, tmp_path: Path, access: str, answers: str) -> None:
+    with served(str(weights), "--name", "teacher", "--access", access) as url:
+        spec = taught(url, "teacher", Wall(budget=150), access, answers=answers)
+        finished, meter = told(spec, tmp_path)
+    assert finished.spent
+    assert 134 < meter.images <= 150, "the budget ended it, and a batch did not fit any more"
+    assert meter.bytes_up > meter.images * 64 * 4
+    assert "teacher_accuracy" in finished.result, "measuring has asked too"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    """A teacher of which every question is logged."""
+    monkeypatch.setattr(http, "sleep", lambda _: None)
+    torch.manual_seed(0)
+    net = nn.Linear(64, CLASSES)
+
+    @torch.no_grad()
+    def answer(x: Any) -> Any:
+        return net(torch.tensor(x).flatten(1) * 5).softmax(1).numpy()
+
+    with serving(answer, SHAPE, CLASSES) as running:
+        yield running
+
+
+def sent(server: Faulty) -> int:
+    return len(server.log)
+
+
+def test_troubles_change_nothing_but_the_bill(server: Faulty, tmp_path: Path) -> None:
+    spec = taught(server.url, "faulty", Wall(looks=0), answers="probabilities")
+    plain, meter = told(spec, tmp_path / "plain")
+    assert sent(server) == len(server.distinct) == meter.images
+    assert meter.retried == 0
+    before = len(server.log)
+    troubles = ["", "drop", "truncate", "", "429", "half", "500", "", "noise", "garbage", "", "503", "short"]
+    server.misbehave(*troubles * 4)
+    harassed, costlier = told(spec, tmp_path / "harassed")
+    assert (costlier.images, costlier.local) == (meter.images, meter.local)
+    assert costlier.retried > 0
+    assert len(server.log) - before == costlier.images + costlier.retried
+    assert harassed.result == plain.result
+    assert read(tmp_path / "plain") == read(tmp_path / "harassed")
+
+
+def read(folder: Path) -> list[bytes]:
+    return [one.numpy().tobytes() for _, one in sorted(load_file(folder / "student.safetensors").items())]
+
+
+def test_a_run_whose_network_broke_goes_on_and_asks_nothing_twice(server: Faulty, tmp_path: Path) -> None:
+    spec = taught(server.url, "faulty", Wall(looks=0), answers="probabilities", retries=0)
+    whole, meter = told(spec, tmp_path / "whole")
+    server.log.clear()
+    heard: list[Event] = []
+    broken = 0
+    for _ in range(50):
+        server.misbehave(*[""] * 7, always="503")  # seven requests are answered, the next is not
+        try:
+            heard = list(train(spec, tmp_path / "broken"))
+        except BadInput:
+            broken += 1
+        else:
+            break
+    assert broken >= 3
+    finished = heard[-1]
+    assert isinstance(finished, Finished)
+    assert finished.meter is not None
+    assert len(server.answered) == len(server.distinct) == meter.images == finished.meter.images
+    assert finished.result == whole.result
+    assert read(tmp_path / "whole") == read(tmp_path / "broken")
