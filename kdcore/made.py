@@ -23,11 +23,12 @@ from kdcore.measure import Arrays, Probe, answers
 
 PICTURES = 36  # on the wall
 LATENTS = 128  # of which the first make the pictures
+TELLING = 8  # images by which a generator is known to be as it was
 INVERTED = 12  # probe rows whose answers are shown as images
 CYCLED = 128  # probe rows whose answers go through the generator and back to the teacher
 LOCAL = 18  # local images beside the pictures
 NEIGHBOURS = 500  # local images, and as many held out, among which the nearest are sought
-FINE, COARSE = 24, 12  # points along a side of the latent plane; coarse while it is dear
+FINE, COARSE = 24, 10  # points along a side of the latent plane; coarse while it is dear
 MARGIN = 0.75  # of the plane around its three anchors, in lengths of their box
 CHUNK = 144  # images in one pass
 
@@ -105,7 +106,7 @@ class Made:
 
     def _looked(self, step: int, student_logits: Tensor, whole: bool) -> Arrays:
         """All that hangs on the generator; what the same pictures led to is not measured twice."""
-        pictures = self._images(PICTURES)
+        pictures = self._images(TELLING)
         if pictures is None:
             return {}
         judged = self._once(f"pictures {whole}", pictures, lambda: self._judged(whole))

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from kdcore.contracts import Ask, Batch, Grant, Method, Term
 from kdcore.losses import kl, log_probs
 
-PULLED = 64  # rows whose gradients are shown; each goes through the generator and back
+PULLED = 32  # rows whose gradients are shown; each goes through the generator and back
 
 
 class MEKD(Method):
