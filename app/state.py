@@ -50,6 +50,7 @@ def arrive(page: str) -> None:
     """Begin a page. One with a link takes the URL's word when somebody opened it or walked back to it."""
     came = _state.get("page") != page
     _state["page"] = page
+    _state["broken off"], _state["whole"] = not _state.get("whole", True), False
     if page not in LINKED:
         return
     if came:  # a widget of another page holds its name, but not its value
@@ -73,7 +74,8 @@ def _show(changed: Link) -> None:
 
 
 def save() -> None:
-    """Make the URL say what is shown."""
+    """End a page: make the URL say what is shown."""
+    _state["whole"] = True
     try:
         query = codec().write(shown())
     except BadInput as error:
@@ -145,9 +147,12 @@ def pin(sample: int) -> None:
 
 
 def widget(key: str, value: Any) -> str:
-    """The session's name of a setting's widget, after making the widget show `value`."""
+    """The session's name of a setting's widget, after making the widget show `value`.
+
+    Where a click broke off the last run of the page, the browser may never have heard the value, so it is told again.
+    """
     name = f"form {key}"
-    if name not in _state or _state[name] != value:
+    if name not in _state or _state[name] != value or _state["broken off"]:
         _state[name] = value
     return name
 

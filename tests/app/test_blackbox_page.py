@@ -96,3 +96,13 @@ def test_the_lab_keeps_its_own_link(lab: Open) -> None:
     assert page.query_params == {}
     page.switch_page("views/blackbox.py").run()
     assert page.query_params == {"preset": "paper"}
+
+
+def test_a_page_that_was_broken_off_tells_its_values_again(lab: Open) -> None:
+    page = lab("blackbox").run()
+    assert not any(item.proto.set_value for item in page.number_input)
+    page.session_state["whole"] = False  # as a click leaves it that comes before the page has ended
+    page.run()
+    assert page.number_input
+    assert all(item.proto.set_value for item in page.number_input)
+    assert not any(item.proto.set_value for item in page.run().number_input)
