@@ -25,6 +25,7 @@ class Scene(NamedTuple):
     ask: Callable[[Tensor, bool], Outputs]  # the teacher's answer to inputs; whether they are local, for the meter
     student: Net
     teacher_net: Net | None  # frozen, lets gradients through; where "blocks" or "gradients" are needed
+    steps: int = 1  # the student's
 
 
 class Maker(Source):

@@ -26,13 +26,13 @@ class Making(nn.Module):
         super().__init__()
         self.rules: dict[str, Rule] = {}
 
-    def learn(self, name: str, loss: Tensor) -> None:
-        """One update of what the rule `name` moves; gradients on everything else are dropped."""
+    def learn(self, name: str, loss: Tensor, share: float = 1.0) -> None:
+        """One update, at a share of its rate, of what the rule `name` moves; gradients on all else are dropped."""
         rule = self.rules[name]
         gradients = torch.autograd.grad(loss, rule.weights, allow_unused=True)
         for weight, gradient in zip(rule.weights, gradients, strict=True):
             weight.grad = gradient
-        rule.step(rule.schedule.lr)
+        rule.step(share * rule.schedule.lr)
         rule.forget_gradients()
 
 

@@ -191,6 +191,7 @@ class Setup:
             ask=self.answers or self._unasked,
             student=self.student,
             teacher_net=self.teacher if self.source.needs & LENT else None,
+            steps=self.spec.schedule.steps,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.spec.seed, 0, salt=6))

@@ -5,6 +5,9 @@ Every `student_steps` steps of the student the generator has its turn. What it m
 
 from __future__ import annotations
 
+from math import cos, pi
+from typing import Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -26,7 +29,10 @@ class Game(Generated):
     """
 
     generator_steps: int = Field(1, ge=1, le=100, description="Updates of the generator in its turn.")
-    student_steps: int = Field(5, ge=1, le=1000, description="Steps of the student from one turn to the next.")
+    student_steps: int = Field(
+        2, ge=1, le=1000, description="Steps of the student from one turn to the next; 5 in DFAD and DFME, 10 in ZSKT."
+    )
+    decay: Literal["constant", "cosine"] = Field("cosine", description="Course of the generator's learning rate.")
     retain: float = Field(0.0, ge=0.0, le=0.9, description="Share of a batch that is remembered images; 0: all new.")
 
     def build(self, scene: Scene) -> Making:
@@ -41,9 +47,9 @@ class Game(Generated):
         """What the generator minimises, a scalar; gradients reach the images (B, K, H, W)."""
         raise NotImplementedError
 
-    def play(self, making: Making, scene: Scene, latents: Tensor, place: int) -> None:
-        """Update `place` of the generator, counted over the run."""
-        making.learn("generator", self.loss(scene, making.generator(latents)))
+    def play(self, making: Making, scene: Scene, latents: Tensor, place: int, share: float) -> None:
+        """Update `place` of the generator, counted over the run, at a share of its rate."""
+        making.learn("generator", self.loss(scene, making.generator(latents)), share)
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
         """G(z) for new z, and remembered images, after the generator's turn where it has one."""
@@ -51,9 +57,14 @@ class Game(Generated):
         if step % self.student_steps == 0:
             for turn in range(self.generator_steps):
                 place = step * self.generator_steps + turn
-                self.play(making, scene, normal(scene, (batch, self.latent), place, PLAYED), place)
+                latents = normal(scene, (batch, self.latent), place, PLAYED)
+                self.play(making, scene, latents, place, self._share(step / scene.steps))
         with torch.no_grad():
             return self._shown(making, scene, batch, step)
+
+    def _share(self, done: float) -> float:
+        """What is left of the rate when this share of the student's steps is done."""
+        return 0.5 * (1 + cos(pi * done)) if self.decay == "cosine" else 1.0
 
     def _shown(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
         again = round(self.retain * batch)

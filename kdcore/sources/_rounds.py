@@ -20,9 +20,10 @@ class Rounds(Generated):
     The pool keeps the latest; until it is full every image ever made is in it.
     """
 
-    updates: int = Field(30, ge=1, le=10_000, description="Updates of each generator.")
+    lr: float = Field(3e-3, gt=0.0, le=0.1, description="Learning rate of the generator (Adam); IDEAL's: 1e-3.")
+    updates: int = Field(100, ge=1, le=10_000, description="Updates of each generator; IDEAL's: 30.")
     made: int = Field(250, ge=2, le=4096, description="Images that each generator leaves.")
-    every: int = Field(30, ge=1, le=100_000, description="Steps of the student from one generator to the next.")
+    every: int = Field(100, ge=1, le=100_000, description="Steps of the student from one generator to the next.")
     pool: int = Field(5000, ge=2, le=1_000_000, description="Images that are kept, the latest.")
 
     def build(self, scene: Scene) -> Making:

@@ -36,7 +36,9 @@ class DAFL(Game):
 
     title: ClassVar[str] = "DAFL's generator (white box)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "gradients"})
-    student_steps: int = Field(1, ge=1, le=1000, description="Steps of the student from one turn to the next.")
+    student_steps: int = Field(
+        1, ge=1, le=1000, description="Steps of the student from one turn to the next; published: 1."
+    )
     one_hot: float = Field(1.0, ge=0.0, le=100.0, description="Weight of clear answers; published: 1.")
     activation: float = Field(0.1, ge=0.0, le=100.0, description="Weight of large features; published: 0.1.")
     balance: float = Field(5.0, ge=0.0, le=100.0, description="Weight of classes in equal parts; published: 5.")

@@ -49,12 +49,12 @@ class DFME(Game):
     reach: float = Field(1e-3, gt=0.0, le=1.0, description="Step along a direction, mu.")
     disagreement: Literal["l1", "kl"] = Field("l1", description="l1 of centred log-probabilities (DFME) or KL (MAZE).")
 
-    def play(self, making: Making, scene: Scene, latents: Tensor, place: int) -> None:
+    def play(self, making: Making, scene: Scene, latents: Tensor, place: int, share: float) -> None:
         """One update along the estimated gradient: that of the mean over images of <x, estimate>."""
         raw = making.generator.raw(latents)  # type: ignore[operator]
         directions = unit_directions(scene, self.directions, raw.shape, place, DIRECTIONS)
         slope = forward_differences(lambda points: self._losses(scene, points.tanh()), raw, directions, self.reach)
-        making.learn("generator", (raw * slope).sum() / len(raw))
+        making.learn("generator", (raw * slope).sum() / len(raw), share)
 
     def _losses(self, scene: Scene, images: Tensor) -> Tensor:
         """What the generator minimises for each image (N,): the disagreement, negative."""

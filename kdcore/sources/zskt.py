@@ -7,10 +7,10 @@ Source: Micaelli and Storkey, Zero-shot Knowledge Transfer via Adversarial Belie
 1905.09768; `retain` after Patel, Mopuri and Qiu, Learning to Retain while Acquiring, CVPR 2023, arXiv 2302.14290.
 
 Departs from it: the published settings are one update of the generator (Adam, 1e-3) to ten of the student (Adam, 2e-3),
-batches of 128, a cosine course, gradients clipped to 5, and 80 000 batches; ours have no course and no clipping for the
-generator, which is that of MEKD's published code and ends in tanh in place of batch norm. The student's loss is the
-run's method; the paper adds attention transfer, worth about 2 points. The student's batch norms take the statistics of
-the images tried and do not remember them. `retain` is ours: it mixes remembered images into each batch, which is the
+batches of 128, a cosine course, gradients clipped to 5, and 80 000 batches; ours take turns sooner and do not clip; the
+generator is that of MEKD's published code and ends in tanh in place of batch norm. The student's loss is the run's
+method; the paper adds attention transfer, worth about 2 points. The student's batch norms take the statistics of the
+images tried and do not remember them. `retain` is ours: it mixes remembered images into each batch, which is the
 paper's idea without the inner step whose gradients it aligns.
 
 Zero when: the two networks give the same probabilities.
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts import Grant
@@ -35,7 +34,6 @@ class ZSKT(Game):
 
     title: ClassVar[str] = "ZSKT's generator (white box)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"gradients"})
-    student_steps: int = Field(10, ge=1, le=1000, description="Steps of the student from one turn to the next.")
 
     def loss(self, scene: Scene, images: Tensor) -> Tensor:
         """The divergence, negative."""

@@ -113,8 +113,14 @@ def test_a_generator_against_a_student_that_stands_still_gains(name: str) -> Non
 
     before = loss()
     for turn in range(30):
-        maker.play(making, place, draw(32, 5, seed=turn), turn)  # type: ignore[attr-defined]
+        maker.play(making, place, draw(32, 5, seed=turn), turn, 1.0)  # type: ignore[attr-defined]
     assert loss() < before - 0.05 * abs(before)
+
+
+def test_the_rate_of_a_game_falls_like_a_cosine_or_not_at_all() -> None:
+    course = [SOURCES["dfad"]()._share(done) for done in (0.0, 0.5, 1.0)]  # type: ignore[attr-defined]
+    assert course == pytest.approx([1.0, 0.5, 0.0])
+    assert SOURCES["dfad"](decay="constant")._share(0.9) == 1.0  # type: ignore[attr-defined]
 
 
 def test_dafl_has_three_terms() -> None:
