@@ -82,7 +82,8 @@ def name(spec: Spec) -> str:
     """A run as a point is named: by its preset, or else by its source and method."""
     order = order_link.order_for(spec)
     if order is not None:
-        return preset(order.preset).title
+        few = order.quick and preset(order.preset).kind == "mekd" and order.preset != "quick"
+        return preset(order.preset).title + (", few steps" if few else "")
     source = [named("source", spec.source)] if spec.source.name not in ("data", spec.method.name) else []
     return " · ".join([named("method", spec.method), *source])
 

@@ -73,8 +73,11 @@ def costs(order: Order, spec: Spec) -> str:
     return f"At most {asked:,} images are asked about: {quantity(asked * image_bytes, 'B')} up{price}."
 
 
-def steps(spec: Spec) -> str:
-    """How long it takes, in steps."""
-    lead = int(str(spec.source.knobs.get("steps", 0))) if spec.source.name != "data" else 0
+def steps(order: Order, spec: Spec) -> str:
+    """How long it takes, in steps, and how far that is from what was published."""
+    lead = int(str(spec.source.knobs["steps"])) if preset(order.preset).kind == "mekd" else 0
     first = f"{lead:,} steps of the generator, then " if lead else ""
-    return f"{first}{spec.schedule.steps:,} steps of the student with {spec.schedule.batch} images each."
+    said = f"{first}{spec.schedule.steps:,} steps of the student with {spec.schedule.batch} images each."
+    if lead and order.quick:
+        said += " Published were many more, small first weights, and SGD for the student."
+    return said

@@ -46,7 +46,7 @@ class Order(BaseModel):
     digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
     noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
     upload: Literal["float32", "uint8"] = Field("float32", description="How the values of an image are sent.")
-    quick: bool = Field(True, description="Steps and networks for two cores in place of the published ones.")
+    quick: bool = Field(True, description="Steps and networks for two cores; off: those published.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of generator and student; the teacher keeps its own.")
 
 
@@ -134,8 +134,8 @@ def _source(order: Order) -> Choice:
         knobs["align"] = "local"
     if order.pool and knobs.get("align") == "none":
         knobs["information"] = "none"  # it would ask about new images in each step of the generator
-    if one.kind == "mekd" and not order.quick:
-        knobs |= {"steps": PUBLISHED_LEAD, "lr": PUBLISHED_RATE}
+    if one.kind == "mekd":  # the published first weights and batch norm learn little in few steps
+        knobs |= {"nets": "usual"} if order.quick else {"steps": PUBLISHED_LEAD, "lr": PUBLISHED_RATE}
     return Choice(name=source_of(order.preset), knobs=knobs)
 
 

@@ -88,7 +88,8 @@ def test_published_steps_and_networks() -> None:
     assert asked.teacher is not None
     assert asked.schedule.steps * asked.schedule.batch == 15_360_000  # images of the published second step
     assert (asked.teacher.student.knobs["variant"], asked.student.knobs["variant"]) == ("32", "8")
-    assert asked.source.knobs["lr"] == 2e-4
+    assert (asked.source.knobs["lr"], asked.source.knobs["nets"]) == (2e-4, "published")
+    assert orders.spec(Order(preset="paper")).source.knobs["nets"] == "usual"
 
 
 def test_a_pool_is_asked_about_once() -> None:

@@ -60,8 +60,8 @@ def ask(settings: Settings) -> None:
     worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()
     _more("How the teacher answers", settings, (*worse, "upload"))
     _more("Steps and seed", settings, ("quick", "seed"))
-    if asked:
-        st.caption(ordering.steps(asked))
+    if order and asked:
+        st.caption(ordering.steps(order, asked))
     if order_link.complete({}) != settings:
         st.button("Back to the beginning", on_click=_reset, icon=":material/restart_alt:", width="stretch")
 

@@ -39,7 +39,7 @@ def test_a_point_says_what_it_cost() -> None:
     assert "MEKD as in the paper" in dots["hovertext"][0]
     assert "1,000 images, 0 of them local<br>money 1.00" in dots["hovertext"][0]
     assert "its budget was used up" in dots["hovertext"][0]
-    assert frontier.line(POINTS[0])["run"] == "MEKD as in the paper"
+    assert frontier.line(POINTS[0])["run"] == "MEKD as in the paper, few steps"
     assert frontier.line(POINTS[0])["open"] == "./blackbox?run=a"
 
 
@@ -59,8 +59,10 @@ def test_the_honest_line_is_there_where_it_can_be() -> None:
     ("order", "name"),
     [
         (Order(preset="kd", local=True), "Knowledge distillation on local images"),
-        (Order(preset="aligned"), "MEKD, aligned"),
-        (Order(preset="released", access="labels"), "MEKD as in the released code"),
+        (Order(preset="aligned"), "MEKD, aligned, few steps"),
+        (Order(preset="released", quick=False, data="mnist"), "MEKD as in the released code"),
+        (Order(preset="quick"), "MEKD, aligned and quick"),
+        (Order(preset="released", access="labels"), "MEKD as in the released code, few steps"),
     ],
 )
 def test_a_run_is_named_by_its_preset(order: Order, name: str) -> None:
