@@ -8,6 +8,7 @@ There are no accounts, so it listens on this machine alone unless told otherwise
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -153,6 +155,7 @@ def serve(asked: _Asked) -> None:
     Raises:
         BadInput: the weights cannot be used, or the address is taken.
     """
+    torch.set_num_threads(int(os.environ.get("KDLAB_THREADS") or max(1, (os.cpu_count() or 1) // 2)))  # see `setup`
     with listen(asked.host, asked.port) as listening:
         model = load(asked.weights, asked.name, asked.access, parse(asked.spec) if asked.spec else None)
         url = address(asked.host, listening.getsockname()[1])
