@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdcore.chance import mix
 from kdcore.contracts import Access, Outputs
 from kdcore.errors import BadInput
 from kdcore.events import Meter
@@ -177,7 +178,7 @@ class Teacher:
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
         self.kept: Outputs | None = None
         self.place: Tensor | None = None  # (N,) where a row's kept answer stands; None where all rows are kept
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
         if isinstance(ask, Net):
             ask.eval().requires_grad_(False)
         if wall:
@@ -299,7 +300,8 @@ class Teacher:
         assert self.wall is not None
         logits = granted(Outputs(answered.logits, ()), self.access).logits
         if self.access == "probabilities" and (self.wall.noise or self.wall.top or self.wall.digits):
-            logits = worsened(logits, self.wall, self.generator)
+            place = mix(self.seed, len(book), salt=40 if book is self.paid else 41)  # the same in a run that resumes
+            logits = worsened(logits, self.wall, torch.Generator().manual_seed(place))
         up, down = traffic(self.wall, self.access, asked[0], logits.shape[1])
         book.add(digests, answered._replace(logits=logits), local, up, down)
 

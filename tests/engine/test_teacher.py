@@ -233,3 +233,35 @@ def test_an_answer_that_is_no_number_names_its_query(bad: float, tmp_path: Path)
     with pytest.raises(BadInput, match=r"query 9 is not a number"):
         asked(images(4, seed=1))
     assert asked.meter.images == 9, "what was answered beside it was paid for and is kept"
+
+
+class Piecemeal(Service):
+    """Answers at most three images a call, and none once it is tired."""
+
+    calls_left = 100
+
+    def __call__(self, pixels: Tensor) -> Answered:
+        if self.calls_left == 0:
+            raise BadInput("It is tired.")
+        self.calls_left -= 1
+        return super().__call__(pixels[:3])
+
+
+def test_an_answer_to_some_is_kept_and_the_rest_asked_for(tmp_path: Path) -> None:
+    service, x = Piecemeal(), images(8)
+    service.calls_left = 2
+    with pytest.raises(BadInput, match="tired"):
+        teacher(tmp_path, service)(x)
+    service.calls_left = 100
+    asked = teacher(tmp_path, service)
+    assert torch.equal(asked(x).logits, teacher(tmp_path / "whole", Service())(x).logits)
+    assert len(service.seen) == asked.meter.images == 8, "none was asked twice"
+    assert asked.meter.requests == 3
+
+
+def test_noise_is_the_same_in_a_run_that_resumes(tmp_path: Path) -> None:
+    x = images(9)
+    whole = teacher(tmp_path / "whole", Piecemeal(), noise=0.1)(x).logits
+    teacher(tmp_path / "cut", Piecemeal(), noise=0.1)(x[:6])
+    assert torch.equal(teacher(tmp_path / "cut", Piecemeal(), noise=0.1)(x).logits, whole)
+    assert not torch.equal(teacher(tmp_path / "plain", Piecemeal())(x).logits, whole)
