@@ -272,3 +272,17 @@ def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium:
         assert steps_done(other) == steps_done(page)
         for name in ("loss", "logits"):
             assert curves(other, name) == curves(page, name)
+
+
+def test_an_order_of_the_black_box_lives_in_its_link(page: Page) -> None:
+    page.goto("/blackbox?preset=paper&budget=90000")
+    expect(page.get_by_label("How it learns")).to_have_value("MEKD as in the paper")
+    page.get_by_test_id("stSidebar").locator("label").filter(has_text="Its own images may be sent").click()
+    expect(page).to_have_url(re.compile("local=true"))
+    page.reload()
+    budget = page.locator(".st-key-form-budget input")
+    expect(budget).to_have_value("90000")
+    budget.fill("100000")
+    budget.press("Enter")
+    expect(page.get_by_text("At most 100,000 images are asked about")).to_be_visible()
+    expect(page).to_have_url(re.compile("budget=100000"))
