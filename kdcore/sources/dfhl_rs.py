@@ -15,6 +15,8 @@ Departs from it: its setting is CIFAR with an adversarially trained teacher, and
 The latents stay fixed in a round and the last images are kept; whether published rounds keep the generator we could not
 read. A step is 0.03 of the range from black to white, and images are clipped to that range and to nothing narrower. The
 student's batch norms take the statistics of the images tried and do not remember them, and augmentation is left out.
+The pool is small, for the teacher may call all images of the first rounds by one name, and what lingers of them holds
+the student.
 
 Zero when: never; the divergence is zero where q is the smoothed label, but the balance is at least -log10 C.
 """
@@ -42,6 +44,11 @@ class DFHLRS(Rounds):
 
     title: ClassVar[str] = "DFHL-RS, images of high entropy"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
+    lr: float = Field(0.01, gt=0.0, le=0.1, description="Learning rate of the generator (Adam).")
+    updates: int = Field(50, ge=1, le=10_000, description="Updates of each generator.")
+    made: int = Field(100, ge=2, le=4096, description="Images that each generator leaves.")
+    every: int = Field(20, ge=1, le=100_000, description="Steps of the student from one generator to the next.")
+    pool: int = Field(1000, ge=2, le=1_000_000, description="Images that are kept, the latest.")
     smoothing: float = Field(0.2, ge=0.0, lt=1.0, description="Share of a label that goes to all classes alike.")
     balance: float = Field(3.0, ge=0.0, le=100.0, description="Weight of classes in equal parts; published: 3.")
     climbs: int = Field(10, ge=0, le=100, description="Steps that raise the student's entropy; published: 10.")
