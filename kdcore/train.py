@@ -90,7 +90,7 @@ class _Due:
     def __init__(self, lead: int, steps: int, watch: Watch) -> None:
         points = sorted({*marks(lead + steps, watch.points), lead} - {0})
         self.points = set(points)
-        self.evaluations = {lead + place for place in marks(steps, watch.evaluations)}
+        self.evaluations = {lead + place for place in [0, *marks(steps, watch.evaluations)]} - {0}
         self.frames = {*marks(lead + steps, watch.frames), lead} - {0}
         self.checkpoints = {points[place - 1] for place in marks(len(points), watch.checkpoints)}
         self.all = self.points | self.evaluations | self.frames | self.checkpoints

@@ -48,7 +48,7 @@ def test_a_run_is_a_point_once_it_is_over_and_counted() -> None:
 
 
 def test_only_runs_of_one_task_stand_beside_one_another() -> None:
-    others = [Order(preset="paper", budget=5, share=0.5), Order(preset="kd", local=True), Order(seed=3)]
+    others = [Order(preset="paper", budget=90_000, share=0.5), Order(preset="kd", local=True), Order(seed=3)]
     assert all(task_of(spec(other)) == task_of(BASE) for other in others)
     apart = [Order(access="labels"), Order(data="mnist"), Order(quick=False)]
     assert all(task_of(spec(other)) != task_of(BASE) for other in apart)

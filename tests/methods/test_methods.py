@@ -154,7 +154,8 @@ def test_without_labels_only_the_teacher_is_heard(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].needs])
 def test_a_method_is_refused_what_it_needs_but_is_not_granted(name: str) -> None:
     teacher = {"student": {"name": "mlp"}, "method": {"name": "ce"}}
-    spec = {"student": {"name": "mlp"}, "method": {"name": name}}
+    source = "mekd" if "inverse" in METHODS[name].asks else "data"
+    spec = {"student": {"name": "mlp"}, "method": {"name": name}, "source": {"name": source}}
     with pytest.raises(BadInput, match=f"Method '{name}' needs a teacher"):
         parse(spec)
     for access, grants in GRANTS.items():
