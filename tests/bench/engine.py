@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from kdcore import parts as parts_room
 from kdcore import setup as setup_room
 from kdcore import teacher as teacher_room
 from kdcore.contracts import Audience, Data, Dataset, Desk, Split
@@ -91,12 +92,12 @@ def noise_for_cifar() -> Iterator[None]:
         def __missing__(self, name: str) -> Any:
             return lambda **_: _Noise()
 
-    before = setup_room.DATA
-    setup_room.DATA = _Known(known)  # type: ignore[assignment]
+    before = parts_room.DATA
+    parts_room.DATA = _Known(known)  # type: ignore[assignment]
     try:
         yield
     finally:
-        setup_room.DATA = before
+        parts_room.DATA = before
 
 
 def hand_written(spec: Spec, data: Dataset, device: torch.device) -> float:

@@ -14,7 +14,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)  # not this folder, whose torchdistill.py would hide the library
 
-from tests.bench import engine, methods, teachers, torchdistill, web  # noqa: E402
+from tests.bench import blackbox, engine, methods, teachers, torchdistill, web  # noqa: E402
 
 OUT = ROOT / "build" / "bench.json"
 PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "web": web.rows,
     "methods": methods.rows,
     "teachers": teachers.rows,
+    "blackbox": blackbox.rows,
 }
 
 
