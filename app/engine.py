@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 from kdcore.catalogue import entry
@@ -32,9 +31,10 @@ def find(run_id: str | None) -> Run | None:
     return run
 
 
-def newest_demo(fits: Callable[[Run], bool] = lambda _: True) -> Run | None:
-    """The newest finished run that came with the Lab, of those that fit."""
-    return next((run for run in store().runs(states={"done"}) if run.owner == DEMO and fits(run)), None)
+def newest_demo(makes: bool) -> Run | None:
+    """The newest finished run that came with the Lab, whose source makes its images or does not."""
+    ours = (run for run in store().runs(states={"done"}) if run.owner == DEMO)
+    return next((run for run in ours if entry("source", run.spec.source.name)["makes"] == makes), None)
 
 
 def shape(spec: Spec) -> tuple[int, ...]:

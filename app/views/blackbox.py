@@ -152,7 +152,7 @@ def stage(settings: Settings) -> None:
     """The run on show, or a recorded one whose source makes its images."""
     run = showing.wanted()
     demo = run is None
-    run = run or engine.newest_demo(_makes)
+    run = run or engine.newest_demo(makes=True)
     for sentence in state.complaints():
         st.warning(sentence)
     showing.undo()
@@ -195,10 +195,6 @@ def _microscope(run: Run) -> None:
             "Any image x′, what both networks say of it, and the images that the generator makes of their answers."
         )
         st.fragment(lens)(run, began.classes)
-
-
-def _makes(run: Run) -> bool:
-    return bool(entry("source", run.spec.source.name)["makes"])
 
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:

@@ -120,7 +120,7 @@ def stage(settings: Settings) -> None:
     """The run on show, or the newest recorded one."""
     run = showing.wanted()
     demo = run is None
-    run = run or engine.newest_demo()
+    run = run or engine.newest_demo(makes=False)
     for sentence in state.complaints():
         st.warning(sentence)
     showing.undo()

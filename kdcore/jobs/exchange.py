@@ -27,7 +27,7 @@ from kdcore.jobs.tables import EVENTS, RUNS
 from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Spec, parse
 
-LEFT_OUT = ("checkpoints", "live", "*.log", ".*")
+LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
 
 
