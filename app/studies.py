@@ -130,8 +130,13 @@ def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:
     if cell.error:
         return cell.method, cell.error, *[""] * (len(CELL) + len(notes) - 2)
     percent = (_interval(cell, metric, 100, 1) for metric in ("accuracy", "agreement", "ece"))
-    told = (f"{cell.notes[name]:.3f}" if name in cell.notes else "" for name in notes)
+    told = (_note(cell.notes[name]) if name in cell.notes else "" for name in notes)
     return cell.method, *percent, _interval(cell, "nll", 1, 3), f"{cell.step_cost:.2f}", f"{cell.steps:.0f}", *told
+
+
+def _note(value: float) -> str:
+    """Counts without decimals, shares with three."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.3f}"
 
 
 def _interval(cell: Cell, metric: str, factor: float, digits: int) -> str:
