@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from stage import scene
+from makers import scene
 from torch import Tensor
 
 from kdcore.sources._differences import forward_differences, unit_directions

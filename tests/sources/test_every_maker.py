@@ -6,7 +6,7 @@ from typing import Literal, get_origin
 
 import pytest
 import torch
-from stage import CLASSES, MAKERS, SAMPLED, SHAPE, access_of, net, quick, scene, steps
+from makers import CLASSES, MAKERS, SAMPLED, SHAPE, access_of, net, quick, scene, steps
 from torch import Tensor
 
 from kdcore.contracts import GRANTS

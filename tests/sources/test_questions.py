@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from stage import access_of, quick, scene, steps
+from makers import access_of, quick, scene, steps
 from torch import Tensor
 
 from kdcore.maker import Maker

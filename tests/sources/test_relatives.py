@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from stage import CLASSES, SHAPE, net, quick, scene
+from makers import CLASSES, SHAPE, net, quick, scene
 from torch import Tensor
 
 from kdcore.contracts import Outputs
