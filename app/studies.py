@@ -43,11 +43,10 @@ class Published(NamedTuple):
 
 def publish(path: Path, study: Study, rows: Sequence[Row]) -> list[Path]:
     """Write the results beside the study's YAML file: `.json` for programs, `.md` for people; the files written."""
-    found = Published(study, date.today().isoformat(), _machine(), list(rows))
-    head = {"date": found.date, "machine": found.machine, "study": study.model_dump(mode="json")}
+    head = {"date": date.today().isoformat(), "machine": _machine(), "study": study.model_dump(mode="json")}
     lines = ",\n".join(json.dumps([_short(row.get(column)) for column in COLUMNS]) for row in rows)
     text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [\n{lines}\n]}}\n'
-    files = {path.with_suffix(".json"): text, path.with_suffix(".md"): markdown(found)}
+    files = {path.with_suffix(".json"): text, path.with_suffix(".md"): markdown(parse(text))}
     for file, content in files.items():
         file.write_text(content, encoding="utf-8")
     return list(files)
@@ -142,7 +141,8 @@ def _note(value: float) -> str:
 def _interval(cell: Cell, metric: str, factor: float, digits: int) -> str:
     if metric not in cell.mean:
         return ""
-    return f"{factor * cell.mean[metric]:.{digits}f} ± {factor * cell.half[metric]:.{digits}f}"
+    spread = f" ± {factor * cell.half[metric]:.{digits}f}" if cell.seeds > 1 else ""
+    return f"{factor * cell.mean[metric]:.{digits}f}{spread}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

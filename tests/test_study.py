@@ -139,7 +139,7 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     assert found.study == asked
     assert found.rows == [rows[0] | {"accuracy": 0.812346, "notes": {"share": 0.333333}}, rows[1]]
     text = files[1].read_text()
-    assert "| kd | 81.2 ± nan | 50.0 ± nan | 10.0 ± nan | 1.000 ± nan | 1.00 | 100 | 0.333 |" in text
+    assert "| kd | 81.2 | 50.0 | 10.0 | 1.000 | 1.00 | 100 | 0.333 |" in text
     assert "| 1.00 | 100 |  |" in text
     assert "| ce | 0 | 1 | 1.000 | -11.23 |" in text
     with pytest.raises(BadInput, match="no results of a study 'other'"):
