@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.studies import BUDGETS, FOLDER, Published, commits, extent, parse
+from app.studies import BUDGETS, FOLDER, Published, commits, cost, extent, parse
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.study import LEVEL, Cell, Verdict, cells, verdicts
@@ -78,7 +78,7 @@ def line(cell: Cell) -> dict[str, Any]:
         return {"Task": cell.task, "Method": titled(cell.method), "Accuracy": cell.error}
     told = {"Task": cell.task, "Method": titled(cell.method)}
     told |= {name: percent(cell, name.lower()) for name in ("Accuracy", "Agreement", "ECE")}
-    return told | {"Step cost": f"{cell.step_cost:.2f}", "Steps": f"{cell.steps:.0f}"}
+    return told | {"Step cost": cost(cell), "Steps": f"{cell.steps:.0f}"}
 
 
 def percent(cell: Cell, metric: str) -> str:

@@ -130,7 +130,12 @@ def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:
         return cell.method, cell.error, *[""] * (len(CELL) + len(notes) - 2)
     percent = (_interval(cell, metric, 100, 1) for metric in ("accuracy", "agreement", "ece"))
     told = (_note(cell.notes[name]) if name in cell.notes else "" for name in notes)
-    return cell.method, *percent, _interval(cell, "nll", 1, 3), f"{cell.step_cost:.2f}", f"{cell.steps:.0f}", *told
+    return cell.method, *percent, _interval(cell, "nll", 1, 3), cost(cell), f"{cell.steps:.0f}", *told
+
+
+def cost(cell: Cell) -> str:
+    """The cost of a step; nothing where none was timed."""
+    return f"{cell.step_cost:.2f}" if cell.step_cost == cell.step_cost else ""
 
 
 def _note(value: float) -> str:

@@ -164,10 +164,13 @@ def _timed(study: Study, done: Sequence[Trial], rows: Mapping[str, Row]) -> Iter
 
 
 def step_costs(study: Study, rows: Iterable[Row]) -> dict[tuple[str, str], float]:
-    """The time of a step over the reference's, by task and method: the ratio of the medians over the seeds."""
+    """The time of a step over the reference's, by task and method: the ratio of the medians over the seeds.
+
+    A row without a time, such as one that was timed on a busy machine, has no say in it.
+    """
     times: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["budget"] == "steps" and "error" not in row:
+        if row["budget"] == "steps" and "step_s" in row:
             times.setdefault((row["task"], row["method"]), []).append(row["step_s"])
     base = {task: median(found) for (task, method), found in times.items() if method == study.reference}
     return {key: median(found) / base[key[0]] for key, found in times.items() if key[0] in base}
@@ -184,7 +187,7 @@ class Cell(NamedTuple):
     budget: Budget
     seeds: int
     steps: float
-    step_cost: float  # over the reference's
+    step_cost: float  # over the reference's; not a number where no step was timed
     mean: dict[str, float]  # by metric
     half: dict[str, float]  # half the width of the interval; nan with fewer than two seeds
     notes: dict[str, float]  # means over the seeds
