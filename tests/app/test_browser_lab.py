@@ -229,6 +229,7 @@ def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium:
     expect(page).to_have_url(re.compile("run="))
     expect(page.locator(".kd-pill")).to_have_count(1)  # the recorded run's bar has gone
     expect(page.locator(".kd-pill")).to_have_text("Training")
+    expect(page.locator(".kd-steps")).to_contain_text(re.compile(r"of 100\D?000"))  # the teacher's own run is over
     page.locator(CARD.format("loss")).scroll_into_view_if_needed()
     drawn = pictures(page, "loss", 2)
 
