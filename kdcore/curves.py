@@ -11,16 +11,14 @@ its teacher. What it trains beside the student is fitted to the teacher's own fe
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from kdcore.aside import answered, serve
 from kdcore.contracts import Batch, Method, Outputs, Pair, Term, View
 from kdcore.errors import BadInput, sentence
 from kdcore.examples import REACH, Example
@@ -345,16 +343,12 @@ def _over(told: list[dict[str, Term]]) -> Curves:
 
 def answer(line: str) -> dict[str, Any]:
     """The answer to one request; what a person can mend is told in it, anything else is raised."""
-    asked = json.loads(line)
-    try:
-        return {"curves": curves(asked["method"], asked["knobs"], Example.model_validate(asked["example"]))}
-    except BadInput as error:
-        return {"error": str(error)}
+    return answered(
+        line,
+        lambda asked: {"curves": curves(asked["method"], asked["knobs"], Example.model_validate(asked["example"]))},
+    )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for request in sys.stdin:
-        with redirect_stdout(sys.stderr):  # what a library says is no answer
-            told = json.dumps(answer(request))
-        print(told, flush=True)
+    serve(answer)

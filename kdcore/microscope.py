@@ -10,18 +10,15 @@ is kept beside the run and counted apart from the run's own questions.
 
 from __future__ import annotations
 
-import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kdcore.aside import answered, serve
 from kdcore.bench import Bench, stamp_of, weights_of
 from kdcore.contracts import Batch, Method, Outputs
-from kdcore.errors import BadInput
 from kdcore.spec import parse
 
 CHUNK = 8192  # rows compared at a time
@@ -126,19 +123,16 @@ def bench_of(folder: Path, spec: str, teacher: str | None) -> Bench:
 
 def answer(line: str) -> dict[str, Any]:
     """The answer to one request; what a person can mend is told in it, anything else is raised."""
-    asked = json.loads(line)
-    try:
-        seen = bench_of(Path(asked["folder"]), asked["spec"], asked.get("teacher"))
-        row = asked.get("row")
-        image = seen.row(row) if row is not None else seen.latent(asked["latent"])
-        return {"sight": sight(seen, image, row, bool(asked.get("ask")))}
-    except BadInput as error:
-        return {"error": str(error)}
+    return answered(line, _asked)
+
+
+def _asked(asked: dict[str, Any]) -> dict[str, Any]:
+    seen = bench_of(Path(asked["folder"]), asked["spec"], asked.get("teacher"))
+    row = asked.get("row")
+    image = seen.row(row) if row is not None else seen.latent(asked["latent"])
+    return {"sight": sight(seen, image, row, bool(asked.get("ask")))}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for request in sys.stdin:
-        with redirect_stdout(sys.stderr):  # what a library says is no answer
-            told = json.dumps(answer(request))
-        print(told, flush=True)
+    serve(answer)

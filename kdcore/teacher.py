@@ -201,9 +201,7 @@ class Teacher:
             BadInput: the answer is no number.
         """
         if self.wall is None:
-            assert isinstance(self.ask, Net)
-            outputs = granted(self.ask(x), self.access)
-            return Outputs(outputs.logits.float(), outputs.features if self.features else ())
+            return self._plain(x)
         sent, digests = self._packed(x)
         fresh = _first_of_each(digests, self.paid.places)
         if self.wall.budget and len(self.paid) + len(fresh) > self.wall.budget:
@@ -220,9 +218,7 @@ class Teacher:
         Of a network of ours it costs nothing, and it is not worsened.
         """
         if self.wall is None or isinstance(self.ask, Net):
-            assert isinstance(self.ask, Net)
-            outputs = granted(self.ask(x), self.access)
-            return Outputs(outputs.logits.float(), outputs.features if self.features else ())
+            return self._plain(x)
         sent, digests = self._packed(x)
         fresh = [row for row in _first_of_each(digests, self.looked.places) if digests[row] not in self.paid.places]
         if len(self.looked) + len(fresh) > self.wall.looks:
@@ -259,6 +255,12 @@ class Teacher:
         at = index if self.place is None else self.place[index]
         return Outputs(self.kept.logits[at], tuple(stage[at] for stage in self.kept.features))
 
+    def _plain(self, x: Tensor) -> Outputs:
+        """The answer of a network of ours, neither counted nor worsened."""
+        assert isinstance(self.ask, Net)
+        outputs = granted(self.ask(x), self.access)
+        return Outputs(outputs.logits.float(), outputs.features if self.features else ())
+
     def _packed(self, x: Tensor) -> tuple[Tensor, list[bytes]]:
         """Images as they are sent, values from 0 to 1, and the digest of the bytes of each."""
         assert self.wall is not None
@@ -285,10 +287,11 @@ class Teacher:
     def _keep(self, book: Ledger, answered: Answered, asked: Tensor, digests: list[bytes], local: bool) -> None:
         """Write down the answer to the first of the questions `asked` (B, ...), as far as it is made of numbers."""
         assert self.wall is not None
-        finite = answered.logits.isfinite().all(1).tolist()
+        whole = answered.logits.isfinite().all(1)
+        finite = whole.tolist()
         query = len(book) + finite.index(False) + 1 if not all(finite) else 0
         kept = [digest for digest, known in zip(digests, finite, strict=False) if known]
-        answered = answered._replace(logits=answered.logits[answered.logits.isfinite().all(1)])
+        answered = answered._replace(logits=answered.logits[whole])
         if kept:
             self._write(book, answered, asked, kept, local)
         if query:
