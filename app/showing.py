@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -17,13 +17,51 @@ from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
-from kdcore.spec import SETTABLE
+from kdcore.spec import SETTABLE, Spec
 
 Order = Callable[[list[str]], list[str]]  # of panels, out of those that suit a run
+Width = Literal["stretch", "content"]
 Take = Callable[[Run], None]  # a run's settings into the page's form
 
 
-def wanted() -> Run | None:
+def opening(makes: bool) -> tuple[Run | None, bool]:
+    """The run on show and whether it is a recorded one that nobody asked for; what went wrong stands above it.
+
+    Args:
+        makes: whether the page's recorded runs are those whose source makes its images.
+    """
+    run = _wanted()
+    demo = run is None
+    run = run or engine.newest_demo(makes)
+    for sentence in state.complaints():
+        st.warning(sentence)
+    _undo()
+    return run, demo
+
+
+def run_button(asked: Callable[[], Spec], obstacle: str | None, says: str, key: str, width: Width = "stretch") -> None:
+    """Starts the run that is asked for; where something stands in the way it cannot be pressed, and says what."""
+    st.button(
+        "Run",
+        key=key,
+        type="primary",
+        icon=":material/play_arrow:",
+        width=width,
+        disabled=obstacle is not None,
+        help=obstacle or says,
+        on_click=state.attempt,
+        args=(partial(_submit, asked),),
+    )
+
+
+def _submit(asked: Callable[[], Spec]) -> None:
+    run = engine.store().submit(asked(), state.viewer())
+    if run.state == "done":
+        state.complaints().append("You have run exactly this before, so here it is; another seed gives a new run.")
+    state.show(run.id)
+
+
+def _wanted() -> Run | None:
     """The run that the link names; what hinders is told on the page."""
     try:
         return engine.find(state.shown().run)
@@ -130,7 +168,7 @@ def _delete(run_id: str) -> None:
     state.remember("deleted", [run_id])
 
 
-def undo() -> None:
+def _undo() -> None:
     """The way back, right after deleting."""
     gone = state.recall("deleted", [])
     if gone:

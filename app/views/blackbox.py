@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from app import engine, forms, order_link, ordering, showing, state
@@ -122,27 +120,15 @@ def _reset() -> None:
     state.attempt(lambda: state.take(order_link.complete({})))
 
 
-def _run_button(obstacle: str | None, key: str = "run", width: Any = "stretch") -> None:
-    st.button(
-        "Run",
-        key=key,
-        type="primary",
-        icon=":material/play_arrow:",
-        width=width,
-        disabled=obstacle is not None,
-        help=obstacle or "Start this run on this machine; the teacher is trained first where it is not there yet.",
-        on_click=state.attempt,
-        args=(_run,),
-    )
+def _run_button(obstacle: str | None, key: str = "run", width: showing.Width = "stretch") -> None:
+    says = "Start this run on this machine; the teacher is trained first where it is not there yet."
+    showing.run_button(_asked, obstacle, says, key, width)
     if obstacle and key == "run":
         st.warning(obstacle)
 
 
-def _run() -> None:
-    run = engine.store().submit(spec(order_link.order_of(state.shown().settings)), state.viewer())
-    if run.state == "done":
-        state.complaints().append("You have run exactly this before, so here it is; another seed gives a new run.")
-    state.show(run.id)
+def _asked() -> Spec:
+    return spec(order_link.order_of(state.shown().settings))
 
 
 # Show
@@ -150,12 +136,7 @@ def _run() -> None:
 
 def stage(settings: Settings) -> None:
     """The run on show, or a recorded one whose source makes its images."""
-    run = showing.wanted()
-    demo = run is None
-    run = run or engine.newest_demo(makes=True)
-    for sentence in state.complaints():
-        st.warning(sentence)
-    showing.undo()
+    run, demo = showing.opening(makes=True)
     if demo:
         _invitation(settings, run)
     if run is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import streamlit as st
 
-from app import asking, engine, forms, link, points, showing, state, words
+from app import asking, forms, link, points, showing, state, words
 from app.link import NO_TEACHER, Settings
 from kdcore.catalogue import entry
 from kdcore.jobs.rows import Run
+from kdcore.spec import Spec
 
 ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "nesterov": ("optimizer", "sgd")}
 
@@ -89,28 +88,15 @@ def _reset() -> None:
     state.attempt(lambda: state.take(link.complete(names)))
 
 
-def _run_button(settings: Settings, key: str, width: Literal["stretch", "content"] = "stretch") -> None:
+def _run_button(settings: Settings, key: str, width: showing.Width = "stretch") -> None:
     obstacle = asking.hindrance(settings)
-    st.button(
-        "Run",
-        key=key,
-        type="primary",
-        icon=":material/play_arrow:",
-        width=width,
-        disabled=obstacle is not None,
-        help=obstacle or "Start a run with these settings on this machine.",
-        on_click=state.attempt,
-        args=(_run,),
-    )
+    showing.run_button(_asked, obstacle, "Start a run with these settings on this machine.", key, width)
     if obstacle:
         st.warning(obstacle)
 
 
-def _run() -> None:
-    run = engine.store().submit(link.spec_of(state.shown().settings), state.viewer())
-    if run.state == "done":
-        state.complaints().append("You have run exactly this before, so here it is; another seed gives a new run.")
-    state.show(run.id)
+def _asked() -> Spec:
+    return link.spec_of(state.shown().settings)
 
 
 # Show
@@ -118,12 +104,7 @@ def _run() -> None:
 
 def stage(settings: Settings) -> None:
     """The run on show, or the newest recorded one."""
-    run = showing.wanted()
-    demo = run is None
-    run = run or engine.newest_demo(makes=False)
-    for sentence in state.complaints():
-        st.warning(sentence)
-    showing.undo()
+    run, demo = showing.opening(makes=False)
     if settings["data"] == "points":
         with st.expander("Your points", expanded=demo, key="points", icon=":material/draw:"):
             points.editor(settings)
