@@ -20,6 +20,7 @@ page = st.navigation(
     [
         st.Page(VIEWS / "lab.py", title="Lab", icon=":material/science:", default=True),
         st.Page(VIEWS / "blackbox.py", title="Black box", icon=":material/deployed_code:", url_path="blackbox"),
+        st.Page(VIEWS / "inspector.py", title="Inspector", icon=":material/troubleshoot:", url_path="inspector"),
         st.Page(VIEWS / "methods.py", title="Methods", icon=":material/function:", url_path="methods"),
         st.Page(VIEWS / "runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
         st.Page(VIEWS / "library.py", title="Library", icon=":material/menu_book:", url_path="library"),

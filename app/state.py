@@ -14,15 +14,20 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app import link, order_link
+from app import case_link, link, order_link
 from app.link import Link, Settings
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
 from kdcore.errors import BadInput
 from kdcore.spec import Json
 
-LAB, METHODS, BLACKBOX = "lab", "methods", "blackbox"
-LINKED = {LAB: link, METHODS: link, BLACKBOX: order_link}  # pages whose URL is a whole link, and who reads it
+LAB, METHODS, BLACKBOX, INSPECTOR = "lab", "methods", "blackbox", "inspector"
+LINKED = {
+    LAB: link,
+    METHODS: link,
+    BLACKBOX: order_link,
+    INSPECTOR: case_link,
+}  # pages whose URL is a whole link, and who reads it
 COMPARED = "compare"
 _state = st.session_state
 
@@ -123,7 +128,7 @@ def heard(key: str) -> None:
     """Callback of a live component: take over how somebody looks at the run now."""
     _state["touched"] = True
     change: Mapping[str, Any] = component(key, "view") or {}
-    known = {name: value for name, value in change.items() if name in link.VIEW}
+    known = {name: value for name, value in change.items() if name in codec().VIEW}
     try:
         view = View.model_validate(shown().view.model_dump() | known)
     except ValidationError:
@@ -139,8 +144,13 @@ def view() -> View:
 
 def pin(sample: int) -> None:
     """Pin a row of the probe set, as a click on it in a panel does."""
+    look(sample=sample)
+
+
+def look(**change: Any) -> None:
+    """Change how the run or the case on show is looked at, in every panel."""
     touch()
-    _show(shown()._replace(view=shown().view.model_copy(update={"sample": sample})))
+    _show(shown()._replace(view=shown().view.model_copy(update=change)))
 
 
 # Widgets of the form

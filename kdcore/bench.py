@@ -21,7 +21,7 @@ from kdcore.making import Making
 from kdcore.measure import probe_rows
 from kdcore.net import Net
 from kdcore.parts import dataset, network
-from kdcore.record import read_arrays
+from kdcore.record import read_arrays, stamp_of
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.spec import Spec
 from kdcore.teacher import Ledger, Teacher, worsened
@@ -199,13 +199,6 @@ class Bench:
 
 def _unasked(*_: object) -> Outputs:
     raise BadInput("Nobody is asked while a run is only looked at.")
-
-
-def stamp_of(folder: Path) -> int:
-    """A number that changes when a run's weights do; 0 where there are none yet."""
-    ended = folder / "student.safetensors"
-    kept = [ended] if ended.exists() else sorted((folder / "checkpoints").glob("*.safetensors"))[-1:]
-    return kept[0].stat().st_mtime_ns if kept else 0
 
 
 def weights_of(folder: Path) -> Weights:

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from kdcore.aside import answered, serve
-from kdcore.bench import Bench, stamp_of, weights_of
+from kdcore.bench import Bench, weights_of
 from kdcore.contracts import Batch, Method, Outputs
+from kdcore.record import stamp_of
 from kdcore.spec import parse
 
 CHUNK = 8192  # rows compared at a time

@@ -112,3 +112,10 @@ def gather(
         static=read_arrays(folder / "static.npz") if static is None else static,
         frame=frame or {},
     )
+
+
+def stamp_of(folder: Path) -> int:
+    """A number that changes when a run's weights do; 0 where there are none yet."""
+    ended = folder / "student.safetensors"
+    kept = [ended] if ended.exists() else sorted((folder / "checkpoints").glob("*.safetensors"))[-1:]
+    return kept[0].stat().st_mtime_ns if kept else 0

@@ -63,7 +63,7 @@ def test_the_front_end_never_loads_torch() -> None:
 
 
 def test_probes_and_jobs_know_no_torch_and_data_only_inside_functions() -> None:
-    without = files("kdcore/probes", "kdcore/jobs")
+    without = files("kdcore/probes", "kdcore/jobs", "kdcore/cases")
     found = {path: loads(path, "torch", "torchvision") for path in without}
     found |= {path: loads(path, "torch", "torchvision", everywhere=False) for path in files("kdcore/data")}
     assert not any(found.values()), found
@@ -92,7 +92,8 @@ def _modules() -> set[str]:
 
 def test_what_the_server_loads_holds_no_torch() -> None:
     """Asked of a process of its own: importing everything but what trains leaves torch and, below, Streamlit out."""
-    light = [path for path in files("kdcore/probes", "kdcore/data", "kdcore/jobs") if path.stem != "worker"]
+    folders = [f"kdcore/{name}" for name in ("probes", "data", "jobs", "cases")]
+    light = [path for path in files(*folders) if path.stem != "worker"]
     light += [ROOT / f"kdcore/{name}.py" for name in GROUND if name != "net"]
     pages = [path for path in files("app") if path.parent.name != "views" and path.stem not in ("main", "__main__")]
     lower, upper = (

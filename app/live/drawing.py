@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
+from app.live.case_watcher import CaseWatcher
 from app.live.status import status
 from app.live.watcher import Watcher
 from app.panels import Panel, View
@@ -62,7 +63,7 @@ def member(name: str, value: object) -> str:
     return f'"{name}":{to_json(value, inf_nan_mode="null", serialize_unknown=False).decode()}'
 
 
-def version_of(watcher: Watcher, panel: Panel | None, at: int | None) -> int:
+def version_of(watcher: Watcher | CaseWatcher, panel: Panel | None, at: int | None) -> int:
     """A number that is another one when the panel may look different; None is the status."""
     if panel is None:
         return watcher.status_version
@@ -71,7 +72,7 @@ def version_of(watcher: Watcher, panel: Panel | None, at: int | None) -> int:
     return watcher.field_version if panel.kind == "field" else watcher.record_version
 
 
-def draw(watcher: Watcher, panel: Panel | None, view: Looker, version: int) -> Drawn:
+def draw(watcher: Watcher | CaseWatcher, panel: Panel | None, view: Looker, version: int) -> Drawn:
     """Draw one panel of a run, or its status; a panel that fails says so in its place and harms nothing else."""
     traced = Traced(view)
     step = watcher.subject.step if view.at is None else view.at
@@ -85,7 +86,7 @@ def draw(watcher: Watcher, panel: Panel | None, view: Looker, version: int) -> D
     return Drawn(watcher.run.id, step, version, {**traced.reads, "at": view.at}, payload)
 
 
-def _payload(watcher: Watcher, panel: Panel | None, traced: Traced) -> str | bytes:
+def _payload(watcher: Watcher | CaseWatcher, panel: Panel | None, traced: Traced) -> str | bytes:
     if panel is None:
         return member(STATUS, status(watcher, traced.at, traced.mine))
     record = watcher.subject.record(traced.at, field=panel.kind == "field")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
+from app.live.case_watcher import PREFIX, CaseWatcher
 from app.live.drawing import STATUS, Drawn, Looker, draw, version_of
 from app.live.seat import Seat
 from app.live.watcher import Watcher
@@ -66,7 +67,7 @@ class Topic:
 class Show:
     """One run that somebody looks at."""
 
-    watcher: Watcher
+    watcher: Watcher | CaseWatcher
     topics: dict[tuple[str, int | None], Topic] = field(default_factory=dict)
     attended: float = float("-inf")
 
@@ -166,7 +167,7 @@ class Hub:
         """The show of a run, begun where nobody looked so far."""
         async with self._opening:
             if run not in self.shows:
-                watcher = await to_thread.run_sync(Watcher, self.store, run, limiter=self._readers)
+                watcher = await to_thread.run_sync(watched, self.store, run, limiter=self._readers)
                 self.shows[run] = Show(watcher)
                 self._start(self._follow(self.shows[run]))
             return self.shows[run]
@@ -229,3 +230,12 @@ class Hub:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def watched(store: Store, name: str) -> Watcher | CaseWatcher:
+    """Who watches a run, or a case.
+
+    Raises:
+        BadInput: there is neither of that name.
+    """
+    return CaseWatcher(name) if name.startswith(PREFIX) else Watcher(store, name)

@@ -24,10 +24,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.live import messages
 from app.live.cookie import viewer_of
-from app.live.hub import Hub
+from app.live.hub import Hub, watched
 from app.live.seat import Message, Seat
 from app.live.tokens import verify
-from app.live.watcher import Watcher
 from app.panels import View, panel
 from kdcore.errors import BadInput, sentence
 
@@ -143,7 +142,7 @@ def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
     try:
         found = panel(path["panel"])
         view = View.model_validate(query)
-        watcher = Watcher(hub.store, path["run"])
+        watcher = watched(hub.store, path["run"])
         columns = found.table(watcher.subject.record(view.at, field=found.kind == "field"), view)
     except ValidationError as error:
         return PlainTextResponse(str(sentence(error, "The view")), 400)

@@ -4,6 +4,10 @@ Kinds of drawing, by what the browser does with them:
     plotly   {"data": [...], "layout": {...}}, drawn with Plotly.react
     field    bytes, see `panels/field.py`, painted on canvases
     gallery  {"items": [{"sample", "image" (data URL) or null, "label", "teacher", "student", "differs"}], "pinned"}
+
+What a click on a Plotly figure selects stands in its traces' `meta`, as {"pick": "part={customdata}"}: a template whose
+{x}, {y}, {customdata} and {pointNumber} are those of the point. "sample={customdata}" pins a row. A figure whose
+layout's `meta` is {"box": "embedding"} lets people draw a box, which selects `box.embedding=x0,x1,y0,y1`.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kdcore.cases.choosing import LONGEST
 from kdcore.errors import BadInput, unknown
 from kdcore.record import Record
+
+CASE = "case-"  # begins the name of panels that show a case; their functions take a `Case` where others take a `Record`
 
 
 class View(BaseModel):
@@ -28,6 +35,8 @@ class View(BaseModel):
     temperature: float = Field(4.0, ge=0.1, le=50.0)
     sample: int = Field(0, ge=0, description="The pinned row of the probe set.")
     at: int | None = Field(None, ge=0, description="A recorded frame's step; None shows the newest.")
+    select: str = Field("", max_length=LONGEST, description="Which rows of a case are meant; `kdcore.cases.choosing`.")
+    beside: int | None = Field(None, ge=0, description="A second row of a case, pinned beside the first.")
 
 
 Drawing = dict[str, Any] | bytes
@@ -46,9 +55,9 @@ class Panel(NamedTuple):
     caption: str  # the first line of the probe's docstring: how to read it
     order: int  # place on the page
     wide: bool  # takes the whole row
-    lacks: Callable[[Record], str | None]  # one sentence on what is missing, or None when it can be drawn
-    draw: Callable[[Record, View], Drawing]
-    table: Callable[[Record, View], dict[str, list[Any]]]  # the same numbers as columns, for download
+    lacks: Callable[[Any], str | None]  # one sentence on what is missing, or None when it can be drawn
+    draw: Callable[[Any, View], Drawing]  # of a record, or a case
+    table: Callable[[Any, View], dict[str, list[Any]]]  # the same numbers as columns, for download
     suits: Callable[[Record], bool] = always  # asked at a run's beginning: whether it is of the kind that fills this
     extra: bool = False  # folded away at first, below the others
 
@@ -66,15 +75,24 @@ def panels() -> dict[str, Panel]:
     return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
+@cache
+def case_panels() -> dict[str, Panel]:
+    """Every panel of a case by name, in the order of the page."""
+    names = [path.stem for path in (Path(__file__).parent / "cases").glob("[!_]*.py")]
+    found = {CASE + name: import_module(f"app.panels.cases.{name}").PANEL for name in names}
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
 def panel(name: str) -> Panel:
-    """A panel by name.
+    """A panel by name, of a run or of a case.
 
     Raises:
         BadInput: there is none.
     """
-    if name not in panels():
-        raise unknown("panel", name, panels())
-    return panels()[name]
+    known = case_panels() if name.startswith(CASE) else panels()
+    if name not in known:
+        raise unknown("panel", name, known)
+    return known[name]
 
 
-__all__ = ["BadInput", "Drawing", "Panel", "View", "caption", "panel", "panels"]
+__all__ = ["CASE", "BadInput", "Drawing", "Panel", "View", "caption", "case_panels", "panel", "panels"]

@@ -11,13 +11,13 @@ export class Gallery {
   }
 
   /** Draw {items, pinned}. */
-  draw({ items, pinned }) {
+  draw({ items, pinned, beside }) {
     const gone = new Set(this.#tiles.keys());
     items.forEach((item, place) => {
       gone.delete(item.sample);
       const tile = this.#tiles.get(item.sample) ?? this.#make(item);
       if (this.node.children[place] !== tile) this.node.insertBefore(tile, this.node.children[place] ?? null);
-      this.#fill(tile, item, item.sample === pinned);
+      this.#fill(tile, item, item.sample === pinned || item.sample === beside);
     });
     for (const sample of gone) {
       this.#tiles.get(sample).remove();
@@ -32,7 +32,7 @@ export class Gallery {
   #make({ sample, image }) {
     const face = image ? h("img", { alt: `Sample ${sample}` }) : h("span", { class: "kd-point" });
     const words = ["label", "teacher", "student"].map((role) => h("span", { class: `kd-word kd-${role}` }));
-    const tile = h("button", { type: "button", class: "kd-tile", onclick: () => wire.look({ sample }) }, face, ...words);
+    const tile = h("button", { type: "button", class: "kd-tile", onclick: (event) => wire.look(event.shiftKey ? { beside: sample } : { sample }) }, face, ...words);
     this.#tiles.set(sample, tile);
     return tile;
   }

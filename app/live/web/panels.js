@@ -141,13 +141,14 @@ class Card {
   }
 
   #onView = () => {
-    const { temperature, sample, at } = wire.view;
+    const { theme, temperature, ...rest } = wire.view;
     if (this.heat) {
       if (Number(Math.exp(this.heat.value).toPrecision(2)) !== temperature) this.heat.value = Math.log(temperature);
       this.heat.setAttribute("aria-valuetext", temperature);
       write(this.degree, temperature.toFixed(1));
     }
-    const query = new URLSearchParams({ temperature, sample, ...(at == null ? {} : { at }) });
+    const told = Object.entries({ temperature, ...rest }).filter(([, value]) => value != null && value !== "");
+    const query = new URLSearchParams(told);
     this.numbers.href = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
   };
 

@@ -1,8 +1,11 @@
 // A Plotly figure that keeps its node, and with it the viewer's zoom and selection.
 
+import { picked, toggled } from "./choose.js";
 import { h } from "./dom.js";
+import { wire } from "./wire.js";
 
 const CONFIG = { displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"] }; // never another object
+const BOXED = { displaylogo: false, modeBarButtonsToRemove: ["toImage", "lasso2d"] };
 let library = null; // one promise for the whole page
 
 function plotly(address) {
@@ -33,7 +36,24 @@ export class Plot {
     if (!this.node.isConnected) return;
     const font = { ...layout.font, family: getComputedStyle(this.node).fontFamily };
     const shown = { ...layout, font, uirevision: `${run} ${layout.uirevision}`, autosize: true };
-    this.#drawn = await Plotly.react(this.node, data, shown, CONFIG);
+    const first = !this.#drawn;
+    this.#drawn = await Plotly.react(this.node, data, shown, layout.meta?.box ? BOXED : CONFIG);
+    if (first) this.#listen();
+  }
+
+  /** A click on what stands for rows selects them or pins one; with Shift it is pinned beside the other. */
+  #listen() {
+    this.node.on("plotly_click", ({ points, event }) => {
+      const change = points.length ? picked(points[0], wire.view.select) : null;
+      if (change) wire.look(event?.shiftKey && "sample" in change ? { beside: change.sample } : change);
+    });
+    this.node.on("plotly_selected", (event) => {
+      const box = this.node.layout.meta?.box;
+      if (!box || !event?.range) return;
+      const { x, y } = event.range;
+      const edges = [...x, ...y].map((edge) => Number(edge.toPrecision(4)));
+      wire.look({ select: toggled(wire.view.select, `box.${box}=${edges.join(",")}`) });
+    });
   }
 
   resize() {

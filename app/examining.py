@@ -1,0 +1,133 @@
+"""Opens two models on the same rows, and has the examiner do what is asked of them, in processes of their own.
+
+Two helpers: one answers at once (a sample, an image that was drawn), one does what takes long, a task after another,
+while the case's folder says how far it is. Both end with this process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from app import engine, words
+from app.curves import Helper
+from kdcore.cases.case import Case, Progress, Where, folder_of, progress, tell
+from kdcore.cases.question import Party, Question, asked
+from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
+from kdcore.record import stamp_of
+from kdcore.spec import Choice
+
+log = logging.getLogger("kdlab.examining")
+MODULE = "kdcore.examiner"
+LONG_S = 4 * 3600.0
+FIRST = "answers"  # the task that makes a case
+
+quick = Helper(MODULE, 120.0, "This")
+slow = Helper(MODULE, LONG_S, "This")
+
+
+@cache
+def _queue() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="examiner")
+
+
+def party(run: Run) -> Party:
+    """A run as one side of a case."""
+    title = f"{words.title(run.spec)} · seed {run.spec.seed} · {run.id[:4]}"
+    spec = run.spec.model_dump_json()
+    return Party(title=title, run=run.id, folder=str(run.folder), spec=spec, stamp=stamp_of(run.folder))
+
+
+def question(
+    student: Run, teacher: Run | Choice | None = None, where: Where = "val", data: Choice | None = None
+) -> Question:
+    """What is asked when a student is opened beside a teacher: its own where none is named.
+
+    Raises:
+        BadInput: the run has kept no weights yet.
+    """
+    if not stamp_of(student.folder):
+        raise BadInput(f"Run {student.id} has kept no weights yet; open it after its first checkpoint.")
+    if teacher is None:
+        teacher = student.spec.service or _own_teacher(student)
+    side = Party(title=words.named("teacher", teacher), service=teacher) if isinstance(teacher, Choice) else None
+    return Question(
+        data=data or student.spec.data,
+        where=where,
+        student=party(student),
+        teacher=party(teacher) if isinstance(teacher, Run) else side,
+    )
+
+
+def _own_teacher(student: Run) -> Run | None:
+    spec = student.spec.teacher
+    return engine.store().finished_teacher(spec.hash) if spec else None
+
+
+def opened(one: Question) -> str:
+    """The case of a question, begun where it is not there; its id."""
+    told = progress(one.folder, FIRST)
+    if told is None or told.state == "failed":
+        one.write()
+        start(one.folder, FIRST)
+    return one.id
+
+
+def start(folder: Path, task: str, **wishes: Any) -> None:
+    """Have a long task done, after those that wait already; while it waits or works it is not begun again."""
+    told = progress(folder, task)
+    if told is not None and told.state in ("waiting", "working") and under_way(folder, task):
+        return
+    tell(folder, task, Progress(state="waiting", says="waiting for its turn"))
+    _under_way.add((folder, task))
+    _queue().submit(_do, folder, task, wishes)
+
+
+def under_way(folder: Path, task: str) -> bool:
+    """Whether this process has begun a task and not ended it."""
+    return (folder, task) in _under_way
+
+
+_under_way: set[tuple[Path, str]] = set()  # what this process has begun: what another left undone is begun again
+
+
+def _do(folder: Path, task: str, wishes: Mapping[str, Any]) -> None:
+    try:
+        slow.ask({"task": task, "folder": str(folder), "asked": dict(wishes)})
+    except BadInput as error:
+        told = progress(folder, task)
+        if told is None or told.state != "failed":  # the process died before it could say why
+            tell(folder, task, Progress(state="failed", says=str(error)))
+        log.warning("Task %s of %s failed: %s", task, folder.name, error)
+    finally:
+        _under_way.discard((folder, task))
+
+
+def ask(folder: Path, task: str, **wishes: Any) -> dict[str, Any]:
+    """What the examiner answers at once.
+
+    Raises:
+        BadInput: what hinders it.
+    """
+    told: dict[str, Any] = quick.ask({"task": task, "folder": str(folder), "asked": wishes})["told"]
+    return told
+
+
+def case(case_id: str) -> Case:
+    """A case by its id.
+
+    Raises:
+        BadInput: there is none.
+    """
+    return Case(folder_of(case_id))
+
+
+def again(folder: Path) -> None:
+    """Begin a case once more, where its first task was left undone by a server that ended."""
+    asked(folder)
+    start(folder, FIRST)

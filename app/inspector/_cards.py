@@ -1,0 +1,56 @@
+"""Panels of a case on the page, and the tasks that some of them wait for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from app import examining, state
+from app.live import live, tokens
+from app.panels import CASE
+from kdcore.cases.case import Case, progress
+
+POLL_S = 0.5
+SOFTENED = ("case-classes",)
+
+
+def cards(case: Case, *names: str, key: str = "panels") -> None:
+    """Panels of a case by their names, in this order; they follow view and selection by themselves."""
+    live(
+        "panels",
+        case.id,
+        view=state.view(),
+        token=tokens.issue(state.viewer()),
+        key=key,
+        panels=[CASE + name for name in names],
+        softened=SOFTENED,
+        on_view=partial(state.heard, key),
+    )
+
+
+def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
+    """A button that has a long task done, and how far it is; whether its arrays are there.
+
+    While it goes on, this part of the page looks twice a second, and the whole page is drawn anew at its end.
+    """
+    told = progress(case.folder, name)
+    working = told is not None and told.state in ("waiting", "working") and examining.under_way(case.folder, name)
+    if working:
+        st.fragment(_bar, run_every=POLL_S)(case, name)
+    else:
+        if told is not None and told.state == "failed":
+            st.warning(told.says)
+        act = partial(examining.start, case.folder, name, **asked)
+        st.button(
+            label, help=says, key=f"task {name}", on_click=state.attempt, args=(act,), icon=":material/play_arrow:"
+        )
+    return bool(case.part(name))
+
+
+def _bar(case: Case, name: str) -> None:
+    told = progress(case.folder, name)
+    if told is None or told.state in ("done", "failed"):
+        st.rerun()
+    st.progress(told.share, f"{told.says or 'beginning'} …")

@@ -1,0 +1,49 @@
+"""The selected rows as pictures; choosing one pins it in every panel."""
+
+from typing import Any
+
+from app.panels import Panel, View, caption
+from app.panels._png import png_url
+from kdcore.cases.case import Case
+from kdcore.cases.choosing import chosen
+from kdcore.cases.gallery import foremost
+
+
+def draw(case: Case, view: View) -> dict[str, Any]:
+    pinned = (view.sample,) if view.beside is None else (view.sample, view.beside)
+    shown = foremost(case.rows, chosen(case, view.select), pinned).tolist()
+    return {"items": [_item(case, row) for row in shown], "pinned": view.sample, "beside": view.beside}
+
+
+def _item(case: Case, row: int) -> dict[str, Any]:
+    rows, names = case.rows, (*case.classes, None)
+    label, student = int(rows.labels[row]), names[int(rows.student_top[row])]
+    teacher = None if rows.teacher is None else names[int(rows.teacher_top[row])]
+    reference = names[label] if rows.teacher is None else teacher
+    face = case.pictures[row] if case.pictures is not None else None
+    image = png_url(face) if face is not None and face.ndim == 3 else None
+    point = None if image else f"row {row}" if face is None else f"({', '.join(f'{v:.2g}' for v in face[:3])})"
+    said = {"label": "?" if label < 0 else names[label], "teacher": teacher, "student": student}
+    return {"sample": row, "image": image, "point": point, "differs": student != reference} | said
+
+
+def table(case: Case, view: View) -> dict[str, list[Any]]:
+    rows = case.rows
+    here = foremost(rows, chosen(case, view.select), most=len(rows))
+    found: dict[str, list[Any]] = {"row": here.tolist(), "index": rows.index[here].tolist()}
+    found |= {"label": rows.labels[here].tolist(), "student": rows.student_top[here].tolist()}
+    if rows.teacher is not None:
+        found |= {"teacher": rows.teacher_top[here].tolist()}
+    return found | {name: values[here].tolist() for name, values in case.columns.items()}
+
+
+PANEL = Panel(
+    title="Rows",
+    kind="gallery",
+    caption=caption(foremost),
+    order=90,
+    wide=False,
+    lacks=lambda _: None,
+    draw=draw,
+    table=table,
+)

@@ -1,0 +1,101 @@
+"""The Inspector: two models on the same rows; where they disagree, why, and how sure they are."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+
+import streamlit as st
+
+from app import engine, examining, state
+from app.case_link import Section
+from app.inspector import choosing, opening
+from kdcore.cases.case import Case, Progress, folder_of, progress
+from kdcore.errors import BadInput
+
+SECTIONS: dict[Section, str] = {
+    "where": "Where",
+    "sample": "Sample",
+    "why": "Why",
+    "slices": "Slices",
+    "boundary": "Boundary",
+    "calibration": "Calibration",
+    "inside": "Inside",
+    "draw": "Draw and bring",
+}
+POLL_S = 0.5
+
+
+def body() -> None:
+    """The whole page."""
+    st.header("Why does the student disagree?", anchor=False)
+    for sentence in state.complaints():
+        st.warning(sentence)
+    case_id = _case()
+    opening.form(case_id)
+    if case_id is None:
+        opening.invitation()
+        return
+    told = progress(folder_of(case_id), examining.FIRST)
+    if told is not None and told.state != "done":
+        _wait(case_id, told)
+        return
+    _sections(examining.case(case_id))
+
+
+def _case() -> str | None:
+    """The case on show: the link's, or that of the runs it names, which is opened at once."""
+    shown = state.shown()
+    named = str(shown.settings["student"])
+    if shown.run or not named:
+        return shown.run
+    try:
+        student, teacher = engine.find(named), engine.find(str(shown.settings["teacher"]) or None)
+        assert student
+        found = examining.opened(examining.question(student, teacher, shown.settings["where"]))  # type: ignore[arg-type]
+    except BadInput as error:
+        st.warning(str(error))
+        return None
+    state.show(found)
+    return found
+
+
+def _wait(case_id: str, told: Progress) -> None:
+    """How far the first task is; what another process left undone is begun again."""
+    if told.state == "failed":
+        st.error(told.says)
+        st.button("Try again", icon=":material/replay:", on_click=state.attempt, args=(partial(_again, case_id),))
+        return
+    if not examining.under_way(folder_of(case_id), examining.FIRST):
+        state.attempt(partial(_again, case_id))
+    st.fragment(_bar, run_every=POLL_S)(case_id)
+
+
+def _again(case_id: str) -> None:
+    examining.again(folder_of(case_id))
+
+
+def _bar(case_id: str) -> None:
+    told = progress(folder_of(case_id), examining.FIRST)
+    if told is None or told.state in ("done", "failed"):
+        st.rerun()
+    st.progress(told.share, f"{told.says or 'beginning'} …")
+
+
+def _sections(case: Case) -> None:
+    for note in case.about.notes:
+        st.info(note)
+    names = list(SECTIONS)
+    key = state.widget("section", state.shown().settings["section"])
+    st.segmented_control(
+        "Section", names, format_func=lambda name: SECTIONS[name], required=True, key=key,
+        on_change=state.changed, args=("section", str), label_visibility="collapsed", width="stretch",
+    )  # fmt: skip
+    choosing.bar(case)
+    section = str(state.shown().settings["section"])
+    import_module(f"app.inspector.{section}").show(case)
+
+
+state.arrive(state.INSPECTOR)
+body()
+state.save()

@@ -1,0 +1,98 @@
+"""Where student and teacher part: each row falls into one of five parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdcore.cases.case import PARTS, Rows
+from kdcore.cases.choosing import Bools
+from kdcore.probes._numerics import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Counts of rows by part, in the order of PARTS; they add up to the rows that have a label."""
+
+    counts: Ints  # (5,)
+    by_class: Ints  # (C, 5) of each true class
+    agreement: float  # fraction of rows with the same answer
+    copied: float  # of the rows where the teacher errs, the fraction where the student gives the same wrong answer
+    expected: float  # the same, were the student's errors there spread like its errors elsewhere on the same classes
+
+    @property
+    def rows(self) -> int:
+        """Rows with a label."""
+        return int(self.counts.sum())
+
+
+def partition(rows: Rows, meant: Bools | None = None) -> Partition:
+    """Every row falls into one part; a student that copies its teacher's mistakes has many that are wrong the same way.
+
+    Args:
+        rows: both models' answers; there must be a teacher.
+        meant: (N,) the rows that count; all when None.
+
+    Source: Stanton et al., Does Knowledge Distillation Really Work?, NeurIPS 2021 (agreement).
+    """
+    here = rows.part >= 0 if meant is None else (rows.part >= 0) & meant
+    parts, truth = rows.part[here], rows.labels[here]
+    classes, kinds = rows.student.shape[1], len(PARTS)
+    by_class = np.bincount(truth * kinds + parts, minlength=classes * kinds).reshape(classes, kinds)
+    same = rows.student_top == rows.teacher_top
+    meant_rows = np.ones(len(rows), dtype=bool) if meant is None else meant
+    erring = here & (rows.teacher_top != rows.labels)
+    return Partition(
+        counts=by_class.sum(0),
+        by_class=by_class,
+        agreement=float(same[meant_rows].mean()) if meant_rows.any() else float("nan"),
+        copied=float(same[erring].mean()) if erring.any() else float("nan"),
+        expected=_expected(rows, erring),
+    )
+
+
+def _expected(rows: Rows, erring: Bools) -> float:
+    """How often the student would name the teacher's wrong class by its own habit: the share of its answers on the
+    same true class, over rows where the teacher is right or wrong alike."""
+    if not erring.any():
+        return float("nan")
+    known = rows.labels >= 0
+    classes = rows.student.shape[1]
+    counts = np.bincount(rows.labels[known] * classes + rows.student_top[known], minlength=classes**2)
+    habit: Floats = (
+        counts.reshape(classes, classes) / np.maximum(np.bincount(rows.labels[known], minlength=classes), 1)[:, None]
+    )
+    return float(habit[rows.labels[erring], rows.teacher_top[erring]].mean())
+
+
+@dataclass(frozen=True)
+class Flow:
+    """From the teacher's answer to the student's, where they differ: the pairs with most rows."""
+
+    teacher: Ints  # (P,) classes
+    student: Ints  # (P,)
+    count: Ints  # (P,) rows, descending
+    rest: int  # rows of the other pairs
+
+
+def flow(rows: Rows, meant: Bools | None = None, most: int = 24) -> Flow:
+    """Where the answers differ, which answer of the teacher's became which of the student's."""
+    differs = rows.student_top != rows.teacher_top
+    differs &= True if meant is None else meant
+    classes = rows.student.shape[1]
+    known = differs & (rows.teacher_top >= 0) & (rows.student_top >= 0)
+    counts = np.bincount(rows.teacher_top[known] * classes + rows.student_top[known], minlength=classes**2)
+    order = np.argsort(-counts, kind="stable")[:most]
+    order = order[counts[order] > 0]
+    return Flow(order // classes, order % classes, counts[order], int(counts.sum() - counts[order].sum()))
+
+
+def answers(rows: Rows, meant: Bools | None = None) -> Ints:
+    """(C, C) rows by the teacher's answer and the student's."""
+    known = (rows.teacher_top >= 0) & (rows.student_top >= 0)
+    known &= True if meant is None else meant
+    classes = rows.student.shape[1]
+    return np.bincount(rows.teacher_top[known] * classes + rows.student_top[known], minlength=classes**2).reshape(
+        classes, classes
+    )

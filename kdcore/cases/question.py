@@ -1,0 +1,67 @@
+"""What a person asks when they open two models on the same rows; the same question is the same case."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kdcore.cases.case import Where, folder_of
+from kdcore.errors import BadInput
+from kdcore.spec import Choice
+
+MOST_ROWS = 50_000
+FILE = "question.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Party(_Frozen):
+    """A model that is to be asked: a run of ours by its folder, or a service; exactly one of both."""
+
+    title: str
+    run: str | None = None
+    folder: str | None = None  # the run's
+    spec: str | None = None  # the run's, as JSON
+    stamp: int = 0  # of the run's weights, so that a run that goes on is another case later
+    service: Choice | None = None
+
+
+class Question(_Frozen):
+    """Two models, and the rows they are asked about."""
+
+    data: Choice
+    where: Where = "val"
+    rows: int = Field(10_000, ge=1, le=MOST_ROWS)  # at most; the first of the split
+    student: Party
+    teacher: Party | None = None
+
+    @property
+    def id(self) -> str:
+        """The name of its case."""
+        return f"case-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its case lies."""
+        return folder_of(self.id)
+
+    def write(self) -> None:
+        """Keep the question in the folder of its case, so that it can be gone on with."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / FILE).write_text(self.model_dump_json())
+
+
+def asked(folder: Path) -> Question:
+    """The question of a case.
+
+    Raises:
+        BadInput: there is none, as for answers that were given as a file.
+    """
+    try:
+        return Question.model_validate_json((folder / FILE).read_text())
+    except (OSError, ValidationError) as error:
+        raise BadInput("This comparison has no models on this machine, only their answers; open two models.") from error

@@ -1,0 +1,222 @@
+"""The two models of a case and its rows, ready to be asked: nothing learns."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from kdcore.bench import weights_of
+from kdcore.cases.question import Party, Question, asked
+from kdcore.catalogue import home
+from kdcore.contracts import Dataset, Split, silent
+from kdcore.errors import BadInput
+from kdcore.net import Net, pooled
+from kdcore.parts import dataset, device_for, network
+from kdcore.registry import TEACHERS
+from kdcore.spec import parse
+
+CHUNK = 512  # rows in one forward pass
+
+
+class Model:
+    """One side of a case.
+
+    Args:
+        party: who it is.
+        data: the data set of the case.
+        device: where it is asked.
+
+    Raises:
+        BadInput: it cannot be read, or knows other rows or classes.
+    """
+
+    def __init__(self, party: Party, data: Dataset, device: torch.device) -> None:
+        self.party, self.title, self.device = party, party.title, device
+        self.shape, self.classes = tuple(data.train.x.shape[1:]), data.classes
+        self.mean, self.std = data.mean, data.std
+        self.order: list[int] | None = None  # where its classes stand in another order: ours as places of its
+        self.notes: list[str] = []
+        self.net: Net | None = None  # where its inside can be looked at
+        self._line = None
+        if party.service:
+            self._line = TEACHERS[party.service.name](**party.service.knobs).connect(self.shape, len(self.classes))
+            inside = getattr(self._line, "net", None)
+            self.net = inside.to(device) if isinstance(inside, Net) else None
+        else:
+            self._load()
+
+    def _load(self) -> None:
+        """The network of a run, with the newest weights."""
+        assert self.party.folder
+        assert self.party.spec
+        spec, folder = parse(self.party.spec), Path(self.party.folder)
+        self._read_head(folder / "student.safetensors")
+        net = network(spec, self.shape, len(self.classes))
+        weights = weights_of(folder)
+        try:
+            net.load_state_dict(weights.student)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise BadInput(
+                f"{self.title} reads other images or knows other classes than these data ({reason}); choose data of "
+                f"its kind."
+            ) from error
+        if weights.step is not None:
+            self.notes.append(f"{self.title} still goes on: weights of step {weights.step:,}.")
+        self.net = net.to(self.device).eval().requires_grad_(False)
+
+    def _read_head(self, path: Path) -> None:
+        """How a finished run reads pixels, and what its classes are called."""
+        if not path.exists():
+            return
+        with safe_open(path, framework="pt") as stored:
+            said = {name: json.loads(text) for name, text in (stored.metadata() or {}).items() if name != "spec"}
+        self.mean, self.std = tuple(said.get("mean", self.mean)), tuple(said.get("std", self.std))
+        self._match(tuple(said.get("classes", self.classes)))
+
+    def _match(self, theirs: tuple[str, ...]) -> None:
+        if theirs == self.classes:
+            return
+        if len(theirs) != len(self.classes):
+            raise BadInput(
+                f"{self.title} knows {len(theirs)} classes, but these data have {len(self.classes)}; choose data with "
+                "the same classes."
+            )
+        if set(theirs) != set(self.classes):
+            ours, other = next(pair for pair in zip(self.classes, theirs, strict=True) if pair[0] != pair[1])
+            raise BadInput(
+                f"{self.title} knows other classes than these data, such as {other!r} where they have {ours!r}; choose "
+                "data with the same classes."
+            )
+        self.order = [theirs.index(name) for name in self.classes]
+        self.notes.append(f"{self.title} has the classes in another order; its answers were put into that of the data.")
+
+    # Asking
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Raw rows (B, K, H, W) of values 0..255, or (B, F), as the network reads them; keeps gradients."""
+        x = x.to(self.device, torch.float32)
+        if x.ndim != 4 or not self.mean:
+            return x
+        mean, std = (torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (x / 255 - mean) / std
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Answers (N, C) float32 on the CPU to raw rows (N, ...), in chunks; no gradients."""
+        with torch.no_grad():
+            return torch.cat([self._asked(part).float().cpu() for part in torch.split(x, CHUNK)])
+
+    def _asked(self, x: Tensor) -> Tensor:
+        if self._line is not None:
+            told = self._line(x.float() / 255 if x.ndim == 4 else x.float()).logits
+        else:
+            told = self.through(x).logits
+        return told if self.order is None or self._line is None else told[:, self.order]
+
+    def through(self, x: Tensor) -> Any:
+        """`Outputs` of raw rows (B, ...), with gradients to `x` where it asks for them; its inside must be known.
+
+        Raises:
+            BadInput: the model only answers.
+        """
+        if self.net is None:
+            raise BadInput(f"{self.title} only answers; what goes on inside it cannot be looked at.")
+        found = self.net(self.inputs(x) if self._line is None else self._fed(x))
+        return found if self.order is None else found._replace(logits=found.logits[:, self.order])
+
+    def _fed(self, x: Tensor) -> Tensor:
+        reader = self._line.reader  # type: ignore[union-attr]
+        if x.ndim != 4 or reader.scale == "unit":
+            return x.to(self.device, torch.float32) / (255 if x.ndim == 4 else 1)
+        scaled = x.to(self.device, torch.float32) / 255
+        if reader.scale == "signed":
+            return scaled * 2 - 1
+        if reader.scale == "bytes":
+            return scaled * 255
+        mean, std = (torch.tensor(v, device=self.device).view(1, -1, 1, 1) for v in (reader.mean, reader.std))
+        return (scaled - mean) / std
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """(N, K) float32 on the CPU: the last stage's feature of raw rows, pooled.
+
+        Raises:
+            BadInput: the model only answers.
+        """
+        found = [pooled(self.through(part).features[-1].float()).cpu() for part in torch.split(x, CHUNK)]
+        return torch.cat(found)
+
+
+class Pair:
+    """The two models of a case and its rows.
+
+    Args:
+        question: the case's.
+
+    Raises:
+        BadInput: data or models cannot be read.
+    """
+
+    def __init__(self, question: Question, device: str = "auto") -> None:
+        self.question, self.folder, self.device = question, question.folder, device_for(device)
+        self.data = dataset(question.data, home() / "data", silent)
+        self.classes, self.shape = self.data.classes, tuple(self.data.train.x.shape[1:])
+        self.student = Model(question.student, self.data, self.device)
+        self.teacher = Model(question.teacher, self.data, self.device) if question.teacher else None
+
+    @property
+    def split(self) -> Split:
+        """The split that is looked at."""
+        return getattr(self.data, self.question.where)  # type: ignore[no-any-return]
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The case's rows (N, ...), raw: bytes 0..255, or features as they are."""
+        return torch.from_numpy(self.split.x[: self.question.rows])
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64."""
+        return self.split.y[: self.question.rows]
+
+    @cached_property
+    def train_x(self) -> Tensor:
+        """All training rows, raw."""
+        return torch.from_numpy(self.data.train.x)
+
+    def row(self, row: int) -> Tensor:
+        """One of the case's rows (1, ...), raw.
+
+        Raises:
+            BadInput: there is none of that number.
+        """
+        if not 0 <= row < len(self.x):
+            raise BadInput(f"Rows are numbered 0 to {len(self.x) - 1}, but got {row}; choose one of them.")
+        return self.x[row : row + 1]
+
+    @property
+    def models(self) -> list[Model]:
+        """Student, and teacher where there is one."""
+        return [self.student, *([self.teacher] if self.teacher else [])]
+
+
+def pair_of(folder: Path) -> Pair:
+    """The models of a case, set up anew where another was looked at before."""
+    key = folder / "question.json"
+    stamp = key.stat().st_mtime_ns if key.exists() else 0
+    if _known.get("key") != (folder, stamp):
+        _known.clear()
+        question = asked(folder)
+        _known.update(pair=Pair(question), key=(folder, stamp))
+    found: Pair = _known["pair"]
+    return found
+
+
+_known: dict[str, Any] = {}  # at most one pair: its rows may fill much of the memory
