@@ -1,0 +1,69 @@
+"""How a student came to its answers: the frames that its run kept, on the run's probe rows."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from kdcore.cases.case import Case
+from kdcore.cases.question import asked
+from kdcore.errors import BadInput
+from kdcore.probes._numerics import Ints, thinned
+from kdcore.record import read_arrays
+
+MOST = 60  # frames that are read; more are thinned evenly, the first and the last among them
+
+
+@dataclass(frozen=True)
+class Trail:
+    """A student's answers to P probe rows at T steps."""
+
+    steps: Ints  # (T,) ascending
+    index: Ints  # (P,) rows of the run's validation split
+    labels: Ints  # (P,)
+    teacher: np.ndarray | None  # (P, C) float32 logits of the teacher that it learned from
+    student: np.ndarray  # (T, P, C) float32 logits
+    kept: int  # frames of the run, of which at most MOST were read
+
+
+def trail(case: Case) -> Trail | None:
+    """The frames of the case's student; None where it is no run of this machine, or kept none."""
+    try:
+        folder = asked(case.folder).student.folder
+    except BadInput:
+        return None
+    if folder is None or not (Path(folder) / "frames").is_dir():
+        return None
+    return _trail(Path(folder), (Path(folder) / "frames").stat().st_mtime_ns)
+
+
+@lru_cache(4)
+def _trail(folder: Path, _: int) -> Trail | None:
+    paths = sorted((folder / "frames").glob("[0-9]*.npz"))
+    static = read_arrays(folder / "static.npz")
+    read = [(int(paths[place].stem), _logits(paths[place])) for place in thinned(len(paths), MOST)]
+    known = [(step, logits) for step, logits in read if logits is not None]
+    if not known or "probe_labels" not in static:
+        return None
+    return Trail(
+        steps=np.array([step for step, _ in known], dtype=np.int64),
+        index=static["probe_index"].astype(np.int64),
+        labels=static["probe_labels"].astype(np.int64),
+        teacher=static.get("teacher_logits"),
+        student=np.stack([logits for _, logits in known]),
+        kept=len(paths),
+    )
+
+
+def _logits(path: Path) -> np.ndarray | None:
+    """The answers of one frame, without reading the rest of it; None where it has none."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found: np.ndarray = stored["student_logits"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return found
