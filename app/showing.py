@@ -17,6 +17,7 @@ from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
+from kdcore.record import stamp_of
 from kdcore.spec import SETTABLE, Spec
 
 Order = Callable[[list[str]], list[str]]  # of panels, out of those that suit a run
@@ -136,9 +137,17 @@ def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], tak
         if run.state not in ACTIVE:
             _act("Another seed", "casino", partial(_again, run))
         _act("Settings into the form", "fork_right", partial(take, run))
+        _inspect(run)
         _share(run)
         if mine and run.state not in ACTIVE:
             _act("Delete", "delete", partial(_delete, run.id))
+
+
+def _inspect(run: Run) -> None:
+    """The way to the Inspector, once there are weights to ask."""
+    if run.state not in ACTIVE and stamp_of(run.folder):
+        asked = {"student": run.id}
+        st.page_link("views/inspector.py", label="Inspect", icon=":material/troubleshoot:", query_params=asked)
 
 
 def _act(label: str, icon: str, act: partial[object]) -> None:

@@ -119,6 +119,12 @@ def show(run_id: str | None) -> None:
     _show(shown()._replace(run=run_id, view=view))
 
 
+def inspect(run_id: str) -> None:
+    """Open a run in the Inspector, beside its own teacher and with nothing selected."""
+    settings = shown().settings | {"student": run_id, "teacher": ""}
+    _show(shown()._replace(settings=settings, run=None, view=View()))
+
+
 def take(settings: Settings) -> None:
     """Replace every setting of the form."""
     _show(shown()._replace(settings=settings))

@@ -64,7 +64,7 @@ def toggled(text: str, key: str, value: str) -> str:
 
 
 def without(text: str, key: str) -> str:
-    """A selection without the term of a key."""
+    """A selection without the term of a key, for a button that takes it back."""
     return written(tuple(term for term in parse(text) if term.key != key))
 
 
@@ -80,10 +80,25 @@ def mask(case: Case, text: str) -> Bools:
     return found
 
 
-def chosen(case: Case, text: str) -> Bools | None:
-    """The same for panels: None where nothing is selected, or nothing that this case has."""
+def chosen(case: Case, text: str, *own: str) -> Bools | None:
+    """The same for panels: None where nothing is selected, or nothing that this case has.
+
+    Args:
+        case: the case.
+        text: the selection.
+        own: keys that the panel itself is about; it shows all of them, whatever of them is selected.
+    """
     try:
-        return mask(case, text) if text else None
+        terms = tuple(term for term in parse(text) if term.key not in own)
+        return mask(case, written(terms)) if terms else None
+    except BadInput:
+        return None
+
+
+def value(text: str, key: str) -> str | None:
+    """What a selection says of a key; None where it says nothing."""
+    try:
+        return next((term.value for term in parse(text) if term.key == key), None)
     except BadInput:
         return None
 

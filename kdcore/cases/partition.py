@@ -26,6 +26,16 @@ class Partition:
         """Rows with a label."""
         return int(self.counts.sum())
 
+    @property
+    def teacher_accuracy(self) -> float:
+        """Fraction of rows where the teacher is right; NaN where no row has a label."""
+        return float(self.counts[:2].sum() / self.rows) if self.rows else float("nan")
+
+    @property
+    def student_accuracy(self) -> float:
+        """The same of the student."""
+        return float(self.counts[[0, 2]].sum() / self.rows) if self.rows else float("nan")
+
 
 def partition(rows: Rows, meant: Bools | None = None) -> Partition:
     """Every row falls into one part; a student that copies its teacher's mistakes has many that are wrong the same way.

@@ -13,7 +13,7 @@ export function toggled(text, picked) {
 
 /** What a click on a point of a figure means: {sample} or {select}, or null. */
 export function picked(point, select) {
-  const template = point.data?.meta?.pick ?? point.meta?.pick;
+  const template = (point.data ?? point.trace)?.meta?.pick; // a flow's links carry their trace as another name
   if (!template) return null;
   const value = (name) => {
     const found = point[name];

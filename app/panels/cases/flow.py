@@ -7,22 +7,25 @@ from app.panels import Panel, View, caption
 from app.panels._figure import faint
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
+from kdcore.cases.choosing import chosen, value
 from kdcore.cases.partition import flow
+
+OWN = ("teacher", "student")  # keys of what it shows itself
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
-    found, look = flow(case.rows, chosen(case, view.select)), view.theme
+    found, look = flow(case.rows, chosen(case, view.select, *OWN)), view.theme
     left, right = list(dict.fromkeys(found.teacher.tolist())), list(dict.fromkeys(found.student.tolist()))
     nodes = {"pad": 12, "thickness": 14, "label": [case.classes[k] for k in (*left, *right)],
              "color": [theme.TEACHER[look]] * len(left) + [theme.STUDENT[look]] * len(right)}  # fmt: skip
     ids = [f"{a};student={b}" for a, b in zip(found.teacher.tolist(), found.student.tolist(), strict=True)]
+    meant = f"{value(view.select, 'teacher')};student={value(view.select, 'student')}"
     links = {
         "source": [left.index(a) for a in found.teacher.tolist()],
         "target": [len(left) + right.index(b) for b in found.student.tolist()],
         "value": found.count.tolist(),
         "customdata": ids,
-        "color": faint(theme.DISAGREE[look], 0.35),
+        "color": [faint(theme.DISAGREE[look], 0.7 if meant == pair else 0.3) for pair in ids],
         "hovertemplate": "teacher %{source.label}, student %{target.label}: %{value} rows<extra></extra>",
     }
     sankey = {"type": "sankey", "uid": "flow", "node": nodes, "link": links, "meta": {"pick": "teacher={customdata}"}}
@@ -31,7 +34,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
-    found = flow(case.rows, chosen(case, view.select), most=10_000)
+    found = flow(case.rows, chosen(case, view.select, *OWN), most=10_000)
     named = {"teacher": found.teacher, "student": found.student}
     return {who: [case.classes[k] for k in classes] for who, classes in named.items()} | {"rows": found.count.tolist()}
 

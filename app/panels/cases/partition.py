@@ -9,63 +9,91 @@ from app.panels import Panel, View, caption
 from app.panels._figure import note, number, plain
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import PARTS, Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.partition import partition
+from kdcore.cases.choosing import chosen, value
+from kdcore.cases.partition import Partition, partition
+from kdcore.probes._numerics import Ints
 
 COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE)
+OWN = ("part", "true")  # keys of what it shows itself
+DIM = 0.35  # opacity of what is not selected
 MOST = 24  # classes with a bar: those with the largest share of rows outside "both right"
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
-    look = view.theme
-    found = partition(case.rows, chosen(case, view.select))
-    total = np.maximum(found.by_class.sum(1), 1)
-    shares = found.by_class / total[:, None]
-    worst = np.argsort(shares[:, 0], kind="stable")[:MOST]
-    worst = worst[found.by_class[worst].sum(1) > 0][::-1]
-    names = [case.classes[k] for k in worst]
-    traces = []
-    for place, (part, said) in enumerate(PARTS.items()):
-        style = {"type": "bar", "orientation": "h", "marker": {"color": COLOURS[place][look]}, "legendgroup": part}
-        whole = {"x": plain([found.counts[place] / max(found.rows, 1)]), "y": [""], "customdata": [part]}
-        title = f"{said}: {found.counts[place]:,}"
-        traces.append(style | whole | {"uid": part, "name": title, "meta": {"pick": "part={customdata}"},
-                                       "hovertemplate": f"{title} (%{{x:.1%}})<extra></extra>"})  # fmt: skip
-        ids = [f"{part};true={k}" for k in worst]
-        bars = {"x": plain(shares[worst, place]), "y": names, "customdata": ids, "xaxis": "x2", "yaxis": "y2"}
-        bars |= {
-            "text": plain(found.by_class[worst, place]),
-            "textposition": "none",
-            "meta": {"pick": "part={customdata}"},
-        }
-        hover = f"%{{y}} · {said}: %{{text}} (%{{x:.1%}})<extra></extra>"
-        traces.append(
-            style | bars | {"uid": f"{part} by class", "name": said, "showlegend": False} | {"hovertemplate": hover}
-        )
+    found, look = partition(case.rows, chosen(case, view.select, *OWN)), view.theme
+    worst = _worst(found)
     layout = theme.layout(
         look,
         "partition",
         barmode="stack",
         bargap=0.15,
         xaxis={"domain": [0, 1], "anchor": "y", "range": [0, 1], "visible": False},
-        yaxis={"domain": [0.9, 1.0], "visible": False},
+        yaxis={"domain": [0.93, 1.0], "visible": False},
         xaxis2={"anchor": "y2", "range": [0, 1], "tickformat": ".0%", "title": {"text": "share of each class's rows"}},
-        yaxis2={"domain": [0.0, 0.78], "automargin": True, "dtick": 1},
-        annotations=[note(_said(found), 0.0, 0.8, font={"size": 14})],
+        yaxis2={"domain": [0.0, 0.74], "automargin": True, "type": "category"},
+        annotations=[note(_said(found), 0.0, 0.765, font={"size": 14})],
     )
     layout["legend"] |= {"traceorder": "normal"}
+    traces = []
+    for place, (part, said) in enumerate(PARTS.items()):
+        style = {"type": "bar", "orientation": "h", "legendgroup": part, "meta": {"pick": "part={customdata}"}}
+        strong = _strengths(part, worst, view.select)
+        style |= {"marker": {"color": COLOURS[place][look], "opacity": strong}}
+        traces += [
+            style | _whole(found, place, said) | {"marker": style["marker"] | {"opacity": max(strong, default=1)}}
+        ]
+        traces += [style | _by_class(case, found, worst, place, said)]
     return {"data": traces, "layout": layout}
 
 
-def _said(found: Any) -> str:
-    text = f"same answer <b>{number(found.agreement, '.1%')}</b>"
+def _worst(found: Partition) -> Ints:
+    """Classes by their rows outside "both right", the worst last, which is drawn on top."""
+    total = found.by_class.sum(1)
+    order = np.argsort(found.by_class[:, 0] / np.maximum(total, 1), kind="stable")[:MOST]
+    return order[total[order] > 0][::-1]
+
+
+def _strengths(part: str, classes: Ints, select: str) -> list[float]:
+    """How strongly the bar of each class is drawn: what is not selected is dim."""
+    other = value(select, "part") not in (None, part)
+    meant = value(select, "true")
+    return [DIM if other or meant not in (None, str(k)) else 1.0 for k in classes.tolist()]
+
+
+def _whole(found: Partition, place: int, said: str) -> dict[str, Any]:
+    part, count = list(PARTS)[place], int(found.counts[place])
+    name = {
+        "uid": part,
+        "name": f"{said}: {count:,}",
+        "hovertemplate": f"{said}: {count:,} (%{{x:.1%}})<extra></extra>",
+    }
+    return name | {"x": [count / max(found.rows, 1)], "y": [""], "customdata": [part]}
+
+
+def _by_class(case: Case, found: Partition, classes: Ints, place: int, said: str) -> dict[str, Any]:
+    part, counts = list(PARTS)[place], found.by_class[classes]
+    shares = counts[:, place] / np.maximum(counts.sum(1), 1)
+    bars = {"x": plain(shares), "y": [case.classes[k] for k in classes], "xaxis": "x2", "yaxis": "y2"}
+    told = {"text": counts[:, place].tolist(), "textposition": "none", "showlegend": False}
+    hover = {"hovertemplate": f"%{{y}} · {said}: %{{text}} (%{{x:.1%}})<extra></extra>"}
+    ids = [f"{part};true={k}" for k in classes.tolist()]
+    return bars | told | hover | {"uid": f"{part} by class", "name": said, "customdata": ids}
+
+
+def _said(found: Partition) -> str:
+    shares = (
+        ("teacher right", found.teacher_accuracy),
+        ("student right", found.student_accuracy),
+        ("same answer", found.agreement),
+    )
+    text = " · ".join(f"{name} <b>{number(share, '.1%')}</b>" for name, share in shares)
     if np.isfinite(found.copied):
-        text += f" · of the teacher's errors copied <b>{found.copied:.0%}</b>, by habit alone {found.expected:.0%}"
+        text += f"<br>of the teacher's errors copied <b>{found.copied:.0%}</b>, by habit alone {found.expected:.0%}"
     return text
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
-    found = partition(case.rows, chosen(case, view.select))
+    found = partition(case.rows, chosen(case, view.select, *OWN))
     columns: dict[str, list[Any]] = {"true_class": list(case.classes)}
     return columns | {part: found.by_class[:, place].tolist() for place, part in enumerate(PARTS)}
 
