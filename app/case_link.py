@@ -20,7 +20,7 @@ from kdcore.spec import Json
 Settings = dict[str, Json]
 Section = Literal["where", "sample", "why", "slices", "boundary", "calibration", "inside", "draw"]
 CASE = "case"
-VIEW = ("temperature", "sample", "at", "select", "beside")
+VIEW = ("temperature", "sample", "at", "select", "beside", "knobs")
 FIELDS = {
     "student": FieldInfo(annotation=str, default=""),
     "teacher": FieldInfo(annotation=str, default=""),

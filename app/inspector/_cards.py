@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from app import examining, state
 from app.live import live, tokens
-from app.panels import CASE
+from app.panels import CASE, knob, turned
 from kdcore.cases.case import Case, progress
 
 POLL_S = 0.5
@@ -28,6 +29,30 @@ def cards(case: Case, *names: str, key: str = "panels") -> None:
         softened=SOFTENED,
         on_view=partial(state.heard, key),
     )
+
+
+def choice(name: str, label: str, options: Mapping[str, str]) -> str:
+    """A setting of this section or its panels, one of a few; it lives in the link, and panels read it by `knob`.
+
+    Args:
+        name: the knob's.
+        label: what a screen reader says.
+        options: what it may be turned to and how that is called; the first is its default.
+    """
+    first = next(iter(options))
+    held = knob(state.view(), name, first)
+    key = state.widget(f"knob {name}", held if held in options else first)
+    st.segmented_control(
+        label, list(options), format_func=options.__getitem__, required=True, key=key, on_change=_turn,
+        args=(name, key, first), label_visibility="collapsed",
+    )  # fmt: skip
+    return str(state.component(key))
+
+
+def _turn(name: str, key: str, first: str) -> None:
+    """A setting's widget was turned."""
+    value = str(state.component(key))
+    state.look(knobs=turned(state.view(), name, "" if value == first else value))
 
 
 def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:

@@ -37,9 +37,22 @@ class View(BaseModel):
     at: int | None = Field(None, ge=0, description="A recorded frame's step; None shows the newest.")
     select: str = Field("", max_length=LONGEST, description="Which rows of a case are meant; `kdcore.cases.choosing`.")
     beside: int | None = Field(None, ge=0, description="A second row of a case, pinned beside the first.")
+    knobs: str = Field("", max_length=300, description="How panels of a case are set: colour=kl;third=12. See `knob`.")
 
 
 Drawing = dict[str, Any] | bytes
+
+
+def knob(view: View, name: str, default: str = "") -> str:
+    """What a setting of panels of a case is turned to; `app.inspector._cards` has widgets that turn them."""
+    told = dict(part.partition("=")[::2] for part in view.knobs.split(";"))
+    return told.get(name) or default
+
+
+def turned(view: View, name: str, value: str) -> str:
+    """The settings of all panels with this one turned to a value; "" is its default."""
+    told = dict(part.partition("=")[::2] for part in view.knobs.split(";") if part)
+    return ";".join(f"{key}={held}" for key, held in (told | {name: value}).items() if held)
 
 
 def always(_: Record) -> bool:
@@ -95,4 +108,16 @@ def panel(name: str) -> Panel:
     return known[name]
 
 
-__all__ = ["CASE", "BadInput", "Drawing", "Panel", "View", "caption", "case_panels", "panel", "panels"]
+__all__ = [
+    "CASE",
+    "BadInput",
+    "Drawing",
+    "Panel",
+    "View",
+    "caption",
+    "case_panels",
+    "knob",
+    "panel",
+    "panels",
+    "turned",
+]

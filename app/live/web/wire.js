@@ -9,7 +9,7 @@ const LINGER_MS = 300; // a page that is rebuilt keeps its socket
 
 /** Events: "view" (it changed), "link" (the connection did), "error" (detail: {error, run}). */
 class Wire extends EventTarget {
-  view = { theme: "light", temperature: 4, sample: 0, at: null, select: "", beside: null };
+  view = { theme: "light", temperature: 4, sample: 0, at: null, select: "", beside: null, knobs: "" };
   link = "connecting"; // connecting, open, lost, refused
   trouble = ""; // why it was refused
   #token = "";
@@ -77,8 +77,8 @@ class Wire extends EventTarget {
   }
 
   #word() {
-    const { temperature, sample, at, select, beside } = this.view; // in the order in which Python says them
-    return JSON.stringify({ temperature, sample, at, select, beside });
+    const { temperature, sample, at, select, beside, knobs } = this.view; // in the order in which Python says them
+    return JSON.stringify({ temperature, sample, at, select, beside, knobs });
   }
 
   #change(change) {
