@@ -8,6 +8,7 @@ import numpy as np
 
 from kdcore.cases.case import PARTS, Rows
 from kdcore.cases.choosing import Bools
+from kdcore.cases.trail import Trail
 from kdcore.probes._numerics import Floats, Ints
 
 
@@ -106,3 +107,30 @@ def answers(rows: Rows, meant: Bools | None = None) -> Ints:
     return np.bincount(rows.teacher_top[known] * classes + rows.student_top[known], minlength=classes**2).reshape(
         classes, classes
     )
+
+
+@dataclass(frozen=True)
+class PartsOverTime:
+    """The five parts of the run's probe rows at its recorded frames."""
+
+    steps: Ints  # (T,)
+    shares: Floats  # (T, 5) of the rows, in the order of PARTS
+    agreement: Floats  # (T,) fraction with the same answer
+    rows: int
+
+
+def parts_over_time(seen: Trail) -> PartsOverTime:
+    """How the probe rows moved from part to part while the student learned; dotted, how often both agreed.
+
+    Taken at the frames that its run kept. The teacher does not change.
+    """
+    assert seen.teacher is not None
+    found = []
+    for logits in seen.student:
+        at = Rows(seen.labels, logits, seen.teacher, seen.index, seen.index[:0])
+        found.append(
+            (np.bincount(at.part[at.part >= 0], minlength=len(PARTS)), (at.student_top == at.teacher_top).mean())
+        )
+    counts = np.array([count for count, _ in found], dtype=np.float64)
+    rows = int(counts[0].sum())
+    return PartsOverTime(seen.steps, counts / max(rows, 1), np.array([same for _, same in found]), rows)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdcore.cases.case import PARTS, Rows
-from kdcore.cases.partition import answers, flow, partition
+from kdcore.cases.partition import answers, flow, partition, parts_over_time
+from kdcore.cases.trail import Trail
 
 
 def rows(labels: list[int], student: list[int], teacher: list[int], classes: int = 3) -> Rows:
@@ -91,3 +92,13 @@ def test_a_case_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert np.allclose(found.columns["brightness"], np.asarray(found.pictures).mean((1, 2, 3)) / 255)
     assert np.allclose(np.exp(found.rows.log_q).sum(1), 1)
     assert found.rows.columns["student margin"].min() >= 0
+
+
+def test_over_time_each_frame_is_counted_as_a_case_of_its_own() -> None:
+    eye = np.eye(3, dtype=np.float32)
+    labels, teacher = np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])
+    frames = [[0, 0, 0, 0], [0, 1, 0, 1], [0, 1, 2, 2]]
+    seen = Trail(np.array([0, 5, 9]), np.arange(4), labels, eye[teacher], eye[np.array(frames)], 3)
+    found = parts_over_time(seen)
+    assert found.shares.tolist() == [[0.25, 0.5, 0, 0, 0.25], [0.5, 0.25, 0, 0.25, 0], [0.75, 0, 0.25, 0, 0]]
+    assert found.agreement.tolist() == [0.25, 0.75, 0.75]
