@@ -1,0 +1,68 @@
+"""Whether some rows are worse than others beyond chance: rank sums, shares, and many tests at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import hypergeom
+
+from kdcore.probes._numerics import Floats, Ints
+
+Bools = NDArray[np.bool_]
+
+
+class Worse(NamedTuple):
+    """How much larger the values of some rows are than those of the others."""
+
+    share: float  # of pairs of one of them and another row, those where its value is larger; ties count half
+    z: float
+    p: float  # one-sided
+
+
+def ranks(values: Floats) -> Floats:
+    """Places (N,) from 1, equal values sharing the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
+
+
+def worse(values: Floats, inside: Bools) -> Worse:
+    """The rank-sum test that values (N,) are larger inside (N,) than outside; nothing where one of both is empty.
+
+    The normal approximation, with ties and continuity corrected.
+
+    Source: Mann and Whitney, On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other,
+    Annals of Mathematical Statistics 18, 1947.
+    """
+    first, rows = int(inside.sum()), len(values)
+    second = rows - first
+    placed = ranks(values)
+    spread = np.sqrt(first * second / max(rows - 1, 1) * placed.var()) if rows else 0.0
+    if spread == 0:
+        return Worse(0.5, 0.0, 1.0)
+    larger = placed[inside].sum() - first * (first + 1) / 2
+    z = (larger - first * second / 2 - 0.5) / spread
+    return Worse(float(larger / (first * second)), float(z), float(ndtr(-z)))
+
+
+def discovered(p: Floats) -> Floats:
+    """The smallest rate of false discoveries (T,) at which each of several tests with these p (T,) still counts.
+
+    Source: Benjamini and Hochberg, Controlling the False Discovery Rate, Journal of the Royal Statistical Society B 57,
+    1995.
+    """
+    order = np.argsort(p)
+    raised = p[order] * len(p) / np.arange(1, len(p) + 1)
+    found = np.empty(len(p))
+    found[order] = np.minimum.accumulate(raised[::-1])[::-1].clip(max=1.0)
+    return found
+
+
+def more_often(hits: Ints, rows: Ints, all_hits: Ints, all_rows: int) -> Floats:
+    """One-sided p (T,) that `hits` of `rows` are more than a draw from `all_hits` of `all_rows` would give.
+
+    Source: Fisher, The Logic of Inductive Inference, Journal of the Royal Statistical Society 98, 1935.
+    """
+    return np.asarray(hypergeom.sf(hits - 1, all_rows, all_hits, rows), dtype=np.float64)
