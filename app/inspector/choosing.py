@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from app import state
+from app.words import percent
 from kdcore.cases.case import Case
-from kdcore.cases.choosing import mask, told, without
+from kdcore.cases.choosing import Bools, mask, told, without
+from kdcore.cases.partition import partition
 from kdcore.errors import BadInput
 
 
@@ -16,18 +19,31 @@ def bar(case: Case) -> None:
     """The selection as buttons that undo it, and how many rows it means."""
     text = state.view().select
     if not text:
-        st.caption(f"{len(case.rows):,} rows. Click a bar, a cell or a point to select what it stands for.")
+        st.markdown(f"**{len(case.rows):,}** rows{figures(case, None)}")
+        st.caption("Click a bar, a cell or a point to select the rows that it stands for.")
         return
     try:
-        terms, count = told(case, text), int(mask(case, text).sum())
+        terms, meant = told(case, text), mask(case, text)
     except BadInput as error:
         st.warning(f"{error} The selection was left out.")
-        terms, count = [], len(case.rows)
+        terms, meant = [], np.ones(len(case.rows), dtype=np.bool_)
+    st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} rows{figures(case, meant)}")
     with st.container(horizontal=True, vertical_alignment="center", key="selection"):
-        st.markdown(f"**{count:,}** of {len(case.rows):,} rows")
         for key, words in terms:
             args = (partial(state.look, select=without(text, key)),)
             st.button(words, icon=":material/close:", key=f"without {key}", on_click=state.attempt, args=args)
         st.button(
             "Clear", key="without all", type="tertiary", on_click=state.attempt, args=(partial(state.look, select=""),)
         )
+
+
+def figures(case: Case, meant: Bools | None) -> str:
+    """How good both are on these rows, how often they agree, and how many of the teacher's errors are copied."""
+    rows = case.rows
+    if rows.teacher is None:
+        return ""
+    found = partition(rows, meant)
+    shares = {"student right": found.student_accuracy, "teacher right": found.teacher_accuracy,
+              "same answer": found.agreement, "of the teacher's errors copied": found.copied}  # fmt: skip
+    said = "".join(f" · {name} **{percent(share)}**" for name, share in shares.items() if np.isfinite(share))
+    return said + (f" (by habit alone {percent(found.expected)})" if np.isfinite(found.copied) else "")

@@ -6,7 +6,7 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import note, number, plain
+from app.panels._figure import plain
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import PARTS, Case
 from kdcore.cases.choosing import chosen, value
@@ -16,6 +16,7 @@ from kdcore.probes._numerics import Ints
 COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE)
 OWN = ("part", "true")  # keys of what it shows itself
 DIM = 0.35  # opacity of what is not selected
+NAMED = 12  # classes up to which each has its name written
 MOST = 24  # classes with a bar: those with the largest share of rows outside "both right"
 
 
@@ -30,8 +31,12 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         xaxis={"domain": [0, 1], "anchor": "y", "range": [0, 1], "visible": False},
         yaxis={"domain": [0.93, 1.0], "visible": False},
         xaxis2={"anchor": "y2", "range": [0, 1], "tickformat": ".0%", "title": {"text": "share of each class's rows"}},
-        yaxis2={"domain": [0.0, 0.74], "automargin": True, "type": "category"},
-        annotations=[note(_said(found), 0.0, 0.765, font={"size": 14})],
+        yaxis2={
+            "domain": [0.0, 0.88],
+            "automargin": True,
+            "type": "category",
+            "dtick": 1 if len(worst) <= NAMED else 2,
+        },
     )
     layout["legend"] |= {"traceorder": "normal"}
     traces = []
@@ -78,18 +83,6 @@ def _by_class(case: Case, found: Partition, classes: Ints, place: int, said: str
     hover = {"hovertemplate": f"%{{y}} · {said}: %{{text}} (%{{x:.1%}})<extra></extra>"}
     ids = [f"{part};true={k}" for k in classes.tolist()]
     return bars | told | hover | {"uid": f"{part} by class", "name": said, "customdata": ids}
-
-
-def _said(found: Partition) -> str:
-    shares = (
-        ("teacher right", found.teacher_accuracy),
-        ("student right", found.student_accuracy),
-        ("same answer", found.agreement),
-    )
-    text = " · ".join(f"{name} <b>{number(share, '.1%')}</b>" for name, share in shares)
-    if np.isfinite(found.copied):
-        text += f"<br>of the teacher's errors copied <b>{found.copied:.0%}</b>, by habit alone {found.expected:.0%}"
-    return text
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
