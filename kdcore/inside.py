@@ -25,6 +25,28 @@ def unit_grams(features: Sequence[Tensor]) -> Tensor:
     return F.normalize(torch.stack([(one @ one.T).flatten() for one in centred]), eps=1e-30)
 
 
+def debiased_grams(features: Sequence[Tensor]) -> Tensor:
+    """U-centred Gram matrices of stage features (N, K) on the same N >= 4 rows, rows of length 1: (S, N * N) float32.
+
+    The product of two such rows is their debiased linear CKA, the ratio of unbiased estimates of HSIC: independent
+    features have 0 on average, however few the rows, and a pair may fall below it. The unbiased HSIC (Song et al.,
+    Feature Selection via Dependence Maximization, JMLR 2012, equation 5) is the inner product of U-centred matrices
+    over N (N - 3) (Székely and Rizzo, Partial Distance Correlation, Annals of Statistics 2014, definition 2); as CKA:
+    Nguyen et al., Do Wide and Deep Networks Learn the Same Things?, ICLR 2021.
+    """
+    return F.normalize(torch.stack([_u_centred(one.double()).float().flatten() for one in features]), eps=1e-30)
+
+
+def _u_centred(feature: Tensor) -> Tensor:
+    """The linear kernel of (N, K) without its diagonal, each of whose rows and columns adds up to 0: (N, N)."""
+    rows = len(feature)
+    centred = feature - feature.mean(0)  # changes nothing but the rounding
+    gram = (centred @ centred.T).fill_diagonal_(0)
+    own = gram.sum(1) / (rows - 2)
+    gram = gram - own[:, None] - own + gram.sum() / ((rows - 1) * (rows - 2))
+    return gram.fill_diagonal_(0)
+
+
 def attention(net: Net, x: Tensor, classes: Tensor) -> Tensor | None:
     """Where the last maps of a network speak for a class: (M, h, w) float32, None for a network without maps.
 

@@ -35,7 +35,7 @@ def numbered(name: str, place: int) -> str:
 def columns(count: int, gap: float) -> list[list[float]]:
     """The domains of `count` plots in a row."""
     width = (1 - gap * (count - 1)) / count
-    return [[place * (width + gap), place * (width + gap) + width] for place in range(count)]
+    return [[place * (width + gap), min(1.0, place * (width + gap) + width)] for place in range(count)]
 
 
 def heading(text: str, domain: list[float], colour: dict[str, str], look: Theme, y: float = 1.0) -> dict[str, Any]:

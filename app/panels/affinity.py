@@ -15,7 +15,11 @@ DOMAINS = columns(3, 0.05)
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
-    found, look = affinity(record, view.temperature), view.theme
+    return figure(affinity(record, view.temperature), view.theme)
+
+
+def figure(found: Affinity, look: theme.Theme, **more: Any) -> dict[str, Any]:
+    """Teacher's map, student's map and the difference; `more` goes into each of them."""
     parts = (
         ("teacher", found.teacher, theme.rising(theme.TEACHER, look), (0.0, found.kin), theme.TEACHER),
         ("student", found.student, theme.rising(theme.STUDENT, look), (0.0, found.kin), theme.STUDENT),
@@ -29,7 +33,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     )
     data, axes, titles = [], {}, []
     for place, (name, values, scale, bounds, colour) in enumerate(parts, 1):
-        data.append(cells(f"map {place}", values, scale, bounds, place) | _hover(found, name))
+        data.append(cells(f"map {place}", values, scale, bounds, place) | _hover(found, name) | more)
         axes |= _axes(found, place, look)
         titles.append(heading(name, DOMAINS[place - 1], colour, look))
     layout = theme.layout(look, "affinity", showlegend=False, annotations=titles, **axes)
@@ -51,7 +55,11 @@ def _axes(found: Affinity, place: int, look: theme.Theme) -> dict[str, Any]:
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:
-    found = affinity(record, view.temperature)
+    return columns_of(affinity(record, view.temperature))
+
+
+def columns_of(found: Affinity) -> dict[str, list[Any]]:
+    """One line for each pair of classes."""
     return {
         "true_class": [true for true in found.classes for _ in found.classes],
         "answer": list(found.classes) * len(found.classes),

@@ -29,16 +29,23 @@ def affinity(record: Record, temperature: float) -> Affinity:
     """Mean softened answer to each true class: what lies off the diagonal is the kinship the teacher passes on."""
     truth, student, teachers = labels(record), student_logits(record), teacher_logits(record)
     assert teachers is not None
-    theirs, ours = (kinship(logits, truth, temperature) for logits in (teachers, student))
+    return compared(class_names(record, student.shape[1]), teachers, student, truth, temperature)
+
+
+def compared(
+    classes: tuple[str, ...], teacher: np.ndarray, student: np.ndarray, truth: np.ndarray, temperature: float
+) -> Affinity:
+    """Both networks' kinship of classes, from logits (N, C) of rows that all have a label."""
+    theirs, ours = (kinship(logits, truth, temperature) for logits in (teacher, student))
     off = ~np.eye(len(ours), dtype=bool)
     return Affinity(
-        classes=class_names(record, len(ours)),
+        classes=classes,
         temperature=temperature,
         teacher=theirs,
         student=ours,
         difference=ours - theirs,
-        kin=_largest(np.stack([theirs, ours])[:, off]),
-        largest=_largest(np.abs(ours - theirs)),
+        kin=largest(np.stack([theirs, ours])[:, off]),
+        largest=largest(np.abs(ours - theirs)),
         correlation=_correlation(theirs[off], ours[off]),
     )
 
@@ -50,7 +57,8 @@ def kinship(logits: np.ndarray, truth: np.ndarray, temperature: float) -> Floats
         return np.asarray(of.T @ softmax(logits, temperature) / of.sum(0)[:, None])
 
 
-def _largest(values: Floats) -> float:
+def largest(values: Floats) -> float:
+    """The largest of those values that are numbers; 1 where none is above 0."""
     known = values[np.isfinite(values)]
     return float(known.max()) if known.size and known.max() > 0 else 1.0
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kdcore.contracts import Dataset, Split
-from kdcore.inside import attention, unit_grams
+from kdcore.inside import attention, debiased_grams, unit_grams
 from kdcore.measure import MAP_ROWS, Probe, answers
 from kdcore.net import Net
 
@@ -33,6 +33,52 @@ def test_turning_and_scaling_a_feature_changes_no_likeness() -> None:
     turn = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
     grams = unit_grams([x, 7 * x @ turn + 2])
     assert (grams @ grams.T).numpy() == pytest.approx(np.ones((2, 2)))
+
+
+def unbiased_hsic(x: np.ndarray, y: np.ndarray) -> float:
+    """Song et al. 2012, equation 5, term by term."""
+    n = len(x)
+    k, m = x @ x.T, y @ y.T
+    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+    first = sum(k[i, j] * m[i, j] for i, j in pairs)
+    sums = sum(k[i, j] for i, j in pairs) * sum(m[i, j] for i, j in pairs) / ((n - 1) * (n - 2))
+    mixed = sum(sum(k[i, j] for j in range(n) if j != i) * sum(m[i, j] for j in range(n) if j != i) for i in range(n))
+    return float(first + sums - 2 / (n - 2) * mixed) / (n * (n - 3))
+
+
+def debiased(x: np.ndarray, y: np.ndarray) -> float:
+    grams = debiased_grams([torch.from_numpy(one) for one in (x, y)])
+    return (grams[0] @ grams[1]).item()
+
+
+@given(st.integers(0, 1000), st.integers(5, 12), st.integers(1, 6), st.integers(1, 6))
+def test_debiased_likeness_is_the_ratio_of_unbiased_estimates(seed: int, rows: int, wide: int, narrow: int) -> None:
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(rows, wide)) * 2 + 3, random.normal(size=(rows, narrow))
+    expected = unbiased_hsic(x, y) / np.sqrt(unbiased_hsic(x, x) * unbiased_hsic(y, y))
+    assert debiased(x, y) == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.integers(0, 1000), st.integers(5, 40), st.integers(2, 8), st.floats(0.01, 100))
+def test_debiased_likeness_is_1_with_itself_turned_and_scaled(seed: int, rows: int, wide: int, scale: float) -> None:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(rows, wide))
+    turn = np.linalg.qr(random.normal(size=(wide, wide)))[0]
+    assert debiased(x, x) == pytest.approx(1.0, abs=1e-5)
+    assert debiased(x, scale * x @ turn + 5) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_independent_features_are_alike_only_where_the_bias_is_kept() -> None:
+    random = np.random.default_rng(0)
+    draws = [(random.normal(size=(40, 80)), random.normal(size=(40, 80))) for _ in range(30)]
+    found = np.array([debiased(x, y) for x, y in draws])
+    assert abs(found.mean()) < 3 * found.std() / 30**0.5 + 1e-3
+    assert np.mean([linear_cka(x, y) for x, y in draws]) > 0.5
+
+
+def test_a_constant_stage_is_like_nothing_debiased_too() -> None:
+    grams = debiased_grams([torch.ones(9, 3), torch.randn(9, 3)])
+    assert (grams[0] @ grams[1]).abs().item() < 1e-6
 
 
 def test_a_stage_that_answers_all_rows_alike_is_like_nothing() -> None:

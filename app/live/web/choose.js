@@ -16,6 +16,8 @@ export function picked(point, select) {
   const template = (point.data ?? point.trace)?.meta?.pick; // a flow's links carry their trace as another name
   if (!template) return null;
   const value = (name) => {
+    if (name === "row") return point.pointNumber?.[0];
+    if (name === "column") return point.pointNumber?.[1];
     const found = point[name];
     return Array.isArray(found) ? found[0] : found;
   };

@@ -1,0 +1,35 @@
+"""Which classes are kin to teacher and student, over the selected rows."""
+
+from typing import Any
+
+from app.panels import Panel, View, caption
+from app.panels.affinity import columns_of, figure
+from app.panels.cases import _needs as needs
+from kdcore.cases.affinity import affinity
+from kdcore.cases.case import Case
+from kdcore.cases.choosing import chosen
+from kdcore.probes.affinity import Affinity
+
+
+def _found(case: Case, view: View) -> Affinity:
+    return affinity(case.rows, case.classes, view.temperature, chosen(case, view.select))
+
+
+def draw(case: Case, view: View) -> dict[str, Any]:
+    return figure(_found(case, view), view.theme, meta={"pick": "true={row};student={column}"})
+
+
+def table(case: Case, view: View) -> dict[str, list[Any]]:
+    return columns_of(_found(case, view))
+
+
+PANEL = Panel(
+    title="Kinship of classes",
+    kind="plotly",
+    caption=caption(affinity),
+    order=720,
+    wide=True,
+    lacks=needs.answered,
+    draw=draw,
+    table=table,
+)

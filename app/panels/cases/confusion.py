@@ -1,0 +1,95 @@
+"""What both networks take for what, and where they differ."""
+
+from typing import Any
+
+import numpy as np
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels._cells import bare, cells, columns, heading, numbered
+from app.panels._figure import class_axis, note
+from app.panels.cases import _needs as needs
+from kdcore.cases.case import Case
+from kdcore.cases.choosing import chosen
+from kdcore.cases.confusions import Confusions, at_step, confusions, on_probe
+from kdcore.cases.trail import trail
+from kdcore.probes._numerics import Floats
+
+NUMBERED = 6  # classes up to which the cells hold numbers
+
+
+def _found(case: Case, view: View) -> Confusions:
+    meant, frames = chosen(case, view.select), None if view.at is None else trail(case)
+    if frames is None or view.at is None:
+        return confusions(case.rows, meant)
+    return at_step(frames, view.at, on_probe(case.rows, frames, meant))
+
+
+def draw(case: Case, view: View) -> dict[str, Any]:
+    found, look = _found(case, view), view.theme
+    maps = _maps(found, look)
+    domains = columns(len(maps), 0.05)
+    data, axes, titles, hover = [], {}, [], _hover(found, case.classes)
+    for place, (name, values, scale, bounds, colour) in enumerate(maps, 1):
+        pick = f"true={{row}};{'teacher' if name == 'teacher' else 'student'}={{column}}"
+        drawn = cells(f"confusion {name}", values, scale, bounds, place)
+        data.append(drawn | {"meta": {"pick": pick}, "hoverinfo": "text", "text": hover})
+        if len(case.classes) <= NUMBERED:
+            data[-1] |= {"texttemplate": "%{z:.0%}", "xgap": 1, "ygap": 1}
+        axes |= _axes(case.classes, place, domains[place - 1], look)
+        titles.append(heading(name, domains[place - 1], colour, look))
+    step = "after its last step" if found.step is None else f"at step {found.step:,}, on the run's probe rows"
+    said = note(f"{found.rows:,} rows with a label · student {step}", 0.0, -0.02, yanchor="top", yshift=-64)
+    layout = theme.layout(look, "confusion", showlegend=False, annotations=[*titles, said], **axes)
+    layout["margin"] |= {"t": 28, "b": 92}
+    return {"data": data, "layout": layout}
+
+
+def _maps(found: Confusions, look: theme.Theme) -> list[tuple[str, Floats, list[list[Any]], Any, dict[str, str]]]:
+    ours = found.shares(found.student)
+    student = ("student", ours, theme.rising(theme.STUDENT, look), (0.0, 1.0), theme.STUDENT)
+    if found.teacher is None:
+        return [student]
+    theirs = found.shares(found.teacher)
+    largest = float(np.nanmax(np.abs(ours - theirs), initial=0.01))
+    difference = ("S − T", ours - theirs, theme.diverging(look), (-largest, largest), theme.INK)
+    return [("teacher", theirs, theme.rising(theme.TEACHER, look), (0.0, 1.0), theme.TEACHER), student, difference]
+
+
+def _hover(found: Confusions, classes: tuple[str, ...]) -> list[list[str]]:
+    """What each cell says under the pointer; nothing where nobody ever answered so, which keeps it small."""
+    theirs = found.student * 0 if found.teacher is None else found.teacher
+    return [
+        [
+            f"{true} answered as {answer}: student {ours}, teacher {told} rows" if ours or told else ""
+            for answer, ours, told in zip(classes, *pair, strict=True)
+        ]
+        for true, *pair in zip(classes, found.student.tolist(), theirs.tolist(), strict=True)
+    ]
+
+
+def _axes(classes: tuple[str, ...], place: int, domain: list[float], look: theme.Theme) -> dict[str, Any]:
+    ticks = bare(look) | class_axis(classes, most=13)
+    across = {"title": {"text": "answer"}, "domain": domain, "anchor": numbered("y", place)}
+    down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
+    down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}
+    return {numbered("xaxis", place): ticks | across, numbered("yaxis", place): ticks | down}
+
+
+def table(case: Case, view: View) -> dict[str, list[Any]]:
+    found, names = _found(case, view), case.classes
+    told: dict[str, list[Any]] = {"true_class": [true for true in names for _ in names]}
+    told |= {"answer": list(names) * len(names), "student_rows": found.student.ravel().tolist()}
+    return told if found.teacher is None else told | {"teacher_rows": found.teacher.ravel().tolist()}
+
+
+PANEL = Panel(
+    title="Confusion of both",
+    kind="plotly",
+    caption=caption(confusions),
+    order=700,
+    wide=True,
+    lacks=needs.labels,
+    draw=draw,
+    table=table,
+)

@@ -1,0 +1,106 @@
+"""Panels of the section Inside: what they draw is a valid figure, what they lack is a sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from case_factory import case, random_case
+
+from app.panels import CASE, View, panel
+from kdcore.cases.case import Case
+from kdcore.cases.question import FILE, Party, Question
+from kdcore.record import write_arrays
+from kdcore.spec import Choice
+
+ANSWERED = ("confusion", "affinity", "course")
+MEASURED = ("similarity",)
+
+
+def measured() -> dict[str, dict[str, np.ndarray]]:
+    """What the tasks leave behind."""
+    rng = np.random.default_rng(0)
+    return {
+        "similarity": {
+            "cka": rng.random((5, 5)).astype(np.float32),
+            "error": rng.random((5, 5)).astype(np.float32),
+            "stages": np.array(3),
+            "rows": np.arange(30),
+            "select": np.array("true=1"),
+        },
+    }
+
+
+def whole(folder: Path, rows: int = 60, classes: int = 4, teacher: bool = True) -> Case:
+    """A case whose every task is done, and whose student kept frames."""
+    found = random_case(folder / "case", rows, classes)
+    rng = np.random.default_rng(1)
+    static = {"probe_labels": found.rows.labels[:20], "probe_index": np.arange(20)}
+    static |= {"teacher_logits": rng.normal(size=(20, classes))} if teacher else {}
+    write_arrays(folder / "run" / "static.npz", static)
+    for step in (0, 10, 20):
+        write_arrays(folder / "run" / "frames" / f"{step:08d}.npz", {"student_logits": rng.normal(size=(20, classes))})
+    question = Question(data=Choice(name="digits"), student=Party(title="student", folder=str(folder / "run")))
+    for name, arrays in measured().items():
+        write_arrays(found.folder / f"{name}.npz", arrays)
+    (found.folder / FILE).write_text(question.model_dump_json())
+    if not teacher:
+        write_arrays(
+            found.folder / "rows.npz", {"labels": found.rows.labels, "student_logits": found.rows.student}, False
+        )
+    return Case(found.folder)
+
+
+def drawn(one: Case, name: str, **view: Any) -> dict[str, Any]:
+    found = panel(CASE + name).draw(one, View(**view))
+    assert isinstance(found, dict)
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
+@pytest.mark.parametrize("classes", [2, 4, 30])
+@pytest.mark.parametrize("name", [*ANSWERED, *MEASURED])
+def test_each_panel_draws_a_valid_figure_and_a_table_of_equal_columns(tmp_path: Path, name: str, classes: int) -> None:
+    one = whole(tmp_path, classes=classes)
+    if panel(CASE + name).lacks(one) is not None:
+        assert (name, classes) == ("triangle", 2)
+        return
+    for view in (View(), View(theme="dark", select="true=1", temperature=1.0, at=12, sample=3, beside=5)):
+        go.Figure(panel(CASE + name).draw(one, view))
+        assert len({len(column) for column in panel(CASE + name).table(one, view).values()}) == 1
+    json.dumps(panel(CASE + name).draw(one, View(select="rows=1")), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_was_not_measured_is_one_sentence(tmp_path: Path, name: str) -> None:
+    said = panel(CASE + name).lacks(random_case(tmp_path))
+    assert said is not None
+    assert said.endswith(".")
+
+
+def test_without_a_teacher_the_student_stands_alone(tmp_path: Path) -> None:
+    one = whole(tmp_path, teacher=False)
+    assert len(drawn(one, "confusion")["data"]) == len(drawn(one, "course")["data"]) == 1
+    assert panel(CASE + "affinity").lacks(one) == "There is no teacher here to compare the student with."
+
+
+def test_a_cell_is_picked_by_its_place(tmp_path: Path) -> None:
+    figure = drawn(whole(tmp_path), "confusion")
+    picks = [trace["meta"]["pick"] for trace in figure["data"]]
+    assert picks == ["true={row};teacher={column}", "true={row};student={column}", "true={row};student={column}"]
+
+
+def test_the_matrix_follows_the_step(tmp_path: Path) -> None:
+    one = whole(tmp_path)
+    said = [drawn(one, "confusion", at=at)["layout"]["annotations"][-1]["text"] for at in (None, 12)]
+    assert said == [
+        "60 rows with a label · student after its last step",
+        "20 rows with a label · student at step 10, on the run's probe rows",
+    ]
+    assert drawn(one, "course", at=12)["layout"]["shapes"][0]["x0"] == 0.5
+
+
+def test_unlabelled_rows_confuse_nobody(tmp_path: Path) -> None:
+    one = case(tmp_path, np.full(3, -1), np.eye(3), np.eye(3))
+    assert "label" in str(panel(CASE + "confusion").lacks(one))
