@@ -79,7 +79,8 @@ def title(spec: Spec) -> str:
     pair = f"{taught} → {student}" if taught else student
     made = [] if spec.source.name in ("data", spec.method.name) else [named("source", spec.source)]
     walled = [WALLS[spec.access]] if spec.wall else []
-    return " · ".join([named("method", spec.method), *made, named("data", spec.data), pair, *walled])
+    further = ["goes on from another run"] if spec.start else []
+    return " · ".join([named("method", spec.method), *made, named("data", spec.data), pair, *walled, *further])
 
 
 def percent(fraction: float) -> str:
@@ -118,9 +119,11 @@ def ago(moment_s: float, now_s: float | None = None) -> str:
 def differences(specs: Sequence[Spec]) -> dict[str, list[Any]]:
     """Settings in which specs differ, by their path, with each one's value (None where it has no such setting).
 
-    Where only some have a teacher, the teachers are told by name alone.
+    Where only some have a teacher, the teachers are told by name alone; so is the run that a student starts from.
     """
-    flat = [dict(_leaves("", spec.model_dump(mode="json"))) for spec in specs]
+    flat = [dict(_leaves("", spec.model_dump(mode="json", exclude={"start"}))) for spec in specs]
+    for leaves, spec in zip(flat, specs, strict=True):
+        leaves["start"] = f"{title(spec.start)} ({spec.start.hash})" if spec.start else None
     if not all(spec.teacher for spec in specs):
         for leaves, spec in zip(flat, specs, strict=True):
             for path in [path for path in leaves if path.startswith("teacher")]:

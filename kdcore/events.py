@@ -39,6 +39,7 @@ class Started(_Record):
     teacher: Cost | None
     teacher_run: str | None = None
     mentor_runs: tuple[str, ...] = ()
+    start_run: str | None = None  # whose final weights the student began with
     label_terms: tuple[str, ...] = ("labels",)
 
 

@@ -90,11 +90,10 @@ def lineage(spec: Spec) -> Spec:
     kind = entry("method", spec.method.name)["lineage"]
     if kind == "teacher" or spec.teacher is None:
         return spec
-    spec = rooted(spec)
+    asked, spec = spec, rooted(spec).model_copy(update={"start": None})
     count = int(str(spec.method.knobs[kind]))
-    return {"generations": _generations, "assistants": _assistants, "peers": _peers, "copies": _copies}[kind](
-        spec, count
-    )
+    add = {"generations": _generations, "assistants": _assistants, "peers": _peers, "copies": _copies}[kind]
+    return add(spec, count).model_copy(update={"start": asked.start})
 
 
 def rooted(spec: Spec) -> Spec:

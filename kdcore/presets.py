@@ -17,6 +17,7 @@ from kdcore.spec import Json
 
 Kind = Literal["mekd", "maker", "local"]
 OWN = "mekd"  # source and method of the presets that are written out
+PLAIN = ("data", "slice")  # sources that show training images to every method alike
 FAMILIES = ("baseline", "logits", "black box")  # of methods that need no true label and no trouble to mend
 
 
@@ -73,7 +74,7 @@ PRESETS: dict[str, Preset] = {
 def presets() -> dict[str, Preset]:
     """Every preset by name: those of MEKD, other sources of images, methods on the edge's own images."""
     known = dict(PRESETS)
-    known |= {name: _of_source(one) for name, one in catalogue()["source"].items() if name not in ("data", OWN)}
+    known |= {name: _of_source(one) for name, one in catalogue()["source"].items() if name not in (*PLAIN, OWN)}
     return known | {name: _of_method(one) for name, one in catalogue()["method"].items() if _local(one)}
 
 

@@ -46,6 +46,7 @@ class Setup:
         teacher_weights: safetensors of the finished run of `spec.teacher`.
         mentor_weights: those of `spec.mentors`, in their order.
         folder: where answers that were paid for are kept; needed behind a wall.
+        start_weights: those of `spec.start`.
         report: told about long preparations.
 
     Raises:
@@ -60,6 +61,7 @@ class Setup:
         report: Report,
         mentor_weights: Sequence[Path] = (),
         folder: Path | None = None,
+        start_weights: Path | None = None,
     ) -> None:
         self.spec, self.folder = spec, folder
         self.device = device_for(spec.device)
@@ -74,6 +76,8 @@ class Setup:
         mentors = [self._trained(*one) for one in zip(spec.mentors, mentor_weights, strict=True)]
         torch.manual_seed(spec.seed)
         self.student = self.method.remodel(self._net(spec.student), self._lent()).to(self.device)
+        if spec.start:
+            self._begin(self._trained(spec.start, start_weights, "start"))
         self.student_cost = cost(self.student, self.shape)
         self._choose_threads()
         self.answers = self._answering()
@@ -98,10 +102,20 @@ class Setup:
     def _net(self, choice: Choice) -> Net:
         return build(choice, self.shape, len(self.data.classes)).to(self.device)
 
-    def _trained(self, spec: Spec, weights: Path | None) -> Net:
+    def _trained(self, spec: Spec, weights: Path | None, role: str = "teacher") -> Net:
         if weights is None:
-            raise BadInput("This run has a teacher, but its weights were not given; run its teacher first.")
+            raise BadInput(f"This run has a {role}, but its weights were not given; run its {role} first.")
         return load_weights(network(spec, self.shape, len(self.data.classes)).to(self.device), weights)
+
+    def _begin(self, start: Net) -> None:
+        """The student takes over the weights of a run before it; its optimiser begins anew."""
+        try:
+            self.student.load_state_dict(start.state_dict())
+        except RuntimeError as error:
+            raise BadInput(
+                f"Method {self.spec.method.name!r} makes another network of the student than the run before it "
+                f"({str(error).splitlines()[-1].strip()}); start from a run of the same method."
+            ) from error
 
     def _lent(self) -> Net | None:
         """The teacher itself, for a method that works inside it."""
@@ -360,7 +374,9 @@ class Setup:
         self.rule.schedule = self.spec.schedule
         return getattr(before.schedule, key), getattr(self.spec.schedule, key)
 
-    def started(self, step: int, teacher_run: str | None, mentor_runs: Sequence[str] = ()) -> Started:
+    def started(
+        self, step: int, teacher_run: str | None, mentor_runs: Sequence[str] = (), start_run: str | None = None
+    ) -> Started:
         """The first event."""
         splits = {"train": self.data.train, "val": self.data.val, "test": self.data.test}
         return Started(
@@ -375,4 +391,5 @@ class Setup:
             teacher=cost(self.teacher, self.shape) if self.teacher else None,
             teacher_run=teacher_run,
             mentor_runs=tuple(mentor_runs),
+            start_run=start_run,
         )

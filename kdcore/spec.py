@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kdcore import ranges
 from kdcore.catalogue import catalogue, check_knobs, entry, reads
 from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
 from kdcore.errors import BadInput, sentence
@@ -21,7 +22,7 @@ from kdcore.registry import DATA
 VERSION = 1
 WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
 WITHOUT_LABELS = "kd"  # what needs no label
-LATE = ("mentors", "service", "wall")  # fields that came later, so that older specs keep their hash
+LATE = ("mentors", "service", "wall", "start")  # fields that came later, so that older specs keep their hash
 SEVERAL = ("peers", "copies")  # lineages that come with mentors
 Json = bool | int | float | str | list[Any] | None
 
@@ -93,6 +94,7 @@ class Spec(_Frozen):
     teacher: Spec | None = None
     mentors: tuple[Spec, ...] = ()
     service: Choice | None = None
+    start: Spec | None = Field(None, description="The student begins with this run's final weights, not with new ones.")
     access: Access = Field("white_box", description="What the teacher grants.")
     wall: Wall | None = None
     schedule: Schedule = Schedule()
@@ -113,6 +115,11 @@ class Spec(_Frozen):
         self._check_grant("source", self.source.name, source)
         self._check_source(method, source)
         self._check_wall()
+        if self.start and self.start.student != self.student:
+            raise BadInput(
+                f"The student starts from a run of {_told_of(self.start.student)}, but is {_told_of(self.student)}; "
+                "make the two the same, or take the start out."
+            )
         if self.mentors and method["lineage"] not in SEVERAL:
             raise BadInput(
                 f"Method {self.method.name!r} learns from one teacher, but the spec names mentors; take them out, or "
@@ -140,6 +147,13 @@ class Spec(_Frozen):
                 f"Method {self.method.name!r} asks for {ASKS['inverse']}, but source {self.source.name!r} has none; "
                 f"choose {' or '.join(map(repr, able))}."
             )
+        if self.source.knobs.get("rows"):
+            ranges.read(str(self.source.knobs["rows"]))
+            if "validation" in method["asks"]:
+                raise BadInput(
+                    f"Method {self.method.name!r} holds some training rows apart, but source {self.source.name!r} "
+                    "names rows by their number; choose source 'data', or another method such as 'kd'."
+                )
         if source["makes"] and (strange := sorted(OF_ROWS & set(method["asks"]))):
             raise BadInput(
                 f"Method {self.method.name!r} asks for {ASKS[strange[0]]}, but source {self.source.name!r} makes its "
@@ -202,6 +216,8 @@ def check(spec: Spec) -> None:
     teachers = [spec.teacher, *spec.mentors] if spec.teacher else spec.mentors
     for teacher in teachers:
         _check_same_data(teacher.data, spec.data)
+    if spec.start:
+        _check_same_data(spec.start.data, spec.data, "start")
     for role, choice in (("student", spec.student), *(("teacher", teacher.student) for teacher in teachers)):
         readers = sorted(name for name in catalogue()["model"] if reads(name, shape))
         if readers and choice.name not in readers:
@@ -230,18 +246,18 @@ def unjoined(method: Choice, student: Choice, teacher: Choice, shape: Sequence[i
     )
 
 
-def _check_same_data(teacher: Choice, student: Choice) -> None:
-    """Teacher and student agree on what they see and on the rows held out, so that none is trained on by either."""
+def _check_same_data(teacher: Choice, student: Choice, role: str = "teacher") -> None:
+    """Both agree on what they see and on the rows held out, so that none is trained on by either."""
     ours, theirs = _signature(student), _signature(teacher)
     if (teacher.name, theirs) != (student.name, ours):
         raise BadInput(
-            f"The teacher was trained on {teacher.name!r} ({_told(*theirs)}), but the student on {student.name!r} "
+            f"The {role} was trained on {teacher.name!r} ({_told(*theirs)}), but the student on {student.name!r} "
             f"({_told(*ours)}); they must agree on the data set, its input shape and its classes."
         )
     for knob in ("seed", "validation"):
         if teacher.knobs[knob] != student.knobs[knob]:
             raise BadInput(
-                f"The teacher's data have {knob} {teacher.knobs[knob]}, the student's {student.knobs[knob]}; make them "
+                f"The {role}'s data have {knob} {teacher.knobs[knob]}, the student's {student.knobs[knob]}; make them "
                 "equal, or rows held out from one would be trained on by the other."
             )
 
@@ -259,6 +275,11 @@ def _check_labels(spec: Spec) -> None:
             )
 
 
+def _told_of(choice: Choice) -> str:
+    knobs = ", ".join(f"{name} {value}" for name, value in choice.knobs.items())
+    return f"{choice.name!r}" + (f" ({knobs})" if knobs else "")
+
+
 def _told(shape: tuple[int, ...], classes: int) -> str:
     return f"shape {'x'.join(map(str, shape))}, {classes} classes"
 
@@ -268,7 +289,8 @@ def canonical(spec: Spec) -> str:
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: strip(v) for k, v in value.items() if k != "watch" and (k not in LATE or v)}
+            late = LATE if "student" in value else ()  # a knob may have such a name too
+            return {k: strip(v) for k, v in value.items() if k != "watch" and (k not in late or v)}
         return [strip(one) for one in value] if isinstance(value, list) else value
 
     return json.dumps(strip(spec.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))

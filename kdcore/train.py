@@ -44,6 +44,8 @@ def train(
     teacher_run: str | None = None,
     mentor_weights: Sequence[Path] = (),
     mentor_runs: Sequence[str] = (),
+    start_weights: Path | None = None,
+    start_run: str | None = None,
     desk: Desk | None = None,
     data_folder: Path | None = None,
     report: Report = silent,
@@ -56,6 +58,7 @@ def train(
         teacher_weights: safetensors of the finished run of `spec.teacher`; needed when there is a teacher.
         teacher_run: that run's id, for the record.
         mentor_weights, mentor_runs: the same of `spec.mentors`, in their order.
+        start_weights, start_run: the same of `spec.start`.
         desk: wishes and watchers. A "cancel" ends the generator without `Finished`.
         data_folder: where downloaded data sets live; `home()`/data when None.
         report: told about long preparations.
@@ -65,12 +68,13 @@ def train(
     """
     saved = checkpoint.newest(folder)
     folder_of_data = data_folder or home() / "data"
-    setup = Setup(saved.spec if saved else spec, folder_of_data, teacher_weights, report, mentor_weights, folder)
+    force = saved.spec if saved else spec
+    setup = Setup(force, folder_of_data, teacher_weights, report, mentor_weights, folder, start_weights)
     if saved:
         checkpoint.restore(saved, setup.modules, setup.rules)
     run = _Run(setup, folder, Attention(desk or Desk(), setup))
     write_arrays(folder / "static.npz", setup.probe.static)
-    yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs)
+    yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs, start_run)
     yield from run.events(saved.step if saved else 0)
 
 

@@ -68,6 +68,7 @@ def _told(spec: Spec, folder: Path) -> Row:
 
 def _events(spec: Spec, folder: Path) -> Iterator[Event]:
     taught: dict[str, Any] = {"teacher_weights": _weights(spec.teacher)} if spec.teacher else {}
+    taught |= {"start_weights": _weights(spec.start)} if spec.start else {}
     return train(spec, folder, **taught, mentor_weights=[_weights(mentor) for mentor in spec.mentors])
 
 

@@ -12,7 +12,20 @@ import pytest
 from kdcore.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[1]
-GROUND = ("contracts", "maker", "service", "spec", "fit", "events", "registry", "catalogue", "record", "errors", "net")
+GROUND = (
+    "contracts",
+    "maker",
+    "service",
+    "spec",
+    "fit",
+    "ranges",
+    "events",
+    "registry",
+    "catalogue",
+    "record",
+    "errors",
+    "net",
+)
 ISLANDS = ("methods", "models", "data", "sources", "teachers")
 LONGEST = 400
 UNFINISHED = tuple(word + end for word in ("TO" + "DO", "FIX" + "ME", "XX" + "X") for end in (":", " ", "("))

@@ -40,7 +40,7 @@ def test_a_preset_beyond_the_access_is_refused_and_others_are_named(access: Acce
 def test_what_is_offered() -> None:
     assert [name for name, one in presets().items() if one.kind == "mekd"] == list(PRESETS)
     assert {name for name, one in presets().items() if one.kind == "maker"} == {
-        name for name in SOURCES if name not in ("mekd", "data")
+        name for name in SOURCES if name not in ("mekd", "data", "slice")
     }
     assert {"kd", "dkd", "hard_label"} <= {name for name, one in presets().items() if one.kind == "local"}
     assert "fitnet" not in presets()

@@ -37,6 +37,39 @@ def test_the_hash_is_the_same_in_every_process() -> None:
     assert found == parse({"data": {"name": "moons"}, "method": {"name": "ce"}, "student": {"name": "mlp"}}).hash
 
 
+def test_fields_that_came_later_leave_older_hashes_alone() -> None:
+    plain = parse({"student": {"name": "mlp"}, "method": {"name": "ce"}, "data": {"name": "moons"}})
+    assert plain.hash == "23b9925c4be9c200"
+    pooled = parse({**STUDENT, "source": {"name": "activemix", "knobs": {"start": 0}}})
+    assert pooled.hash == "271bdfc086a9ded8"  # a knob has the name of such a field
+    assert '"start":0' in canonical(pooled)
+
+
+START: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "ce"}}
+
+
+def test_a_student_may_start_from_a_run() -> None:
+    begun, alone = parse({**STUDENT, "start": START}), parse(STUDENT)
+    assert begun.hash != alone.hash
+    assert begun.hash != parse({**STUDENT, "start": {**START, "seed": 1}}).hash
+    assert parse(begun.model_dump_json()) == begun
+    check(begun)
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        ({"student": {"name": "cnn"}}, r"starts from a run of 'cnn' \(width 16\), but is 'mlp'"),
+        ({"student": {"name": "mlp", "knobs": {"width": 32}}}, r"starts from a run of 'mlp' .*32.*, but is 'mlp' .*64"),
+        ({"data": {"name": "moons"}}, r"^The start was trained on 'moons' .* must agree on the data set"),
+        ({"data": {"name": "digits", "knobs": {"seed": 3}}}, r"^The start's data have seed 3, the student's 0; make"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(start: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        check(parse({**STUDENT, "start": {**START, **start}}))
+
+
 def test_watching_changes_no_hash_at_any_depth() -> None:
     watched = {**STUDENT, "watch": {"points": 7}, "teacher": {**TEACHER, "watch": {"frames": 3}}}
     assert parse(watched).hash == parse(STUDENT).hash

@@ -213,8 +213,8 @@ class Store:
                     return rows.as_run(rows.find(connection, chosen), self.home)
         return None
 
-    def adopt(self, spec: Spec, owner: str) -> Run:
-        """The run of a teacher: done, being run elsewhere, or from now on run by this process for `owner`.
+    def adopt(self, spec: Spec, owner: str, label: str = "Teacher") -> Run:
+        """The run of a teacher or a start: done, being run elsewhere, or from now on run by this process for `owner`.
 
         The caller has to do it when the run is running and its `pid` and `host` are this process's own.
         """
@@ -222,7 +222,7 @@ class Store:
             lock_all(connection)
             done = self.finished_teacher(spec.hash)
             run_id = done.id if done else rows.adoptable(connection, spec, owner)
-            run_id = run_id or rows.add(connection, spec, owner, label="Teacher")
+            run_id = run_id or rows.add(connection, spec, owner, label=label)
             if rows.find(connection, run_id).state not in ("done", "running"):
                 rows.start(connection, run_id, os.getpid())
         return self.get(run_id)
@@ -274,10 +274,10 @@ class Store:
             rows.change(connection, run_id, **facts)
 
     def awaited(self, run_id: str) -> bool:
-        """Whether some run that is not over needs this one as its teacher."""
+        """Whether some run that is not over needs this one first, as its teacher or its start."""
         teacher_hash = self.get(run_id).hash
         for run in self.runs(states=ACTIVE):
-            teachers = [run.spec.teacher, *run.spec.mentors]
+            teachers = [run.spec.teacher, run.spec.start, *run.spec.mentors]
             if run.cancel_at is None and any(spec and spec.hash == teacher_hash for spec in teachers):
                 return True
         return False

@@ -1,8 +1,9 @@
 """One process for one run: warm up, say "ready", read a run's id from stdin, claim it, do it, end.
 
 The process is started before there is work, so that torch is imported by then; it ends with its run, so that all
-memory returns. Its teacher is trained first where no finished one exists. While it works it beats once a second; a
-worker that stops beating has lost its run. SIGTERM ends it between two steps and leaves the run to be resumed.
+memory returns. Its teacher, and the run it starts from, are trained first where no finished one exists. While it works
+it beats once a second; a worker that stops beating has lost its run. SIGTERM ends it between two steps and leaves the
+run to be resumed.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class Worker:
         """Train and tell; "done" once `Finished` is stored."""
         teacher = self._trained(run, desk, run.spec.teacher) if run.spec.teacher else None
         mentors = [self._trained(run, desk, mentor) for mentor in run.spec.mentors]
+        start = self._trained(run, desk, run.spec.start, "start") if run.spec.start else None
         if self.stopping.is_set() or desk.cancelled:
             return "cancelled" if self._unwanted(desk) else "lost"
         desk.begin()
@@ -121,6 +123,8 @@ class Worker:
         if mentors:
             given["mentor_weights"] = [mentor.weights for mentor in mentors if mentor]
             given["mentor_runs"] = [mentor.id for mentor in mentors if mentor]
+        if start:
+            given |= {"start_weights": start.weights, "start_run": start.id}
         told = self.engine(run.spec, run.folder, desk=desk, report=self._reporter(run), **given)
         try:
             for event in told:
@@ -142,14 +146,14 @@ class Worker:
         """Whether somebody asked the run to stop, rather than the process to end."""
         return desk.cancelled or self.store.get(desk.run.id).cancel_at is not None
 
-    def _trained(self, run: Run, desk: WorkerDesk, spec: Spec) -> Run | None:
-        """The finished run of one of its teachers: found, awaited or trained here; None when it was stopped.
+    def _trained(self, run: Run, desk: WorkerDesk, spec: Spec, role: str = "teacher") -> Run | None:
+        """The finished run of a teacher or the start: found, awaited or trained here; None when it was stopped.
 
         Raises:
-            BadInput: the teacher failed.
+            BadInput: the teacher or the start failed.
         """
         while not self.stopping.is_set() and not desk.cancelled:
-            teacher = self.store.adopt(spec, run.owner)
+            teacher = self.store.adopt(spec, run.owner, role.capitalize())
             if run.teacher_run != teacher.id and spec == run.spec.teacher:
                 self.store.note(run.id, teacher_run=teacher.id)
             if teacher.state == "running" and teacher.pid == os.getpid() and teacher.host == HOST:
@@ -157,7 +161,7 @@ class Worker:
             if teacher.state == "done":
                 return teacher
             if teacher.state == "failed":
-                raise BadInput(f"Its teacher, run {teacher.id}, failed: {teacher.message}")
+                raise BadInput(f"Its {role}, run {teacher.id}, failed: {teacher.message}")
             if teacher.state == "cancelled":
                 desk.cancelled = True
             if teacher.state == "running":

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app import link
+from app.command import command
 from app.forms import bounds
 from app.link import Link, changed, choose, complete, field_of, read, settings_of, spec_of, write
 from app.panels import View
@@ -94,6 +95,20 @@ def test_settings_and_spec_say_the_same(data: str, method: str) -> None:
     spec = recommended(data, method, seed=3, teacher_seed=5)
     assert spec_of(settings_of(spec)) == spec
     assert write(Link(settings_of(recommended(data, method)))).keys() <= {"data", "method"}
+
+
+def test_a_form_leaves_a_start_out_and_a_command_line_needs_a_file_for_it() -> None:
+    alone = recommended("digits")
+    begun = alone.model_copy(update={"start": alone})
+    assert spec_of(settings_of(begun)) == alone
+    assert command(begun) is None
+    assert "--data digits" in (command(alone) or "")
+
+
+def test_a_slice_survives_form_and_link() -> None:
+    form = choose(choose(complete({}), "source", "slice"), "source.rows", "3,7-12")
+    assert spec_of(form).source.knobs["rows"] == "3,7-12"
+    assert read(write(Link(form)))[0].settings == form
 
 
 def test_a_plain_form_has_a_bare_link() -> None:

@@ -55,6 +55,13 @@ def test_outcome(result: dict[str, float], expected: str) -> None:
     assert words.outcome(result) == expected
 
 
+def test_a_run_that_goes_on_says_so_and_its_start_is_told_as_one() -> None:
+    alone = recommended("moons")
+    begun = alone.model_copy(update={"start": alone})
+    assert words.title(begun) == f"{words.title(alone)} · goes on from another run"
+    assert words.differences([alone, begun]) == {"start": [None, f"{words.title(alone)} ({alone.hash})"]}
+
+
 def test_only_what_differs_is_told() -> None:
     one, two = recommended("moons"), recommended("moons", method_knobs={"temperature": 2.0}, seed=1)
     assert words.differences([one, two, one]) == {"method.temperature": [4.0, 2.0, 4.0], "seed": [0, 1, 0]}

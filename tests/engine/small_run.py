@@ -48,6 +48,7 @@ def run(spec: Spec, folder: Path, weights: Weights, desk: Desk | None = None) ->
         folder,
         teacher_weights=weights(spec.teacher) if spec.teacher else None,
         mentor_weights=[weights(mentor) for mentor in spec.mentors],
+        start_weights=weights(spec.start) if spec.start else None,
         desk=desk,
     )
 
@@ -55,7 +56,9 @@ def run(spec: Spec, folder: Path, weights: Weights, desk: Desk | None = None) ->
 def parts(spec: Spec, weights: Weights) -> Setup:
     """What a run of `spec` is made of."""
     teacher = weights(spec.teacher) if spec.teacher else None
-    return Setup(spec, Path(), teacher, lambda *_: None, [weights(mentor) for mentor in spec.mentors])
+    start = weights(spec.start) if spec.start else None
+    mentors = [weights(mentor) for mentor in spec.mentors]
+    return Setup(spec, Path(), teacher, lambda *_: None, mentors, start_weights=start)
 
 
 def kept(folder: Path) -> dict[str, Tensor]:

@@ -71,6 +71,7 @@ def job(
     seed: int = 0,
     teacher: Spec | None = None,
     mentors: tuple[Spec, ...] = (),
+    start: Spec | None = None,
 ) -> Spec:
     """A spec of a job."""
     return Spec(
@@ -81,6 +82,7 @@ def job(
         seed=seed,
         teacher=teacher,
         mentors=mentors,
+        start=start,
     )
 
 
@@ -92,6 +94,8 @@ def train(
     teacher_run: str | None = None,
     mentor_weights: Sequence[Path] = (),
     mentor_runs: Sequence[str] = (),
+    start_weights: Path | None = None,
+    start_run: str | None = None,
     desk: Desk | None = None,
     **_unused: object,
 ) -> Iterator[Event]:
@@ -101,9 +105,10 @@ def train(
         assert teacher_weights
         assert teacher_weights.exists()
     assert all(weights.exists() for weights in mentor_weights)
+    assert bool(spec.start) == bool(start_weights and start_weights.exists() and start_run)
     assert len(mentor_weights) == len(mentor_runs) == len(spec.mentors)
     done, state = _restore(folder, spec)
-    yield started(spec, done, teacher_run, mentor_runs)
+    yield started(spec, done, teacher_run, mentor_runs, start_run)
     obeys = spec.method.name not in ("hangs", "stubborn")
     paused, allowed = False, 0
     while done < spec.schedule.steps:
@@ -147,13 +152,19 @@ def _act(method: str, done: int) -> None:
         time.sleep(600)
 
 
-def started(spec: Spec, done: int, teacher_run: str | None = None, mentor_runs: Sequence[str] = ()) -> Started:
+def started(
+    spec: Spec,
+    done: int,
+    teacher_run: str | None = None,
+    mentor_runs: Sequence[str] = (),
+    start_run: str | None = None,
+) -> Started:
     """What a run says first."""
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
     return Started(
         step=done, steps=spec.schedule.steps, device="cpu", torch="none", classes=("a", "b"), rows={"train": 1},
         student=cost, teacher=cost if spec.teacher else None, teacher_run=teacher_run,
-        mentor_runs=tuple(mentor_runs),
+        mentor_runs=tuple(mentor_runs), start_run=start_run,
     )  # fmt: skip
 
 

@@ -83,6 +83,31 @@ def test_mentors_are_trained_before_and_once_and_come_in_their_order(store: Stor
     assert len(store.runs()) == 5
 
 
+def test_the_run_that_a_student_starts_from_is_run_first_and_once(store: Store) -> None:
+    run = do(store, job("kd", teacher=job(), start=job(seed=1), steps=2))
+    begun = store.get(store.story(run.id)[0].start_run)
+    assert (run.state, begun.state, begun.label, begun.spec) == ("done", "done", "Start", job(seed=1))
+    assert store.get(run.teacher_run).spec == job()
+    do(store, job(start=job(seed=1), steps=3))
+    assert len(store.runs()) == 4
+
+
+def test_a_start_that_fails_fails_what_goes_on_from_it(store: Store) -> None:
+    run = do(store, job(start=job("crashes")))
+    begun = next(one for one in store.runs() if one.label == "Start")
+    assert run.message == f"Its start, run {begun.id}, failed: RuntimeError: the third step is odd"
+    assert run.teacher_run is None
+
+
+def test_cancel_while_the_start_learns_stops_both(store: Store) -> None:
+    def hear(_: Run, event: Event) -> None:
+        if event.step == 3 and isinstance(event, Step):
+            store.command(next(one.id for one in store.runs() if one.spec.start), Command("cancel"), "me")
+
+    run = do(store, job(start=job(pace=0.02, steps=1000, seed=1)), hear=hear)
+    assert (run.state, {one.state for one in store.runs()}) == ("cancelled", {"cancelled"})
+
+
 def test_a_mentor_that_fails_fails_its_student(store: Store) -> None:
     run = do(store, job("several", teacher=job(), mentors=(job(seed=1), job("crashes"))))
     assert run.state == "failed"
