@@ -14,7 +14,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[0] = str(ROOT)  # not this folder, whose torchdistill.py would hide the library
 
-from tests.bench import blackbox, engine, methods, teachers, torchdistill, web  # noqa: E402
+from tests.bench import blackbox, engine, inspector, methods, teachers, torchdistill, web  # noqa: E402
 
 OUT = ROOT / "build" / "bench.json"
 PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "methods": methods.rows,
     "teachers": teachers.rows,
     "blackbox": blackbox.rows,
+    "inspector": inspector.rows,
 }
 
 
