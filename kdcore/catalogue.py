@@ -25,6 +25,7 @@ from kdcore.maker import Maker
 ROOT = Path(__file__).parent
 KINDS = ("method", "model", "data", "source", "teacher")
 WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
+BESIDE = ("cases", "exam", "probes", "jobs", "mimics")  # folders of which the catalogue says nothing
 Entry = dict[str, Any]  # name, title, family, doc, source, departs, zero_when, schema, and the kind's own facts
 
 
@@ -34,9 +35,10 @@ def home() -> Path:
 
 
 def sources_digest(*patterns: str) -> str:
-    """Ten hex digits over the names and contents of the engine's files, or of those that the patterns name."""
+    """Ten hex digits over the names and contents of the files that make the catalogue, or that the patterns name."""
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in patterns or ("**/*.py",) for path in ROOT.glob(pattern)):
+    named = sorted(path for pattern in patterns or ("**/*.py",) for path in ROOT.glob(pattern))
+    for path in [path for path in named if path.parent.name not in BESIDE]:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:10]
 
