@@ -56,9 +56,7 @@ class Helper:
         return answer
 
     def stop(self) -> None:
-        """End the process, if there is one, whatever it does."""
-        if process := self._process:
-            process.kill()  # whoever waits for its answer gives up now
+        """End the process, if there is one."""
         with self._lock:
             self._end()
 

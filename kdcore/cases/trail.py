@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kdcore.cases.case import Case
+from kdcore.cases.choosing import Bools
 from kdcore.cases.question import asked
 from kdcore.errors import BadInput
 from kdcore.probes._numerics import Ints, thinned
@@ -18,7 +19,7 @@ from kdcore.record import read_arrays
 MOST = 60  # frames that are read; more are thinned evenly, the first and the last among them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trail:
     """A student's answers to P probe rows at T steps."""
 
@@ -39,6 +40,16 @@ def trail(case: Case) -> Trail | None:
     if folder is None or not (Path(folder) / "frames").is_dir():
         return None
     return _trail(Path(folder), (Path(folder) / "frames").stat().st_mtime_ns)
+
+
+def probed(case: Case, seen: Trail, meant: Bools | None) -> Bools | None:
+    """Which of the trail's rows (P,) a selection (N,) of the case means; all, None, where the case has other rows."""
+    if meant is None or case.about.where != "val":
+        return None
+    place = np.full(max(int(seen.index.max(initial=0)), int(case.rows.index.max(initial=0))) + 1, -1)
+    place[case.rows.index] = np.arange(len(case.rows))
+    at = place[seen.index]
+    return np.asarray((at >= 0) & meant[at])
 
 
 @lru_cache(4)

@@ -4,27 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdcore.probes._numerics import Floats, Ints, log_softmax, mean
+from kdcore.probes._bins import BINS, Bins, binned, equal_width
+from kdcore.probes._numerics import Floats, log_softmax, mean
 from kdcore.probes._rows import labels, student_logits, teacher_logits
 from kdcore.record import Record
 
-BINS = 15
-
 
 @dataclass(frozen=True)
-class Calibration:
-    """One network; fractions. Bin b holds confidences in [b/15, (b+1)/15), the last one also 1; NaN where empty."""
+class Calibration(Bins):
+    """One network, in bins that are equally wide."""
 
-    count: Ints  # (15,) int64, rows
-    confidence: Floats  # (15,) mean over the bin's rows
-    accuracy: Floats  # (15,)
-    ece: float  # sum over bins of count/rows * |accuracy - confidence|
     nll_nats: float  # mean negative log-likelihood of the label
-
-    @property
-    def gap(self) -> Floats:
-        """(15,) accuracy minus confidence: below zero the network is surer than it is right."""
-        return self.accuracy - self.confidence
 
 
 @dataclass(frozen=True)
@@ -60,17 +50,5 @@ def calibration(logits: np.ndarray, truth: np.ndarray) -> Calibration:
     log_q = log_softmax(logits)
     known = ~np.isnan(log_q).any(axis=1)
     log_q, truth = log_q[known], truth[known]
-    confidence, right = np.exp(log_q.max(axis=1)), log_q.argmax(axis=1) == truth
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(place, minlength=BINS)
-    claimed = np.bincount(place, weights=confidence, minlength=BINS)
-    kept = np.bincount(place, weights=right, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        bin_confidence, bin_accuracy = claimed / count, kept / count
-    return Calibration(
-        count=count,
-        confidence=bin_confidence,
-        accuracy=bin_accuracy,
-        ece=float(np.abs(kept - claimed).sum() / len(truth)) if len(truth) else float("nan"),
-        nll_nats=mean(-log_q[np.arange(len(truth)), truth]),
-    )
+    found = binned(np.exp(log_q.max(axis=1)), log_q.argmax(axis=1) == truth, equal_width())
+    return Calibration(**vars(found), nll_nats=mean(-log_q[np.arange(len(truth)), truth]))

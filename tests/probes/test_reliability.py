@@ -9,8 +9,9 @@ from record_factory import Run, record
 from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from kdcore.probes._bins import BINS
 from kdcore.probes._numerics import softmax
-from kdcore.probes.reliability import BINS, calibration, reliability
+from kdcore.probes.reliability import calibration, reliability
 
 
 def case(rows: int, classes: int, seed: int, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -30,14 +30,15 @@ export class Plot {
     this.node = h("div", { class: "kd-plot" });
   }
 
-  /** Draw a whole figure {data, layout}; another run is another view, which begins without zoom. */
-  async draw({ data, layout }, run) {
+  /** Draw a whole figure {data, layout, frames?}; another run is another view, which begins without zoom. */
+  async draw({ data, layout, frames }, run) {
     const [Plotly] = await Promise.all([plotly(this.address), document.fonts.ready]); // texts are measured once
     if (!this.node.isConnected) return;
     const font = { ...layout.font, family: getComputedStyle(this.node).fontFamily };
     const shown = { ...layout, font, uirevision: `${run} ${layout.uirevision}`, autosize: true };
     const first = !this.#drawn;
-    this.#drawn = await Plotly.react(this.node, data, shown, layout.meta?.box ? BOXED : CONFIG);
+    const config = layout.meta?.box ? BOXED : CONFIG;
+    this.#drawn = await Plotly.react(this.node, { data, layout: shown, config, frames });
     if (first) this.#listen();
   }
 

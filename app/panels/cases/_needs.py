@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kdcore.cases.case import Case
+from kdcore.cases.trail import trail as steps
 
 Lacks = Callable[[Case], str | None]
 
@@ -22,6 +23,10 @@ def labels(case: Case) -> str | None:
 
 def pictures(case: Case) -> str | None:
     return None if case.pictures is not None else "The rows themselves were not given, only the answers about them."
+
+
+def trail(case: Case) -> str | None:
+    return None if steps(case) else "The student's run kept no frames on this machine, so its way is unknown."
 
 
 def part(name: str, sentence: str) -> Lacks:

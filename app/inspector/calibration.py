@@ -1,0 +1,47 @@
+"""How sure teacher and student are beside how often they are right, and one temperature that mends the student."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.inspector._cards import cards, choice, task
+from kdcore.cases.case import Case
+from kdcore.cases.scaling import COLDEST, HOTTEST, TASK, Scaled, halved, scaled
+
+BINS = {"width": "Bins of equal width", "mass": "Bins of equal mass"}
+
+
+def show(case: Case) -> None:
+    """The section."""
+    found = scaled(case)
+    st.markdown(_said(found))
+    if not halved(case):
+        task(case, TASK, "Fit a temperature", "Asks the student about its validation rows and fits one number to them.")
+    choice("bins", "How rows are binned", BINS)
+    cards(
+        case, "reliability", "scores", "by_answer", "heritage", "risk", "temperature", "calibration_path",
+        "reliability_play", key="calibration",
+    )  # fmt: skip
+
+
+def _said(found: Scaled) -> str:
+    """What the temperature is and where it comes from."""
+    if found.temperature is None:
+        return "No temperature has been fitted yet. It is fitted on labelled validation rows."
+    text = (
+        f"One temperature for all of the student's logits, fitted by NLL on {found.rows:,} labelled rows: "
+        f"**{found.temperature:.3g}**. {_meaning(found.temperature)}"
+    )
+    if found.halves:
+        first, second = found.halves
+        text += (
+            f" “Student, scaled” shows each half of the rows at the temperature that was fitted on the other half "
+            f"({first:.3g} and {second:.3g}), so no row helped to choose its own."
+        )
+    return text
+
+
+def _meaning(temperature: float) -> str:
+    if temperature in (COLDEST, HOTTEST):
+        return "That is the end of what was tried: NLL has no minimum on these rows."
+    return f"The student is too {'sure: it is softened' if temperature > 1 else 'shy: it is sharpened'}."

@@ -1,0 +1,75 @@
+"""What the panels of calibration share: the three models in their order, names and colours, and how bins are picked."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from app import theme
+from app.panels import View, knob
+from app.panels.cases import _needs as needs
+from app.theme import Theme
+from kdcore.cases.calibration import Forecast, by_mass, by_width
+from kdcore.cases.case import Case
+from kdcore.cases.choosing import Bools, chosen, value
+from kdcore.cases.scaling import Scaled, scaled
+from kdcore.cases.scores import Score, scores
+from kdcore.probes._bins import Bins
+from kdcore.probes._numerics import Floats
+
+NAMES = {"teacher": "teacher", "student": "student", "scaled": "student, scaled"}
+COLOURS = {"teacher": theme.TEACHER, "student": theme.STUDENT, "scaled": theme.GOOD}
+CONFIDENCE = ("student confidence", "teacher confidence")  # keys of selections
+lacks = needs.labels
+
+
+def claims(case: Case, view: View, *own: str) -> dict[str, Forecast]:
+    """The claims of the models there are about the selected rows; `own` as `chosen` has it."""
+    return scaled(case).among(chosen(case, view.select, *own))
+
+
+def diagrams(case: Case, view: View) -> dict[str, Bins]:
+    """Their reliability, in the kind of bins that the section is set to."""
+    bins = by_mass if knob(view, "bins", "width") == "mass" else by_width
+    return {name: bins(one) for name, one in claims(case, view, *CONFIDENCE).items()}
+
+
+def scored(case: Case, view: View) -> dict[str, dict[str, Score]]:
+    """Their scores, computed once for a selection."""
+    meant = chosen(case, view.select)
+    return _scored(scaled(case), None if meant is None else meant.tobytes())
+
+
+@lru_cache(8)
+def _scored(found: Scaled, meant: bytes | None) -> dict[str, dict[str, Score]]:
+    return {name: scores(one) for name, one in found.among(unpacked(meant)).items()}
+
+
+def unpacked(meant: bytes | None) -> Bools | None:
+    """A selection (N,) that was made to bytes, so that it could be remembered."""
+    return None if meant is None else np.frombuffer(meant, dtype=np.bool_)
+
+
+def ranges(edges: Floats) -> list[str]:
+    """The bins as selections say them; the last one has no end, so that it holds 1."""
+    low = [repr(float(edge)) for edge in edges[:-1]]
+    return [f"{a}..{b}" for a, b in zip(low, [*low[1:], ""], strict=True)]
+
+
+def bands(view: View, look: Theme) -> list[dict[str, Any]]:
+    """A stripe behind the confidences that are selected."""
+    marks = []
+    for key, colour in zip(CONFIDENCE, (theme.STUDENT, theme.TEACHER), strict=True):
+        low, dots, high = (value(view.select, key) or "").partition("..")
+        if dots:
+            edges = {"x0": float(low or 0), "x1": float(high or 1), "y0": 0, "y1": 1, "yref": "paper"}
+            marks.append({"type": "rect", "layer": "below", "line": {"width": 0}, "opacity": 0.15, **edges,
+                          "fillcolor": colour[look]})  # fmt: skip
+    return marks
+
+
+def diagonal(look: Theme) -> dict[str, Any]:
+    """Where a model would be right as often as it claims."""
+    dash = {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}
+    line = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": dash, "hoverinfo": "skip"}
+    return {"uid": "diagonal", "name": "perfect", "showlegend": False} | line

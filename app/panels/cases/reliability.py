@@ -1,0 +1,77 @@
+"""Reliability of teacher, student and temperature-scaled student."""
+
+from typing import Any
+
+import numpy as np
+
+from app import theme
+from app.panels import Panel, View, caption
+from app.panels._figure import number, plain
+from app.panels.cases import _claims
+from app.theme import Theme
+from kdcore.cases.calibration import by_width
+from kdcore.cases.case import Case
+from kdcore.probes._bins import Bins
+
+PICKED = {"student": "student confidence={customdata}", "teacher": "teacher confidence={customdata}"}
+
+
+def draw(case: Case, view: View) -> dict[str, Any]:
+    found, look = _claims.diagrams(case, view), view.theme
+    traces = [_claims.diagonal(look)]
+    for place, (name, bins) in enumerate(found.items()):
+        traces += _traces(name, bins, place, len(found), look)
+    layout = theme.layout(
+        look,
+        "reliability",
+        barmode="overlay",
+        xaxis={"anchor": "y2", "title": {"text": "confidence"}, "range": [0, 1], "tickformat": ".0%"},
+        yaxis={"title": {"text": "accuracy"}, "domain": [0.3, 1.0], "range": [0, 1.02], "tickformat": ".0%"},
+        yaxis2={"title": {"text": "rows"}, "domain": [0.0, 0.2]},
+        shapes=_claims.bands(view, look),
+    )
+    return {"data": traces, "layout": layout}
+
+
+def _traces(name: str, bins: Bins, place: int, among: int, look: Theme) -> list[dict[str, Any]]:
+    """The curve with its intervals, and the bins as counts; a click on either selects the bin."""
+    full = np.flatnonzero(bins.count)
+    low, high = (side[full] for side in bins.interval)
+    colour, held = _claims.COLOURS[name][look], bins.accuracy[full]
+    picked = {"customdata": [_claims.ranges(bins.edges)[at] for at in full.tolist()]}
+    picked |= {"meta": {"pick": PICKED[name]}} if name in PICKED else {}
+    bars = {"type": "data", "symmetric": False, "array": plain(high - held), "arrayminus": plain(held - low)}
+    curve = {"type": "scatter", "mode": "lines+markers", "x": plain(bins.confidence[full]), "y": plain(held)}
+    curve |= {"error_y": bars | {"thickness": 1, "width": 2}, "line": {"color": colour, "width": 1.5}}
+    title = f"{_claims.NAMES[name]} · ECE {number(bins.ece, '.1%')}"
+    said = [f"{a:.1%}, {b:.1%}], {n:,} rows" for a, b, n in zip(low, high, bins.count[full], strict=True)]
+    hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}} [%{{text}}<extra>{_claims.NAMES[name]}</extra>"
+    curve |= {"uid": name, "name": title, "legendgroup": name, "text": said, "hovertemplate": hover} | picked
+    width = np.diff(bins.edges) * 0.9 / among
+    counts = {"type": "bar", "yaxis": "y2", "x": plain(bins.edges[:-1] + width * (place + 0.55)), "width": plain(width)}
+    counts |= {"y": bins.count.tolist(), "marker": {"color": colour}, "legendgroup": name, "showlegend": False}
+    counts |= {"customdata": _claims.ranges(bins.edges), "hovertemplate": f"%{{y}} rows<extra>{name}</extra>"}
+    return [curve, {"uid": f"{name} count", "name": name} | counts | {k: v for k, v in picked.items() if k == "meta"}]
+
+
+def table(case: Case, view: View) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {"model": [], "from": [], "to": [], "rows": [], "confidence": [], "accuracy": [],
+                                     "accuracy_low": [], "accuracy_high": []}  # fmt: skip
+    for name, bins in _claims.diagrams(case, view).items():
+        told = [[name] * len(bins.count), bins.edges[:-1].tolist(), bins.edges[1:].tolist(), bins.count.tolist()]
+        told += [plain(values) for values in (bins.confidence, bins.accuracy, *bins.interval)]
+        for held, more in zip(columns.values(), told, strict=True):
+            held += more
+    return columns
+
+
+PANEL = Panel(
+    title="Reliability",
+    kind="plotly",
+    caption=caption(by_width),
+    order=200,
+    wide=False,
+    lacks=_claims.lacks,
+    draw=draw,
+    table=table,
+)

@@ -1,0 +1,85 @@
+"""How sure a model is beside how often it is right, over all rows, a selection or one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdcore.cases.choosing import Bools
+from kdcore.probes._bins import Bins, binned, equal_mass, equal_width
+from kdcore.probes._numerics import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a model claims about those N rows of a case whose label is known and whose answer is finite."""
+
+    rows: Ints  # (N,) their places in the case
+    labels: Ints  # (N,)
+    log_q: Floats  # (N, C) log-probabilities
+    top: Ints  # (N,) the likeliest class, the first of equals
+    sure: Floats  # (N,) its probability
+    right: Bools  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def among(self, meant: Bools | None) -> Forecast:
+        """The same about some rows of the case, as a selection means them; all when None."""
+        if meant is None:
+            return self
+        here = meant[self.rows]
+        return Forecast(**{name: values[here] for name, values in vars(self).items()})
+
+
+def forecast(log_q: Floats, labels: Ints) -> Forecast:
+    """The claims of log-probabilities (N, C) about labels (N,), -1 where unknown."""
+    rows = np.flatnonzero((labels >= 0) & ~np.isnan(log_q).any(axis=1))
+    known, truth = log_q[rows], labels[rows]
+    top = known.argmax(axis=1)
+    sure = np.exp(known[np.arange(len(rows)), top])
+    return Forecast(rows, truth, known, top, sure, top == truth)
+
+
+def by_width(one: Forecast) -> Bins:
+    """On the diagonal a model is right as often as it claims; below it, it is surer than it should be. Bars are counts.
+
+    Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017.
+    """
+    return binned(one.sure, one.right, equal_width())
+
+
+def by_mass(one: Forecast) -> Bins:
+    """The same in bins with equally many rows: finer where the model claims most, and no bin hangs on a few rows."""
+    return binned(one.sure, one.right, equal_mass(one.sure))
+
+
+@dataclass(frozen=True)
+class ByAnswer:
+    """For each class, the rows that the model gives it; NaN where there are none."""
+
+    count: Ints  # (C,)
+    confidence: Floats  # (C,) mean
+    accuracy: Floats  # (C,)
+    error: Floats  # (C,) standard error of accuracy - confidence
+
+    @property
+    def gap(self) -> Floats:
+        """(C,) accuracy minus confidence."""
+        return self.accuracy - self.confidence
+
+
+def by_answer(one: Forecast) -> ByAnswer:
+    """Among rows that get the same answer: left of the line the model is surer than it is right, right of it too shy.
+
+    Grouped by the answer and not by the true class: rows that were picked by their outcome would look miscalibrated
+    in any case.
+    """
+    classes = one.log_q.shape[1]
+    count = np.bincount(one.top, minlength=classes)
+    lean = one.right - one.sure
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = [np.bincount(one.top, weights=v, minlength=classes) / count for v in (one.sure, one.right, lean**2)]
+        error = np.sqrt(np.maximum(means[2] - (means[1] - means[0]) ** 2, 0.0) / count)
+    return ByAnswer(count, means[0], means[1], error)

@@ -1,0 +1,163 @@
+"""One temperature for all of a student's logits, fitted on rows other than those it is shown on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from kdcore.cases.calibration import Forecast, forecast
+from kdcore.cases.case import Case, Rows
+from kdcore.cases.choosing import Bools
+from kdcore.errors import BadInput
+from kdcore.probes._bins import binned, equal_width
+from kdcore.probes._numerics import Floats, Ints, log_softmax, mean
+
+COLDEST, HOTTEST = 0.05, 20.0  # between which a temperature is sought
+TASK = "temperature"  # fits on validation rows where the case's are others
+SEED = 0  # of the two halves
+CURVE = 60  # temperatures of the strip: 1 / T in equal steps
+STEP = 0.05  # of 1 / T, so that the strip goes from T = 20 to T = 1/3
+
+
+def fitted(logits: np.ndarray, labels: Ints) -> float:
+    """The temperature T that minimises the NLL of logits (N, C) / T, between COLDEST and HOTTEST.
+
+    NLL is convex in 1 / T, so its slope, the mean over rows of the expected logit minus the label's, has one root. A
+    network that is right on every row has none: the colder, the better, and COLDEST is the answer.
+
+    Raises:
+        BadInput: no row has a label.
+
+    Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+    """
+    known = (labels >= 0) & np.isfinite(logits).all(axis=1)
+    if not known.any():
+        raise BadInput("A temperature is fitted to labels, but no row has one; open rows with labels.")
+    z = np.asarray(logits[known], dtype=np.float64)
+    z = z - z.max(1, keepdims=True)
+    held = z[np.arange(len(z)), labels[known]]
+
+    def slope(log_inverse: float) -> float:
+        powers = np.exp(z * np.exp(log_inverse))
+        return float(((powers * z).sum(1) / powers.sum(1) - held).mean())
+
+    low, high = -np.log(HOTTEST), -np.log(COLDEST)
+    if slope(low) >= 0:
+        return HOTTEST
+    if slope(high) <= 0:
+        return COLDEST
+    return float(np.exp(-brentq(slope, low, high, xtol=1e-10)))
+
+
+class Halves(NamedTuple):
+    """Logits of rows that were scaled by temperatures fitted on the other half."""
+
+    logits: np.ndarray  # (N, C)
+    temperatures: tuple[float, float]  # that each half was scaled by
+
+
+def crossed(logits: np.ndarray, labels: Ints) -> Halves:
+    """Two halves by a seeded draw, each divided by the temperature that was fitted on the other.
+
+    Raises:
+        BadInput: fewer than two rows have a label.
+    """
+    known = np.flatnonzero((labels >= 0) & np.isfinite(logits).all(axis=1))
+    if len(known) < 2:
+        raise BadInput("A temperature is fitted on one half of the rows and shown on the other, but fewer than two "
+                       "rows have a label.")  # fmt: skip
+    first = np.zeros(len(labels), dtype=np.bool_)
+    first[np.random.default_rng(SEED).permutation(known)[: len(known) // 2]] = True
+    theirs = fitted(logits[~first], labels[~first]), fitted(logits[first], labels[first])
+    return Halves(logits / np.where(first, theirs[0], theirs[1])[:, None], theirs)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """What the student's temperature is, how it was found, and the models' claims about the case's rows."""
+
+    temperature: float | None  # fitted on all rows there are to fit on; None while nobody has asked for it
+    halves: tuple[float, float] | None  # where rows were scaled by the temperature of the other half
+    rows: int  # it was fitted on
+    claims: dict[str, Forecast]  # of "teacher", "student" and "scaled", those that there are
+
+    def among(self, meant: Bools | None) -> dict[str, Forecast]:
+        """The claims about some rows; all when None."""
+        return {name: one.among(meant) for name, one in self.claims.items()}
+
+
+def scaled(case: Case) -> Scaled:
+    """The claims of teacher, student and temperature-scaled student; the last on rows its temperature never saw.
+
+    Rows of the validation split, and rows of which only answers were given, are halved and each half is scaled by the
+    temperature of the other. Others wait for the task, which fits on the validation rows.
+    """
+    stamps = [path.stat().st_mtime_ns for path in (case.folder / "rows.npz", _fit(case)) if path.exists()]
+    return _scaled(case.folder, tuple(stamps))
+
+
+def _fit(case: Case) -> Path:
+    return case.folder / f"{TASK}.npz"
+
+
+def halved(case: Case) -> bool:
+    """Whether the case's own rows are those that a temperature is fitted on."""
+    return case.about.where in ("val", "given")
+
+
+@lru_cache(2)
+def _scaled(folder: Path, _: tuple[int, ...]) -> Scaled:
+    case = Case(folder)
+    rows = case.rows
+    claims = {"student": forecast(rows.log_q, rows.labels)}
+    if rows.teacher is not None:
+        claims = {"teacher": forecast(rows.log_p, rows.labels)} | claims
+    if halved(case):
+        return _halved(rows, claims)
+    told = case.part(TASK)
+    if not told:
+        return Scaled(None, None, 0, claims)
+    temperature = float(told["temperature"])
+    claims["scaled"] = forecast(log_softmax(rows.student, temperature), rows.labels)
+    return Scaled(temperature, None, int(told["rows"]), claims)
+
+
+def _halved(rows: Rows, claims: dict[str, Forecast]) -> Scaled:
+    count = len(claims["student"])
+    if count < 2:
+        return Scaled(None, None, count, claims)
+    found = crossed(rows.student, rows.labels)
+    claims["scaled"] = forecast(log_softmax(found.logits), rows.labels)
+    return Scaled(fitted(rows.student, rows.labels), found.temperatures, count, claims)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Scores of the student at every temperature."""
+
+    temperatures: Floats  # (CURVE,) falling
+    ece: Floats  # (CURVE,) in 15 bins of equal width
+    nll: Floats  # (CURVE,) nats
+
+
+def strip(one: Forecast) -> Strip:
+    """Dividing all logits by one number changes no answer. Too cold is too sure, too hot too shy: look for the lowest.
+
+    Powers of the inverse temperature's step are multiplied up, so no temperature needs exponentials of its own.
+    """
+    inverse = np.arange(1, CURVE + 1) * STEP
+    lean = (one.log_q - one.log_q.max(1, keepdims=True)).astype(np.float32)
+    once, power = np.exp(lean * np.float32(STEP)), np.ones_like(lean)
+    held = lean[np.arange(len(one)), one.labels].astype(np.float64)
+    ece, nll = [], []
+    for beta in inverse:
+        power *= once
+        whole = power.sum(1, dtype=np.float64)
+        ece.append(binned(1 / whole, one.right, equal_width()).ece)
+        nll.append(mean(np.log(whole) - beta * held))
+    return Strip(1 / inverse, np.array(ece), np.array(nll))
