@@ -17,7 +17,7 @@ import streamlit as st
 from anyio import to_thread
 from starlette.middleware import Middleware
 
-from app import curves, engine
+from app import curves, engine, examining
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
@@ -49,7 +49,8 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     finally:
         collector.cancel()
         await to_thread.run_sync(supervisor.stop)
-        await to_thread.run_sync(curves.helper.stop)
+        for helper in (curves.helper, examining.quick, examining.slow):
+            await to_thread.run_sync(helper.stop)
 
 
 def bring_demos(store: Store) -> None:

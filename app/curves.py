@@ -56,7 +56,9 @@ class Helper:
         return answer
 
     def stop(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one, whatever it does."""
+        if process := self._process:
+            process.kill()  # whoever waits for its answer gives up now
         with self._lock:
             self._end()
 

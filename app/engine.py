@@ -32,8 +32,8 @@ def find(run_id: str | None) -> Run | None:
 
 
 def newest_demo(makes: bool) -> Run | None:
-    """The newest finished run that came with the Lab, whose source makes its images or does not."""
-    ours = (run for run in store().runs(states={"done"}) if run.owner == DEMO)
+    """The newest finished run with a teacher that came with the Lab, whose source makes its images or does not."""
+    ours = (run for run in store().runs(states={"done"}) if run.owner == DEMO and run.spec.teacher)
     return next((run for run in ours if entry("source", run.spec.source.name)["makes"] == makes), None)
 
 

@@ -118,6 +118,33 @@ def ask(folder: Path, task: str, **wishes: Any) -> dict[str, Any]:
     return told
 
 
+def later(folder: Path, task: str, **wishes: Any) -> None:
+    """Have something answered while the page goes on; the task writes what it finds. Of several wishes the last counts.
+
+    What hinders it stands in the task's progress.
+    """
+    waits = (folder, task) in _wished
+    _wished[folder, task] = wishes
+    if not waits:
+        _answers().submit(_answer, folder, task)
+
+
+_wished: dict[tuple[Path, str], dict[str, Any]] = {}  # what waits for its turn
+
+
+@cache
+def _answers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="answers")
+
+
+def _answer(folder: Path, task: str) -> None:
+    try:
+        ask(folder, task, **_wished.pop((folder, task)))
+        tell(folder, task, Progress(state="done", share=1.0))
+    except BadInput as error:
+        tell(folder, task, Progress(state="failed", says=str(error)))
+
+
 def case(case_id: str) -> Case:
     """A case by its id.
 

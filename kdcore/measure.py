@@ -16,6 +16,7 @@ from kdcore.contracts import Dataset, Outputs, Term
 from kdcore.events import Score
 from kdcore.inside import attention, unit_grams
 from kdcore.net import Net, pooled
+from kdcore.probes.field import surrounding
 
 PROBE_ROWS = 512
 PLANE = 100  # points along one side of the decision field
@@ -129,10 +130,7 @@ class Probe:
 
     def _lay_plane(self, data: Dataset) -> None:
         """A square of PLANE x PLANE points around the training points, and the teacher's answer on it."""
-        low, high = data.train.x.min(0), data.train.x.max(0)
-        half = float((high - low).max()) * 0.58
-        (cx, cy) = (low + high) / 2
-        extent = np.array([cx - half, cx + half, cy - half, cy + half], dtype=np.float32)
+        extent = surrounding(data.train.x)
         xs, ys = np.linspace(extent[0], extent[1], PLANE), np.linspace(extent[2], extent[3], PLANE)
         grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
         self.plane = self.normalise(torch.from_numpy(grid).to(self.device))

@@ -34,3 +34,15 @@ class Service(Knobs):
             BadInput: it cannot be reached or used, or knows other images or classes. Its line raises it too.
         """
         raise NotImplementedError
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes in the order of its answers; () where it does not say them."""
+        return ()
+
+    def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of images that it was made for, where it says so; data of `shape` are at hand.
+
+        Raises:
+            BadInput: its file cannot be used.
+        """
+        return None

@@ -1,28 +1,15 @@
-"""The decision field of both networks, as bytes for a canvas.
+"""The decision field of both networks, as bytes for a canvas; see `_canvas`."""
 
-Little-endian: uint32 MAGIC, uint32 length of the JSON, the JSON in UTF-8 padded with spaces so that the planes start
-at a multiple of 4, then planes of size * size bytes, row 0 at the bottom, 255 for probability 1: teacher_class,
-teacher_share, student_class, student_share, student_share_of_teacher_class; without a teacher only the student's two.
-
-The JSON:
-    step, size, extent [x0, x1, y0, y1], teacher (bool), agreement (fraction or null), pinned [x, y],
-    classes (names), colours (one per class), theme {teacher, student, disagree, zero, ink},
-    points [[x, y, class], ...] (class -1 is unlabelled), probe_points [[x, y], ...] (the index is the sample to pin).
-"""
-
-import json
-import struct
 from typing import Any
 
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
+from app.panels._canvas import dressed, opened, packed
 from app.panels._figure import plain
 from app.panels._static import per_static
 from kdcore.probes.field import coordinates, field, ground
 from kdcore.record import Arrays, Record
-
-MAGIC = 0x4B444631
 
 
 def draw(record: Record, view: View) -> bytes:
@@ -36,10 +23,7 @@ def draw(record: Record, view: View) -> bytes:
         "agreement": found.agreement,
         "pinned": probe_points[found.pinned],
     }
-    text = (lasting + json.dumps(moving)[1:]).encode()
-    text += b" " * (-len(text) % 4)
-    planes = (plane.tobytes() for plane in found.planes.values())
-    return b"".join((struct.pack("<II", MAGIC, len(text)), text, *planes))
+    return packed(moving, found.planes.values(), lasting)
 
 
 @per_static
@@ -50,19 +34,11 @@ def _lasting(static: Arrays, size: int, names: tuple[str, ...], look: theme.Them
     lasting = {
         "size": found.size,
         "extent": plain(found.extent),
-        "classes": names,
-        "colours": theme.classes(len(names)),
-        "theme": {
-            "teacher": theme.TEACHER[look],
-            "student": theme.STUDENT[look],
-            "disagree": theme.DISAGREE[look],
-            "zero": theme.FIELD_ZERO[look],
-            "ink": theme.INK[look],
-        },
+        **dressed(names, theme.classes(len(names)), look),
         "points": [[*point, k] for point, k in zip(plain(found.points), plain(found.point_classes), strict=True)],
         "probe_points": probe_points,
     }
-    return json.dumps(lasting, ensure_ascii=False)[:-1] + ", ", probe_points
+    return opened(lasting), probe_points
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:

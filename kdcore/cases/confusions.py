@@ -24,6 +24,16 @@ class Confusions:
     rows: int  # with a label
     step: int | None = None  # of the student's frame; None for its last weights
 
+    @property
+    def mistaken(self) -> float:
+        """The largest share of a class's rows that one wrong answer of either network got; 0 where there is none."""
+        wrong = [
+            np.where(np.eye(len(who), dtype=bool), 0, self.shares(who))
+            for who in (self.student, self.teacher)
+            if who is not None
+        ]
+        return float(np.nanmax(wrong, initial=0.0))
+
     def shares(self, who: Ints) -> Floats:
         """Counts as fractions of each true class's rows; NaN where it has none."""
         with np.errstate(invalid="ignore"):

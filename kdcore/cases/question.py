@@ -38,6 +38,8 @@ class Question(_Frozen):
     rows: int = Field(10_000, ge=1, le=MOST_ROWS)  # at most; the first of the split
     student: Party
     teacher: Party | None = None
+    given: str = ""  # the name of images that were brought, in the place of a split
+    notes: tuple[str, ...] = ()  # what was done to them
 
     @property
     def id(self) -> str:

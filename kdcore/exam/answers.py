@@ -39,7 +39,7 @@ def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays | None:
             data=question.data,
             where=question.where,
             shape=pair.shape,
-            notes=tuple(note for model in pair.models for note in model.notes),
+            notes=(*question.notes, *(note for model in pair.models for note in model.notes)),
         ),
     )
     return None

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from kdcore.bench import weights_of
+from kdcore.cases.pictures import kept
 from kdcore.cases.question import Party, Question, asked
 from kdcore.catalogue import home
-from kdcore.contracts import Dataset, Split, silent
+from kdcore.contracts import Data, Dataset, Split, silent
 from kdcore.errors import BadInput
 from kdcore.net import Net, pooled
 from kdcore.parts import dataset, device_for, network
-from kdcore.registry import TEACHERS
-from kdcore.spec import parse
+from kdcore.registry import DATA, TEACHERS
+from kdcore.service import Line
+from kdcore.spec import Choice, parse
 
 CHUNK = 512  # rows in one forward pass
 
@@ -30,33 +33,47 @@ class Model:
 
     Args:
         party: who it is.
-        data: the data set of the case.
+        data, choice: the data set of the case, and what names it.
         device: where it is asked.
 
     Raises:
         BadInput: it cannot be read, or knows other rows or classes.
     """
 
-    def __init__(self, party: Party, data: Dataset, device: torch.device) -> None:
-        self.party, self.title, self.device = party, party.title, device
-        self.shape, self.classes = tuple(data.train.x.shape[1:]), data.classes
+    def __init__(self, party: Party, data: Dataset, choice: Choice, device: torch.device) -> None:
+        self.party, self.title, self.device, self.data = party, party.title, device, choice
+        self.rows, self.classes = tuple(data.train.x.shape[1:]), data.classes  # of the case
+        self.shape = self.rows  # of one row as this model reads it
         self.mean, self.std = data.mean, data.std
         self.order: list[int] | None = None  # where its classes stand in another order: ours as places of its
         self.notes: list[str] = []
         self.net: Net | None = None  # where its inside can be looked at
-        self._line = None
+        self._line: Line | None = None
         if party.service:
-            self._line = TEACHERS[party.service.name](**party.service.knobs).connect(self.shape, len(self.classes))
-            inside = getattr(self._line, "net", None)
-            self.net = inside.to(device) if isinstance(inside, Net) else None
+            self._connect(party.service)
         else:
             self._load()
+
+    def _connect(self, service: Choice) -> None:
+        """Somebody else's model: an uploaded file, or a server."""
+        theirs = TEACHERS[service.name](**service.knobs)
+        try:
+            self._fit(theirs.made_for(self.rows))
+            if named := theirs.classes():
+                self._match(named)
+            self._line = theirs.connect(self.shape, len(self.classes))
+        except BadInput as error:
+            raise BadInput(str(error).replace("The teacher", self.title, 1)) from error
+        inside = getattr(self._line, "net", None)
+        self.net = inside.to(self.device) if isinstance(inside, Net) else None
 
     def _load(self) -> None:
         """The network of a run, with the newest weights."""
         assert self.party.folder
         assert self.party.spec
         spec, folder = parse(self.party.spec), Path(self.party.folder)
+        self._compare(spec.data, (folder / "student.safetensors").exists())
+        self._fit(_made(spec.data).signature()[0])
         self._read_head(folder / "student.safetensors")
         net = network(spec, self.shape, len(self.classes))
         weights = weights_of(folder)
@@ -71,6 +88,37 @@ class Model:
         if weights.step is not None:
             self.notes.append(f"{self.title} still goes on: weights of step {weights.step:,}.")
         self.net = net.to(self.device).eval().requires_grad_(False)
+
+    def _compare(self, theirs: Choice, finished: bool) -> None:
+        """What a person should know where a run learned from other data than the case's.
+
+        Raises:
+            BadInput: they are other data, and only a finished run says what its classes are.
+        """
+        if theirs.name != self.data.name:
+            if not finished:
+                raise BadInput(
+                    f"{self.title} learns from {theirs.name!r}, not from {self.data.name!r}, and says what its classes "
+                    "are once it has finished; look again then, or choose its own data."
+                )
+            self.notes.append(f"{self.title} learned from {theirs.name!r}, not from {self.data.name!r}.")
+        kept_apart = [(one.seed, one.validation) for one in (_made(theirs), _made(self.data))]
+        if theirs.name == self.data.name and kept_apart[0] != kept_apart[1]:
+            self.notes.append(f"{self.title} held out other rows, so it may have learned from some of these.")
+
+    def _fit(self, wanted: tuple[int, ...] | None) -> None:
+        """Rows are to be resized where the model was made for images of another size.
+
+        Raises:
+            BadInput: one of both is no image.
+        """
+        if wanted is None or wanted == self.rows:
+            return
+        theirs, ours = ("x".join(map(str, sizes)) for sizes in (wanted, self.rows))
+        if len(wanted) != 3 or len(self.rows) != 3 or wanted[0] not in (1, 3):
+            raise BadInput(f"{self.title} was made for inputs of {theirs}, but the data are {ours}; choose such data.")
+        self.shape = wanted
+        self.notes.append(f"{self.title} was made for images of {theirs}, so the rows of {ours} were resized for it.")
 
     def _read_head(self, path: Path) -> None:
         """How a finished run reads pixels, and what its classes are called."""
@@ -102,11 +150,20 @@ class Model:
 
     def inputs(self, x: Tensor) -> Tensor:
         """Raw rows (B, K, H, W) of values 0..255, or (B, F), as the network reads them; keeps gradients."""
-        x = x.to(self.device, torch.float32)
+        x = self._sized(x.to(self.device, torch.float32))
         if x.ndim != 4 or not self.mean:
             return x
         mean, std = (torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (x / 255 - mean) / std
+
+    def _sized(self, x: Tensor) -> Tensor:
+        """Rows (B, ...) float32 in the shape that the model was made for; keeps gradients."""
+        if self.shape == self.rows:
+            return x
+        if self.shape[0] != self.rows[0]:
+            x = x.expand(-1, 3, -1, -1) if self.shape[0] == 3 else x.mean(1, keepdim=True)
+        resized: Tensor = interpolate(x, self.shape[1:], mode="bilinear", antialias=True)
+        return resized
 
     def logits(self, x: Tensor) -> Tensor:
         """Answers (N, C) float32 on the CPU to raw rows (N, ...), in chunks; no gradients."""
@@ -115,7 +172,8 @@ class Model:
 
     def _asked(self, x: Tensor) -> Tensor:
         if self._line is not None:
-            told = self._line(x.float() / 255 if x.ndim == 4 else x.float()).logits
+            x = self._sized(x.float())
+            told = self._line(x / 255 if x.ndim == 4 else x).logits.cpu()
         else:
             told = self.through(x).logits
         return told if self.order is None or self._line is None else told[:, self.order]
@@ -132,10 +190,11 @@ class Model:
         return found if self.order is None else found._replace(logits=found.logits[:, self.order])
 
     def _fed(self, x: Tensor) -> Tensor:
-        reader = self._line.reader  # type: ignore[union-attr]
+        reader = getattr(self._line, "reader")  # noqa: B009  of the lines whose inside is known
+        x = self._sized(x.to(self.device, torch.float32))
         if x.ndim != 4 or reader.scale == "unit":
-            return x.to(self.device, torch.float32) / (255 if x.ndim == 4 else 1)
-        scaled = x.to(self.device, torch.float32) / 255
+            return x / (255 if x.ndim == 4 else 1)
+        scaled = x / 255
         if reader.scale == "signed":
             return scaled * 2 - 1
         if reader.scale == "bytes":
@@ -154,6 +213,10 @@ class Model:
         return torch.cat(found)
 
 
+def _made(choice: Choice) -> Data:
+    return DATA[choice.name](**choice.knobs)
+
+
 class Pair:
     """The two models of a case and its rows.
 
@@ -168,12 +231,15 @@ class Pair:
         self.question, self.folder, self.device = question, question.folder, device_for(device)
         self.data = dataset(question.data, home() / "data", silent)
         self.classes, self.shape = self.data.classes, tuple(self.data.train.x.shape[1:])
-        self.student = Model(question.student, self.data, self.device)
-        self.teacher = Model(question.teacher, self.data, self.device) if question.teacher else None
+        self.student = Model(question.student, self.data, question.data, self.device)
+        self.teacher = Model(question.teacher, self.data, question.data, self.device) if question.teacher else None
 
-    @property
+    @cached_property
     def split(self) -> Split:
-        """The split that is looked at."""
+        """The split that is looked at, or the images that were brought, which have no labels."""
+        if self.question.given:
+            x = kept(self.question.given)
+            return Split(x, np.full(len(x), -1))
         return getattr(self.data, self.question.where)  # type: ignore[no-any-return]
 
     @cached_property

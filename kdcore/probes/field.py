@@ -56,6 +56,14 @@ def field(record: Record, sample: int) -> Field:
     return Field(record.step, pinned, planes, float((teacher_class == student["student_class"]).mean()))
 
 
+def surrounding(points: np.ndarray) -> np.ndarray:
+    """A square around points (M, 2), with a margin: (4,) float32 as x0, x1, y0, y1."""
+    low, high = points.min(0), points.max(0)
+    half = float((high - low).max()) * 0.58
+    (x, y) = (low + high) / 2
+    return np.array([x - half, x + half, y - half, y + half], dtype=np.float32)
+
+
 def coordinates(extent: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """x and y of the plane's points, each (R, R)."""
     x0, x1, y0, y1 = extent

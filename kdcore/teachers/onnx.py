@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,6 +62,13 @@ class OnnxTeacher(Reader):
             raise BadInput(f"The teacher reads bytes, but its scale is {self.scale!r}; set the scale to 'bytes'.")
         return _Opened(self, path.read_bytes(), facts["reads"][0], facts["dtype"])
 
+    def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The sides that the file fixes, and those of the data where it takes any."""
+        reads = _facts(uploads.path(self.file, "onnx"), shape)["reads"][1:]
+        if len(reads) != len(shape):
+            return None
+        return tuple(mine if size is None else size for size, mine in zip(reads, shape, strict=True))
+
 
 class _Opened:
     """The line to an open file."""
@@ -85,6 +93,7 @@ class _Opened:
         return _trial.answer(self.session, x)[: len(x) - max(0, missing)]
 
 
+@lru_cache(16)
 def _facts(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
     """What a process of its own found out about a file.
 

@@ -29,6 +29,7 @@ from kdcore.catalogue import check_knobs
 from kdcore.contracts import Outputs
 from kdcore.errors import BadInput
 from kdcore.parts import build, network
+from kdcore.registry import DATA
 from kdcore.service import Answered, Line
 from kdcore.spec import Choice, parse
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes
@@ -64,6 +65,18 @@ class WeightsTeacher(Reader):
         reader = self._reading(head)
         reader.check_scale(shape)
         return _Asked(reader, _filled(self._nets(head, shape, classes), path, head))
+
+    def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """That of the data whose run wrote the weights."""
+        head = _head(uploads.path(self.file, "safetensors"))
+        if self.model or "spec" not in head.said:
+            return None
+        data = parse(head.said["spec"]).data
+        return DATA[data.name](**data.knobs).signature()[0]
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes in its own order, where the file says them."""
+        return tuple(map(str, _listed(_head(uploads.path(self.file, "safetensors")), "classes")))
 
     def _reading(self, head: _Head) -> Reader:
         """How pixels are fed: as the file says, unless a scale was chosen."""

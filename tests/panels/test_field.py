@@ -10,7 +10,7 @@ import pytest
 from record_factory import Run, record
 
 from app import theme
-from app.panels import View, panel
+from app.panels import View, _canvas, panel
 from app.panels import field as field_panel
 from kdcore.probes.field import Ground, ground
 from kdcore.record import Arrays, Record
@@ -20,7 +20,7 @@ PLANES = ("teacher_class", "teacher_share", "student_class", "student_share", "s
 
 def parse(payload: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
     magic, length = struct.unpack_from("<II", payload)
-    assert magic == field_panel.MAGIC
+    assert magic == _canvas.MAGIC
     assert (8 + length) % 4 == 0
     head = json.loads(payload[8 : 8 + length].decode())
     planes = np.frombuffer(payload, np.uint8, offset=8 + length).reshape(-1, head["size"], head["size"])

@@ -15,8 +15,8 @@ from kdcore.cases.question import FILE, Party, Question
 from kdcore.record import write_arrays
 from kdcore.spec import Choice
 
-ANSWERED = ("confusion", "affinity", "course")
-MEASURED = ("similarity",)
+ANSWERED = ("confusion", "affinity", "course", "triangle")
+MEASURED = ("similarity", "conflict", "knowledge", "augment", "line")
 
 
 def measured() -> dict[str, dict[str, np.ndarray]]:
@@ -29,6 +29,42 @@ def measured() -> dict[str, dict[str, np.ndarray]]:
             "stages": np.array(3),
             "rows": np.arange(30),
             "select": np.array("true=1"),
+        },
+        "conflict": {
+            "stages": np.array(["stage 1", "head", "all"]),
+            "batch": rng.normal(size=(8, 3, 3)),
+            "class": np.where(rng.random((2, 3, 3)) < 0.2, np.nan, rng.random((2, 3, 3))),
+            "classes": np.array([0, 1]),
+            "rows": np.array([64, 9]),
+            "batch_rows": np.array(64),
+            "terms": np.array(["kd"]),
+            "labels_taken": np.array(True),
+        },
+        "knowledge": {
+            "student": rng.normal(size=(5, 4, 4)),
+            "teacher": rng.normal(size=(5, 4, 4)),
+            "foreground": rng.random((5, 4, 4)) < 0.5,
+            "rows": np.arange(5),
+            "course": rng.normal(size=(3, 5, 4, 4)),
+            "steps": np.array([10, 20, 30]),
+            "moved": np.array([0.5, 0.8, 1.0]),
+        },
+        "augment": {
+            "family": np.array(["shift", "shift", "noise"]),
+            "strength": np.array([0.0, 1.0, 0.0]),
+            "unit": np.array(["pixels", "pixels", "of the range"]),
+            "right": rng.random((2, 3, 30)) < 0.7,
+            "same": rng.random((3, 30)) < 0.7,
+            "kl": rng.random((3, 30)),
+            "rows": np.arange(30),
+        },
+        "line": {
+            "share": np.linspace(0, 1, 5),
+            "loss": rng.random((2, 5)),
+            "error": rng.random((2, 5)) / 10,
+            "right": rng.integers(0, 50, (2, 5)).astype(float),
+            "rows": np.array([50, 50]),
+            "other": np.array("another run"),
         },
     }
 
@@ -93,12 +129,46 @@ def test_a_cell_is_picked_by_its_place(tmp_path: Path) -> None:
 
 def test_the_matrix_follows_the_step(tmp_path: Path) -> None:
     one = whole(tmp_path)
-    said = [drawn(one, "confusion", at=at)["layout"]["annotations"][-1]["text"] for at in (None, 12)]
+    texts = [drawn(one, "confusion", at=at)["layout"]["annotations"][-1]["text"] for at in (None, 12)]
+    said = [text.partition(" · full colour")[0] for text in texts]
     assert said == [
         "60 rows with a label · student after its last step",
         "20 rows with a label · student at step 10, on the run's probe rows",
     ]
     assert drawn(one, "course", at=12)["layout"]["shapes"][0]["x0"] == 0.5
+
+
+def test_a_chosen_change_and_chosen_corners_are_shown(tmp_path: Path) -> None:
+    one = whole(tmp_path)
+    assert drawn(one, "augment", knobs="change=noise")["layout"]["xaxis"]["title"]["text"].startswith("noise")
+    corners = drawn(one, "triangle", knobs="three=3+0+2")["layout"]["annotations"][:3]
+    assert [note["text"] for note in corners] == ["<b>class 3</b>", "<b>class 0</b>", "<b>class 2</b>"]
+
+
+def test_a_pinned_row_stands_out_in_the_triangle(tmp_path: Path) -> None:
+    figure = drawn(whole(tmp_path), "triangle", sample=7)
+    for trace in figure["data"][-2:]:
+        sizes = dict(zip(trace["customdata"], trace["marker"]["size"], strict=True))
+        assert [row for row, size in sizes.items() if size == max(sizes.values())] == [7]
+
+
+def test_all_classes_together_select_nothing_and_a_class_selects_itself(tmp_path: Path) -> None:
+    picks = drawn(whole(tmp_path), "conflict")["data"][0]["customdata"]
+    assert picks == [["", "", ""], ["0", "0", "0"], ["1", "1", "1"]]
+
+
+def test_the_barrier_is_told_beside_the_line(tmp_path: Path) -> None:
+    one = whole(tmp_path)
+    told = [float(value) for value in barriers(one)]
+    text = drawn(one, "line")["layout"]["annotations"][0]["text"]
+    assert f"training {told[0]:.3f} and validation {told[1]:.3f}" in text
+
+
+def barriers(one: Case) -> list[float]:
+    """By the definition, from what was measured."""
+    part = one.part("line")
+    straight = part["loss"][:, :1] + part["share"] * (part["loss"][:, -1:] - part["loss"][:, :1])
+    return (part["loss"] - straight).max(1).tolist()
 
 
 def test_unlabelled_rows_confuse_nobody(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ export class Field {
   #views = []; // {name, canvas, context, painted}
   #grip = null; // where a drag began
   #queued = false;
+  #pictures = new Map(); // data URL -> image
 
   constructor() {
     this.row = h("div", { class: "kd-planes" });
@@ -122,7 +123,9 @@ export class Field {
     context.drawImage(painted.image, ...source, 0, 0, canvas.width, canvas.height);
     if (painted.mask) this.#hatch(context, painted.mask, source);
     if (name !== "disagree") this.#dots(context);
+    this.#faces(context);
     this.#mark(context, info.pinned, 7);
+    this.#mark(context, info.beside, 5);
     if (this.#cursor) this.#cross(context);
   }
 
@@ -164,6 +167,28 @@ export class Field {
     }
   }
 
+  /** Pictures beside their places; each is read once and put on screen when it is there. */
+  #faces(context) {
+    const side = Math.min(40 * devicePixelRatio, context.canvas.width / 7);
+    context.imageSmoothingEnabled = false;
+    for (const [x, y, url] of this.#plane.info.faces ?? []) {
+      const face = this.#pictures.get(url) ?? this.#fetch(url);
+      if (!face.complete || !face.naturalWidth) continue;
+      const [left, top] = this.#onCanvas(context.canvas, [x, y]);
+      context.drawImage(face, left + side / 5, top - side * 1.2, side, side);
+      context.strokeRect(left + side / 5, top - side * 1.2, side, side);
+    }
+  }
+
+  #fetch(url) {
+    const face = new Image();
+    face.onload = () => this.#render();
+    face.src = url;
+    if (this.#pictures.size > 60) this.#pictures.clear();
+    this.#pictures.set(url, face);
+    return face;
+  }
+
   #mark(context, point, radius) {
     if (!point) return;
     const [x, y] = this.#onCanvas(context.canvas, point);
@@ -201,7 +226,7 @@ export class Field {
     const { info, at } = this.#plane;
     const agreement = info.agreement == null ? "" : `The same class on ${percent(info.agreement, 0)} of the plane. `;
     const hint = "Point to read, click to pin the nearest sample, drag to move, Ctrl + wheel or +/− to zoom.";
-    if (!this.#cursor) return write(this.readout, agreement + hint);
+    if (!this.#cursor) return write(this.readout, [agreement + hint, info.note].filter(Boolean).join(" "));
     const [x, y] = this.#cursor;
     const cell = at(x, y);
     const name = (k) => info.classes[k] ?? k;
@@ -235,7 +260,7 @@ export class Field {
       canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener("pointerup", (event) => {
-      if (this.#grip && !this.#grip.moved) this.#pin(where(event));
+      if (this.#grip && !this.#grip.moved) this.#pin(where(event), event.shiftKey && !!this.#plane.info.rows);
       this.#grip = null;
     });
     canvas.addEventListener("pointercancel", () => (this.#grip = null));
@@ -258,7 +283,7 @@ export class Field {
     const zooms = { "+": 0.8, "=": 0.8, "-": 1.25, 0: Infinity };
     if (event.key in moves) point([x + moves[event.key][0], y + moves[event.key][1]]);
     else if (event.key in zooms && !event.ctrlKey && !event.metaKey) this.#zoom(zooms[event.key], [x, y]);
-    else if (event.key === "Enter") this.#pin([x, y]);
+    else if (event.key === "Enter") this.#pin([x, y], event.shiftKey && !!this.#plane.info.rows);
     else return;
     event.preventDefault();
   }
@@ -291,12 +316,14 @@ export class Field {
     this.#rect = [x0 + dx, x1 + dx, y0 + dy, y1 + dy];
   }
 
-  #pin([x, y]) {
+  #pin([x, y], beside = false) {
     let [best, nearest] = [Infinity, -1];
     this.#plane.info.probe_points.forEach(([px, py], sample) => {
       const distance = (px - x) ** 2 + (py - y) ** 2;
       if (distance < best) [best, nearest] = [distance, sample];
     });
-    if (nearest >= 0) wire.look({ sample: nearest });
+    if (nearest < 0) return;
+    const sample = this.#plane.info.rows?.[nearest] ?? nearest;
+    wire.look(beside ? { beside: sample } : { sample });
   }
 }

@@ -39,21 +39,22 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         axes |= _axes(case.classes, place, domains[place - 1], look)
         titles.append(heading(name, domains[place - 1], colour, look))
     step = "after its last step" if found.step is None else f"at step {found.step:,}, on the run's probe rows"
-    said = note(f"{found.rows:,} rows with a label · student {step}", 0.0, -0.02, yanchor="top", yshift=-64)
+    full = f"full colour from {found.mistaken or 1.0:.1%} of a class"
+    said = note(f"{found.rows:,} rows with a label · student {step} · {full}", 0.0, -0.02, yanchor="top", yshift=-64)
     layout = theme.layout(look, "confusion", showlegend=False, annotations=[*titles, said], **axes)
     layout["margin"] |= {"t": 28, "b": 92}
     return {"data": data, "layout": layout}
 
 
 def _maps(found: Confusions, look: theme.Theme) -> list[tuple[str, Floats, list[list[Any]], Any, dict[str, str]]]:
-    ours = found.shares(found.student)
-    student = ("student", ours, theme.rising(theme.STUDENT, look), (0.0, 1.0), theme.STUDENT)
+    ours, bounds = found.shares(found.student), (0.0, found.mistaken or 1.0)  # so that mistakes are seen
+    student = ("student", ours, theme.rising(theme.STUDENT, look), bounds, theme.STUDENT)
     if found.teacher is None:
         return [student]
     theirs = found.shares(found.teacher)
     largest = float(np.nanmax(np.abs(ours - theirs), initial=0.01))
     difference = ("S − T", ours - theirs, theme.diverging(look), (-largest, largest), theme.INK)
-    return [("teacher", theirs, theme.rising(theme.TEACHER, look), (0.0, 1.0), theme.TEACHER), student, difference]
+    return [("teacher", theirs, theme.rising(theme.TEACHER, look), bounds, theme.TEACHER), student, difference]
 
 
 def _hover(found: Confusions, classes: tuple[str, ...]) -> list[list[str]]:

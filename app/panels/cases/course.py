@@ -27,7 +27,8 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = _found(case, view), view.theme
     names = [f"{case.classes[a]} → {case.classes[b]}" for a, b in zip(found.true, found.answer, strict=True)]
     steps = [f"{step:,}" for step in found.steps.tolist()]
-    bounds = (0.0, float(max(found.student.max(initial=0.01), 0.01)))
+    after = found.student[:, 1:] if len(found.steps) > 1 else found.student  # the first weights confuse everything
+    bounds = (0.0, float(max(after.max(initial=0.01), 0.01)))
     ids = [f"{a};student={b}" for a, b in zip(found.true.tolist(), found.answer.tolist(), strict=True)]
     picked = {"y": names, "meta": {"pick": "true={customdata}"}, "ygap": 2}
     ours = cells("course", found.student, theme.rising(theme.STUDENT, look), bounds) | picked
@@ -42,7 +43,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     across = bare(look) | named_axis(steps, most=9) | {"title": {"text": "step"}, "domain": SPLIT[0]}
     beside = bare(look) | {"domain": SPLIT[1], "anchor": "y", "type": "category"}
     more = f" · {found.others} more pairs" if found.others else ""
-    said = note(f"{found.probe} probe rows{more}", 0.0, 1.0)
+    said = note(f"{found.probe} probe rows{more} · full colour from {bounds[1]:.0%} of a class", 0.0, 1.0)
     layout = theme.layout(look, "course", showlegend=False, xaxis=across, xaxis2=beside, yaxis=down)
     layout |= {"annotations": [said], "shapes": _now(found, view)}
     layout["margin"] |= {"t": 28}
