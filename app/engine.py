@@ -31,10 +31,16 @@ def find(run_id: str | None) -> Run | None:
     return run
 
 
-def newest_demo(makes: bool) -> Run | None:
-    """The newest finished run with a teacher that came with the Lab, whose source makes its images or does not."""
+def newest_demo(makes: bool, images: bool = False) -> Run | None:
+    """The newest finished run with a teacher that came with the Lab, or None.
+
+    Args:
+        makes: whether its source makes its images.
+        images: whether its data must be images.
+    """
     ours = (run for run in store().runs(states={"done"}) if run.owner == DEMO and run.spec.teacher)
-    return next((run for run in ours if entry("source", run.spec.source.name)["makes"] == makes), None)
+    suited = (run for run in ours if not images or len(shape(run.spec)) == 3)
+    return next((run for run in suited if entry("source", run.spec.source.name)["makes"] == makes), None)
 
 
 def shape(spec: Spec) -> tuple[int, ...]:

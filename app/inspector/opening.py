@@ -72,6 +72,6 @@ def invitation() -> None:
         "Choose a student: it is asked about every row beside its teacher. Then see **where** they disagree, **why**, "
         "and what helps: more steps, more capacity, better labels, a temperature."
     )
-    if example := engine.newest_demo(makes=False):
+    if example := engine.newest_demo(makes=False, images=True):
         act = partial(state.inspect, example.id)
         st.button("Open an example", icon=":material/auto_stories:", on_click=state.attempt, args=(act,))
