@@ -42,12 +42,12 @@ def _asked(request: dict[str, Any]) -> Answer:
 
 def _work(name: str, folder: Path, asked: dict[str, Any], work: Any) -> None:
     """A task that takes long; its progress stands beside what it measures."""
-    told_at = 0.0
+    told_at, said = 0.0, ""
 
     def report(what: str, share: float) -> None:
-        nonlocal told_at
-        if time.monotonic() > told_at + TELL_S:
-            told_at = time.monotonic()
+        nonlocal told_at, said
+        if what != said or time.monotonic() > told_at + TELL_S:
+            told_at, said = time.monotonic(), what
             tell(folder, name, Progress(state="working", share=min(1.0, share), says=what))
 
     tell(folder, name, Progress(says="reading data and models"))

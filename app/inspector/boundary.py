@@ -5,17 +5,22 @@ from __future__ import annotations
 import streamlit as st
 
 from app import examining, state
-from app.inspector._cards import POLL_S, cards, choice
+from app.inspector._cards import POLL_S, cards, choice, task
+from app.panels.cases.embedding import COLOURED
 from app.panels.cases.plane import wanted
 from kdcore.cases.case import Case, progress
 from kdcore.cases.plane import name_of
 
-VIEWS = {"plane": "Plane", "embedding": "Embedding", "map": "Decision map"}
+VIEWS = {"plane": "Plane", "embedding": "Embedding"}
+UMAP = (
+    "Both models' features are laid out together in a process of its own, with a fixed seed; the page stays free. Each "
+    "thousand rows take about a minute, and the first time UMAP itself is loaded for up to a minute."
+)
 
 
 def show(case: Case) -> None:
     """The section: one of its three views, so that nothing is computed that nobody looks at."""
-    {"plane": _plane}[choice("boundary", "What to look at", VIEWS)](case)
+    {"plane": _plane, "embedding": _embedding}[choice("boundary", "What to look at", VIEWS)](case)
 
 
 def _plane(case: Case) -> None:
@@ -26,6 +31,20 @@ def _plane(case: Case) -> None:
     if not case.part(_name(case)):
         examining.later(case.folder, "plane", **wanted(state.view()))
         st.fragment(_waiting, run_every=POLL_S)(case)
+
+
+def _embedding(case: Case) -> None:
+    if case.about.data is not None:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            asked = {
+                "of": st.selectbox("What is laid out", ["features", "logits"], key="embedding of", width=160),
+                "rows": st.selectbox("Rows at most", [1000, 2000, 5000], index=1, key="embedding rows", width=140),
+                "neighbours": st.number_input("Neighbours", 2, 200, 15, key="embedding neighbours", width=140),
+                "apart": st.number_input("Least distance", 0.0, 1.0, 0.1, 0.05, key="embedding apart", width=140),
+            }
+            task(case, "embedding", "Lay out by UMAP", UMAP, **asked)
+    choice("colour", "Colour", COLOURED)
+    cards(case, "embedding", key="embedding")
 
 
 def _name(case: Case) -> str:

@@ -8,7 +8,7 @@ Kinds of drawing, by what the browser does with them:
 What a click on a Plotly figure selects stands in its traces' `meta`, as {"pick": "part={customdata}"}: a template whose
 {x}, {y}, {customdata} and {pointNumber} are those of the point; a cell of a heat-map also has {row} and {column}, its
 place. "sample={customdata}" pins a row. A figure whose layout's `meta` is {"box": "embedding"} lets people draw a box,
-which selects `box.embedding=x0,x1,y0,y1`.
+which selects `box.embedding=x0,x1,y0,y1`; "box2" says the same of the figure's second axes.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ A selection is terms joined by ";", all of which hold: `part=teacher_only;true=3
                               out, and the last bin of anything is closed by leaving it out
     <column>=3                exactly this value, for columns of whole numbers such as clusters
     rows=4+17                 these rows
-    box.<part>=x0,x1,y0,y1    inside a box in the plane of that part, whose arrays "x" and "y" are (N,) coordinates
+    box.<part>=x0,x1,y0,y1    inside a box in the plane of that part, whose arrays "x" and "y" are (N,) coordinates;
+                              box.<part>.teacher reads "teacher_x" and "teacher_y"
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdcore.cases.case import PARTS, Case, Rows
+from kdcore.cases.embedding import plane_of
 from kdcore.errors import BadInput, unknown
 
 Bools = NDArray[np.bool_]
@@ -172,14 +174,15 @@ def _within(values: np.ndarray, term: Term) -> Bools:
 
 
 def _boxed(case: Case, term: Term) -> Bools:
-    plane = case.part(term.key.removeprefix("box."))
-    if "x" not in plane or "y" not in plane:
+    plane = plane_of(case, term.key.removeprefix("box."))
+    if plane is None:
         raise BadInput(f"This case has no plane named {term.key.removeprefix('box.')[:40]!r}; make it first.")
     try:
         x0, x1, y0, y1 = map(float, term.value.split(","))
     except ValueError:
         raise BadInput(f"A box reads x0,x1,y0,y1, but got {str(term)[:60]!r}.") from None
-    return np.asarray((plane["x"] >= x0) & (plane["x"] <= x1) & (plane["y"] >= y0) & (plane["y"] <= y1))
+    x, y = plane
+    return np.asarray((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
 
 
 def _words(case: Case, term: Term) -> str:
@@ -191,7 +194,8 @@ def _words(case: Case, term: Term) -> str:
     if term.key == "rows":
         return f"{len(term.value.split('+'))} rows" if "+" in term.value else f"row {term.value}"
     if term.key.startswith("box."):
-        return f"a box in the {term.key.removeprefix('box.')}"
+        part, _, side = term.key.removeprefix("box.").partition(".")
+        return f"a box in the {part}" + (f", {side}'s places" if side else "")
     return f"{term.key} {_range(*_bounds(term))}"
 
 

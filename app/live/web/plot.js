@@ -49,11 +49,12 @@ export class Plot {
       if (change) wire.look(event?.shiftKey && "sample" in change ? { beside: change.sample } : change);
     });
     this.node.on("plotly_selected", (event) => {
-      const box = this.node.layout.meta?.box;
-      if (!box || !event?.range) return;
-      const { x, y } = event.range;
-      const edges = [...x, ...y].map((edge) => Number(edge.toPrecision(4)));
-      wire.look({ select: toggled(wire.view.select, `box.${box}=${edges.join(",")}`) });
+      const range = event?.range;
+      const { box, box2 } = this.node.layout.meta ?? {}; // of the first axes, and of the second
+      const part = range && (range.x ? box : box2);
+      if (!part) return;
+      const edges = [...(range.x ?? range.x2), ...(range.y ?? range.y2)].map((edge) => Number(edge.toPrecision(4)));
+      wire.look({ select: toggled(wire.view.select, `box.${part}=${edges.join(",")}`) });
     });
   }
 

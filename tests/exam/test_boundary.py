@@ -1,0 +1,81 @@
+"""Planes and embeddings of two small trained networks; UMAP's place is taken by a stand-in."""
+
+import numpy as np
+import pytest
+import torch
+
+from kdcore.cases.case import Case
+from kdcore.contracts import silent
+from kdcore.errors import BadInput
+from kdcore.exam import embedding, plane
+from kdcore.exam.pair import Pair
+
+SMALL = (4, 9)  # an odd number of points, so that one is in the middle
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plane, "SIZES", SMALL)
+
+
+def test_the_three_rows_have_their_own_answers_at_their_places(pair: Pair) -> None:
+    name = plane.answer(pair, {"row": 3, "beside": 10})["name"]
+    found = Case(pair.folder).part(name)
+    assert name == "plane-3-10-x"
+    assert found["rows"][:2].tolist() == [3, 10]
+    assert found["near"][:3].tolist() == found["rows"].tolist()
+    assert found["student_class"].shape == (9, 9)
+    laid = plane.through(*plane.flat(pair, found["rows"].tolist()))
+    told = plane.asking(pair, pair.student, laid)(found["corners"])
+    assert told == pytest.approx(pair.student.logits(pair.x[found["rows"]]).numpy(), abs=1e-3)
+    shares = torch.from_numpy(told).softmax(1)
+    assert shares.argmax(1).tolist() == pair.student.logits(pair.x[found["rows"]]).argmax(1).tolist()
+
+
+def test_a_plane_is_asked_about_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane.answer(pair, {"row": 0, "third": 5})
+    monkeypatch.setattr(plane, "asked", lambda *_: pytest.fail("asked again"))
+    assert plane.answer(pair, {"row": 0, "third": 5})["name"] == "plane-0-x-5"
+
+
+def test_only_the_newest_planes_are_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plane, "KEPT", 2)
+    for row in range(4):
+        plane.answer(pair, {"row": row})
+    assert sorted(path.stem for path in pair.folder.glob("plane-*.npz")) == ["plane-2-x-x", "plane-3-x-x"]
+
+
+def test_a_row_that_is_not_there_is_told_of(pair: Pair) -> None:
+    with pytest.raises(BadInput, match="Rows are numbered 0 to 79"):
+        plane.answer(pair, {"row": 80})
+
+
+def first_two(values: list[np.ndarray], *_: float) -> list[np.ndarray]:
+    return [one[:, :2] for one in values]
+
+
+def test_an_embedding_has_a_place_for_every_row(pair: Pair) -> None:
+    found = embedding.work(pair, {"rows": 50}, silent, first_two)
+    assert found is not None
+    features = pair.teacher.features(pair.x).numpy()  # type: ignore[union-attr]
+    laid = np.unique(np.linspace(0, 79, 50).round().astype(int))
+    assert int(found["laid"]) == 50
+    assert found["teacher_x"][laid] == pytest.approx(features[laid, 0])
+    assert np.isfinite(found["x"]).all()
+    assert str(found["of"]) == "features"
+
+
+def test_logits_are_laid_out_where_they_are_asked_for(pair: Pair) -> None:
+    found = embedding.work(pair, {"of": "logits"}, silent, first_two)
+    assert found is not None
+    assert found["x"] == pytest.approx(Case(pair.folder).rows.student[:, 0])
+
+
+@pytest.mark.soak
+def test_umap_lays_both_out_alike_and_again_the_same() -> None:
+    lay = embedding.umap_layout()
+    values = np.random.default_rng(0).normal(size=(60, 5)) + 6 * (np.arange(60) % 2)[:, None]
+    ours, theirs = lay([values, values + 0.01], 5, 0.1)
+    assert np.array_equal(ours, lay([values, values + 0.01], 5, 0.1)[0])
+    apart = np.linalg.norm(ours[0::2].mean(0) - ours[1::2].mean(0))
+    assert np.linalg.norm(ours - theirs, axis=1).mean() < apart / 4
