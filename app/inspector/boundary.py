@@ -11,7 +11,17 @@ from app.panels.cases.plane import wanted
 from kdcore.cases.case import Case, progress
 from kdcore.cases.plane import name_of
 
-VIEWS = {"plane": "Plane", "embedding": "Embedding"}
+VIEWS = {"plane": "Plane", "embedding": "Embedding", "map": "Decision map"}
+ONLY_ANSWERS = "Only answers were given here, no models that could be asked about other places."
+SELECTED = "The selected rows come first, the others are spread evenly over all rows."
+MIXED = (
+    "How far two rows are apart: this share by their pixels, the rest by how much both models change their minds on "
+    "the way from one to the other, in five steps (DeepView's lambda)."
+)
+MAPPED = (
+    "Both models are asked about four places on the way between any two rows; then UMAP lays the rows out. It is done "
+    "in a process of its own; twice the rows take four times as long."
+)
 UMAP = (
     "Both models' features are laid out together in a process of its own, with a fixed seed; the page stays free. Each "
     "thousand rows take about a minute, and the first time UMAP itself is loaded for up to a minute."
@@ -20,12 +30,12 @@ UMAP = (
 
 def show(case: Case) -> None:
     """The section: one of its three views, so that nothing is computed that nobody looks at."""
-    {"plane": _plane, "embedding": _embedding}[choice("boundary", "What to look at", VIEWS)](case)
+    {"plane": _plane, "embedding": _embedding, "map": _map}[choice("boundary", "What to look at", VIEWS)](case)
 
 
 def _plane(case: Case) -> None:
     if case.pictures is None or case.about.data is None:
-        st.info("Only answers were given here, no models that could be asked about other places.")
+        st.info(ONLY_ANSWERS)
         return
     cards(case, "plane", key="plane")
     if not case.part(_name(case)):
@@ -45,6 +55,21 @@ def _embedding(case: Case) -> None:
             task(case, "embedding", "Lay out by UMAP", UMAP, **asked)
     choice("colour", "Colour", COLOURED)
     cards(case, "embedding", key="embedding")
+
+
+def _map(case: Case) -> None:
+    if case.pictures is None or case.about.data is None:
+        st.info(ONLY_ANSWERS)
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        asked = {
+            "rows": st.selectbox("Rows", [75, 150, 300, 500], index=1, key="map rows", width=140, help=SELECTED),
+            "weight": st.number_input(
+                "Weight of pixels", 0.0, 1.0, 0.65, 0.05, key="map weight", width=160, help=MIXED
+            ),
+        }
+        task(case, "map", "Make the map", MAPPED, select=state.view().select, **asked)
+    cards(case, "map", key="map")
 
 
 def _name(case: Case) -> str:

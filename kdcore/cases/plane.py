@@ -67,12 +67,12 @@ def through(a: Floats, b: Floats, c: Floats) -> Plane:
     if height <= 1e-6 * max(width, float(np.linalg.norm(second))) or not width:
         raise BadInput("These three rows lie on one line, so no plane is theirs alone; choose another third row.")
     corners = np.array([[0.0, 0.0], [width, 0.0], [reach, height]])
-    return Plane(a, np.stack((across, upward / height)), corners, _square(corners))
+    return Plane(a, np.stack((across, upward / height)), corners, square(corners))
 
 
-def _square(corners: Floats) -> Floats:
-    """A square around places (3, 2), with a margin."""
-    low, high = corners.min(0), corners.max(0)
+def square(places: Floats) -> Floats:
+    """A square around places (M, 2), with a margin: (4,) as x0, x1, y0, y1."""
+    low, high = places.min(0), places.max(0)
     half = float((high - low).max()) * (0.5 + MARGIN)
     (x, y) = (low + high) / 2
     return np.array([x - half, x + half, y - half, y + half])

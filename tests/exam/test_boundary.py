@@ -1,13 +1,17 @@
 """Planes and embeddings of two small trained networks; UMAP's place is taken by a stand-in."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
 
 from kdcore.cases.case import Case
 from kdcore.contracts import silent
 from kdcore.errors import BadInput
 from kdcore.exam import embedding, plane
+from kdcore.exam import map as maps
 from kdcore.exam.pair import Pair
 
 SMALL = (4, 9)  # an odd number of points, so that one is in the middle
@@ -79,3 +83,34 @@ def test_umap_lays_both_out_alike_and_again_the_same() -> None:
     assert np.array_equal(ours, lay([values, values + 0.01], 5, 0.1)[0])
     apart = np.linalg.norm(ours[0::2].mean(0) - ours[1::2].mean(0))
     assert np.linalg.norm(ours - theirs, axis=1).mean() < apart / 4
+
+
+def principal(distances: np.ndarray, _: int) -> np.ndarray:
+    return distances[:, :2]
+
+
+def test_a_map_has_places_for_the_rows_it_shows(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "SIZE", 7)
+    found = maps.work(pair, {"rows": 20, "select": "true=3"}, silent, principal)
+    assert found is not None
+    threes = np.flatnonzero(pair.labels == 3)
+    assert np.isfinite(found["x"]).sum() == 20
+    assert np.isfinite(found["x"][threes]).all()
+    assert found["teacher_class"].shape == (7, 7)
+    assert ((found["nearest"] >= 0) & (found["nearest"] <= 1)).all()
+    assert found["fidelity"].shape == (2,)
+
+
+def test_the_way_between_two_rows_is_as_long_as_the_models_say(pair: Pair) -> None:
+    x = plane.flat(pair, [0, 1, 1])
+    told = maps._told(pair, pair.student, x, 0, silent)
+    assert told == pytest.approx(told.T)
+    assert told[1, 2] == pytest.approx(0, abs=1e-4)
+    steps = np.stack([x[0] + part * (x[1] - x[0]) for part in np.linspace(0, 1, maps.SEGMENTS + 1)])
+    shares = maps._shares(pair, pair.student, steps)
+    assert told[0, 1] == pytest.approx(sum(jensenshannon(*two) for two in pairwise(shares)), abs=1e-5)
+
+
+def test_a_selection_that_names_nothing_known_stops_the_map(pair: Pair) -> None:
+    with pytest.raises(BadInput, match="no column named"):
+        maps.work(pair, {"select": "colour=3"}, silent, principal)

@@ -1,0 +1,40 @@
+"""What both models say on a map of rows, and between them."""
+
+from typing import Any
+
+from app.panels import Panel, View, caption
+from app.panels.cases import _needs as needs
+from app.panels.cases._regions import Spots, columns, regions, some
+from kdcore.cases.case import Case
+from kdcore.cases.map import BETWEEN, mapped
+
+PART = "map"
+
+
+def draw(case: Case, view: View) -> bytes:
+    plane = case.part(PART)
+    found = mapped(plane)
+    shares = [" and ".join(f"{value:.0%}" for value in values) for values in (found.nearest, found.fidelity)]
+    who = "teacher's and student's" if len(found.nearest) == 2 else "student's"
+    note = (
+        f"{{drawn}} of {len(found.rows):,} mapped rows are drawn, of {len(case.rows):,}. The {who} answer is that of "
+        f"most of a row's nearest on {shares[0]} of the rows, and that of its own place on {shares[1]}. Each place is "
+        f"a mixture of its {BETWEEN} nearest rows; axes have no unit."
+    )
+    return regions(case, view, plane, Spots(found.rows, found.places, some(case, view, found.rows)), note)
+
+
+def table(case: Case, _: View) -> dict[str, list[Any]]:
+    return columns(case.part(PART))
+
+
+PANEL = Panel(
+    title="Decision map",
+    kind="field",
+    caption=caption(mapped),
+    order=430,
+    wide=True,
+    lacks=needs.part(PART, "No map has been made yet; the button above makes one."),
+    draw=draw,
+    table=table,
+)
