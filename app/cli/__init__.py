@@ -125,12 +125,22 @@ def show(run: RunId, json: Json = False) -> None:
 
 @cli.command()
 def export(
-    run: RunId, folder: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that does not exist yet.")]
+    run: RunId,
+    place: Annotated[Path, typer.Argument(metavar="DEST", help="A folder, or a file, that does not exist yet.")],
+    temperature: Annotated[
+        Text,
+        typer.Option(metavar="auto|T", help="Write only the student, its logits divided by T, as a safetensors file."),
+    ] = None,
 ) -> None:
-    """Write a run's record to a folder that any KD Lab can show."""
+    """Write a run's record to a folder that any KD Lab can show, or its student at a temperature to a file."""
+    if temperature is not None:
+        from app.cli.tempering import temper
+
+        prepare()
+        temper(run, place, temperature)
     from kdcore.jobs.store import Store
 
-    print(Store().export(run, folder))
+    print(Store().export(run, place))
 
 
 @cli.command()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from app import examining, state
 from app.inspector._cards import cards, choice, task
 from kdcore.cases.case import Case
 from kdcore.cases.scaling import COLDEST, HOTTEST, TASK, Scaled, halved, scaled
 
+TAKEN = "Its last linear layer is divided by T: same answers, and logits that come out scaled. As safetensors."
 BINS = {"width": "Bins of equal width", "mass": "Bins of equal mass"}
 
 
@@ -15,13 +19,29 @@ def show(case: Case) -> None:
     """The section."""
     found = scaled(case)
     st.markdown(_said(found))
-    if not halved(case):
+    if found.temperature is None and not halved(case):
         task(case, TASK, "Fit a temperature", "Asks the student about its validation rows and fits one number to them.")
+    else:
+        _download(case, found)
     choice("bins", "How rows are binned", BINS)
     cards(
         case, "reliability", "scores", "by_answer", "heritage", "risk", "temperature", "calibration_path",
         "reliability_play", key="calibration",
     )  # fmt: skip
+
+
+def _download(case: Case, found: Scaled) -> None:
+    """The student's weights with the temperature in them: made by the first click, taken by the second."""
+    if found.temperature is None or case.about.student.run is None:
+        return
+    path = case.folder / f"student-{found.temperature:.4g}.safetensors"
+    if path.exists():
+        st.download_button("Take the scaled student", path.read_bytes(), path.name, key="take", help=TAKEN,
+                           icon=":material/download:")  # fmt: skip
+        return
+    act = partial(examining.ask, case.folder, "tempered", temperature=found.temperature)
+    st.button("Make the scaled student", help=TAKEN, key="make", on_click=state.attempt, args=(act,),
+              icon=":material/thermostat:")  # fmt: skip
 
 
 def _said(found: Scaled) -> str:

@@ -1,6 +1,7 @@
 """What each command prints, where, and with which exit code."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from app.cli import main
 from kdcore.catalogue import catalogue
+from kdcore.errors import BadInput
 from kdcore.events import Cost, Finished, Started
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
@@ -207,3 +209,29 @@ def test_a_damaged_store(lab: Path, capsys: Read) -> None:
     told = capsys.readouterr().err
     assert str(lab / "runs.db") in told
     assert len(told.splitlines()) == 1
+
+
+def test_a_student_is_exported_at_a_temperature_by_a_process_of_its_own(
+    done: str, tmp_path: Path, capsys: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+
+    def become(_: str, words: list[str]) -> None:
+        told.append(words)
+        raise BadInput("here the process is another")
+
+    monkeypatch.setattr(os, "execv", become)
+    weights = Store().get(done).weights
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    weights.write_text("weights")
+    out = tmp_path / "student.safetensors"
+    assert main(["export", done, str(out), "--temperature", "1.5"]) == 2
+    assert told[0][1:3] == ["-m", "kdcore.tempered"]
+    assert told[0][-1] == "1.5"
+    assert str(out) in told[0]
+    assert main(["export", done, str(out), "--temperature", "warm"]) == 2
+    assert "is a number or 'auto', but got 'warm'" in capsys.readouterr().err
+    out.write_text("there")
+    assert main(["export", done, str(out), "--temperature", "auto"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert len(told) == 1

@@ -42,7 +42,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         "heritage",
-        margin={"l": 48, "r": 12, "t": 34, "b": 40},
+        margin={"l": 48, "r": 12, "t": 48, "b": 40},
         xaxis=axis | {"title": {"text": "teacher: accuracy − confidence"}},
         yaxis=axis | {"title": {"text": "student: the same, on the same rows"}},
         annotations=[note(_said(found), 0, 1.01)],
@@ -67,7 +67,7 @@ def _said(found: Heritage) -> str:
     if not np.isfinite(found.correlation):
         return f"{len(found.group)} {groups}: too few for a correlation"
     between = f"[{found.low:.2f}, {found.high:.2f}]"
-    return f"correlation <b>{found.correlation:.2f}</b> {between} over {len(found.group)} {groups}"
+    return f"correlation <b>{found.correlation:.2f}</b> {between}<br>over {len(found.group)} {groups}"
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:

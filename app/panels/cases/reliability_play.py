@@ -50,13 +50,13 @@ def _slider(found: Play) -> dict[str, Any]:
         {"label": f"{step:,}", "method": "animate", "args": [[str(step)], at_once]} for step in found.steps.tolist()
     ]
     said = {"prefix": "step ", "xanchor": "right"}
-    return {"active": len(steps) - 1, "steps": steps, "currentvalue": said, "x": 0.12, "len": 0.88, "pad": {"t": 40}}
+    return {"active": len(steps) - 1, "steps": steps, "currentvalue": said, "x": 0.12, "len": 0.88, "pad": {"t": 56}}
 
 
 def _play() -> dict[str, Any]:
     onward = {"fromcurrent": False, "frame": {"duration": FRAME_MS, "redraw": True}, "transition": {"duration": 0}}
     button = {"label": "▶", "method": "animate", "args": [None, onward]}
-    where = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 50}}
+    where = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 60}}
     return {"type": "buttons", "showactive": False, "buttons": [button]} | where
 
 

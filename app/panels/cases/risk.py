@@ -20,13 +20,14 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         style = {"name": title, "legendgroup": name, "hovertemplate": hover}
         style |= {"line": {"color": colour, "width": 2, "dash": "dash" if name == "scaled" else "solid"}}
         traces.append(line(name, one.coverage, one.risk, colour) | style)
-        dots = {"line": {"color": colour, "width": 1, "dash": "dot"}, "legendgroup": name, "showlegend": False}
+        dots = {"line": {"color": colour, "width": 1, "dash": "dot"}}
         if name != "scaled":
-            traces.append(line(f"{name} at best", one.coverage, one.least, colour) | dots | {"hoverinfo": "skip"})
+            best = dots | {"hoverinfo": "skip", "name": "at best", "showlegend": name == "student"}
+            traces.append(line(f"{name} at best", one.coverage, one.least, colour) | best)
     layout = theme.layout(
         look,
         "risk",
-        xaxis={"title": {"text": "coverage: share of rows answered · dotted: every error the least sure"},
+        xaxis={"title": {"text": "coverage: share of rows answered"},
                "range": [0, 1], "tickformat": ".0%"},
         yaxis={"title": {"text": "risk: wrong among them"}, "rangemode": "tozero", "tickformat": ".1%"},
     )  # fmt: skip
