@@ -192,7 +192,8 @@ class Case:
     @cached_property
     def columns(self) -> dict[str, Floats]:
         """(N,) numbers of every row by name: those that were given or measured, and those of the answers."""
-        given = {name: np.asarray(values, dtype=np.float64) for name, values in self.part("columns").items()}
+        told = {**self.part("columns"), **self.part("clusters")}
+        given = {name: np.asarray(values, dtype=np.float64) for name, values in told.items()}
         return {**given, **self.rows.columns}
 
 

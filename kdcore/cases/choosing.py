@@ -2,6 +2,7 @@
 
 A selection is terms joined by ";", all of which hold: `part=teacher_only;true=3`. A term is a key, "=" and a value:
     part=teacher_only         one of PARTS
+    cause=capacity            one of CAUSES: why the two disagree there
     true=3, teacher=5, student=3     a class by its place; several are joined by "+"
     <column>=0.2..0.5         a column's values from the first number up to, but without, the second; either may be left
                               out, and the last bin of anything is closed by leaving it out
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdcore.cases.case import PARTS, Case, Rows
+from kdcore.cases.causes import CAUSES, causes
 from kdcore.cases.embedding import plane_of
 from kdcore.errors import BadInput, unknown
 
@@ -116,6 +118,11 @@ def _holds(case: Case, term: Term) -> Bools:
         if term.value not in PARTS:
             raise unknown("part", term.value, PARTS)
         return np.asarray(_two(case).part == list(PARTS).index(term.value))
+    if term.key == "cause":
+        if term.value not in CAUSES:
+            raise unknown("cause", term.value, CAUSES)
+        _two(case)
+        return np.asarray(causes(case).code == list(CAUSES).index(term.value))
     if term.key in CLASSES:
         if term.key == "teacher":
             _two(case)
@@ -130,7 +137,7 @@ def _holds(case: Case, term: Term) -> Bools:
     if term.key.startswith("box."):
         return _boxed(case, term)
     if term.key not in case.columns:
-        raise unknown("column", term.key, [*CLASSES, "part", "rows", *case.columns])
+        raise unknown("column", term.key, [*CLASSES, "part", "cause", "rows", *case.columns])
     return _within(case.columns[term.key], term)
 
 
@@ -188,6 +195,8 @@ def _boxed(case: Case, term: Term) -> Bools:
 def _words(case: Case, term: Term) -> str:
     if term.key == "part":
         return next((said for part, said in PARTS.items() if part == term.value), term.value)
+    if term.key == "cause":
+        return next((said for cause, said in CAUSES.items() if cause == term.value), term.value)
     if term.key in CLASSES:
         named = [case.classes[place] for place in _places(case, term)]
         return f"{CLASSES[term.key]} {' or '.join(named)}"

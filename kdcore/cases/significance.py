@@ -60,7 +60,7 @@ def discovered(p: Floats) -> Floats:
     return found
 
 
-def more_often(hits: Ints, rows: Ints, all_hits: Ints, all_rows: int) -> Floats:
+def more_often(hits: Ints, rows: Ints, all_hits: int, all_rows: int) -> Floats:
     """One-sided p (T,) that `hits` of `rows` are more than a draw from `all_hits` of `all_rows` would give.
 
     Source: Fisher, The Logic of Inductive Inference, Journal of the Royal Statistical Society 98, 1935.

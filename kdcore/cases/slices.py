@@ -3,6 +3,9 @@
 A slice is a selection: one condition, or two of different columns. It is looked for on one half of the rows and tested
 on the other, so that having looked at thousands costs nothing. What follows from the student's own answer is no
 column here: that a student is far from its teacher where it says something else is no news.
+
+Source: after Chung et al., Automated Data Slicing for Model Validation, IEEE TKDE 32, 2020, who test on the rows they
+search; the halves are ours.
 """
 
 from __future__ import annotations

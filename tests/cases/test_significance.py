@@ -49,5 +49,5 @@ def test_no_test_discovers_nothing() -> None:
 def test_shares_are_fisher_s() -> None:
     table = [[8, 2], [5, 15]]
     expected = stats.fisher_exact(table, alternative="greater").pvalue
-    found = more_often(np.array([8]), np.array([10]), np.array([13]), 30)
+    found = more_often(np.array([8]), np.array([10]), 13, 30)
     assert found[0] == pytest.approx(expected)
