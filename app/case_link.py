@@ -1,7 +1,8 @@
 """What a link to the Inspector says: two models, the rows, the section on show, and how they are looked at.
 
-`student=<run>` opens a run beside its own teacher, `teacher=<run>` another one's; `case=<id>` names what was opened so,
-uploads too. Selection, pinned rows and temperature are those of every panel.
+`student=<run>` opens a run beside its own teacher, `teacher=<run>` another one's. Either may be an uploaded file, as
+`student=onnx` with its knobs below it, such as `student.file`; `data=<name>` says what it is asked about. `case=<id>`
+names what was opened so, or answers that were brought. Selection, pinned rows and temperature are those of every panel.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Any, Literal, get_args
 
 from pydantic.fields import FieldInfo
 
-from app.link import Link, decode, encode
+from app.link import Link, below, decode, encode
 from app.panels import View
 from kdcore.cases.case import Where
+from kdcore.catalogue import check_knobs, knobs_model
 from kdcore.errors import BadInput, unknown
-from kdcore.spec import Json
+from kdcore.spec import Choice, Json
 
 Settings = dict[str, Json]
 Section = Literal["where", "sample", "why", "slices", "boundary", "calibration", "inside", "draw"]
@@ -24,26 +26,55 @@ VIEW = ("temperature", "sample", "at", "select", "beside", "knobs")
 FIELDS = {
     "student": FieldInfo(annotation=str, default=""),
     "teacher": FieldInfo(annotation=str, default=""),
+    "data": FieldInfo(annotation=str, default=""),
     "where": FieldInfo(annotation=Where, default="val"),
     "section": FieldInfo(annotation=Section, default="where"),
 }
+PARTIES = ("student", "teacher")
+BROUGHT = ("weights", "onnx")  # kinds of files that stand for a party
 DEFAULTS: Settings = {name: field.default for name, field in FIELDS.items()}
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
 def complete(changes: Settings) -> Settings:
     """Every setting: those that nobody changed, with the changes."""
-    return DEFAULTS | {key: value for key, value in changes.items() if key in DEFAULTS}
+    found = dict(DEFAULTS)
+    for part in PARTIES:
+        if (name := str(changes.get(part, ""))) in BROUGHT:
+            found |= {f"{part}.{knob}": value for knob, value in check_knobs("teacher", name, {}).items()}
+    return found | {key: value for key, value in changes.items() if key in found}
 
 
 def put(shown: Link, key: str, value: Json) -> Link:
-    """The link with one setting changed."""
-    return shown._replace(settings=shown.settings | {key: value})
+    """The link with one setting changed; another party has other knobs."""
+    others = {old: known for old, known in shown.settings.items() if not old.startswith(f"{key}.")}
+    return shown._replace(settings=complete(others | {key: value}))
+
+
+def field_of(settings: Settings, key: str) -> FieldInfo:
+    """The bounds, default and description of one setting.
+
+    Raises:
+        BadInput: there is none of that name here.
+    """
+    part, _, knob = key.partition(".")
+    if key in FIELDS:
+        return FIELDS[key]
+    if key in settings:
+        return knobs_model("teacher", str(settings[part])).model_fields[knob]
+    raise unknown("setting", key, settings)
+
+
+def file_of(settings: Settings, part: str) -> Choice | None:
+    """The uploaded file that stands for a party; None where it is a run."""
+    name = str(settings[part])
+    return Choice(name=name, knobs=below(settings, part)) if name in BROUGHT else None
 
 
 def write(shown: Link) -> dict[str, str]:
     """The link's query parameters."""
-    said = {key: encode(value) for key, value in shown.settings.items() if value != DEFAULTS[key]}
+    base = complete({part: shown.settings[part] for part in PARTIES}) | DEFAULTS
+    said = {key: encode(value) for key, value in shown.settings.items() if value != base[key]}
     view = shown.view.model_dump(exclude_defaults=True, include=set(VIEW))
     return said | ({CASE: shown.run} if shown.run else {}) | {key: encode(value) for key, value in view.items()}
 
@@ -51,15 +82,14 @@ def write(shown: Link) -> dict[str, str]:
 def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
     """What a link says, and one sentence on each part of it that could not be used."""
     complaints: list[str] = []
-    settings, view = dict(DEFAULTS), dict[str, Any]()
+    settings = complete({part: query[part] for part in PARTIES if part in query})
+    view = dict[str, Any]()
     for key, text in query.items():
         try:
             if key in VIEW:
                 view[key] = decode(text, View.model_fields[key], f"View {key!r}")
             elif key != CASE:
-                if key not in FIELDS:
-                    raise unknown("setting", key, FIELDS)
-                settings[key] = decode(text, FIELDS[key], f"Setting {key!r}")
+                settings[key] = decode(text, field_of(settings, key), f"Setting {key!r}")
         except BadInput as error:
             complaints.append(f"{error} The default is used instead.")
     return Link(settings, query.get(CASE), View(**view)), complaints

@@ -16,6 +16,7 @@ from typing import Any
 from app import engine, words
 from app.curves import Helper
 from kdcore.cases.case import Case, Progress, Where, folder_of, progress, tell
+from kdcore.cases.pictures import keep, rows_of
 from kdcore.cases.question import Party, Question, asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
@@ -44,24 +45,43 @@ def party(run: Run) -> Party:
 
 
 def question(
-    student: Run, teacher: Run | Choice | None = None, where: Where = "val", data: Choice | None = None
+    student: Run | Choice, teacher: Run | Choice | None = None, where: Where = "val", data: Choice | None = None
 ) -> Question:
     """What is asked when a student is opened beside a teacher: its own where none is named.
 
+    The data are, unless they are named, what the student learned from, or else the teacher.
+
     Raises:
-        BadInput: the run has kept no weights yet.
+        BadInput: a run has kept no weights yet, a file is missing, or nobody says on which data they are asked.
     """
-    if not stamp_of(student.folder):
-        raise BadInput(f"Run {student.id} has kept no weights yet; open it after its first checkpoint.")
-    if teacher is None:
+    if teacher is None and isinstance(student, Run):
         teacher = student.spec.service or _own_teacher(student)
-    side = Party(title=words.named("teacher", teacher), service=teacher) if isinstance(teacher, Choice) else None
-    return Question(
-        data=data or student.spec.data,
-        where=where,
-        student=party(student),
-        teacher=party(teacher) if isinstance(teacher, Run) else side,
-    )
+    data = data or next((one.spec.data for one in (student, teacher) if isinstance(one, Run)), None)
+    if data is None:
+        raise BadInput("A file does not say on which data it is to be asked; choose the data set.")
+    return Question(data=data, where=where, student=_side(student), teacher=None if teacher is None else _side(teacher))
+
+
+def _side(one: Run | Choice) -> Party:
+    if isinstance(one, Choice):
+        if one.knobs.get("file") == "":
+            raise BadInput(f"No file was uploaded for the {words.named('teacher', one)}; upload it first.")
+        told = str(one.knobs.get("model") or one.knobs.get("file", ""))[:12]
+        return Party(title=" ".join(filter(None, [words.named("teacher", one), told])), service=one)
+    if not stamp_of(one.folder):
+        raise BadInput(f"Run {one.id} has kept no weights yet; open it after its first checkpoint.")
+    return party(one)
+
+
+def brought(case: Case, files: Mapping[str, bytes]) -> str:
+    """The case of a case's two models and images that somebody brings; its id.
+
+    Raises:
+        BadInput: one of them is refused, or the case has no models.
+    """
+    models = asked(case.folder)
+    rows, notes = rows_of(files, case.about.shape)
+    return opened(models.model_copy(update={"where": "given", "given": keep(rows), "notes": notes}))
 
 
 def _own_teacher(student: Run) -> Run | None:

@@ -1,4 +1,4 @@
-"""Somebody else's teacher in the form: a file that is uploaded, or a server that is named."""
+"""Somebody else's model in a form: a file that is uploaded, or a server that is named."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from functools import partial
 
 import streamlit as st
 
-from app import forms, order_link, state
+from app import forms, state
 from app.link import Settings
 from app.order_link import OURS, SERVICE
 from kdcore import uploads
 from kdcore.orders import Order
+from kdcore.spec import Json
 
-FILE = f"{SERVICE}.file"
 KINDS = {"onnx": "onnx", "weights": "safetensors"}  # what is uploaded for a teacher
 MEANING = {
     "onnx": "A model in one ONNX file. It is tried in a process of its own before it is asked anything.",
@@ -26,45 +26,50 @@ MISSING = {"file": "its file: upload one", "model": "the model's name on that se
 
 def service(settings: Settings) -> None:
     """What must be told of the chosen teacher, and what may be."""
-    name = str(settings[SERVICE])
-    if name == OURS:
-        return
+    if str(settings[SERVICE]) != OURS:
+        pieces(SERVICE, settings)
+
+
+def pieces(part: str, settings: Settings) -> None:
+    """The fields of the model that stands under `part` in the settings of the page of now; its file first."""
+    name, codec = str(settings[part]), state.codec()
     st.caption(MEANING.get(name, ""))
-    if FILE in settings:
-        _uploader(settings, KINDS[name])
-    base = order_link.complete({SERVICE: name})
-    keys = [key for key in settings if key.startswith(f"{SERVICE}.") and key != FILE]
-    first = [key for key in keys if base[key] == "" or key == f"{SERVICE}.url"]
+    file = f"{part}.file"
+    if file in settings:
+        _uploader(file, settings[file], KINDS[name])
+    base = codec.complete({part: name})
+    keys = [key for key in settings if key.startswith(f"{part}.") and key != file]
+    first = [key for key in keys if base[key] == "" or key == f"{part}.url"]
     _fields(settings, base, first)
-    with st.expander("How it is asked", key="more service"):
+    with st.expander("How it is asked", key=f"more {part}"):
         _fields(settings, base, [key for key in keys if key not in first])
 
 
 def _fields(settings: Settings, base: Settings, keys: list[str]) -> None:
     for key in keys:
         title = TITLES.get(key.partition(".")[2])
-        forms.field(key, order_link.field_of(settings, key), settings[key], base[key], title)
+        forms.field(key, state.codec().field_of(settings, key), settings[key], base[key], title)
 
 
-def _uploader(settings: Settings, kind: str) -> None:
+def _uploader(setting: str, kept: Json, kind: str) -> None:
     """A file is kept under the digest of its content, and the setting becomes its name."""
-    key = f"upload {kind}"
+    key = f"upload {setting} {kind}"
     st.file_uploader(
         f"Its file (.{kind})",
         type=[kind],
         key=key,
         on_change=state.attempt,
-        args=(partial(_keep, key, kind),),
+        args=(partial(_keep, setting, key, kind),),
         help="It is kept on this server and never unpickled. Large files: `kdlab upload FILE` prints a name to use.",
     )
-    if settings[FILE]:
-        st.caption(f"Kept as `{settings[FILE]}`.")
+    if kept:
+        st.caption(f"Kept as `{kept}`.")
 
 
-def _keep(key: str, kind: str) -> None:
+def _keep(setting: str, key: str, kind: str) -> None:
     given = state.component(key)
     if given is not None:
-        state.put(FILE, uploads.keep(given.getvalue(), kind))
+        state.put(setting, uploads.keep(given.getvalue(), kind))
 
 
 def lacking(order: Order) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -141,6 +141,20 @@ def export(
     from kdcore.jobs.store import Store
 
     print(Store().export(run, place))
+
+
+@cli.command()
+def inspect(
+    student: RunId,
+    teacher: Annotated[Text, typer.Option(metavar="RUN", help="Another teacher than the student's own.")] = None,
+    where: Annotated[Literal["val", "test", "train"], typer.Option(help="Which rows they are asked about.")] = "test",
+    json: Json = False,
+) -> None:
+    """Tell where a student and its teacher disagree: who is right, how often, and what is copied."""
+    from app.cli.inspecting import inspect as tell
+
+    prepare()
+    tell(student, teacher, where, json)
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""Which two models are looked at, on which rows."""
+"""Which two models are looked at, on which rows: runs, files that are uploaded, or nothing but their answers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from functools import partial
 
 import streamlit as st
 
-from app import engine, examining, state, words
+from app import case_link, engine, examining, services, state, words
+from app.case_link import BROUGHT, PARTIES
+from kdcore.cases import given
+from kdcore.cases.question import Question
+from kdcore.catalogue import catalogue, check_knobs, entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.record import stamp_of
+from kdcore.spec import Choice
 
-OWN = ""  # the teacher that the student learned from
+OWN = ""  # the teacher that the student learned from, and its data
 WHERE = {"val": "validation rows", "test": "test rows", "train": "training rows"}
+FILES = {"weights": "A file: safetensors", "onnx": "A file: ONNX"}
 MOST = 200  # runs to choose from
+ANSWERS = "answers file"  # the widget
 
 
 def form(case_id: str | None) -> None:
@@ -23,14 +30,50 @@ def form(case_id: str | None) -> None:
     with st.expander(label, expanded=case_id is None, icon=":material/compare:", key=f"opening {bool(case_id)}"):
         runs = {run.id: run for run in engine.store().runs() if stamp_of(run.folder)}
         if not runs:
-            st.info("No run has kept weights yet. Start one in the Lab, then come back.")
-            return
-        _choice("student", "Student", list(runs)[:MOST], partial(_told, runs))
-        _choice("teacher", "Teacher", [OWN, *list(runs)[:MOST]], partial(_told, runs))
+            st.info("No run has kept weights yet. Start one in the Lab, or bring files.")
+        _party("student", [*list(runs)[:MOST], *BROUGHT], runs)
+        _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], runs)
+        if with_files() or not runs or state.shown().settings["data"]:
+            _choice("data", "Data set", [OWN, *catalogue()["data"]], _of_data)
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)
         if state.shown().settings["where"] == "test":
             st.caption("Decisions that are made by looking at test rows make the test accuracy look better than it is.")
         st.button("Open", type="primary", icon=":material/troubleshoot:", on_click=state.attempt, args=(_open,))
+        _answers()
+
+
+def with_files() -> bool:
+    """Whether one of the two is to be an uploaded file."""
+    return any(state.shown().settings[part] in BROUGHT for part in PARTIES)
+
+
+def _party(part: str, options: list[str], runs: dict[str, Run]) -> None:
+    """A run, or a file with what must be told of it."""
+    _choice(part, part.capitalize(), options, partial(_told, runs))
+    if state.shown().settings[part] in BROUGHT:
+        with st.container(border=True, key=f"file {part}"):
+            services.pieces(part, state.shown().settings)
+
+
+def _answers() -> None:
+    """A file of answers opens without any model."""
+    st.file_uploader(
+        "Or open answers alone (.npz)",
+        type=["npz"],
+        key=ANSWERS,
+        on_change=state.attempt,
+        args=(_open_answers,),
+        help="numpy.savez(file, student_logits=..., teacher_logits=..., labels=...): rows times classes, and a whole "
+        "number a row, -1 where unknown. It may also hold classes (names), images, and further columns of numbers. "
+        f"At most {given.LIMIT_BYTES >> 30} GB unpacked; nothing in it is ever unpickled.",
+    )
+
+
+def _open_answers() -> None:
+    file = state.component(ANSWERS)
+    if file is not None:
+        state.show(given.open_file(file.getvalue(), file.name))
+        state.look(select="", sample=0, beside=None)
 
 
 def _named(case_id: str) -> str:
@@ -42,11 +85,15 @@ def _named(case_id: str) -> str:
     return f"{about.student.title}{beside} · {WHERE.get(about.where, 'given rows')}"
 
 
-def _told(runs: dict[str, Run], run_id: str) -> str:
-    if run_id == OWN:
+def _told(runs: dict[str, Run], name: str) -> str:
+    if name == OWN:
         return "the one that it learned from"
-    run = runs.get(run_id)
-    return f"{words.title(run.spec)} · seed {run.spec.seed} · {run_id[:4]}" if run else run_id
+    run = runs.get(name)
+    return f"{words.title(run.spec)} · seed {run.spec.seed} · {name[:4]}" if run else FILES.get(name, name)
+
+
+def _of_data(name: str) -> str:
+    return str(entry("data", name)["title"]) if name else "what the run learned from"
 
 
 def _choice(key: str, label: str, options: list[str], told: Callable[[str], str]) -> None:
@@ -56,13 +103,25 @@ def _choice(key: str, label: str, options: list[str], told: Callable[[str], str]
     st.selectbox(label, known, format_func=told, key=name, on_change=state.changed, args=(key, str))
 
 
-def _open() -> None:
+def question() -> Question:
+    """What the form asks.
+
+    Raises:
+        BadInput: there is no such run, a file is missing, or nobody says on which data.
+    """
     settings = state.shown().settings
-    chosen = str(settings["student"]) or str(state.component("form student"))
-    student, teacher = engine.find(chosen), engine.find(str(settings["teacher"]) or None)
-    assert student
-    state.put("student", chosen)
-    state.show(examining.opened(examining.question(student, teacher, settings["where"])))  # type: ignore[arg-type]
+    sides = [case_link.file_of(settings, part) or engine.find(str(settings[part]) or None) for part in PARTIES]
+    if sides[0] is None:
+        raise BadInput("No student is chosen; choose a run, or bring a file.")
+    data = str(settings["data"])
+    choice = Choice(name=data, knobs=check_knobs("data", data, {})) if data else None
+    return examining.question(sides[0], sides[1], settings["where"], choice)  # type: ignore[arg-type]
+
+
+def _open() -> None:
+    if not state.shown().settings["student"]:  # nobody chose another than the first
+        state.put("student", str(state.component("form student")))
+    state.show(examining.opened(question()))
     state.look(select="", sample=0, beside=None)
 
 

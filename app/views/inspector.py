@@ -7,7 +7,7 @@ from importlib import import_module
 
 import streamlit as st
 
-from app import engine, examining, state
+from app import examining, state
 from app.case_link import Section
 from app.inspector import choosing, opening
 from kdcore.cases.case import Case, Progress, folder_of, progress
@@ -47,12 +47,10 @@ def _case() -> str | None:
     """The case on show: the link's, or that of the runs it names, which is opened at once."""
     shown = state.shown()
     named = str(shown.settings["student"])
-    if shown.run or not named:
+    if shown.run or not named or opening.with_files():
         return shown.run
     try:
-        student, teacher = engine.find(named), engine.find(str(shown.settings["teacher"]) or None)
-        assert student
-        found = examining.opened(examining.question(student, teacher, shown.settings["where"]))  # type: ignore[arg-type]
+        found = examining.opened(opening.question())
     except BadInput as error:
         st.warning(str(error))
         return None

@@ -1,0 +1,77 @@
+"""Two models on the same rows, told in the terminal."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Any
+
+import numpy as np
+
+from app import engine, examining
+from app.words import percent
+from kdcore.cases.case import PARTS, Case, Where, progress
+from kdcore.cases.partition import partition
+from kdcore.errors import BadInput
+from kdcore.probes.reliability import calibration
+
+NAMES = {
+    "student_accuracy": "student right",
+    "teacher_accuracy": "teacher right",
+    "agreement": "same answer",
+    "copied": "of the teacher's errors copied",
+    "expected": "were they copied by habit alone",
+    "student_ece": "student's calibration error",
+    "teacher_ece": "teacher's calibration error",
+}
+
+
+def inspect(student: str, teacher: str | None, where: Where, json: bool) -> None:
+    """Open the case, here and now where nobody has, and tell who is right where.
+
+    Raises:
+        BadInput: there is no such run, or the two do not go together.
+    """
+    store = engine.store()
+    question = examining.question(store.get(student), store.get(teacher) if teacher else None, where)
+    told = progress(question.folder, examining.FIRST)
+    if told is None or told.state != "done":
+        question.write()
+        _answer(question.folder)
+    case = Case(question.folder)
+    found = figures(case)
+    print(jsonlib.dumps(found) if json else _sentences(case, found))
+
+
+def _answer(folder: Any) -> None:
+    """Have both models asked in this process."""
+    from kdcore.examiner import answer  # here, as it brings torch with it
+
+    told = answer(jsonlib.dumps({"task": examining.FIRST, "folder": str(folder)}))
+    if "error" in told:
+        raise BadInput(told["error"])
+
+
+def figures(case: Case) -> dict[str, Any]:
+    """What a program reads: fractions, KL in nats; without a teacher what is known of the student."""
+    rows = case.rows
+    known = rows.labels >= 0
+    own = calibration(rows.student[known], rows.labels[known])
+    found: dict[str, Any] = {"case": case.id, "rows": len(rows), "notes": list(case.about.notes)}
+    if rows.teacher is None:
+        right = float((rows.student_top[known] == rows.labels[known]).mean())
+        return found | {"student_accuracy": right, "student_ece": own.ece}
+    parts = partition(rows)
+    shares = {name: getattr(parts, name) for name in NAMES if hasattr(parts, name)}
+    shares |= {"student_ece": own.ece, "teacher_ece": calibration(rows.teacher[known], rows.labels[known]).ece}
+    found["partition"] = dict(zip(PARTS, parts.counts.tolist(), strict=True))
+    return found | {name: value for name, value in shares.items() if np.isfinite(value)} | {"kl": float(rows.kl.mean())}
+
+
+def _sentences(case: Case, found: dict[str, Any]) -> str:
+    about = case.about
+    lines = [about.student.title, f"beside {about.teacher.title}" if about.teacher else "without a teacher"]
+    lines += [f"{found['rows']:,} rows", *found["notes"], ""]
+    lines += [f"  {PARTS[name]:<26}{count:>8,}" for name, count in found.get("partition", {}).items()]
+    lines += [f"  {said:<34}{percent(found[name]):>8}" for name, said in NAMES.items() if name in found]
+    lines += [f"  {'mean KL(teacher || student)':<30}{found['kl']:>7.3f} nats"] if "kl" in found else []
+    return "\n".join([*lines, "", f"In the Inspector: /inspector?case={case.id}"])

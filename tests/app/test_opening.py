@@ -1,0 +1,145 @@
+"""Opening files in the Inspector: models, answers without models, images and columns of one's own."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from case_factory import random_case
+from lab_driver import Open, button, labels, said
+from safetensors.numpy import save
+
+from app import case_link, examining
+from kdcore.cases.case import About, Case, Progress, folder_of, tell, write_about
+from kdcore.cases.question import Party, Question
+from kdcore.errors import BadInput
+from kdcore.spec import Choice
+
+CASE = "case-0123456789ab"
+WEIGHTS = save({"w": np.zeros(2, np.float32)})
+Begun = list[tuple[Path, str]]
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Begun:
+    """What the examiner was asked to begin; nothing is."""
+    found: Begun = []
+
+    def start(folder: Path, task: str) -> None:
+        found.append((folder, task))
+        tell(folder, task, Progress(state="waiting"))
+
+    monkeypatch.setattr(examining, "start", start)
+    monkeypatch.setattr(examining, "under_way", lambda *_: True)
+    return found
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def test_a_student_and_a_teacher_are_files(lab: Open, begun: Begun) -> None:
+    page = lab("inspector", student="weights", teacher="onnx", data="digits")
+    assert not page.exception
+    page = button(page, "Open")
+    assert "No file was uploaded for the Uploaded weights; upload it first." in said(page)
+    page.file_uploader[0].upload("model.safetensors", b"\x80\x04pickled", "application/octet-stream").run()
+    assert "looks like a pickle" in said(page)
+    page.file_uploader[0].upload("model.safetensors", WEIGHTS, "application/octet-stream").run()
+    page.file_uploader[1].upload("model.onnx", b"\x08\x09model", "application/octet-stream").run()
+    assert page.query_params["student.file"].endswith(".safetensors")
+    assert page.query_params["teacher.file"].endswith(".onnx")
+    page = button(page, "Open")
+    ((folder, task),) = begun
+    question = Question.model_validate_json((folder / "question.json").read_text())
+    assert (task, page.query_params["case"]) == ("answers", question.id)
+    assert question.data.name == "digits"
+    assert question.student.service
+    assert question.student.service.name == "weights"
+    assert question.teacher
+    assert question.teacher.title.startswith("ONNX file ")
+
+
+def test_a_file_needs_its_data(lab: Open, begun: Begun) -> None:
+    page = lab("inspector", student="weights", **{"student.file": "0123456789abcdef.safetensors"})
+    assert "choose the data set" in said(button(page, "Open"))
+    assert not begun
+
+
+def test_a_link_with_files_is_read_back_as_it_was_written() -> None:
+    query = {
+        "student": "weights",
+        "student.model": "cnn",
+        "teacher": "onnx",
+        "teacher.scale": "signed",
+        "data": "digits",
+    }
+    shown, complaints = case_link.read(query)
+    assert not complaints
+    assert case_link.write(shown) == query
+    assert (
+        case_link.put(shown, "student", "abc").settings.keys() == case_link.read({"teacher": "onnx"})[0].settings.keys()
+    )
+    _, complaints = case_link.read({"student": "abc", "student.model": "cnn"})
+    assert "no setting named 'student.model'" in complaints[0]
+
+
+def test_answers_open_without_a_model_and_bad_ones_leave_the_page(lab: Open) -> None:
+    page = lab("inspector")
+    page.file_uploader(key="answers file").upload("bad.npz", b"\x80\x04pickled", "application/zip").run()
+    assert "no npz that can be read" in said(page)
+    assert "case" not in page.query_params
+    logits = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]])
+    good = npz(student_logits=logits, teacher_logits=-logits, labels=np.array([0, 1, 1]))
+    page.file_uploader(key="answers file").upload("mine.npz", good, "application/zip").run()
+    assert not page.exception
+    assert Case(folder_of(page.query_params["case"])).rows.teacher is not None
+    assert "**3** rows · student right" in said(page)
+
+
+@pytest.fixture
+def models(home: Path) -> Case:  # noqa: ARG001
+    """A case with models, of images 8x8."""
+    folder = folder_of(CASE)
+    case = random_case(folder, rows=20)
+    data = Choice(name="digits")
+    write_about(folder, About.model_validate(case.about.model_dump() | {"data": data.model_dump()}))
+    party = Party(title="student", run="abc", folder="/nowhere", spec="{}")
+    (folder / "question.json").write_text(Question(data=data, student=party).model_dump_json())
+    return Case(folder)
+
+
+def test_a_csv_brings_columns_and_a_bad_one_a_sentence(lab: Open, models: Case) -> None:
+    page = lab("inspector", case=CASE, section="draw")
+    page.file_uploader(key="columns brought").upload("bad.csv", b"age\n1\n", "text/csv").run()
+    assert "must name 'row'" in said(page)
+    content = "\n".join(["row,age", *(f"{row},{row}" for row in range(20))]).encode()
+    page.file_uploader(key="columns brought").upload("good.csv", content, "text/csv").run()
+    assert "age" in said(page)
+    assert models.columns["age"].tolist() == list(range(20))
+
+
+def test_images_become_a_case_of_their_own(models: Case, begun: Begun) -> None:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(file, "PNG")
+    case_id = examining.brought(models, {"a.png": file.getvalue()})
+    ((folder, _),) = begun
+    question = Question.model_validate_json((folder / "question.json").read_text())
+    assert (folder.name, question.where) == (case_id, "given")
+    assert len(question.notes) == 2
+    with pytest.raises(BadInput, match=r"a\.txt' is no PNG"):
+        examining.brought(models, {"a.txt": b"text"})
+
+
+def test_without_models_images_cannot_be_asked_about(lab: Open) -> None:
+    random_case(folder_of(CASE), rows=20)
+    page = lab("inspector", case=CASE, section="draw")
+    assert not page.exception
+    assert "nobody can be asked about images" in said(page)
+    assert "Ask both" not in labels(page)
