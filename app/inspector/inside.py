@@ -12,6 +12,8 @@ from app.inspector._cards import cards, choice, task
 from app.panels import knob, turned
 from app.panels.cases.augment import KNOB as CHANGE
 from app.panels.cases.augment import families
+from app.panels.cases.similarity import KNOB as PAIR
+from app.panels.cases.similarity import maps
 from app.panels.cases.triangle import KNOB as THREE
 from kdcore.cases.case import Case
 from kdcore.cases.trail import trail
@@ -63,7 +65,7 @@ def _corners() -> None:
 
 
 def _stages(case: Case) -> None:
-    task(
+    done = task(
         case,
         "similarity",
         "Compare all stages",
@@ -71,6 +73,8 @@ def _stages(case: Case) -> None:
         "seconds for small networks, up to a minute for large ones.",
         select=state.view().select,
     )
+    if done:
+        choice(PAIR, "Networks", maps(case))
     cards(case, "similarity", key="inside stages")
 
 
@@ -105,7 +109,7 @@ def _knowledge(case: Case) -> None:
         "both networks and up to 8 checkpoints of the student: half a minute for small networks, minutes for large.",
         select=state.view().select,
     )
-    cards(case, "knowledge", key="inside knowledge")
+    cards(case, "knowledge", "knowledge_course", key="inside knowledge")
 
 
 def _changes(case: Case) -> None:

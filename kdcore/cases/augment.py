@@ -33,6 +33,7 @@ class Family:
     agreement: Curve | None  # share of rows with the same answer
     kl: Curve | None  # KL(teacher || student) in nats
     rows: int
+    select: str  # the selection that was asked about
 
 
 def augment(case: Case) -> tuple[Family, ...]:
@@ -58,6 +59,7 @@ def _family(found: Arrays, name: str) -> Family:
         agreement=share(found["same"][here]) if "same" in found else None,
         kl=Curve(found["kl"][here].mean(1), *of_mean(found["kl"][here].astype(np.float64))) if "kl" in found else None,
         rows=right.shape[2],
+        select=str(found["select"]),
     )
 
 

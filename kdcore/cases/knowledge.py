@@ -43,6 +43,7 @@ class Knowledge:
     teacher: Points | None
     course: Course | None
     rows: Ints  # (M,)
+    select: str  # the selection that was asked about
     entropy: dict[str, Floats]  # (M, g, g) nats, by network
     foreground: Bools  # (M, g, g)
 
@@ -63,7 +64,7 @@ def knowledge(case: Case) -> Knowledge:
     entropy = {who: found[who].astype(np.float64) for who in ("student", "teacher") if who in found}
     told = {who: counted(values, mask) for who, values in entropy.items()}
     course = learned(found["course"], mask, found["steps"], found["moved"]) if "course" in found else None
-    return Knowledge(told["student"], told.get("teacher"), course, found["rows"], entropy, mask)
+    return Knowledge(told["student"], told.get("teacher"), course, found["rows"], str(found["select"]), entropy, mask)
 
 
 def counted(entropy: Floats, mask: Bools, clearer: float = CLEARER) -> Points:
@@ -78,8 +79,9 @@ def counted(entropy: Floats, mask: Bools, clearer: float = CLEARER) -> Points:
 
 
 def learned(course: Floats, mask: Bools, steps: Ints, moved: Floats) -> Course:
-    """What became of the points at T checkpoints with entropies (T, M, g, g) and ways `moved` (T,).
+    """Points on the object at each checkpoint: a good student has them early, after a short way, and keeps them.
 
+    Of T checkpoints with entropies (T, M, g, g), up to which the weights went `moved` (T,) lengths of the first ones.
     The distance of a row is the way at the checkpoint where it has most points on the foreground, the first of equals
     (equation 6); stability is |points at the end| / |points at any time| there (equation 7).
     """

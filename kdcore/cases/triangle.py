@@ -9,6 +9,7 @@ import numpy as np
 from kdcore.cases.case import Rows
 from kdcore.cases.choosing import Bools
 from kdcore.probes._numerics import Floats, Ints, softmax, thinned
+from kdcore.probes.affinity import by_class
 
 SHOWN = 300  # rows with a point each
 HEIGHT = np.sqrt(3) / 2
@@ -90,8 +91,8 @@ def _mixed(rows: Rows, here: Bools) -> Floats:
     """How much each pair of classes is confused (C, C): probability mass that both networks give one on the other's
     rows."""
     classes = rows.student.shape[1]
-    mass, of = np.zeros((classes, classes)), np.eye(classes)[rows.labels[here]]
+    mass = np.zeros((classes, classes))
     for log_probabilities in (rows.log_q, *([] if rows.teacher is None else [rows.log_p])):
-        mass += of.T @ np.nan_to_num(np.exp(log_probabilities[here]))
+        mass += by_class(np.nan_to_num(np.exp(log_probabilities[here])), rows.labels[here])
     np.fill_diagonal(mass, 0)
     return mass + mass.T

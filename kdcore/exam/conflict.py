@@ -25,6 +25,7 @@ from kdcore.spec import Spec, parse
 BATCHES = 8  # of rows of all classes
 BATCH = 64
 MOST_CLASSES = 24
+EVERY = "all weights"
 LABELS = "labels"  # the term that reads true labels
 
 
@@ -106,7 +107,7 @@ def grouped(student: Net) -> dict[str, list[nn.Parameter]]:
     parts = {f"stage {place}": block for place, block in enumerate(student.blocks, 1)} | {"head": student.head}
     found = {name: [w for w in part.parameters() if w.requires_grad] for name, part in parts.items()}
     every = [weight for weight in student.parameters() if weight.requires_grad]
-    return {name: weights for name, weights in found.items() if weights} | {"all": every}
+    return {name: weights for name, weights in found.items() if weights} | {EVERY: every}
 
 
 def _pools(setup: Setup, chance: np.random.Generator) -> list[np.ndarray]:

@@ -21,8 +21,10 @@ def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> Floats:
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> Floats:
     """Softened probabilities over the last axis: (..., C) float64."""
-    probabilities: Floats = np.exp(log_softmax(logits, temperature))
-    return probabilities
+    with np.errstate(invalid="ignore"):
+        scaled = np.asarray(logits, dtype=np.float64) / temperature
+        weights = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def kl_nats(teacher_logits: np.ndarray, student_logits: np.ndarray, temperature: float = 1.0) -> Floats:

@@ -52,9 +52,19 @@ def compared(
 
 def kinship(logits: np.ndarray, truth: np.ndarray, temperature: float) -> Floats:
     """Mean over the rows of each true class of the softened probabilities of logits (N, C): (C, C)."""
-    of = np.eye(logits.shape[1])[truth]  # (N, C), 1 at the label
+    rows = np.bincount(truth, minlength=logits.shape[1])
     with np.errstate(invalid="ignore"):
-        return np.asarray(of.T @ softmax(logits, temperature) / of.sum(0)[:, None])
+        return np.asarray(by_class(softmax(logits, temperature), truth) / rows[:, None])
+
+
+def by_class(values: Floats, truth: np.ndarray) -> Floats:
+    """Sums over the rows of each true class of values (N, C): (C, C)."""
+    rows = np.bincount(truth, minlength=values.shape[1])
+    sums, known = np.zeros((len(rows), values.shape[1])), rows > 0
+    if len(truth):
+        ordered = values[np.argsort(truth, kind="stable")]
+        sums[known] = np.add.reduceat(ordered, (np.cumsum(rows) - rows)[known])
+    return sums
 
 
 def largest(values: Floats) -> float:

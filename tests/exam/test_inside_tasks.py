@@ -84,7 +84,7 @@ def test_a_conflict_is_told_for_every_stage_and_class_and_changes_nothing(pair: 
     assert torch.equal(torch.get_rng_state(), chance)
     assert found.cosine.shape == (11, len(found.stages))
     assert (np.abs(found.cosine[np.isfinite(found.cosine)]) <= 1 + 1e-9).all()
-    assert found.stages[-1] == "all"
+    assert found.stages[-1] == "all weights"
     assert found.terms == ("kd",)
     assert (found.low <= found.cosine[0]).all()
     assert (found.ratio > 0).all()

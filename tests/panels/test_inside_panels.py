@@ -16,7 +16,7 @@ from kdcore.record import write_arrays
 from kdcore.spec import Choice
 
 ANSWERED = ("confusion", "affinity", "course", "triangle")
-MEASURED = ("similarity", "conflict", "knowledge", "augment", "line")
+MEASURED = ("similarity", "conflict", "knowledge", "knowledge_course", "augment", "line")
 
 
 def measured() -> dict[str, dict[str, np.ndarray]]:
@@ -48,6 +48,7 @@ def measured() -> dict[str, dict[str, np.ndarray]]:
             "course": rng.normal(size=(3, 5, 4, 4)),
             "steps": np.array([10, 20, 30]),
             "moved": np.array([0.5, 0.8, 1.0]),
+            "select": np.array(""),
         },
         "augment": {
             "family": np.array(["shift", "shift", "noise"]),
@@ -57,6 +58,7 @@ def measured() -> dict[str, dict[str, np.ndarray]]:
             "same": rng.random((3, 30)) < 0.7,
             "kl": rng.random((3, 30)),
             "rows": np.arange(30),
+            "select": np.array("true=1"),
         },
         "line": {
             "share": np.linspace(0, 1, 5),
@@ -130,16 +132,18 @@ def test_a_cell_is_picked_by_its_place(tmp_path: Path) -> None:
 def test_the_matrix_follows_the_step(tmp_path: Path) -> None:
     one = whole(tmp_path)
     texts = [drawn(one, "confusion", at=at)["layout"]["annotations"][-1]["text"] for at in (None, 12)]
-    said = [text.partition(" · full colour")[0] for text in texts]
+    said = [text.partition("<br>")[2] for text in texts]
+    assert [text[:2] for text in texts] == ["60", "20"]
     assert said == [
-        "60 rows with a label · student after its last step",
-        "20 rows with a label · student at step 10, on the run's probe rows",
+        "student after its last step",
+        "student at step 10, on the run's probe rows",
     ]
     assert drawn(one, "course", at=12)["layout"]["shapes"][0]["x0"] == 0.5
 
 
 def test_a_chosen_change_and_chosen_corners_are_shown(tmp_path: Path) -> None:
     one = whole(tmp_path)
+    assert drawn(one, "similarity", knobs="pair=teacher-teacher")["data"][0]["uid"] == "teacher-teacher"
     assert drawn(one, "augment", knobs="change=noise")["layout"]["xaxis"]["title"]["text"].startswith("noise")
     corners = drawn(one, "triangle", knobs="three=3+0+2")["layout"]["annotations"][:3]
     assert [note["text"] for note in corners] == ["<b>class 3</b>", "<b>class 0</b>", "<b>class 2</b>"]

@@ -6,6 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption, knob
 from app.panels._bands import band
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import asked
 from kdcore.cases.augment import Family, augment
 from kdcore.cases.case import Case
 
@@ -43,7 +44,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         f"augment {found.name}",
-        xaxis={"title": {"text": f"{found.name}, {found.unit} · {found.rows:,} rows"}, "anchor": "y2"},
+        xaxis={"title": {"text": f"{found.name}, {found.unit} · {asked(found.rows, found.select)}"}, "anchor": "y2"},
         yaxis={"domain": [0.42 if found.kl else 0.0, 1.0], "tickformat": ".0%", "title": {"text": "share of rows"}},
         **({"yaxis2": beside} if found.kl else {}),
     )

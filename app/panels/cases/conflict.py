@@ -5,8 +5,9 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._cells import bare, cells
-from app.panels._figure import note, number
+from app.panels._figure import number
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import aside
 from kdcore.cases.case import Case
 from kdcore.cases.conflict import Conflict, conflict
 
@@ -24,7 +25,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     if len(names) <= NUMBERED:
         shown |= {"texttemplate": "%{z:.2f}"}
     labels = "labels" if found.labels_taken else "cross-entropy, which the method itself leaves out,"
-    said = f"cosine of {labels} and {', '.join(found.terms)} · {found.batches} batches of {found.rows[0]} training rows"
+    said = f"{found.batches} batches of {found.rows[0]} training rows, and one of each class"
     axis = bare(look) | {"type": "category", "automargin": True}
     layout = theme.layout(
         look,
@@ -32,9 +33,9 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         showlegend=False,
         xaxis=axis,
         yaxis=axis | {"range": [len(names) - 0.5, -0.5], "dtick": 1},
-        annotations=[note(said, 0.0, 1.0)],
+        annotations=[aside(f"cosine of {labels} and {', '.join(found.terms)}", said)],
     )
-    layout["margin"] |= {"t": 28}
+    layout["margin"] |= {"t": 40}
     return {"data": [shown], "layout": layout}
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._cells import bare, cells, columns, heading, numbered
-from app.panels._figure import class_axis, note
+from app.panels._cells import bare, cells, columns, heading, named_axis, numbered
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import SMALL, aside
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen
 from kdcore.cases.confusions import Confusions, at_step, confusions, on_probe
@@ -29,20 +29,20 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = _found(case, view), view.theme
     maps = _maps(found, look)
     domains = columns(len(maps), 0.05)
-    data, axes, titles, hover = [], {}, [], _hover(found, case.classes)
+    data, axes, titles = [], {}, []
     for place, (name, values, scale, bounds, colour) in enumerate(maps, 1):
         pick = f"true={{row}};{'teacher' if name == 'teacher' else 'student'}={{column}}"
         drawn = cells(f"confusion {name}", values, scale, bounds, place)
-        data.append(drawn | {"meta": {"pick": pick}, "hoverinfo": "text", "text": hover})
+        data.append(drawn | {"meta": {"pick": pick}} | _hover(found, name, case.classes))
         if len(case.classes) <= NUMBERED:
             data[-1] |= {"texttemplate": "%{z:.0%}", "xgap": 1, "ygap": 1}
         axes |= _axes(case.classes, place, domains[place - 1], look)
         titles.append(heading(name, domains[place - 1], colour, look))
     step = "after its last step" if found.step is None else f"at step {found.step:,}, on the run's probe rows"
     full = f"full colour from {found.mistaken or 1.0:.1%} of a class"
-    said = note(f"{found.rows:,} rows with a label · student {step} · {full}", 0.0, -0.02, yanchor="top", yshift=-64)
+    said = aside(f"{found.rows:,} rows with a label · {full}", f"student {step}", lifted=20)
     layout = theme.layout(look, "confusion", showlegend=False, annotations=[*titles, said], **axes)
-    layout["margin"] |= {"t": 28, "b": 92}
+    layout["margin"] |= {"t": 60}
     return {"data": data, "layout": layout}
 
 
@@ -57,20 +57,17 @@ def _maps(found: Confusions, look: theme.Theme) -> list[tuple[str, Floats, list[
     return [("teacher", theirs, theme.rising(theme.TEACHER, look), bounds, theme.TEACHER), student, difference]
 
 
-def _hover(found: Confusions, classes: tuple[str, ...]) -> list[list[str]]:
-    """What each cell says under the pointer; nothing where nobody ever answered so, which keeps it small."""
-    theirs = found.student * 0 if found.teacher is None else found.teacher
-    return [
-        [
-            f"{true} answered as {answer}: student {ours}, teacher {told} rows" if ours or told else ""
-            for answer, ours, told in zip(classes, *pair, strict=True)
-        ]
-        for true, *pair in zip(classes, found.student.tolist(), theirs.tolist(), strict=True)
-    ]
+def _hover(found: Confusions, name: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    told, rows = "%{y} answered as %{x}: %{z:.1%}", {"student": found.student, "teacher": found.teacher}.get(name)
+    named = {"x": list(classes), "y": list(classes)}
+    if rows is None:
+        return named | {"hovertemplate": f"{told}<extra>{name}</extra>"}
+    counted = {"customdata": rows.tolist(), "hovertemplate": f"{told}, %{{customdata}} rows<extra>{name}</extra>"}
+    return named | counted
 
 
 def _axes(classes: tuple[str, ...], place: int, domain: list[float], look: theme.Theme) -> dict[str, Any]:
-    ticks = bare(look) | class_axis(classes, most=13)
+    ticks = bare(look) | named_axis(classes, most=13) | {"tickfont": {"size": SMALL}}
     across = {"title": {"text": "answer"}, "domain": domain, "anchor": numbered("y", place)}
     down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
     down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}

@@ -7,8 +7,8 @@ import numpy as np
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._cells import bare, cells, named_axis
-from app.panels._figure import note
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import aside
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen
 from kdcore.cases.confusions import Course, course, on_probe
@@ -43,10 +43,10 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     across = bare(look) | named_axis(steps, most=9) | {"title": {"text": "step"}, "domain": SPLIT[0]}
     beside = bare(look) | {"domain": SPLIT[1], "anchor": "y", "type": "category"}
     more = f" · {found.others} more pairs" if found.others else ""
-    said = note(f"{found.probe} probe rows{more} · full colour from {bounds[1]:.0%} of a class", 0.0, 1.0)
+    said = aside(f"{found.probe} probe rows{more}", f"full colour from {bounds[1]:.0%} of a class")
     layout = theme.layout(look, "course", showlegend=False, xaxis=across, xaxis2=beside, yaxis=down)
     layout |= {"annotations": [said], "shapes": _now(found, view)}
-    layout["margin"] |= {"t": 28}
+    layout["margin"] |= {"t": 40}
     return {"data": data, "layout": layout}
 
 

@@ -1,4 +1,4 @@
-"""Where on an image both networks still look, and how the student came to it."""
+"""Where on an image both networks still look."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._cells import cells, columns, heading
-from app.panels._figure import line, note, number
+from app.panels._cells import cells, columns, heading, numbered
+from app.panels._figure import number
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import aside, asked
 from kdcore.cases.case import Case
 from kdcore.cases.knowledge import Knowledge, knowledge
 from kdcore.probes._numerics import mean
@@ -20,22 +21,18 @@ GAP = 1  # cells between images
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = knowledge(case), view.theme
     whos = [who for who in ("teacher", "student") if who in found.entropy]
-    below = 0.4 if found.course else 0.0
     domains, data, axes, titles = columns(len(whos), 0.04), [], {}, []
     for place, who in enumerate(whos, 1):
         data.append(_mosaic(found, who, place, look))
-        end = "" if place == 1 else str(place)
-        flat = {"visible": False, "domain": domains[place - 1]}
-        axes[f"xaxis{end}"] = flat | {"anchor": f"y{end}"}
-        upright = {"visible": False, "autorange": "reversed", "domain": [below, 0.94]}
-        axes[f"yaxis{end}"] = upright | {"anchor": f"x{end}", "scaleanchor": f"x{end}"}
-        titles.append(heading(f"{who}: {_told(found, who)}", domains[place - 1], COLOURS[who], look, 0.95))
-    if found.course:
-        data += _lines(found, look)
-        axes["xaxis3"] = {"domain": [0, 1], "anchor": "y3", "title": {"text": "step of the student's checkpoint"}}
-        axes["yaxis3"] = {"domain": [0, 0.24], "anchor": "x3", "title": {"text": "points"}, "rangemode": "tozero"}
-        titles.append(note(_way(found), 0.0, 0.26))
+        x, y = numbered("xaxis", place), numbered("yaxis", place)
+        axes[x] = {"visible": False, "domain": domains[place - 1], "anchor": numbered("y", place)}
+        axes[y] = {"visible": False, "autorange": "reversed", "anchor": numbered("x", place)}
+        axes[y] |= {"scaleanchor": numbered("x", place)}
+        titles.append(heading(who, domains[place - 1], COLOURS[who], look, 1.0))
+    said = [f"{who}: {_told(found, who)}" for who in whos]
+    titles.append(aside(*said, asked(len(found.rows), found.select), lifted=20))
     layout = theme.layout(look, "knowledge", showlegend=False, annotations=titles, **axes)
+    layout["margin"] |= {"l": 8, "t": 76, "b": 8}
     return {"data": data, "layout": layout}
 
 
@@ -43,16 +40,7 @@ def _told(found: Knowledge, who: str) -> str:
     points = found.student if who == "student" else found.teacher
     assert points is not None
     share = number(mean(points.share), ".0%")
-    return f"{points.inside.mean():.1f} points on the object, {points.outside.mean():.1f} beside · λ = {share}"
-
-
-def _way(found: Knowledge) -> str:
-    course = found.course
-    assert course is not None
-    return (
-        f"points on the object · weights went <b>{course.distance:.2f}</b> lengths until there were most "
-        f"(variance {course.spread:.3f}) · kept at the end <b>{number(course.stability, '.0%')}</b>"
-    )
+    return f"{points.inside.mean():.1f} points on the object, {points.outside.mean():.1f} beside · λ {share}"
 
 
 def _mosaic(found: Knowledge, who: str, place: int, look: theme.Theme) -> dict[str, Any]:
@@ -60,7 +48,7 @@ def _mosaic(found: Knowledge, who: str, place: int, look: theme.Theme) -> dict[s
     entropy = found.entropy[who]
     clear = entropy.mean((1, 2), keepdims=True) - entropy
     count, height, width = clear.shape
-    across = int(np.ceil(np.sqrt(count)))
+    across = int(np.ceil(np.sqrt(2 * count)))  # twice as wide as high
     down = -(-count // across)
     board = np.full((down * (height + GAP) - GAP, across * (width + GAP) - GAP), np.nan)
     rows = np.full(board.shape, -1)
@@ -74,18 +62,6 @@ def _mosaic(found: Knowledge, who: str, place: int, look: theme.Theme) -> dict[s
     said = "row %{customdata}: %{z:+.2f} nats clearer than its mean<extra>" + who + "</extra>"
     picked = [["" if row < 0 else row for row in line] for line in rows.tolist()]
     return shown | {"customdata": picked, "meta": {"pick": "sample={customdata}"}, "hovertemplate": said}
-
-
-def _lines(found: Knowledge, look: theme.Theme) -> list[dict[str, Any]]:
-    course = found.course
-    assert course is not None
-    axes = {"xaxis": "x3", "yaxis": "y3", "mode": "lines+markers"}
-    shown = [line("points while learning", course.steps, course.inside, theme.STUDENT[look]) | axes]
-    if found.teacher is not None:
-        level = np.full(len(course.steps), found.teacher.inside.mean())
-        dotted = {"color": theme.TEACHER[look], "dash": "dot", "width": 2}
-        shown.append(line("teacher's points", course.steps, level, theme.TEACHER[look]) | axes | {"line": dotted})
-    return shown
 
 
 def table(case: Case, _: View) -> dict[str, list[Any]]:

@@ -5,8 +5,8 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._bands import band
-from app.panels._figure import note
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import aside
 from kdcore.cases.case import Case
 from kdcore.cases.intervals import Z
 from kdcore.cases.line import SPLITS, line
@@ -26,16 +26,23 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         hover = {"hovertemplate": f"{name} at %{{x:.0%}}: %{{y:.1%}}<extra></extra>", "showlegend": False}
         data += [one | hover | {"uid": f"{one['uid']} accuracy"} for one in below]
         data[-2] |= {"hoverinfo": "skip", "hovertemplate": None}
-    ends = f"the student … {found.other}" if found.other else "its first weights … its last"
+    ends = f"from the student to {found.other}" if found.other else "from its first weights to its last"
     told = " and ".join(f"{name} {value:.3f}" for name, value in zip(SPLITS, found.barrier, strict=True))
+    said = aside(
+        f"barrier in nats: <b>{told}</b>",
+        ends,
+        f"{found.rows[0]:,} training and {found.rows[1]:,} validation rows",
+        lifted=26,
+    )
     layout = theme.layout(
         look,
         "line",
-        xaxis={"title": {"text": f"share of the way: {ends}"}, "tickformat": ".0%", "anchor": "y2"},
-        yaxis={"domain": [0.5, 1.0], "title": {"text": "cross-entropy, nats"}, "rangemode": "tozero"},
+        xaxis={"title": {"text": "share of the way"}, "tickformat": ".0%", "anchor": "y2"},
+        yaxis={"domain": [0.5, 1.0], "title": {"text": "loss, nats"}, "rangemode": "tozero"},
         yaxis2={"domain": [0.0, 0.42], "title": {"text": "accuracy"}, "tickformat": ".0%"},
-        annotations=[note(f"barrier in nats: <b>{told}</b> · {found.rows[0]:,} and {found.rows[1]:,} rows", 0.0, 0.43)],
+        annotations=[said],
     )
+    layout["margin"] |= {"t": 84}
     return {"data": data, "layout": layout}
 
 

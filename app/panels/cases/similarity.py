@@ -3,33 +3,40 @@
 from typing import Any
 
 from app import theme
-from app.panels import Panel, View, caption
-from app.panels._cells import bare, cells, columns, numbered
-from app.panels._figure import note
+from app.panels import Panel, View, caption, knob
+from app.panels._cells import bare, cells
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import aside, asked
 from kdcore.cases.case import Case
 from kdcore.cases.similarity import Likeness, similarity
 
-NUMBERED = 6  # stages up to which the cells hold numbers
+KNOB = "pair"  # whose stages are shown beside whose
+NUMBERED = 8  # stages up to which the cells hold numbers
 COLOURS = {"student": theme.STUDENT, "teacher": theme.TEACHER}
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = similarity(case), view.theme
-    domains, data, axes = columns(len(found.maps), 0.09), [], {}
-    for place, one in enumerate(found.maps, 1):
-        data.append(_map(one, place, look))
-        axes |= _axes(one, place, domains[place - 1], look)
-    of = " of the selection that was asked about" if found.select else ""
-    said = note(f"debiased linear CKA on {found.rows:,} rows{of}", 0.0, 1.0)
-    layout = theme.layout(look, "similarity", showlegend=False, annotations=[said], **axes)
+    one = next((one for one in found.maps if _name(one) == knob(view, KNOB, _name(found.maps[0]))), found.maps[0])
+    said = aside(f"debiased linear CKA on {asked(found.rows, found.select)}")
+    layout = theme.layout(look, f"similarity {_name(one)}", showlegend=False, annotations=[said], **_axes(one, look))
     layout["margin"] |= {"t": 28}
-    return {"data": data, "layout": layout}
+    return {"data": [_map(one, look)], "layout": layout}
 
 
-def _map(one: Likeness, place: int, look: theme.Theme) -> dict[str, Any]:
+def maps(case: Case) -> dict[str, str]:
+    """What the panel can show, and how that is called; for the section's control."""
+    found = similarity(case).maps
+    return {_name(one): f"{one.of} and {one.with_}" if one.of != one.with_ else f"{one.of} alone" for one in found}
+
+
+def _name(one: Likeness) -> str:
+    return f"{one.of}-{one.with_}"
+
+
+def _map(one: Likeness, look: theme.Theme) -> dict[str, Any]:
     scale = theme.rising(theme.GOOD if one.of != one.with_ else COLOURS[one.of], look)
-    drawn = cells(f"{one.of} {one.with_}", one.cka, scale, (0.0, 1.0), place)
+    drawn = cells(_name(one), one.cka, scale, (0.0, 1.0))
     drawn |= {"x": _names(one.cka.shape[1]), "y": _names(one.cka.shape[0]), "customdata": one.error.round(4).tolist()}
     drawn["hovertemplate"] = (
         f"{one.of}'s %{{y}}, {one.with_}'s %{{x}}: %{{z:.3f}} ± %{{customdata:.3f}} (standard error)<extra></extra>"
@@ -43,15 +50,12 @@ def _names(count: int) -> list[str]:
     return [*(f"{stage}" for stage in range(1, count)), "logits"]
 
 
-def _axes(one: Likeness, place: int, domain: list[float], look: theme.Theme) -> dict[str, Any]:
-    def axis(who: str, **more: Any) -> dict[str, Any]:
-        title = {"text": f"{who}'s stage", "font": {"color": COLOURS[who][look]}, "standoff": 4}
-        return bare(look) | {"type": "category", "title": title} | more
+def _axes(one: Likeness, look: theme.Theme) -> dict[str, Any]:
+    def axis(who: str) -> dict[str, Any]:
+        title = {"text": f"{who}'s stage", "font": {"color": COLOURS[who][look]}}
+        return bare(look) | {"type": "category", "title": title}
 
-    return {
-        numbered("xaxis", place): axis(one.with_, domain=domain, anchor=numbered("y", place)),
-        numbered("yaxis", place): axis(one.of, anchor=numbered("x", place)),
-    }
+    return {"xaxis": axis(one.with_), "yaxis": axis(one.of)}
 
 
 def table(case: Case, _: View) -> dict[str, list[Any]]:
@@ -71,7 +75,7 @@ PANEL = Panel(
     kind="plotly",
     caption=caption(similarity),
     order=740,
-    wide=True,
+    wide=False,
     lacks=needs.part("similarity", "The stages have not been compared yet; press the button above."),
     draw=draw,
     table=table,

@@ -8,6 +8,7 @@ from app import theme
 from app.panels import Panel, View, caption, knob
 from app.panels._figure import faint, note, plain
 from app.panels.cases import _needs as needs
+from app.panels.cases._words import SMALL
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen
 from kdcore.cases.triangle import CORNERS, Triangle, triangle
@@ -37,7 +38,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         data.append(_points("teacher", found, found.teacher, theirs, case, view))
     data.append(_points("student", found, found.student, ours, case, view))
     thinned = f"{len(found.rows)} of {found.of:,} rows" if found.of > len(found.rows) else f"{found.of:,} rows"
-    said = f"{thinned} of these classes · they hold {found.mass:.0%} of the student's probability"
+    said = f"{thinned} of these classes, which hold {found.mass:.0%} of the student's mass"
     places = (
         (-0.02, -0.03, "right", "top"),
         (1.02, -0.03, "left", "top"),
@@ -50,7 +51,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     bare = {"visible": False, "range": [-0.12, 1.12]}
     upright = {"visible": False, "range": [-0.16, 1.0], "scaleanchor": "x"}
     layout = theme.layout(look, f"triangle {found.classes}", xaxis=bare, yaxis=upright)
-    layout |= {"annotations": [*corners, note(said, 0.0, -0.02, yanchor="top")]}
+    layout |= {"annotations": [*corners, note(said, 0.0, -0.02, yanchor="top", font={"size": SMALL})]}
     layout["margin"] |= {"l": 8, "b": 32}
     return {"data": data, "layout": layout}
 
