@@ -14,7 +14,7 @@ from app.panels import CASE, knob, turned
 from kdcore.cases.case import Case, progress
 
 POLL_S = 0.5
-SOFTENED = ("case-classes", "case-affinity", "case-triangle")
+SOFTENED = ("case-classes", "case-beside", "case-affinity", "case-triangle")
 
 
 def cards(case: Case, *names: str, key: str = "panels") -> None:

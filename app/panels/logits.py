@@ -5,39 +5,22 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import class_axis, class_title, label_mark, note, number, plain
-from kdcore.probes.logits import Answer, Logits, logits
+from app.panels._figure import number
+from app.panels._scores import bars, layout
+from kdcore.probes.logits import Logits, logits
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = logits(record, view.sample, view.temperature), view.theme
-    bars = [] if found.teacher is None else _bars(found, found.teacher, "teacher", theme.TEACHER[look])
-    classes = class_axis(found.classes, found.label) | class_title(len(found.classes), found.hidden) | {"anchor": "y2"}
-    layout = theme.layout(
-        look,
-        "logits",
-        barmode="group",
-        bargap=0.25,
-        xaxis=classes,
-        yaxis={"title": {"text": "logit"}, "domain": [0.56, 1.0]},
-        yaxis2={"title": {"text": "probability"}, "domain": [0.0, 0.44], "tickformat": ".0%", "rangemode": "tozero"},
-        shapes=[label_mark(found.label, look)],
-        annotations=[note(_text(found), 0.0, 0.45)],
-    )
-    return {"data": bars + _bars(found, found.student, "student", theme.STUDENT[look]), "layout": layout}
-
-
-def _bars(found: Logits, answer: Answer, name: str, colour: str) -> list[dict[str, Any]]:
-    """One network's bars, logits above and probabilities below."""
-    shared = {"type": "bar", "name": name, "legendgroup": name, "marker": {"color": colour}}
-    shared |= {"x": list(range(len(found.classes))), "customdata": list(found.classes)}
-    hover = f"%{{customdata}}: %{{y:.3g}}<extra>{name}</extra>"
-    below = {"yaxis": "y2", "showlegend": False, "hovertemplate": hover.replace(".3g", ".2%")}
-    return [
-        {"uid": f"{name} logit", "y": plain(answer.logits), "hovertemplate": hover} | shared,
-        {"uid": f"{name} probability", "y": plain(answer.probability)} | shared | below,
+    sides = (("teacher", found.teacher, theme.TEACHER), ("student", found.student, theme.STUDENT))
+    drawn = [
+        bar
+        for name, answer, colour in sides
+        if answer is not None
+        for bar in bars(found.classes, answer.logits, answer.probability, name, colour[look])
     ]
+    return {"data": drawn, "layout": layout(look, "logits", found.classes, found.label, found.hidden, _text(found))}
 
 
 def _text(found: Logits) -> str:
