@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import examining, state
 from app.inspector._cards import POLL_S, cards, choice, task
+from app.panels import knob, turned
 from app.panels.cases.embedding import COLOURED
 from app.panels.cases.plane import wanted
 from kdcore.cases.case import Case, progress
@@ -22,6 +25,10 @@ MAPPED = (
     "Both models are asked about four places on the way between any two rows; then UMAP lays the rows out. It is done "
     "in a process of its own; twice the rows take four times as long."
 )
+PLANES = (
+    "Both models are asked about ten planes through three random rows of three classes each, so that what is said of "
+    "their regions does not hang on one plane."
+)
 UMAP = (
     "Both models' features are laid out together in a process of its own, with a fixed seed; the page stays free. Each "
     "thousand rows take about a minute, and the first time UMAP itself is loaded for up to a minute."
@@ -37,10 +44,29 @@ def _plane(case: Case) -> None:
     if case.pictures is None or case.about.data is None:
         st.info(ONLY_ANSWERS)
         return
-    cards(case, "plane", key="plane")
+    _third(case)
+    cards(case, "plane", "margins", key="plane")
+    if case.rows.teacher is not None and case.about.shape != (2,):
+        task(case, "planes", "Ten planes through random rows", PLANES)
     if not case.part(_name(case)):
         examining.later(case.folder, "plane", **wanted(state.view()))
         st.fragment(_waiting, run_every=POLL_S)(case)
+
+
+def _third(case: Case) -> None:
+    """The third row of the plane: the pinned one may become it."""
+    if case.about.shape == (2,):
+        return
+    view = state.view()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Click a row to lay the plane through it, with Shift to take it as the second one.")
+        if knob(view, "third"):
+            label, value = f"Third row: {knob(view, 'third')}", ""
+            icon = ":material/close:"
+        else:
+            label, value, icon = f"Keep row {view.sample} as the third", str(view.sample), ":material/push_pin:"
+        args = (partial(state.look, knobs=turned(view, "third", value)),)
+        st.button(label, key="third row", icon=icon, type="tertiary", on_click=state.attempt, args=args)
 
 
 def _embedding(case: Case) -> None:

@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from kdcore.cases.case import Case
 from kdcore.contracts import silent
 from kdcore.errors import BadInput
-from kdcore.exam import embedding, plane
+from kdcore.exam import embedding, plane, planes
 from kdcore.exam import map as maps
 from kdcore.exam.pair import Pair
 
@@ -114,3 +114,15 @@ def test_the_way_between_two_rows_is_as_long_as_the_models_say(pair: Pair) -> No
 def test_a_selection_that_names_nothing_known_stops_the_map(pair: Pair) -> None:
     with pytest.raises(BadInput, match="no column named"):
         maps.work(pair, {"select": "colour=3"}, silent, principal)
+
+
+def test_random_planes_are_drawn_again_the_same_and_measured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planes, "SIZE", 6)
+    found, again = (planes.work(pair, {"planes": 3}, silent) for _ in range(2))
+    assert found is not None
+    assert again is not None
+    assert np.array_equal(found["rows"], again["rows"])
+    assert [len(set(pair.labels[rows])) for rows in found["rows"]] == [3, 3, 3]
+    assert ((found["agreement"] >= 0) & (found["agreement"] <= 1)).all()
+    assert found["margin"].shape == (3, 3, 2)
+    assert not np.array_equal(planes.work(pair, {"planes": 3, "seed": 1}, silent)["rows"], found["rows"])  # type: ignore[index]

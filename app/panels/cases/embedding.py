@@ -45,7 +45,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 def _axes(sides: dict[str, list[float]]) -> dict[str, Any]:
     """The student's axes, and beside them the teacher's, which show the same stretch of the plane."""
     bare = {"visible": False}
-    axes = {"xaxis": bare | {"domain": sides["student"]}, "yaxis": bare | {"scaleanchor": "x", "domain": [0.0, 0.93]}}
+    axes = {"xaxis": bare | {"domain": sides["student"]}, "yaxis": bare | {"domain": [0.0, 0.93]}}
     if "teacher" in sides:
         axes["xaxis2"] = bare | {"domain": sides["teacher"], "anchor": "y2", "matches": "x"}
         axes["yaxis2"] = bare | {"domain": [0.0, 0.93], "anchor": "x2", "matches": "y"}
