@@ -31,8 +31,11 @@ def form(case_id: str | None) -> None:
         runs = {run.id: run for run in engine.store().runs() if stamp_of(run.folder)}
         if not runs:
             st.info("No run has kept weights yet. Start one in the Lab, or bring files.")
-        _party("student", [*list(runs)[:MOST], *BROUGHT], runs)
-        _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], runs)
+        left, right = st.columns(2)
+        with left:
+            _party("student", [*list(runs)[:MOST], *BROUGHT], runs)
+        with right:
+            _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], runs)
         if with_files() or not runs or state.shown().settings["data"]:
             _choice("data", "Data set", [OWN, *catalogue()["data"]], _of_data)
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.numpy import save
 
 from app import case_link, examining
 from kdcore.cases.case import About, Case, Progress, folder_of, tell, write_about
+from kdcore.cases.given import open_file
 from kdcore.cases.question import Party, Question
 from kdcore.errors import BadInput
 from kdcore.spec import Choice
@@ -99,6 +101,18 @@ def test_answers_open_without_a_model_and_bad_ones_leave_the_page(lab: Open) -> 
     assert not page.exception
     assert Case(folder_of(page.query_params["case"])).rows.teacher is not None
     assert "**3** rows · student right" in said(page)
+
+
+@pytest.mark.parametrize("section", case_link.SECTIONS)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_every_section_opens_on_answers_alone(lab: Open, section: str, labelled: bool) -> None:
+    if find_spec(f"app.inspector.{section}") is None:
+        pytest.skip("this copy has no such section")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60) if labelled else np.full(60, -1)
+    content = npz(student_logits=rng.normal(size=(60, 3)), teacher_logits=rng.normal(size=(60, 3)), labels=labels)
+    page = lab("inspector", case=open_file(content, "mine.npz"), section=section)
+    assert not page.exception
 
 
 @pytest.fixture
