@@ -2,9 +2,15 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 if "KDLAB_HOME" not in os.environ:  # inherited by xdist workers and by processes that tests start
     os.environ["KDLAB_HOME"] = tempfile.mkdtemp(prefix="kdlab-tests-")
@@ -18,3 +24,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     catalogue.catalogue()
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """A real browser, for tests marked so."""
+    from browsing import CHROMIUM, FLAGS
+    from playwright.sync_api import sync_playwright
+
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no chromium at {CHROMIUM}; set KDLAB_CHROMIUM to run the browser tests")
+    with sync_playwright() as player, closing(player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser:
+        yield browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from lab_driver import ME, Finish, Open
@@ -15,6 +16,9 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.spec import Spec
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 MAIN = Path(engine.__file__).parent / "main.py"
 
@@ -82,3 +86,23 @@ def finish(store: Store) -> Finish:
         return store.get(run.id)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server over an empty home."""
+    from browsing import end_workers, served
+
+    home = tmp_path_factory.mktemp("home")
+    with served(home) as found:
+        yield found
+    end_workers(home)
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    """A page of somebody nobody knows yet."""
+    from browsing import person
+
+    with person(chromium, address) as opened:
+        yield opened

@@ -2,87 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-
-from kdcore import catalogue
-from kdcore.jobs.store import Store
+from browsing import person
+from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
-CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
-PATIENCE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server over an empty home."""
-    home = tmp_path_factory.mktemp("home")
-    catalogue.catalogue()
-    known = f"catalogue-{catalogue.sources_digest()}.json"
-    (home / known).write_bytes((catalogue.home() / known).read_bytes())
-    with closing(socket.create_server(("127.0.0.1", 0))) as found:
-        port = found.getsockname()[1]
-    environment = os.environ | {"KDLAB_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "uvicorn", "app.asgi:app", "--port", str(port), "--log-level", "warning"]
-    with subprocess.Popen(command, cwd=ROOT / "app", env=environment, stderr=subprocess.DEVNULL) as server:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/api/health")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait()
-            for run in Store(home).runs(states={"running"}):  # runs outlive their server; not here
-                os.killpg(run.pid or 0, signal.SIGKILL)
-
-
-def wait_for(url: str) -> None:
-    """Return once the server answers."""
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no chromium at {CHROMIUM}; set KDLAB_CHROMIUM to run the browser tests")
-    with sync_playwright() as player:
-        flags = ["--no-sandbox", "--disable-background-networking"]
-        with closing(player.chromium.launch(executable_path=CHROMIUM, args=flags)) as browser:
-            yield browser
-
-
-@pytest.fixture
-def page(chromium: Browser, address: str) -> Iterator[Page]:
-    """A page of somebody nobody knows yet."""
-    with person(chromium, address) as opened:
-        yield opened
-
-
-@contextmanager
-def person(chromium: Browser, address: str) -> Iterator[Page]:
-    """A page in a browser of its own."""
-    with closing(chromium.new_context(base_url=address, viewport={"width": 1280, "height": 1000})) as context:
-        context.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        yield context.new_page()
 
 
 def ready(page: Page, path: str) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 import urllib.request
 import zlib
@@ -15,41 +11,29 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from browsing import served
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from stage import OWNER, Stage
 
 from app.live.tokens import COOKIE
-from kdcore.catalogue import catalogue, stored
 from kdcore.jobs.store import Store
 
 pytestmark = pytest.mark.browser
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
 PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that server and tests share, with the catalogue in it."""
-    home = tmp_path_factory.mktemp("lab")
-    (home / stored().name).write_text(json.dumps(catalogue()))
-    return home
+    """A home that server and tests share."""
+    return tmp_path_factory.mktemp("lab")
 
 
 @pytest.fixture(scope="module")
 def lab(lab_home: Path) -> Iterator[str]:
     """The address of a server with the small lab."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as found:
-        address = f"http://127.0.0.1:{found.getsockname()[1]}"
-    environment = os.environ | {"KDLAB_HOME": str(lab_home), "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
-    command = [sys.executable, "-m", "uvicorn", "small_server:app", "--port", address.rpartition(":")[2]]
-    with subprocess.Popen(command, cwd=ROOT / "app", env=environment, stderr=subprocess.DEVNULL) as server:
-        try:
-            until(lambda: health(address)["status"] == "ok")
-            yield address
-        finally:
-            server.terminate()
+    with served(lab_home, "small_server:app", (HERE,)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +41,6 @@ def store(lab_home: Path) -> Iterator[Store]:
     """The store that the server shows."""
     with closing(Store(lab_home)) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as player:
-        arguments = ["--no-sandbox", "--disable-background-networking"]
-        with player.chromium.launch(executable_path=CHROMIUM, args=arguments) as browser:
-            yield browser
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""What tests in a real chromium share: the browser, a server over a home of its own, a person with a browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from kdcore.catalogue import catalogue, home, stored
+from kdcore.jobs.store import Store
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-background-networking"]
+PATIENCE_MS = 60_000
+
+
+def share_catalogue(folder: Path) -> None:
+    """Put the catalogue into an empty home, so that no server has to derive it again."""
+    catalogue()
+    (folder / stored().name).write_bytes((home() / stored().name).read_bytes())
+
+
+@contextmanager
+def served(folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = ()) -> Iterator[str]:
+    """The address of a server over the home `folder`; it ends with the context.
+
+    Args:
+        folder: the home.
+        app: what uvicorn serves.
+        beside: further folders to import from.
+    """
+    share_catalogue(folder)
+    with closing(socket.create_server(("127.0.0.1", 0))) as found:
+        port = found.getsockname()[1]
+    path = os.pathsep.join(map(str, (ROOT, *beside)))
+    environment = os.environ | {"KDLAB_HOME": str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
+    with subprocess.Popen(command, cwd=ROOT / "app", env=environment, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def end_workers(folder: Path) -> None:
+    """End the runs that a server left behind: they outlive it."""
+    with closing(Store(folder)) as store:
+        for run in store.runs(states={"running"}):
+            os.killpg(run.pid or 0, signal.SIGKILL)
+
+
+def wait_for(url: str) -> None:
+    """Return once the server answers."""
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+@contextmanager
+def person(chromium: Browser, address: str) -> Iterator[Page]:
+    """A page in a browser of its own."""
+    with closing(chromium.new_context(base_url=address, viewport={"width": 1280, "height": 1000})) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield context.new_page()
