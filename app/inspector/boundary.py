@@ -80,7 +80,7 @@ def _embedding(case: Case) -> None:
             }
             task(case, "embedding", "Lay out by UMAP", UMAP, **asked)
     choice("colour", "Colour", COLOURED)
-    cards(case, "embedding", key="embedding")
+    cards(case, "embedding", "trails", key="embedding")
 
 
 def _map(case: Case) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from app.panels import BadInput, View, case_panels
+from app.panels.cases import trails
 from kdcore.cases.case import Case
 from kdcore.cases.embedding import first_view
+from kdcore.cases.trail import Trail
 
 EXTENT = np.array([0.0, 5.0, 0.0, 5.0])
 HALVES = np.repeat([[0, 0, 0, 2, 2, 2]], 6, axis=0).astype(np.int16)
@@ -158,3 +160,20 @@ def test_a_map_waits_to_be_made(case: Case) -> None:
 def test_numbers_come_as_columns_of_one_length(case: Case, name: str) -> None:
     table = case_panels()[f"case-{name}"].table(case, View(sample=7))
     assert len({len(column) for column in table.values()}) == 1
+
+
+def test_ways_are_told_for_the_rows_that_were_selected(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, probe = case.rows, np.arange(40)
+    assert rows.teacher is not None
+    frames = np.stack([rows.student[probe] * share for share in (0.1, 0.5, 1.0)])
+    seen = Trail(np.array([1, 5, 9]), rows.index[probe], rows.labels[probe], rows.teacher[probe], frames, 3)
+    monkeypatch.setattr(trails, "trail", lambda _: seen)
+    figure = trails.draw(case, View(select="true=2", sample=100))
+    lines = [trace for trace in figure["data"] if trace["uid"].startswith("way ")]
+    twos = np.flatnonzero(rows.labels[probe] == 2)
+    assert [trace["name"] for trace in lines] == ["class 2"]
+    assert set(lines[0]["customdata"]) == set(twos.tolist())
+    assert len(lines[0]["x"]) == 4 * len(twos)
+    assert f"{len(twos)} of 40 probe rows" in texts(figure)
+    table = trails.table(case, View(select="true=2", sample=100))
+    assert table["step"] == [1, 5, 9] * len(twos)
