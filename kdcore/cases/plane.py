@@ -176,10 +176,15 @@ class Measures:
 
 
 def measures(plane: Arrays, classes: int, rows: Ints, places: Floats) -> Measures:
-    """How far the boundary is from rows at places (M, 2), how many pieces each model makes of the plane.
+    """How far each row is from the nearest other answer, how many pieces each model makes, and what both share.
 
-    A student may agree with its teacher on every row and still cut the plane into other regions: then it found other
-    reasons.
+    A student may agree with its teacher on every row and still cut the plane otherwise: then it has other reasons.
+
+    Args:
+        plane: its answers.
+        classes: how many there are.
+        rows: (M,) numbers of the rows whose margins are told.
+        places: (M, 2) theirs.
     """
     named = [name for name in ("teacher_class", "student_class") if name in plane]
     fields = [plane[name].astype(np.int64) for name in named]

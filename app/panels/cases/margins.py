@@ -33,7 +33,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     worst = known[np.argsort(told.iou[known], kind="stable")[:MOST]][::-1]
     if len(worst):
         traces.append(_shared(case, told, worst, look))
-    layout = theme.layout(look, "margins", barmode="group", bargap=0.3, **_axes(told))
+    layout = theme.layout(look, "margins", barmode="group", bargap=0.3, **_axes(told, len(case.about.shape) == 3))
     layout["annotations"] = [note(f"<b>{text}</b>", x, 1.0) for text, x in _headings(len(worst) > 0)]
     layout["annotations"].append(note(_said(case, told), 0.0, -0.16, yanchor="top", font={"size": 13}))
     layout |= {"legend": layout["legend"] | {"y": 1.1}, "margin": {"l": 48, "r": 12, "t": 40, "b": 84}}
@@ -67,11 +67,11 @@ def _shared(case: Case, told: Measures, worst: np.ndarray, look: theme.Theme) ->
     return style | names | axes | {"hovertemplate": "%{y}: %{x:.1%} of what either calls so<extra></extra>"}
 
 
-def _axes(told: Measures) -> dict[str, Any]:
+def _axes(told: Measures, pixels: bool) -> dict[str, Any]:
     whole = {"tickformat": ",d", "rangemode": "tozero"}
     return {
         "xaxis": {"domain": [0.0, 0.36], "type": "category"},
-        "yaxis": {"rangemode": "tozero"},
+        "yaxis": {"rangemode": "tozero", "title": {"text": "distance, pixels from 0 to 1" if pixels else "distance"}},
         "xaxis2": {"domain": [0.44, 0.56], "anchor": "y2", "type": "category", "showticklabels": False},
         "yaxis2": whole | {"anchor": "x2", "dtick": max(1, int(told.fragments.max()) // 4)},
         "xaxis3": {"domain": [0.72, 1.0], "anchor": "y3", "range": [0, 1], "tickformat": ".0%"},
@@ -81,7 +81,7 @@ def _axes(told: Measures) -> dict[str, Any]:
 
 def _headings(shared: bool) -> list[tuple[str, float]]:
     two = [("Way to the boundary", 0.0), ("Pieces", 0.44)]
-    return [*two, ("Shared, of either's", 0.72)] if shared else two
+    return [*two, ("Shared of each class", 0.72)] if shared else two
 
 
 def _said(case: Case, told: Measures) -> str:
