@@ -107,3 +107,10 @@ def class_title(shown: int, hidden: int) -> dict[str, Any]:
     """Title of an axis of classes; it says so when not all are shown."""
     text = f"{shown} of {shown + hidden} classes, likeliest and label" if hidden else "class"
     return {"title": {"text": text}}
+
+
+def diagonal(look: Theme) -> dict[str, Any]:
+    """Where a model would be right as often as it claims."""
+    dash = {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}
+    line = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": dash, "hoverinfo": "skip"}
+    return {"uid": "diagonal", "name": "perfect", "showlegend": False} | line

@@ -5,14 +5,14 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import faint, number, plain
+from app.panels._figure import diagonal, faint, number, plain
 from kdcore.probes.reliability import Calibration, Reliability, reliability
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = reliability(record), view.theme
-    traces = [_diagonal(theme.MUTED[look])]
+    traces = [diagonal(look)]
     for name, network, colour in _networks(found):
         traces += _traces(found, network, name, colour[look])
     layout = theme.layout(
@@ -30,12 +30,6 @@ def draw(record: Record, view: View) -> dict[str, Any]:
 def _networks(found: Reliability) -> list[tuple[str, Calibration, dict[str, str]]]:
     parts = (("teacher", found.teacher, theme.TEACHER), ("student", found.student, theme.STUDENT))
     return [(name, network, colour) for name, network, colour in parts if network is not None]
-
-
-def _diagonal(colour: str) -> dict[str, Any]:
-    dash = {"color": colour, "width": 1.5, "dash": "dash"}
-    line = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": dash, "hoverinfo": "skip"}
-    return {"uid": "diagonal", "name": "perfect", "showlegend": False} | line
 
 
 def _traces(found: Reliability, network: Calibration, name: str, colour: str) -> list[dict[str, Any]]:

@@ -23,6 +23,10 @@ from kdcore.probes._numerics import Floats
 RESAMPLES, SEED = 200, 0
 CELLS = 2048  # of the grid on which smooth ECE is computed
 HALVINGS = 18  # of the bracket around its bandwidth
+NAMES = (  # in the order in which they are told
+    "accuracy", "confidence", "ECE", "ECE by chance", "adaptive ECE", "smooth ECE", "class-wise ECE", "NLL", "Brier",
+    "reliability", "resolution", "uncertainty", "within bins", "AURC", "excess AURC",
+)  # fmt: skip
 SIGNED = ("within bins",)  # scores that may be below zero
 Weights = np.ndarray  # (R, N)
 
@@ -43,15 +47,13 @@ def scores(one: Forecast) -> dict[str, Score]:
     if not len(one):
         return {}
     drawn = resamples(len(one))
-    found: dict[str, Score] = {}
+    found = {"ECE by chance": Score(by_chance(one), float("nan"), float("nan"))}
     for measure in (_means, ece, adaptive_ece, smooth_ece, by_class, aurc):
         values, spread = measure(one, np.ones((1, len(one)))), measure(one, drawn)
         for name, value in values.items():
             least = -np.inf if name in SIGNED else 0.0
             found[name] = _interval(float(value[0]), spread[name], least)
-        if measure is ece:
-            found["ECE by chance"] = Score(by_chance(one), float("nan"), float("nan"))
-    return found
+    return {name: found[name] for name in NAMES}
 
 
 def _interval(value: float, spread: Floats, least: float) -> Score:

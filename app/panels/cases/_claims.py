@@ -28,9 +28,14 @@ def claims(case: Case, view: View, *own: str) -> dict[str, Forecast]:
     return scaled(case).among(chosen(case, view.select, *own))
 
 
+def massed(view: View) -> bool:
+    """Whether the section is set to bins of equal mass."""
+    return knob(view, "bins", "width") == "mass"
+
+
 def diagrams(case: Case, view: View) -> dict[str, Bins]:
     """Their reliability, in the kind of bins that the section is set to."""
-    bins = by_mass if knob(view, "bins", "width") == "mass" else by_width
+    bins = by_mass if massed(view) else by_width
     return {name: bins(one) for name, one in claims(case, view, *CONFIDENCE).items()}
 
 
@@ -66,10 +71,3 @@ def bands(view: View, look: Theme) -> list[dict[str, Any]]:
             marks.append({"type": "rect", "layer": "below", "line": {"width": 0}, "opacity": 0.15, **edges,
                           "fillcolor": colour[look]})  # fmt: skip
     return marks
-
-
-def diagonal(look: Theme) -> dict[str, Any]:
-    """Where a model would be right as often as it claims."""
-    dash = {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}
-    line = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": dash, "hoverinfo": "skip"}
-    return {"uid": "diagonal", "name": "perfect", "showlegend": False} | line

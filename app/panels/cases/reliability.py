@@ -6,7 +6,7 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import number, plain
+from app.panels._figure import diagonal, number, plain
 from app.panels.cases import _claims
 from app.theme import Theme
 from kdcore.cases.calibration import by_width
@@ -17,41 +17,57 @@ PICKED = {"student": "student confidence={customdata}", "teacher": "teacher conf
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
-    found, look = _claims.diagrams(case, view), view.theme
-    traces = [_claims.diagonal(look)]
+    found, look, mass = _claims.diagrams(case, view), view.theme, _claims.massed(view)
+    traces = [diagonal(look)]
     for place, (name, bins) in enumerate(found.items()):
-        traces += _traces(name, bins, place, len(found), look)
+        picked = {"meta": {"pick": PICKED[name]}} if name in PICKED else {}
+        traces.append(_curve(name, bins, look) | picked)
+        if not mass:  # where bins hold equally many rows, there is nothing to count
+            traces.append(_counts(name, bins, place, len(found), look) | picked)
     layout = theme.layout(
         look,
         "reliability",
         barmode="overlay",
-        xaxis={"anchor": "y2", "title": {"text": "confidence"}, "range": [0, 1], "tickformat": ".0%"},
-        yaxis={"title": {"text": "accuracy"}, "domain": [0.3, 1.0], "range": [0, 1.02], "tickformat": ".0%"},
+        xaxis={"anchor": "y" if mass else "y2", "title": {"text": "confidence"}, "range": [0, 1], "tickformat": ".0%"},
+        yaxis={
+            "title": {"text": "accuracy"},
+            "domain": [0.0 if mass else 0.3, 1.0],
+            "range": [0, 1.02],
+            "tickformat": ".0%",
+        },
         yaxis2={"title": {"text": "rows"}, "domain": [0.0, 0.2]},
         shapes=_claims.bands(view, look),
     )
     return {"data": traces, "layout": layout}
 
 
-def _traces(name: str, bins: Bins, place: int, among: int, look: Theme) -> list[dict[str, Any]]:
-    """The curve with its intervals, and the bins as counts; a click on either selects the bin."""
+def _curve(name: str, bins: Bins, look: Theme) -> dict[str, Any]:
+    """The bins that are not empty, with intervals."""
     full = np.flatnonzero(bins.count)
     low, high = (side[full] for side in bins.interval)
     colour, held = _claims.COLOURS[name][look], bins.accuracy[full]
-    picked = {"customdata": [_claims.ranges(bins.edges)[at] for at in full.tolist()]}
-    picked |= {"meta": {"pick": PICKED[name]}} if name in PICKED else {}
     bars = {"type": "data", "symmetric": False, "array": plain(high - held), "arrayminus": plain(held - low)}
     curve = {"type": "scatter", "mode": "lines+markers", "x": plain(bins.confidence[full]), "y": plain(held)}
     curve |= {"error_y": bars | {"thickness": 1, "width": 2}, "line": {"color": colour, "width": 1.5}}
+    said = [f"[{a:.1%}, {b:.1%}], {n:,} rows" for a, b, n in zip(low, high, bins.count[full], strict=True)]
+    hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}} %{{text}}<extra>{_claims.NAMES[name]}</extra>"
     title = f"{_claims.NAMES[name]} · ECE {number(bins.ece, '.1%')}"
-    said = [f"{a:.1%}, {b:.1%}], {n:,} rows" for a, b, n in zip(low, high, bins.count[full], strict=True)]
-    hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}} [%{{text}}<extra>{_claims.NAMES[name]}</extra>"
-    curve |= {"uid": name, "name": title, "legendgroup": name, "text": said, "hovertemplate": hover} | picked
+    told = {"uid": name, "name": title, "legendgroup": name, "text": said, "hovertemplate": hover}
+    return curve | told | {"customdata": [_claims.ranges(bins.edges)[at] for at in full.tolist()]}
+
+
+def _counts(name: str, bins: Bins, place: int, among: int, look: Theme) -> dict[str, Any]:
+    """Rows in each bin, beside those of the other models."""
     width = np.diff(bins.edges) * 0.9 / among
-    counts = {"type": "bar", "yaxis": "y2", "x": plain(bins.edges[:-1] + width * (place + 0.55)), "width": plain(width)}
-    counts |= {"y": bins.count.tolist(), "marker": {"color": colour}, "legendgroup": name, "showlegend": False}
-    counts |= {"customdata": _claims.ranges(bins.edges), "hovertemplate": f"%{{y}} rows<extra>{name}</extra>"}
-    return [curve, {"uid": f"{name} count", "name": name} | counts | {k: v for k, v in picked.items() if k == "meta"}]
+    bar = {"type": "bar", "yaxis": "y2", "x": plain(bins.edges[:-1] + width * (place + 0.55)), "width": plain(width)}
+    bar |= {"y": bins.count.tolist(), "marker": {"color": _claims.COLOURS[name][look]}, "legendgroup": name}
+    told = {
+        "uid": f"{name} count",
+        "name": name,
+        "showlegend": False,
+        "hovertemplate": f"%{{y}} rows<extra>{name}</extra>",
+    }
+    return bar | told | {"customdata": _claims.ranges(bins.edges)}
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import number, plain
+from app.panels._figure import diagonal, number, plain
 from app.panels.cases import _claims
 from app.panels.cases import _needs as needs
 from app.theme import Theme
@@ -22,7 +22,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     fullest = max(1, *(int(bins.count.max()) for bins in found.student))
     frames = [{"name": str(step), "data": [_curve("student", bins, fullest, look)], "traces": [1]}
               for step, bins in zip(found.steps.tolist(), found.student, strict=True)]  # fmt: skip
-    traces = [_claims.diagonal(look), *frames[-1]["data"]]
+    traces = [diagonal(look), *frames[-1]["data"]]
     traces += [_curve("teacher", found.teacher, fullest, look)] if found.teacher else []
     layout = theme.layout(
         look,

@@ -27,12 +27,12 @@ PARTS = ("reliability", "resolution", "uncertainty", "within bins")  # of the Br
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = _claims.scored(case, view), view.theme
     names = list(next(iter(found.values())))
-    flat = {"align": ["left", "right"], "height": 26}
+    flat = {"align": ["left", "right"], "height": 21}
     head = {"values": ["", *(f"<b>{_claims.NAMES[name]}</b>" for name in found)]} | flat
     head |= {"fill": {"color": theme.FIELD_ZERO[look]}, "line": {"width": 0}}
     head |= {"font": {"color": [theme.INK[look], *(_claims.COLOURS[name][look] for name in found)], "size": 14}}
     columns = [[_said(name, score) for name, score in told.items()] for told in found.values()]
-    cells = {"values": [[_named(name) for name in names], *columns], "font": {"color": theme.INK[look], "size": 13}}
+    cells = {"values": [[_named(name) for name in names], *columns], "font": {"color": theme.INK[look], "size": 12}}
     cells |= {"fill": {"color": "rgba(0,0,0,0)"}, "line": {"color": theme.GRID[look]}} | flat
     trace = {"type": "table", "uid": "scores", "header": head, "cells": cells}
     return {"data": [trace], "layout": theme.layout(look, "scores", margin={"l": 0, "r": 0, "t": 0, "b": 0})}
