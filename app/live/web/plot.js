@@ -6,6 +6,8 @@ import { wire } from "./wire.js";
 
 const CONFIG = { displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"] }; // never another object
 const BOXED = { displaylogo: false, modeBarButtonsToRemove: ["toImage", "lasso2d"] };
+const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } }];
+const HALTED_MS = 500; // after which a figure that played has come to rest
 let library = null; // one promise for the whole page
 
 function plotly(address) {
@@ -24,6 +26,7 @@ function plotly(address) {
 
 export class Plot {
   #drawn = null;
+  #plays = false; // whether it has frames, which may be under way
 
   constructor(address) {
     this.address = address;
@@ -38,6 +41,8 @@ export class Plot {
     const shown = { ...layout, font, uirevision: `${run} ${layout.uirevision}`, autosize: true };
     const first = !this.#drawn;
     const config = layout.meta?.box ? BOXED : CONFIG;
+    if (this.#plays) await Plotly.animate(this.node, ...HALT); // a new figure has other frames
+    this.#plays = Boolean(frames);
     this.#drawn = await Plotly.react(this.node, { data, layout: shown, config, frames });
     if (first) this.#listen();
   }
@@ -69,6 +74,10 @@ export class Plot {
   }
 
   destroy() {
-    if (this.#drawn) window.Plotly.purge(this.node);
+    const purge = () => window.Plotly.purge(this.node);
+    if (!this.#drawn) return;
+    if (!this.#plays) return purge();
+    window.Plotly.animate(this.node, ...HALT);
+    setTimeout(purge, HALTED_MS);
   }
 }
