@@ -10,7 +10,9 @@ import streamlit as st
 from app import examining, state
 from app.case_link import Section
 from app.inspector import choosing, opening
+from app.panels import View
 from kdcore.cases.case import Case, Progress, folder_of, progress
+from kdcore.cases.gallery import foremost
 from kdcore.errors import BadInput
 
 SECTIONS: dict[Section, str] = {
@@ -80,7 +82,16 @@ def _bar(case_id: str) -> None:
     st.progress(told.share, f"{told.says or 'beginning'} …")
 
 
+def _pin_first(case: Case) -> None:
+    """Pin the sharpest disagreement when a case comes on show and its link pins nothing else."""
+    if state.recall("inspected", "") != case.id:
+        state.remember("inspected", case.id)
+        if state.view().sample == View().sample:
+            state.look(sample=int(foremost(case.rows, None)[0]))
+
+
 def _sections(case: Case) -> None:
+    _pin_first(case)
     for note in case.about.notes:
         st.info(note)
     names = list(SECTIONS)

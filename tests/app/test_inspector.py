@@ -114,3 +114,10 @@ def test_a_case_without_a_teacher_says_so(lab: Open) -> None:
     case(folder_of(CASE), np.zeros(4), np.eye(4))
     page = lab("inspector", case=CASE, select="teacher=1")
     assert "There is no teacher here" in said(page)
+
+
+def test_the_sharpest_disagreement_is_pinned_at_first_unless_the_link_pins_another(opened: Open) -> None:
+    seen = random_case(folder_of(CASE)).rows
+    apart = np.where(seen.student_top != seen.teacher_top, seen.kl, -1.0)
+    assert opened().query_params["sample"] == str(int(apart.argmax()))
+    assert opened(sample="7").query_params["sample"] == "7"
