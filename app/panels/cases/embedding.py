@@ -85,6 +85,8 @@ def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.nda
         return [*others, ("KL", np.log10(np.maximum(rows.kl[here], 1e-4)), found.meant)]
     if how == "class":
         colours = theme.classes(len(case.classes))
+        if len(colours) > NAMED:  # one trace: hundreds would be slow to draw
+            return [*others, ("class", rows.labels[here], found.meant & (rows.labels[here] >= 0))]
         kinds = [(case.classes[k], colours[k], rows.labels[here] == k) for k in np.unique(rows.labels[here]) if k >= 0]
     else:
         kinds = [(said, COLOURS[k][look], rows.part[here] == k) for k, said in enumerate(PARTS.values())]
@@ -94,26 +96,29 @@ def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.nda
 
 def _points(case: Case, plane: Arrays, found: Drawn, view: View, side: str) -> list[dict[str, Any]]:
     groups = [group for group in _groups(case, found, view) if group[2].any()]
-    legend = len(groups) <= NAMED and side == "student"
-    return [_trace(plane, found.rows[which], name, colour, side, which, legend, view.theme)
-            for name, colour, which in groups]  # fmt: skip
+    named = [isinstance(colour, str) for _, colour, _ in groups]
+    traces = []
+    for (name, colour, which), told in zip(groups, named, strict=True):
+        marker: dict[str, Any] = {"size": 5 if name == "not selected" else 6, "color": colour}
+        if not told:
+            marker |= {"color": plain(colour[which])} | _scale(name, len(case.classes), side == "student", view.theme)
+        legend = told and len(groups) <= NAMED + 2 and side == "student"
+        traces.append(_trace(plane, found.rows[which], name, marker, side, legend))
+    return traces
 
 
-def _trace(
-    plane: Arrays, here: Ints, name: str, colour: Any, side: str, which: np.ndarray, legend: bool,
-    look: theme.Theme,
-) -> dict[str, Any]:  # fmt: skip
-    marker: dict[str, Any] = {"size": 5 if name == "not selected" else 6, "color": colour}
-    if not isinstance(colour, str):
-        marker |= {
-            "color": plain(colour[which]),
-            "colorscale": theme.rising(theme.DISAGREE, look),
-            "cmin": -4,
-            "cmax": 1,
-        }
-        bar = {"title": {"text": "KL"}, "tickvals": [-4, -2, 0], "ticktext": ["≤ 0.0001", "0.01", "1"], "len": 0.5}
-        marker |= {"colorbar": bar, "showscale": side == "student"}
-        legend = False
+def _scale(name: str, classes: int, told: bool, look: theme.Theme) -> dict[str, Any]:
+    """The colours of numbers: of KL by its logarithm, or of classes that are too many for a legend."""
+    if name == "class":
+        colours = theme.classes(classes)
+        steps = [[(k + edge) / classes, colours[k]] for k in range(classes) for edge in (0, 1)]
+        return {"colorscale": steps, "cmin": -0.5, "cmax": classes - 0.5, "showscale": False}
+    bar = {"title": {"text": "KL"}, "tickvals": [-4, -2, 0], "ticktext": ["≤ 0.0001", "0.01", "1"], "len": 0.5}
+    scale = theme.rising(theme.DISAGREE, look)
+    return {"colorscale": scale, "cmin": -4, "cmax": 1, "colorbar": bar, "showscale": told}
+
+
+def _trace(plane: Arrays, here: Ints, name: str, marker: dict[str, Any], side: str, legend: bool) -> dict[str, Any]:
     x, y = plane[f"{SIDES[side]}x"][here], plane[f"{SIDES[side]}y"][here]
     axes = {} if side == "student" else {"xaxis": "x2", "yaxis": "y2"}
     return {
