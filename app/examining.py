@@ -143,6 +143,7 @@ def later(folder: Path, task: str, **wishes: Any) -> None:
 
     What hinders it stands in the task's progress.
     """
+    tell(folder, task, Progress(state="waiting"))
     waits = (folder, task) in _wished
     _wished[folder, task] = wishes
     if not waits:

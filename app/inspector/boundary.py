@@ -104,6 +104,8 @@ def _name(case: Case) -> str:
 
 def _waiting(case: Case) -> None:
     """What hinders the plane, where something does."""
+    if case.part(_name(case)):
+        st.rerun()
     told = progress(case.folder, "plane")
-    if not case.part(_name(case)) and told is not None and told.state == "failed":
+    if told is not None and told.state == "failed":
         st.warning(told.says)

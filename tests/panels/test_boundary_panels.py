@@ -145,6 +145,7 @@ def test_a_map_says_how_far_it_can_be_trusted(case: Case, tmp_path: Path) -> Non
     rows = case.rows
     x = np.where(np.arange(200) < 30, np.arange(200) / 6, np.nan)
     worth = {"nearest": np.array([0.9, 0.8]), "fidelity": np.array([1.0, 0.95])}
+    worth |= {"weight": np.array(0.65), "segments": np.array(5)}
     again = case_factory.case(tmp_path, rows.labels, rows.student, rows.teacher, map=PLANE | worth | {"x": x, "y": x})
     head, _ = parsed(drawn(again, "map", sample=12))
     assert head["rows"] == list(range(30))

@@ -19,7 +19,8 @@ def draw(case: Case, view: View) -> bytes:
     note = (
         f"{{drawn}} of {len(found.rows):,} mapped rows are drawn, of {len(case.rows):,}. The {who} answer is that of "
         f"most of a row's nearest on {shares[0]} of the rows, and that of its own place on {shares[1]}. Each place is "
-        f"a mixture of its {BETWEEN} nearest rows; axes have no unit."
+        f"a mixture of its {BETWEEN} nearest rows. Pixels weigh {float(plane['weight']):.0%} of the distances, what "
+        f"the models say on {plane['segments']} segments between two rows the rest; axes have no unit."
     )
     return regions(case, view, plane, Spots(found.rows, found.places, some(case, view, found.rows)), note)
 
