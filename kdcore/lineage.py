@@ -6,15 +6,18 @@ A person chooses one teacher and one student; `lineage` adds what stands between
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log
 
+from kdcore import ranges
 from kdcore.catalogue import catalogue, cost_of, entry, reads
+from kdcore.errors import BadInput
 from kdcore.registry import DATA
-from kdcore.spec import Choice, Json, Schedule, Spec, unjoined
+from kdcore.spec import Choice, Json, Schedule, Spec, parse, unjoined
 
 MAPS = "cnn"  # a family whose stages are maps, for images of any size
 
+SLOWER = 0.1  # of the learning rate, for a run that goes on from another
 APART = 1000  # between the seeds of the first teacher of generations and of those after it
 
 
@@ -168,3 +171,28 @@ def _copies(spec: Spec, count: int) -> Spec:
     root = spec.teacher
     copies = [root.model_copy(update={"seed": root.seed + place}) for place in range(1, count)]
     return spec.model_copy(update={"mentors": tuple(copies)})
+
+
+def further(spec: Spec, rows: Sequence[int], steps: int = 200) -> Spec:
+    """The run that goes on from the final weights of `spec` with a half of each batch from some training rows.
+
+    It learns at a tenth of the learning rate, as its optimiser begins anew; of too many rows it takes as many as a
+    slice may name, spread evenly.
+
+    Raises:
+        BadInput: the run's source makes its images, so it has no training rows; or no rows are named.
+    """
+    if entry("source", spec.source.name)["makes"] or not rows:
+        raise BadInput(
+            "More steps on a slice need training rows, but this run's source makes its images; choose a run on the "
+            "data themselves."
+            if rows
+            else "No training row is in this slice, so nothing can be learned from it; select another."
+        )
+    ordered = sorted(rows)
+    count = min(len(ordered), ranges.MOST)
+    taken = [ordered[place * len(ordered) // count] for place in range(count)]
+    source = {"augment": spec.source.knobs.get("augment", "none"), "rows": ranges.written(taken)}
+    schedule = spec.schedule.model_copy(update={"steps": steps, "lr": spec.schedule.lr * SLOWER, "warmup": 0.0})
+    own = {"start": spec, "source": Choice(name="slice", knobs=source), "schedule": schedule}
+    return parse(spec.model_copy(update=own).model_dump(mode="json"))

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from kdcore import ranges
 from kdcore.catalogue import catalogue, cost_of
 from kdcore.contracts import LINEAGES
+from kdcore.errors import BadInput
 from kdcore.events import Finished, Step
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
-from kdcore.lineage import between, lineage, recommended, rooted
+from kdcore.lineage import between, further, lineage, recommended, rooted
 from kdcore.registry import DATA, METHODS
 from kdcore.spec import Choice, Schedule, Spec, Watch, check, parse
 from kdcore.train import train
@@ -186,3 +188,23 @@ def test_a_steep_loss_is_recommended_a_lower_learning_rate() -> None:
     assert catalogue()["method"]["sld"]["rate"] == 0.5, "as its paper's runs have it"
     assert recommended("moons").schedule.optimizer == "adam"
     assert recommended("moons", "sld").schedule == recommended("moons").schedule
+
+
+def test_a_run_goes_on_with_more_of_a_slice() -> None:
+    spec = recommended("digits", "dkd", seed=4)
+    found = further(spec, [9, 3, 4, 5], steps=50)
+    assert found.start == spec
+    assert found.source == Choice(name="slice", knobs={"augment": "none", "share": 0.5, "rows": "3-5,9"})
+    assert (found.schedule.steps, found.schedule.lr) == (50, pytest.approx(spec.schedule.lr / 10))
+    assert (found.method, found.teacher, found.seed) == (spec.method, spec.teacher, 4)
+    again = further(found, [1])
+    assert again.start == found
+
+
+def test_too_many_rows_are_thinned_evenly_and_none_is_refused() -> None:
+    rows = ranges.read(str(further(recommended(), range(10_000)).source.knobs["rows"]))
+    assert (len(rows), rows[0], rows[-1]) == (4096, 0, 9997)
+    with pytest.raises(BadInput, match="No training row is in this slice"):
+        further(recommended(), [])
+    with pytest.raises(BadInput, match="source makes its images"):
+        further(recommended("digits", "mekd"), [1])
