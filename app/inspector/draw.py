@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 
 from app import examining, state
+from app.inspector.pad import pad
 from kdcore.cases import given, pictures
 from kdcore.cases.case import Case
 
@@ -15,6 +16,7 @@ IMAGES, COLUMNS = "images brought", "columns brought"  # the widgets
 
 def show(case: Case) -> None:
     """The section."""
+    pad(case)
     left, right = st.columns(2, gap="large")
     with left:
         _images(case)
@@ -57,6 +59,7 @@ def _images(case: Case) -> None:
 def _ask(case: Case) -> None:
     files = {f"{place} {file.name}": file.getvalue() for place, file in enumerate(state.component(IMAGES) or [], 1)}
     state.show(examining.brought(case, files))
+    state.put("section", "where")
     state.look(select="", sample=0, beside=None)
 
 

@@ -63,7 +63,7 @@ def _note(done: dict[str, int], image: Image.Image, channels: int, size: tuple[i
     grey = image.mode in ("1", "L", "I", "I;16", "F", "LA")
     said = []
     if image.size != size:
-        said.append(f"resized to {size[0]}x{size[1]}, whatever their sides were")
+        said.append(f"resized to {size[0]}x{size[1]}")
     if (channels == 1) != grey:
         said.append("turned grey" if channels == 1 else "given three equal channels")
     for one in said:

@@ -38,7 +38,7 @@ def test_what_was_done_is_said() -> None:
     assert rows.shape == (3, 1, 4, 4)
     assert (rows[0] == 100).all()
     assert notes == (
-        "2 of 3 images were resized to 4x4, whatever their sides were.",
+        "2 of 3 images were resized to 4x4.",
         "2 of 3 images were turned grey.",
     )
     _, notes = rows_of({"c.png": png(GREY)}, (3, 4, 4))
