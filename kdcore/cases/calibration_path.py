@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from kdcore.cases.choosing import Bools
+from kdcore.cases.heritage import grouped, inherited
 from kdcore.cases.trail import Trail
 from kdcore.probes._bins import Bins, binned, equal_width
 from kdcore.probes._numerics import Floats, Ints, log_softmax
@@ -19,7 +20,8 @@ BINS = 10  # of the diagram that plays: there are few probe rows
 class Claims:
     """What was claimed of P probe rows at each of T moments."""
 
-    sure: Floats  # (T, P) probability of the answer
+    top: Ints  # (T, P) the answer
+    sure: Floats  # (T, P) its probability
     right: Bools  # (T, P)
     nll: Floats  # (T, P) nats
 
@@ -36,7 +38,7 @@ class Course:
     accuracy: Floats  # (T,)
     teacher_ece: float
     teacher_nll: float
-    teacher_lean: float  # mean confidence minus accuracy
+    inherited: Floats  # (T, 3) how far gaps go together with the teacher's, and from where to where with 95 %
 
 
 def course(seen: Trail, meant: Bools | None = None) -> Course:
@@ -60,8 +62,17 @@ def course(seen: Trail, meant: Bools | None = None) -> Course:
         accuracy=_mean(student.right, here),
         teacher_ece=taught.ece if taught else nothing,
         teacher_nll=float(_mean(teacher.nll, here)[0]) if teacher else nothing,
-        teacher_lean=float((_mean(teacher.sure, here) - _mean(teacher.right, here))[0]) if teacher else nothing,
+        inherited=_inherited(student, teacher, here),
     )
+
+
+def _inherited(student: Claims, teacher: Claims | None, here: Bools) -> Floats:
+    """The correlation of `kdcore.cases.heritage` at each step, (T, 3); NaN where there is none."""
+    if teacher is None or not here.any():
+        return np.full((len(student.sure), 3), np.nan)
+    groups = grouped(teacher.top[0, here], teacher.sure[0, here])
+    theirs = (teacher.right[0] - teacher.sure[0])[here]
+    return np.array([inherited(np.stack([theirs, own[here]]), groups) for own in student.right - student.sure])
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,9 @@ def _mean(values: np.ndarray, here: Bools) -> Floats:
 @lru_cache(2)
 def _student(seen: Trail) -> Claims:
     parts = [_claims(logits[None], seen.labels) for logits in seen.student]
-    return Claims(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("sure", "right", "nll")))
+    return Claims(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("top", "sure", "right", "nll"))
+    )
 
 
 @lru_cache(2)
@@ -112,4 +125,4 @@ def _claims(logits: np.ndarray, labels: Ints) -> Claims:
     log_q = np.nan_to_num(log_softmax(logits), nan=-np.inf)
     top = log_q.argmax(2)
     held = np.take_along_axis(log_q, np.maximum(labels, 0)[None, :, None], 2)[:, :, 0]
-    return Claims(np.exp(log_q.max(2)), top == labels, -held)
+    return Claims(top, np.exp(log_q.max(2)), top == labels, -held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,18 +40,57 @@ def heritage(teacher: Forecast, student: Forecast) -> Heritage:
 
     Source: Fisher, On the Probable Error of a Coefficient of Correlation, Metron 1, 1921.
     """
-    shared, ours, theirs = np.intersect1d(student.rows, teacher.rows, assume_unique=True, return_indices=True)
+    _, ours, theirs = np.intersect1d(student.rows, teacher.rows, assume_unique=True, return_indices=True)
     lean = np.stack([(teacher.right - teacher.sure)[theirs], (student.right - student.sure)[ours]])
-    answers, edges = teacher.top[theirs], equal_mass(teacher.sure[theirs], GROUPS)
+    groups = grouped(teacher.top[theirs], teacher.sure[theirs])
+    whole = _means(lean, groups.place, groups.kept)
+    return Heritage(
+        by_class=groups.by_class,
+        group=groups.kept,
+        edges=groups.edges,
+        count=np.bincount(groups.place, minlength=1)[groups.kept],
+        teacher=whole[0],
+        student=whole[1],
+        **inherited(lean, groups)._asdict(),
+    )
+
+
+class Groups(NamedTuple):
+    """Groups of N rows."""
+
+    by_class: bool
+    edges: Floats  # of bins of the teacher's confidence; () by class
+    place: Ints  # (N,) the group of each row
+    kept: Ints  # (G,) groups with enough rows
+
+
+def grouped(answers: Ints, sure: Floats) -> Groups:
+    """Rows by the teacher's answer (N,) where enough classes have enough of them, else by how sure it is (N,)."""
     by_class = int((np.bincount(answers) >= LEAST_ROWS).sum()) >= LEAST_GROUPS
-    group = answers if by_class else placed(teacher.sure[theirs], edges)
-    kept = np.flatnonzero(np.bincount(group) >= LEAST_ROWS)
-    first = np.random.default_rng(SEED).random(len(shared)) < 0.5
-    halves = [_means(lean[:, half], group[half], kept) for half in (first, ~first)]
-    found = _correlation(halves, len(kept))
-    whole = _means(lean, group, kept)
-    counts = np.bincount(group, minlength=1)[kept]
-    return Heritage(by_class, kept, np.zeros(0) if by_class else edges, counts, whole[0], whole[1], *found)
+    edges = np.zeros(0) if by_class else equal_mass(sure, GROUPS)
+    place = answers if by_class else placed(sure, edges)
+    return Groups(by_class, edges, place, np.flatnonzero(np.bincount(place) >= LEAST_ROWS))
+
+
+class Inherited(NamedTuple):
+    """A correlation and its 95 % interval; NaN where there is none."""
+
+    correlation: float
+    low: float
+    high: float
+
+
+def inherited(lean: Floats, groups: Groups) -> Inherited:
+    """How far the gaps of both models go together, from each row's right - sure of teacher and student (2, N)."""
+    first = np.random.default_rng(SEED).random(lean.shape[1]) < 0.5
+    halves = [_means(lean[:, half], groups.place[half], groups.kept) for half in (first, ~first)]
+    pairs = [(halves[0][0], halves[1][1]), (halves[1][0], halves[0][1])]
+    varied = all(np.isfinite(side).all() and np.ptp(side) > 0 for two in pairs for side in two if len(side))
+    if len(groups.kept) < LEAST_GROUPS or not varied:
+        return Inherited(float("nan"), float("nan"), float("nan"))
+    both = [np.clip(np.corrcoef(*two)[0, 1], -1 + 1e-9, 1 - 1e-9) for two in pairs]
+    middle, half = float(np.arctanh(both).mean()), NORMAL_95 / np.sqrt(len(groups.kept) - 3)
+    return Inherited(*(float(np.tanh(value)) for value in (middle, middle - half, middle + half)))
 
 
 def _means(lean: Floats, group: Ints, kept: Ints) -> Floats:
@@ -61,16 +101,3 @@ def _means(lean: Floats, group: Ints, kept: Ints) -> Floats:
     with np.errstate(invalid="ignore"):
         means = [np.bincount(group[here], weights=one[here], minlength=size) / count for one in lean]
     return np.stack(means)[:, kept]
-
-
-def _correlation(halves: list[Floats], groups: int) -> tuple[float, float, float]:
-    """The mean of both ways, and its interval; NaN with too few groups, or where a side does not vary."""
-    pairs = [(halves[0][0], halves[1][1]), (halves[1][0], halves[0][1])]
-    nothing = (float("nan"),) * 3
-    if groups < LEAST_GROUPS or not all(np.isfinite(side).all() and np.ptp(side) > 0 for two in pairs for side in two):
-        return nothing
-    middle = float(
-        np.tanh(np.mean([np.arctanh(np.clip(np.corrcoef(*two)[0, 1], -1 + 1e-9, 1 - 1e-9)) for two in pairs]))
-    )
-    half = NORMAL_95 / np.sqrt(groups - 3)
-    return middle, float(np.tanh(np.arctanh(middle) - half)), float(np.tanh(np.arctanh(middle) + half))
