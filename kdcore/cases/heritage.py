@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from kdcore.cases.calibration import Forecast
 from kdcore.probes._bins import NORMAL_95, equal_mass, placed
@@ -27,7 +28,7 @@ class Heritage:
     count: Ints  # (G,)
     teacher: Floats  # (G,)
     student: Floats  # (G,)
-    correlation: float  # between the gaps on disjoint halves of the rows; NaN with too few groups
+    correlation: float  # of ranks, between the gaps on disjoint halves of the rows; NaN with too few groups
     low: float  # of its 95 % interval
     high: float
 
@@ -36,9 +37,10 @@ def heritage(teacher: Forecast, student: Forecast) -> Heritage:
     """Each point is one group of the same rows: on the diagonal the student is as much too sure as its teacher is.
 
     The correlation compares the teacher on one half of the rows with the student on the other, and the other way
-    round, so that the luck of the rows does not count as heritage. Its interval is Fisher's, for G groups.
+    round, so that the luck of the rows does not count as heritage. It is that of ranks (Spearman's), so no single group
+    makes it; its interval is for G groups.
 
-    Source: Fisher, On the Probable Error of a Coefficient of Correlation, Metron 1, 1921.
+    Source: Fieller, Hartley and Pearson, Tests for Rank Correlation Coefficients, Biometrika 44, 1957 (the interval).
     """
     _, ours, theirs = np.intersect1d(student.rows, teacher.rows, assume_unique=True, return_indices=True)
     lean = np.stack([(teacher.right - teacher.sure)[theirs], (student.right - student.sure)[ours]])
@@ -88,8 +90,9 @@ def inherited(lean: Floats, groups: Groups) -> Inherited:
     varied = all(np.isfinite(side).all() and np.ptp(side) > 0 for two in pairs for side in two if len(side))
     if len(groups.kept) < LEAST_GROUPS or not varied:
         return Inherited(float("nan"), float("nan"), float("nan"))
-    both = [np.clip(np.corrcoef(*two)[0, 1], -1 + 1e-9, 1 - 1e-9) for two in pairs]
-    middle, half = float(np.arctanh(both).mean()), NORMAL_95 / np.sqrt(len(groups.kept) - 3)
+    ranked = [np.corrcoef(rankdata(one), rankdata(other))[0, 1] for one, other in pairs]
+    middle = float(np.arctanh(np.clip(ranked, -1 + 1e-9, 1 - 1e-9)).mean())
+    half = NORMAL_95 * np.sqrt(1.06 / (len(groups.kept) - 3))
     return Inherited(*(float(np.tanh(value)) for value in (middle, middle - half, middle + half)))
 
 

@@ -2,9 +2,9 @@
 
 A score is a function of weights (R, N): how often each of the N rows counts in each of R resamples. With all weights
 one it is the score itself. Intervals hold 95 % and come from 200 bootstrap resamples of the rows (seed 0), as
-[2 s - q97.5, 2 s - q2.5] and not below 0: the error of a resample is larger than that of the rows by about as much as
-theirs is than the true one, so the interval lies on the other side (the basic bootstrap of Davison and Hinkley,
-Bootstrap Methods and their Application, 1997, section 5.2).
+[2 s - q97.5, 2 s - q2.5] within what is possible. The error of a resample is larger than that of the rows by about as
+much as theirs is than the true one, so the interval lies on the other side (the basic bootstrap of Davison and
+Hinkley, Bootstrap Methods and their Application, 1997, section 5.2).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = (  # in the order in which they are told
     "accuracy", "confidence", "ECE", "ECE by chance", "adaptive ECE", "smooth ECE", "class-wise ECE", "NLL", "Brier",
     "reliability", "resolution", "uncertainty", "within bins", "AURC", "excess AURC",
 )  # fmt: skip
-SIGNED = ("within bins",)  # scores that may be below zero
+RANGES = {"NLL": (0.0, np.inf), "Brier": (0.0, 2.0), "within bins": (-np.inf, np.inf)}  # others are fractions
 Weights = np.ndarray  # (R, N)
 
 
@@ -51,16 +51,15 @@ def scores(one: Forecast) -> dict[str, Score]:
     for measure in (_means, ece, adaptive_ece, smooth_ece, by_class, aurc):
         values, spread = measure(one, np.ones((1, len(one)))), measure(one, drawn)
         for name, value in values.items():
-            least = -np.inf if name in SIGNED else 0.0
-            found[name] = _interval(float(value[0]), spread[name], least)
+            found[name] = _interval(float(value[0]), spread[name], *RANGES.get(name, (0.0, 1.0)))
     return {name: found[name] for name in NAMES}
 
 
-def _interval(value: float, spread: Floats, least: float) -> Score:
+def _interval(value: float, spread: Floats, least: float, most: float) -> Score:
     if not np.isfinite(spread).all():
         return Score(value, float("nan"), float("nan"))
     low, high = np.quantile(spread, [0.025, 0.975]).tolist()
-    return Score(value, max(least, 2 * value - high), max(least, 2 * value - low))
+    return Score(value, *(min(max(2 * value - end, least), most) for end in (high, low)))
 
 
 @lru_cache(4)

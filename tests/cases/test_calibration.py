@@ -217,3 +217,9 @@ def test_confidences_that_are_true_have_an_error_by_chance_alone() -> None:
     one = said(np.stack([sure, 1 - sure], 1).tolist(), (rng.random(2000) > sure).astype(int).tolist())
     assert by_chance(one) == pytest.approx(scores(one)["ECE"].value, abs=0.012)
     assert np.isnan(by_chance(one.among(np.zeros(2000, dtype=bool))))
+
+
+def test_intervals_stay_within_what_is_possible() -> None:
+    found = scores(said([[0.99, 0.01]] * 39 + [[0.2, 0.8]], [0] * 40))
+    assert found["accuracy"].high == 1.0
+    assert all(score.low >= 0 for name, score in found.items() if name not in ("ECE by chance", "within bins"))

@@ -6,7 +6,7 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import faint, line, plain
+from app.panels._figure import faint, line, note, plain
 from app.panels.cases import _needs as needs
 from app.theme import Theme
 from kdcore.cases.calibration_path import Course, course
@@ -14,30 +14,40 @@ from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen
 from kdcore.cases.trail import probed, trail
 
+DOMAINS = ([0.68, 1], [0.44, 0.6], [0.21, 0.37], [0, 0.14])  # heights of the four plots, from above
+
 
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = _found(case, view), view.theme
-    student, dots = theme.STUDENT[look], {"color": theme.TEACHER[look], "width": 1.5, "dash": "dot"}
+    student, quiet = theme.STUDENT[look], {"showlegend": False}
     traces = [
         line("confidence", found.steps, found.confidence, student, line={"dash": "dash"}),
         line("accuracy", found.steps, found.accuracy, student),
-        line("ECE", found.steps, found.ece, theme.DISAGREE[look]) | {"yaxis": "y2"},
-        line("NLL", found.steps, found.nll, theme.MUTED[look]) | {"yaxis": "y3"},
+        line("ECE", found.steps, found.ece, theme.DISAGREE[look]) | {"yaxis": "y2"} | quiet,
+        line("NLL", found.steps, found.nll, theme.MUTED[look]) | {"yaxis": "y3"} | quiet,
     ]
     traces += _inherited(found, look)
+    dots = {"line": {"color": theme.TEACHER[look], "width": 1.5, "dash": "dot"}, "name": "teacher"}
     for axis, height in (("y2", found.teacher_ece), ("y3", found.teacher_nll)):
-        level = np.full(len(found.steps), height)
-        traces.append(line(f"teacher {axis}", found.steps, level, dots["color"])
-                      | {"yaxis": axis, "line": dots, "showlegend": axis == "y2", "name": "teacher"})  # fmt: skip
+        level = line(f"teacher {axis}", found.steps, np.full(len(found.steps), height), theme.TEACHER[look])
+        traces.append(level | dots | {"yaxis": axis, "showlegend": axis == "y2"})
+    few = {"nticks": 4, "rangemode": "tozero"}
     layout = theme.layout(
         look,
         "calibration path",
         xaxis={"anchor": "y4", "title": {"text": f"optimiser step · {found.rows} probe rows"}},
-        yaxis={"domain": [0.68, 1], "tickformat": ".0%"},
-        yaxis2={"domain": [0.46, 0.62], "rangemode": "tozero", "tickformat": ".0%", "title": {"text": "ECE"}},
-        yaxis3={"domain": [0.24, 0.4], "rangemode": "tozero", "title": {"text": "NLL"}},
-        yaxis4={"domain": [0, 0.18], "range": [-1.05, 1.05], "title": {"text": "inherited"}},
+        yaxis={"domain": DOMAINS[0], "tickformat": ".0%", "nticks": 5},
+        yaxis2=few | {"domain": DOMAINS[1], "tickformat": ".0%"},
+        yaxis3=few | {"domain": DOMAINS[2]},
+        yaxis4={"domain": DOMAINS[3], "range": [-1.1, 1.1], "tickvals": [-1, 0, 1]},
+        annotations=[
+            note(text, 0, domain[1], font={"size": 12, "color": theme.MUTED[look]})
+            for text, domain in zip(
+                ("ECE", "NLL, nats", "rank correlation of gaps with the teacher's"), DOMAINS[1:], strict=True
+            )
+        ],
     )
+    layout["legend"] |= {"traceorder": "normal"}
     return {"data": traces, "layout": layout}
 
 
@@ -47,11 +57,8 @@ def _inherited(found: Course, look: Theme) -> list[dict[str, Any]]:
     edge = {"yaxis": "y4", "showlegend": False, "hoverinfo": "skip", "line": {"width": 0}}
     band = line("inherited high", found.steps, high, theme.GOOD[look])
     band |= edge | {"fill": "tonexty", "fillcolor": faint(theme.GOOD[look], 0.2)}
-    return [
-        line("inherited low", found.steps, low, theme.GOOD[look]) | edge,
-        band,
-        line("correlation of gaps with the teacher's", found.steps, middle, theme.GOOD[look]) | {"yaxis": "y4"},
-    ]
+    known = line("inherited", found.steps, middle, theme.GOOD[look]) | {"yaxis": "y4", "showlegend": False}
+    return [line("inherited low", found.steps, low, theme.GOOD[look]) | edge, band, known]
 
 
 def _found(case: Case, view: View) -> Course:
