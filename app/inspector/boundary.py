@@ -12,7 +12,7 @@ from app.panels import knob, turned
 from app.panels.cases.embedding import COLOURED
 from app.panels.cases.plane import wanted
 from kdcore.cases.case import Case, progress
-from kdcore.cases.plane import name_of
+from kdcore.cases.plane import FINEST, name_of
 
 VIEWS = {"plane": "Plane", "embedding": "Embedding", "map": "Decision map"}
 ONLY_ANSWERS = "Only answers were given here, no models that could be asked about other places."
@@ -48,7 +48,7 @@ def _plane(case: Case) -> None:
     cards(case, "plane", "margins", key="plane")
     if case.rows.teacher is not None and case.about.shape != (2,):
         task(case, "planes", "Ten planes through random rows", PLANES)
-    if not case.part(_name(case)):
+    if not _whole(case):
         examining.later(case.folder, "plane", **wanted(state.view()))
         st.fragment(_waiting, run_every=POLL_S)(case)
 
@@ -102,9 +102,14 @@ def _name(case: Case) -> str:
     return name_of(case.about.shape, *wanted(state.view()).values())
 
 
+def _whole(case: Case) -> bool:
+    """Whether the plane is there, not only its first coarse look."""
+    return len(case.part(_name(case)).get("student_class", ())) >= FINEST
+
+
 def _waiting(case: Case) -> None:
     """What hinders the plane, where something does."""
-    if case.part(_name(case)):
+    if _whole(case):
         st.rerun()
     told = progress(case.folder, "plane")
     if told is not None and told.state == "failed":

@@ -23,7 +23,7 @@ FIRST = "logits"  # the name of the first view, which needs no task
 SAMPLED = 5000  # rows from which the axes of a projection are computed
 DRAWN = 10_000  # rows drawn at most
 Bools = NDArray[np.bool_]
-LINED = 300  # rows whose way from the teacher's place to the student's is drawn
+LINED = 200  # rows whose way from the teacher's place to the student's is drawn
 
 
 def axes(values: np.ndarray, count: int = 2) -> tuple[Floats, Floats]:

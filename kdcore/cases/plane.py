@@ -23,6 +23,7 @@ from kdcore.record import Arrays
 from kdcore.study import half_width
 
 MARGIN = 0.2  # of the longer side of the three rows' box, shown on each side of it
+FINEST = 100  # points along a side
 SMALLEST = 4  # grid points that a region must have to count
 BEGINS = "plane-"  # begins the names of a case's planes
 WHOLE = BEGINS + "whole"  # the name of the one of 2-D data

@@ -12,7 +12,7 @@ from kdcore.cases.embedding import axes
 from kdcore.cases.trail import Trail
 from kdcore.probes._numerics import Floats, Ints, kl_nats, top_class
 
-DRAWN = 30  # ways at most
+DRAWN = 12  # ways at most
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdcore.cases.plane import BEGINS, Ask, Plane, asked, name_of, three_rows, through
+from kdcore.cases.plane import BEGINS, FINEST, Ask, Plane, asked, name_of, three_rows, through
 from kdcore.exam.pair import Model, Pair
 from kdcore.probes.field import surrounding
 from kdcore.record import read_arrays, write_arrays
 
-SIZES = (24, 100)  # points along a side: a first look, then the whole
+SIZES = (24, FINEST)  # points along a side: a first look, then the whole
 CHUNK = 1024  # rows at a time
 KEPT = 32  # planes of a case, the newest
 NEAR = 0.5  # of the shortest side between the three rows: rows this close to the plane are drawn on it

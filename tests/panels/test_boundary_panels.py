@@ -131,7 +131,7 @@ def test_a_layout_by_umap_replaces_the_first_view(case: Case, tmp_path: Path) ->
     again = case_factory.case(tmp_path, rows.labels, rows.student, rows.teacher, embedding=places | laid)
     figure = drawn(again, "embedding")
     assert figure["layout"]["meta"]["box"] == "embedding"
-    assert "UMAP of features, 15 neighbours, least distance 0.1; 50 rows laid out" in texts(figure)
+    assert "UMAP of features, 15 neighbours,<br>least distance 0.1<br>50 rows laid out" in texts(figure)
 
 
 def test_a_case_without_teacher_has_one_side(case: Case, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_numbers_come_as_columns_of_one_length(case: Case, name: str) -> None:
 
 
 def test_ways_are_told_for_the_rows_that_were_selected(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, probe = case.rows, np.arange(40)
+    rows, probe = case.rows, np.arange(24)
     assert rows.teacher is not None
     frames = np.stack([rows.student[probe] * share for share in (0.1, 0.5, 1.0)])
     seen = Trail(np.array([1, 5, 9]), rows.index[probe], rows.labels[probe], rows.teacher[probe], frames, 3)
@@ -175,6 +175,6 @@ def test_ways_are_told_for_the_rows_that_were_selected(case: Case, monkeypatch: 
     assert [trace["name"] for trace in lines] == ["class 2"]
     assert set(lines[0]["customdata"]) == set(twos.tolist())
     assert len(lines[0]["x"]) == 4 * len(twos)
-    assert f"{len(twos)} of 40 probe rows" in texts(figure)
+    assert f"{len(twos)} of 24 probe rows" in texts(figure)
     table = trails.table(case, View(select="true=2", sample=100))
     assert table["step"] == [1, 5, 9] * len(twos)

@@ -16,6 +16,7 @@ from kdcore.probes._numerics import Floats, Ints
 from kdcore.record import Arrays
 
 COLOURED = {"part": "By part", "class": "By class", "kl": "By KL"}  # what the knob "colour" turns to
+MANY = 2000  # rows from which on points are smaller
 NAMED = 12  # classes with a legend
 SIDES = {"student": "", "teacher": "teacher_"}
 PLACES = {"both": {"student": [0.52, 1.0], "teacher": [0.0, 0.48]}, "alone": {"student": [0.0, 1.0]}}
@@ -31,12 +32,14 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     pinned = tuple(row for row in (view.sample, view.beside) if row is not None and row < len(rows))
     found = drawn(rows, plane, chosen(case, view.select), pinned)
     sides = PLACES["both" if "teacher_x" in plane else "alone"]
-    traces: list[dict[str, Any]] = [] if len(sides) == 1 else [_ways(plane, found, look)]
+    traces: list[dict[str, Any]] = []
     for side in sides:
         traces += _points(case, plane, found, view, side)
         traces.append(_pins(plane, pinned, look, side))
+    if len(sides) > 1:
+        traces.append(_ways(plane, found, look))
     layout = theme.layout(look, f"embedding {plane['of']} {'laid' in plane}", **_axes(sides), dragmode="select")
-    layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 44}}
+    layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 64}}
     layout["annotations"] = [_title(side, domain, look) for side, domain in sides.items()]
     layout["annotations"].append(note(_said(rows, plane, found), 0.0, -0.02, yanchor="top", font={"size": 13}))
     return {"data": traces, "layout": layout}
@@ -64,13 +67,13 @@ def _title(side: str, domain: list[float], look: theme.Theme) -> dict[str, Any]:
 
 def _said(rows: Rows, plane: Arrays, found: Drawn) -> str:
     if "laid" in plane:
-        how = f"UMAP of {plane['of']}, {plane['neighbours']} neighbours, least distance {float(plane['apart']):g}"
+        how = f"UMAP of {plane['of']}, {plane['neighbours']} neighbours,<br>least distance {float(plane['apart']):g}"
         if plane["laid"] < len(rows):
-            how += f"; {plane['laid']:,} rows laid out, the others stand amid their nearest"
+            how += f"<br>{plane['laid']:,} rows laid out, the others stand amid their nearest"
     else:
         how = "two principal axes of the logits"
-    hidden = f"; {found.hidden:,} rows are not drawn" if found.hidden else ""
-    lines = f"; lines: the {len(found.ways)} furthest apart by KL" if len(found.ways) else ""
+    hidden = f"<br>{found.hidden:,} rows are not drawn" if found.hidden else ""
+    lines = f"<br>Lines: the {len(found.ways)} furthest apart by KL" if len(found.ways) else ""
     return f"{how}{hidden}{lines}"
 
 
@@ -99,7 +102,8 @@ def _points(case: Case, plane: Arrays, found: Drawn, view: View, side: str) -> l
     named = [isinstance(colour, str) for _, colour, _ in groups]
     traces = []
     for (name, colour, which), told in zip(groups, named, strict=True):
-        marker: dict[str, Any] = {"size": 5 if name == "not selected" else 6, "color": colour}
+        size = 6 if len(found.rows) < MANY else 4
+        marker: dict[str, Any] = {"size": size - (name == "not selected"), "color": colour}
         if not told:
             marker |= {"color": plain(colour[which])} | _scale(name, len(case.classes), side == "student", view.theme)
         legend = told and len(groups) <= NAMED + 2 and side == "student"
@@ -148,8 +152,8 @@ def _ways(plane: Arrays, found: Drawn, look: theme.Theme) -> dict[str, Any]:
     here, gap = found.ways, np.full(len(found.ways), np.nan)
     x = np.stack((plane["teacher_x"][here], plane["x"][here], gap), axis=1).ravel()
     y = np.stack((plane["teacher_y"][here], plane["y"][here], gap), axis=1).ravel()
-    line = {"color": faint(theme.TEACHER[look], 0.45), "width": 1}
-    style = {"type": "scattergl", "mode": "lines", "uid": "ways", "name": "from the teacher's place", "line": line}
+    line = {"color": faint(theme.INK[look], 0.45), "width": 1}
+    style = {"type": "scatter", "mode": "lines", "uid": "ways", "name": "from the teacher's place", "line": line}
     return style | {"x": plain(x), "y": plain(y), "hoverinfo": "skip"}
 
 

@@ -34,10 +34,10 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         traces.append(_lines(found, np.flatnonzero(labels == k), name, colour))
     if found.goals is not None:
         traces.append(_goals(found, look))
-    bare = {"showgrid": False, "zeroline": False, "showticklabels": False}
+    bare = {"visible": False}
     layout = theme.layout(look, "trails", xaxis=bare, yaxis=bare)
     layout["annotations"] = [note(_said(found), 0.0, -0.02, yanchor="top", font={"size": 13})]
-    return {"data": traces, "layout": layout | {"margin": {"l": 8, "r": 8, "t": 8, "b": 44}}}
+    return {"data": traces, "layout": layout | {"margin": {"l": 8, "r": 8, "t": 8, "b": 52}}}
 
 
 def _lines(found: Trails, here: np.ndarray, name: str, colour: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _said(found: Trails) -> str:
     if not len(found.probe):
         return "No selected row is among the probe rows of the run; select others."
     hidden = f", {found.hidden} more are not drawn" if found.hidden else ""
-    return f"{len(found.probe)} of {len(found.ends)} probe rows{hidden}; two principal axes of the logits"
+    return f"{len(found.probe)} of {len(found.ends)} probe rows{hidden};<br>two principal axes of the logits"
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
