@@ -24,7 +24,7 @@ from kdcore.spec import Spec, parse
 
 BATCHES = 8  # of rows of all classes
 BATCH = 64
-MOST_CLASSES = 24
+MOST_CLASSES = 16
 EVERY = "all weights"
 LABELS = "labels"  # the term that reads true labels
 

@@ -178,3 +178,11 @@ def barriers(one: Case) -> list[float]:
 def test_unlabelled_rows_confuse_nobody(tmp_path: Path) -> None:
     one = case(tmp_path, np.full(3, -1), np.eye(3), np.eye(3))
     assert "label" in str(panel(CASE + "confusion").lacks(one))
+
+
+@pytest.mark.parametrize("name", [*ANSWERED, *MEASURED])
+def test_traces_are_named_so_that_the_browser_can_take_them_down(tmp_path: Path, name: str) -> None:
+    """Plotly looks for a class made of each trace's uid when a figure goes; brackets there are no valid selector."""
+    uids = [trace["uid"] for trace in drawn(whole(tmp_path), name)["data"]]
+    assert len(set(uids)) == len(uids)
+    assert not any(set(uid) & set("()[]{}.,:;#+=%/\\'\"") for uid in uids)

@@ -30,7 +30,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         ("student", found.student, theme.STUDENT, "", "y", ".1%"),
         ("teacher", found.teacher, theme.TEACHER, "", "y", ".1%"),
         ("same answer", found.agreement, theme.INK, "dot", "y", ".1%"),
-        ("KL(T‖S)", found.kl, theme.DISAGREE, "", "y2", ".4f"),
+        ("KL from the teacher", found.kl, theme.DISAGREE, "", "y2", ".4f"),
     )
     data: list[dict[str, Any]] = []
     for name, curve, colour, dash, axis, form in curves:

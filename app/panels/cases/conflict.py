@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels._cells import bare, cells
 from app.panels._figure import number
 from app.panels.cases import _needs as needs
-from app.panels.cases._words import aside
+from app.panels.cases._words import SMALL, aside
 from kdcore.cases.case import Case
 from kdcore.cases.conflict import Conflict, conflict
 
@@ -25,14 +25,15 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     if len(names) <= NUMBERED:
         shown |= {"texttemplate": "%{z:.2f}"}
     labels = "labels" if found.labels_taken else "cross-entropy, which the method itself leaves out,"
-    said = f"{found.batches} batches of {found.rows[0]} training rows, and one of each class"
+    most = "each class" if len(found.classes) == len(case.classes) else f"the {len(found.classes)} worst classes"
+    said = f"{found.batches} batches of {found.rows[0]} training rows, and one of {most}"
     axis = bare(look) | {"type": "category", "automargin": True}
     layout = theme.layout(
         look,
         "conflict",
         showlegend=False,
         xaxis=axis,
-        yaxis=axis | {"range": [len(names) - 0.5, -0.5], "dtick": 1},
+        yaxis=axis | {"range": [len(names) - 0.5, -0.5], "dtick": 1, "tickfont": {"size": SMALL}},
         annotations=[aside(f"cosine of {labels} and {', '.join(found.terms)}", said)],
     )
     layout["margin"] |= {"t": 40}
