@@ -223,7 +223,7 @@ Ask = Callable[[Floats], np.ndarray]  # places (N, 2) -> logits (N, C)
 
 
 def asked(extent: np.ndarray, size: int, student: Ask, teacher: Ask | None) -> dict[str, np.ndarray]:
-    """Colour is the answer, strength its confidence, and what lies between the three rows is a mixture of them.
+    """Colour is the answer, strength its confidence; on images what lies between the three rows is their mixture.
 
     Args:
         extent: the square (4,).
