@@ -14,23 +14,27 @@ from app.inspector._asking import answered, named, pinned
 from app.theme import Theme
 from kdcore.cases.case import Case
 
-WHICH = {"teacher": "Teacher's answer", "student": "Student's answer", "label": "Label", "other": "Another class"}
+WHICH = {"student": "Student's answer", "teacher": "Teacher's answer", "label": "Label", "other": "Another class"}
 STARTS = {"black": "black", "mean": "the mean of the training rows"}
 READ = (
     "Grad-CAM: what speaks for the class. CAM: what speaks for it and what against it; exact, as the head averages and "
     "weighs. Integrated gradients: how much each value adds to the class's logit on the way from the start. For in "
     "green, against in purple, each picture by its own largest value."
 )
+POINTS = (
+    "A point has no map. Integrated gradients: how much each number adds to the class's logit on the way from the mean "
+    "of the training rows."
+)
 
 
 def show(case: Case) -> None:
     """Maps of each pinned row for a class of choice."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        which = st.segmented_control("For which class", _known(case), format_func=WHICH.__getitem__, default="student",
-                                     required=True, key="maps of")  # fmt: skip
-        places = range(len(case.classes))
-        other = st.selectbox("Class", places, format_func=case.classes.__getitem__, key="maps class", width=200,
-                             disabled=which != "other")  # fmt: skip
+        known = _known(case)
+        which = st.selectbox("For which class", known, format_func=WHICH.__getitem__, key="maps of", width=200)
+        other, places = 0, range(len(case.classes))
+        if which == "other":
+            other = st.selectbox("Class", places, format_func=case.classes.__getitem__, key="maps class", width=200)
         start = "mean"
         if len(case.about.shape) == 3:
             start = st.selectbox(
@@ -41,7 +45,7 @@ def show(case: Case) -> None:
         told = answered(case, "maps", row=row, of=place, baseline=start)
         if told:
             st.html(card(told, f"Row {row} · for {named(case, place)}", state.view().theme))
-    st.caption(READ if len(case.about.shape) == 3 else "A point has no map; each number's share in the logit is shown.")
+    st.caption(READ if len(case.about.shape) == 3 else POINTS)
 
 
 def _known(case: Case) -> list[str]:

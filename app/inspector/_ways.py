@@ -124,8 +124,8 @@ def change(case: Case, told: dict[str, Any], look: Theme) -> str:
     said = [
         f"After a change of length <b>{told['norm']:.3g}</b> {unit}, they {wish}"
         + (" (length: the root of summed squares, pixels from 0 to 1)." if veils else "."),
-        f"Found in {told['steps']} steps across the student's nearest boundary; the smallest is no longer, maybe "
-        "shorter. Pixels need not be whole numbers.",
+        f"Found in {told['steps']} steps across the student's nearest boundary; the smallest may be shorter."
+        + (" Its pixels need not be whole numbers." if veils else ""),
     ]
     return figures.row(shown) + figures.sentences(said)
 

@@ -16,7 +16,8 @@ IMAGES, COLUMNS = "images brought", "columns brought"  # the widgets
 
 def show(case: Case) -> None:
     """The section."""
-    pad(case)
+    st.subheader("Draw", anchor=False)
+    st.fragment(pad)(case)
     left, right = st.columns(2, gap="large")
     with left:
         _images(case)

@@ -33,8 +33,7 @@ def show(case: Case) -> None:
     chosen = st.pills(
         "Look closer", list(PIECES), format_func=lambda name: PIECES[name][0], selection_mode="multi", key="closer"
     )
-    for name in chosen:
-        title, icon, draw = PIECES[name]
+    for title, icon, draw in (piece for name, piece in PIECES.items() if name in chosen):
         st.subheader(f"{icon} {title}", anchor=False)
         st.fragment(draw)(case)
 
@@ -93,5 +92,5 @@ def why(case: Case, found: Sample) -> list[str]:
 def _says(case: Case, who: str, side: Side, found: Sample) -> str:
     sure = side.probability[found.shown == side.answer]
     how = f", {percent(float(sure[0]))}" if len(sure) else ""
-    rank = "" if side.label_rank in (None, 1) else f"; the label comes {side.label_rank}."
+    rank = "" if side.label_rank in (None, 1) else f"; the label has rank {side.label_rank}."
     return f"{who} says <b>{escape(named(case, side.answer))}</b>{how}{rank or '.'}"

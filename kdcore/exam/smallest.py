@@ -85,7 +85,7 @@ def _stepped(student: Model, x: Tensor, aim: int | None, beyond: float) -> Tenso
         (slope,) = torch.autograd.grad(margin, x)
     if x.ndim == 4:  # a pixel that is black or white already can only come back
         slope = slope.where(((x > 0) | (slope < 0)) & ((x < BYTE) | (slope > 0)), 0)
-    margin = margin + beyond * logits.abs().max()
+    margin = (margin + beyond * logits.abs().max()).detach().cpu()
     moved: Tensor = (x - margin / slope.square().sum().clamp(min=1e-20) * slope).detach()
     return moved.clamp(0, BYTE) if x.ndim == 4 else moved
 

@@ -168,7 +168,7 @@ def test_why_tells_who_is_right_and_which_part_of_the_distance_is_larger(tmp_pat
     told = why(seen, sample(seen.rows, 0, 1.0))
     assert told[:3] == [
         "It is <b>&lt;a&gt;</b>.",
-        "Teacher says <b>c</b>, 50.0 %; the label comes 2.",
+        "Teacher says <b>c</b>, 50.0 %; the label has rank 2.",
         "Student says <b>&lt;a&gt;</b>, 50.0 %.",
     ]
     assert told[3].startswith("They disagree: ")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_pair import MLP, MOONS, pair
+from pair_factory import MLP, MOONS, pair
 
 from kdcore.errors import BadInput
 from kdcore.exam import maps

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_pair import MLP, MOONS, pair
+from pair_factory import MLP, MOONS, pair
 
 from kdcore.errors import BadInput
 from kdcore.exam import drawn, nearest, neighbours, smallest, way

@@ -20,7 +20,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
             drawn += bars(said, side.logits, side.probability, who, colour[look])
     place = found.shown.tolist().index(found.label) if found.label >= 0 else None
     text = "<br>".join(lines(found, case.classes))
-    return {"data": drawn, "layout": layout(look, "classes", names, place, found.hidden, text, lines=3)}
+    return {"data": drawn, "layout": layout(look, "classes", names, place, found.hidden, text, lines=4)}
 
 
 def lines(found: Sample, classes: tuple[str, ...]) -> list[str]:
@@ -29,9 +29,10 @@ def lines(found: Sample, classes: tuple[str, ...]) -> list[str]:
     said = [f"row {found.row} · {label} · τ = {found.temperature:g}"]
     if found.gap:
         whole, target, rest = (number(part, ".3g") for part in (found.gap.whole, found.gap.target, found.gap.rest))
-        said.append(f"KL(T‖S) <b>{whole}</b> nats = {classes[found.target]} or not {target} + the others {rest}")
+        said.append(f"KL <b>{whole}</b> nats = target {target} + rest {rest}")
     rank = "" if found.label < 0 else f"label's rank {_both(found, 'label_rank', 'd')} · "
-    return [*said, f"{rank}margin {_both(found, 'margin', '.2f')} · entropy {_both(found, 'entropy', '.2f')}"]
+    said.append(f"{rank}margin {_both(found, 'margin', '.2f')}")
+    return [*said, f"entropy {_both(found, 'entropy', '.2f')} nats"]
 
 
 def _both(found: Sample, field: str, form: str) -> str:
