@@ -94,9 +94,7 @@ def _setup(pair: Pair, asked: Mapping[str, Any]) -> Setup:
 def _check(spec: Spec, asked: Mapping[str, Any]) -> None:
     if spec.service:
         raise BadInput("The student's teacher is a service, and gradients would ask it again; open a run with its own.")
-    if spec.teacher is None:
-        raise BadInput("The student learned without a teacher, so nothing pulls against its labels.")
-    if not asked.get("teacher") or len(asked.get("mentors", ())) != len(spec.mentors):
+    if (spec.teacher and not asked.get("teacher")) or len(asked.get("mentors", ())) != len(spec.mentors):
         raise BadInput("The run that taught this student is not on this machine any more; train its teacher again.")
     if spec.source.name != "data":
         raise BadInput(f"Source {spec.source.name!r} makes its images and none has a label; open a run on data.")

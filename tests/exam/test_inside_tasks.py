@@ -105,7 +105,7 @@ def test_without_its_teacher_there_is_one_sentence(pair: Pair) -> None:
 def test_a_student_without_a_teacher_is_told(pair: Pair, runs: Runs) -> None:
     alone = pair.question.model_copy(update={"student": pair.question.teacher})
     pair.question = alone
-    with pytest.raises(BadInput, match="learned without a teacher"):
+    with pytest.raises(BadInput, match="no term that distils"):
         pulling.work(pair, weights(runs), silent)
 
 
