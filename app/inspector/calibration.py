@@ -64,4 +64,4 @@ def _said(found: Scaled) -> str:
 def _meaning(temperature: float) -> str:
     if temperature in (COLDEST, HOTTEST):
         return "That is the end of what was tried: NLL has no minimum on these rows."
-    return f"The student is too {'sure: it is softened' if temperature > 1 else 'shy: it is sharpened'}."
+    return f"On them the student is too {'sure: it is softened' if temperature > 1 else 'shy: it is sharpened'}."
