@@ -1,8 +1,8 @@
-"""Slices of the rows on which the student is far from its teacher."""
+"""Slices of the rows on which the student is far from its teacher, and training on one of them."""
 
 from __future__ import annotations
 
-from app.inspector._cards import cards
+from app.inspector._cards import cards, task
 from app.inspector.further import more
 from kdcore.cases.case import Case
 
@@ -10,4 +10,6 @@ from kdcore.cases.case import Case
 def show(case: Case) -> None:
     """The section."""
     cards(case, "slices", "samples", key="slices")
+    if case.about.data is not None:
+        task(case, "clusters", "Group the rows", "Groups rows that the teacher sees alike; groups become slices too.")
     more(case)

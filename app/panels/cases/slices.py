@@ -32,7 +32,6 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     texts.append(note("all rows", found.overall, 1.0, xref="x", font={"color": theme.MUTED[look]}))
     layout = theme.layout(
         look, "slices", bargap=0.55, shapes=[mean], annotations=texts, margin={"l": 12, "r": 12, "t": 24, "b": 44},
-        height=max(160, 90 + 52 * len(shown)),
         xaxis={"title": {"text": "mean KL(teacher ‖ student), nats"}, "rangemode": "tozero"},
         yaxis={"visible": False, "range": [-0.6, max(len(shown), 1) - 0.1]},
     )  # fmt: skip
@@ -80,7 +79,7 @@ PANEL = Panel(
     kind="plotly",
     caption=caption(slices),
     order=40,
-    wide=True,
+    wide=False,
     lacks=needs.first(needs.teacher, _found),
     draw=draw,
     table=table,
