@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from kdcore.cases.embedding import placed_by_neighbours
 from kdcore.contracts import Report
 from kdcore.errors import BadInput
+from kdcore.exam._umap import Together, together
 from kdcore.exam.pair import Pair
 from kdcore.measure import Arrays
 from kdcore.probes._numerics import thinned
@@ -19,11 +19,9 @@ from kdcore.record import read_arrays
 ROWS, MOST = 2000, 5000  # rows that UMAP lays out, unless told, and at most; the others are placed by their nearest
 NEIGHBOURS, APART = 15, 0.1
 LEAST = 12  # rows
-EPOCHS = 200
-Lay = Callable[[list[np.ndarray], int, float], list[np.ndarray]]  # values, neighbours, apart -> places
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Lay | None = None) -> Arrays | None:
+def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Together | None = None) -> Arrays | None:
     """`embedding.npz`: see `kdcore.cases.embedding`.
 
     Args:
@@ -41,7 +39,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Lay | None =
     laid = thinned(len(pair.x), most)
     neighbours = min(neighbours, len(laid) - 1)
     report("loading UMAP, which takes up to a minute the first time", 0.2)
-    lay = lay or umap_layout()
+    lay = lay or together()
     report(f"laying out {len(laid):,} rows; this takes about a minute per thousand", 0.4)
     places = lay([one[laid] for one in values], neighbours, apart)
     report("placing the other rows", 0.95)
@@ -62,23 +60,3 @@ def _values(pair: Pair, of: str, report: Report) -> tuple[str, list[np.ndarray]]
         return "features", found
     rows = read_arrays(pair.folder / "rows.npz")
     return "logits", [rows[name] for name in ("student_logits", "teacher_logits") if name in rows]
-
-
-def umap_layout() -> Lay:
-    """UMAP with a fixed seed, aligned where there are two sets of values of the same rows.
-
-    Source: McInnes, Healy and Melville, UMAP, 2018, arXiv 1802.03426; AlignedUMAP of umap-learn.
-    """
-    import umap  # here, as it compiles code for half a minute
-
-    def lay(values: list[np.ndarray], neighbours: int, apart: float) -> list[np.ndarray]:
-        knobs = {"n_neighbors": neighbours, "min_dist": apart, "random_state": 0, "n_epochs": EPOCHS}
-        with warnings.catch_warnings():  # a seed means one thread, and small sets are not connected: both are known
-            warnings.simplefilter("ignore")
-            if len(values) == 1:
-                return [umap.UMAP(**knobs).fit_transform(values[0])]
-            same = {row: row for row in range(len(values[0]))}
-            found: list[np.ndarray] = umap.AlignedUMAP(**knobs).fit_transform(values, relations=[same])
-            return list(found)
-
-    return lay

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from kdcore.cases.plane import asked as asked_plane
 from kdcore.cases.plane import square
 from kdcore.contracts import Report
 from kdcore.errors import BadInput
+from kdcore.exam._umap import OfDistances, of_distances
 from kdcore.exam.pair import Model, Pair
 from kdcore.exam.plane import flat, unit
 from kdcore.measure import Arrays
@@ -27,10 +27,9 @@ WEIGHT = 0.65  # of the Euclidean part, DeepView's lambda
 NEIGHBOURS = 20
 SIZE = 60  # places along a side of the map
 CHUNK = 256  # lines at a time
-Lay = Callable[[np.ndarray, int], np.ndarray]  # distances (n, n), neighbours -> places (n, 2)
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Lay | None = None) -> Arrays | None:
+def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: OfDistances | None = None) -> Arrays | None:
     """`map.npz`: see `kdcore.cases.map`.
 
     Args:
@@ -46,7 +45,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Lay | None =
     told = np.mean([_told(pair, model, x, place, report) for place, model in enumerate(pair.models)], axis=0)
     euclid = _apart(x)
     report("loading UMAP, which takes up to a minute the first time", 0.8)
-    lay = lay or umap_layout()
+    lay = lay or of_distances()
     report(f"laying out {len(rows):,} rows", 0.85)
     places = lay(discriminative(euclid, told, weight), min(NEIGHBOURS, len(rows) - 1)).astype(np.float64)
     report("asking both models about the places between", 0.9)
@@ -111,18 +110,3 @@ def _worth(pair: Pair, plane: Mapping[str, np.ndarray], rows: np.ndarray, places
             found.append((agreed(places, answers), fidelity(plane[f"{name}_class"], plane["extent"], places, answers)))
     nearest, faithful = np.array(found).T
     return {"x": x[:, 0], "y": x[:, 1], "nearest": nearest, "fidelity": faithful}
-
-
-def umap_layout() -> Lay:
-    """UMAP of given distances, with a fixed seed."""
-    import umap  # here, as it compiles code for half a minute
-
-    def lay(distances: np.ndarray, neighbours: int) -> np.ndarray:
-        with warnings.catch_warnings():  # a seed means one thread; given distances have no way back, which we make
-            warnings.simplefilter("ignore")
-            found: np.ndarray = umap.UMAP(
-                metric="precomputed", n_neighbors=neighbours, random_state=0, min_dist=0.1
-            ).fit_transform(distances)
-        return found
-
-    return lay

@@ -154,7 +154,10 @@ def test_a_map_says_how_far_it_can_be_trusted(case: Case, tmp_path: Path) -> Non
 
 
 def test_a_map_waits_to_be_made(case: Case) -> None:
-    assert "No map has been made yet" in str(case_panels()["case-map"].lacks(case))
+    panel = case_panels()["case-map"]
+    assert "No map has been made yet" in str(panel.lacks(case))
+    with pytest.raises(BadInput, match="No map has been made yet"):
+        panel.table(case, View())
 
 
 @pytest.mark.parametrize("name", ["plane", "margins", "embedding"])

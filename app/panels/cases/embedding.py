@@ -41,7 +41,9 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(look, f"embedding {plane['of']} {'laid' in plane}", **_axes(sides), dragmode="select")
     layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 64}}
     layout["annotations"] = [_title(side, domain, look) for side, domain in sides.items()]
-    layout["annotations"].append(note(_said(rows, plane, found), 0.0, -0.02, yanchor="top", font={"size": 13}))
+    layout["annotations"].append(
+        note(_said(rows, plane, found), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
+    )
     return {"data": traces, "layout": layout}
 
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from app.panels import Panel, View, caption
+from app.panels import BadInput, Panel, View, caption
 from app.panels.cases import _needs as needs
 from app.panels.cases._regions import Spots, columns, regions, some
 from kdcore.cases.case import Case
 from kdcore.cases.map import BETWEEN, mapped
 
 PART = "map"
+NONE_YET = "No map has been made yet; the button above makes one."
 
 
 def draw(case: Case, view: View) -> bytes:
@@ -26,6 +27,8 @@ def draw(case: Case, view: View) -> bytes:
 
 
 def table(case: Case, _: View) -> dict[str, list[Any]]:
+    if not case.part(PART):
+        raise BadInput(NONE_YET)
     return columns(case.part(PART))
 
 
@@ -35,7 +38,7 @@ PANEL = Panel(
     caption=caption(mapped),
     order=430,
     wide=True,
-    lacks=needs.part(PART, "No map has been made yet; the button above makes one."),
+    lacks=needs.part(PART, NONE_YET),
     draw=draw,
     table=table,
 )
