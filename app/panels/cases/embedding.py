@@ -39,7 +39,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     if len(sides) > 1:
         traces.append(_ways(plane, found, look))
     layout = theme.layout(look, f"embedding {plane['of']} {'laid' in plane}", **_axes(sides), dragmode="select")
-    layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 64}}
+    layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 88}}
     layout["annotations"] = [_title(side, domain, look) for side, domain in sides.items()]
     layout["annotations"].append(
         note(_said(rows, plane, found), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
