@@ -19,7 +19,7 @@ from kdcore.spec import Choice
 
 OWN = ""  # the teacher that the student learned from, and its data
 WHERE = {"val": "validation rows", "test": "test rows", "train": "training rows"}
-FILES = {"weights": "A file: safetensors", "onnx": "A file: ONNX"}
+FILES = {"weights": "A file: safetensors, ours or torchvision's", "onnx": "A file: ONNX"}
 MOST = 200  # runs to choose from
 ANSWERS = "answers file"  # the widget
 
@@ -52,7 +52,8 @@ def with_files() -> bool:
 
 def _party(part: str, options: list[str], runs: dict[str, Run]) -> None:
     """A run, or a file with what must be told of it."""
-    _choice(part, part.capitalize(), options, partial(_told, runs))
+    own = "none" if state.shown().settings["student"] in BROUGHT else "the one that it learned from"
+    _choice(part, part.capitalize(), options, partial(_told, runs, own))
     if state.shown().settings[part] in BROUGHT:
         with st.container(border=True, key=f"file {part}"):
             services.pieces(part, state.shown().settings)
@@ -88,9 +89,9 @@ def _named(case_id: str) -> str:
     return f"{about.student.title}{beside} · {WHERE.get(about.where, 'given rows')}"
 
 
-def _told(runs: dict[str, Run], name: str) -> str:
+def _told(runs: dict[str, Run], own: str, name: str) -> str:
     if name == OWN:
-        return "the one that it learned from"
+        return own
     run = runs.get(name)
     return f"{words.title(run.spec)} · seed {run.spec.seed} · {name[:4]}" if run else FILES.get(name, name)
 

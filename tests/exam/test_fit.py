@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import Runs, party
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load_file, save
 from torch.nn.functional import interpolate
 
@@ -127,3 +129,26 @@ def test_images_that_were_brought_are_rows_without_labels(pair: Pair) -> None:
     assert torch.allclose(torch.from_numpy(case.rows.student), pair.student.logits(pair.x[:3]), atol=1e-5)
     assert case.about.notes == ("One was turned.",)
     assert case.about.where == "given"
+
+
+def linear(shape: tuple[int, ...]) -> tuple[bytes, np.ndarray]:
+    """An ONNX file that multiplies flat images of `shape` by a matrix, and the matrix."""
+    matrix = np.random.default_rng(0).normal(size=(int(np.prod(shape)), 10)).astype(np.float32)
+    nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"])]
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *sizes])]
+        for name, sizes in (("x", shape), ("y", (10,)))
+    ]
+    graph = helper.make_graph(nodes, "graph", *ends, [numpy_helper.from_array(matrix, "w")])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return made.SerializeToString(), matrix
+
+
+def test_an_onnx_file_is_asked_about_images_of_the_size_that_it_fixes(pair: Pair) -> None:
+    content, matrix = linear((1, 4, 4))
+    file = of(pair, Party(title="the file", service=Choice(name="onnx", knobs={"file": uploads.keep(content, "onnx")})))
+    assert file.notes == ["the file was made for images of 1x4x4, so the rows of 1x8x8 were resized for it."]
+    small = interpolate(pair.x[:6].float(), (4, 4), mode="bilinear", antialias=True).flatten(1).numpy() / 255
+    assert np.allclose(file.logits(pair.x[:6]).numpy(), small @ matrix, atol=1e-4)
+    with pytest.raises(BadInput, match=r"^the file only answers"):
+        file.through(pair.x[:1])
