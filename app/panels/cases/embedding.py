@@ -42,7 +42,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 88}}
     layout["annotations"] = [_title(side, domain, look) for side, domain in sides.items()]
     layout["annotations"].append(
-        note(_said(rows, plane, found), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
+        note(_said(rows, plane, found) + _read(view), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
     )
     return {"data": traces, "layout": layout}
 
@@ -79,6 +79,12 @@ def _said(rows: Rows, plane: Arrays, found: Drawn) -> str:
     return f"{how}{hidden}{lines}"
 
 
+def _read(view: View) -> str:
+    """How the colours read, where no legend says it."""
+    scale = "<br>Colour: KL in nats, palest up to 0.0001, full from 10, by its logarithm"
+    return scale if knob(view, "colour") == "kl" else ""
+
+
 def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.ndarray]]:
     """Name, colour or numbers, and which (M,) of the drawn rows, of each part of the points that has one."""
     rows, look, here = case.rows, view.theme, found.rows
@@ -107,21 +113,19 @@ def _points(case: Case, plane: Arrays, found: Drawn, view: View, side: str) -> l
         size = 6 if len(found.rows) < MANY else 4
         marker: dict[str, Any] = {"size": size - (name == "not selected"), "color": colour}
         if not told:
-            marker |= {"color": plain(colour[which])} | _scale(name, len(case.classes), side == "student", view.theme)
+            marker |= {"color": plain(colour[which])} | _scale(name, len(case.classes), view.theme)
         legend = told and len(groups) <= NAMED + 2 and side == "student"
         traces.append(_trace(plane, found.rows[which], name, marker, side, legend))
     return traces
 
 
-def _scale(name: str, classes: int, told: bool, look: theme.Theme) -> dict[str, Any]:
+def _scale(name: str, classes: int, look: theme.Theme) -> dict[str, Any]:
     """The colours of numbers: of KL by its logarithm, or of classes that are too many for a legend."""
     if name == "class":
         colours = theme.classes(classes)
         steps = [[(k + edge) / classes, colours[k]] for k in range(classes) for edge in (0, 1)]
         return {"colorscale": steps, "cmin": -0.5, "cmax": classes - 0.5, "showscale": False}
-    bar = {"title": {"text": "KL"}, "tickvals": [-4, -2, 0], "ticktext": ["≤ 0.0001", "0.01", "1"], "len": 0.5}
-    scale = theme.rising(theme.DISAGREE, look)
-    return {"colorscale": scale, "cmin": -4, "cmax": 1, "colorbar": bar, "showscale": told}
+    return {"colorscale": theme.rising(theme.DISAGREE, look), "cmin": -4, "cmax": 1, "showscale": False}
 
 
 def _trace(plane: Arrays, here: Ints, name: str, marker: dict[str, Any], side: str, legend: bool) -> dict[str, Any]:
