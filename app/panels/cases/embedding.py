@@ -42,7 +42,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 88}}
     layout["annotations"] = [_title(side, domain, look) for side, domain in sides.items()]
     layout["annotations"].append(
-        note(_said(rows, plane, found) + _read(view), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
+        note(_said(rows, plane, found) + _read(rows, view), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
     )
     return {"data": traces, "layout": layout}
 
@@ -79,10 +79,10 @@ def _said(rows: Rows, plane: Arrays, found: Drawn) -> str:
     return f"{how}{hidden}{lines}"
 
 
-def _read(view: View) -> str:
+def _read(rows: Rows, view: View) -> str:
     """How the colours read, where no legend says it."""
     scale = "<br>Colour: KL in nats, palest up to 0.0001, full from 10, by its logarithm"
-    return scale if knob(view, "colour") == "kl" else ""
+    return scale if knob(view, "colour") == "kl" and rows.teacher is not None else ""
 
 
 def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.ndarray]]:
