@@ -44,7 +44,7 @@ def served(folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = (
         port = found.getsockname()[1]
     path = os.pathsep.join(map(str, (ROOT, *beside)))
     environment = os.environ | {"KDLAB_HOME": str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--no-access-log"]
     with subprocess.Popen(command, cwd=ROOT / "app", env=environment, stderr=subprocess.DEVNULL) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}/api/health")

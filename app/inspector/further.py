@@ -42,8 +42,10 @@ def more(case: Case) -> None:
         act = partial(_begin, case, name)
         st.button(f"{STEPS} more steps on this", icon=":material/fitness_center:", on_click=state.attempt, args=(act,))
         return
-    over = state.recall(f"{name} over", False)
-    st.fragment(_follow, run_every=None if over else POLL_S)(case, name, select)
+    if state.recall(f"{name} over", False):
+        _follow(case, name, select)  # part of the page again, so that its button draws the whole page anew
+    else:
+        st.fragment(_follow, run_every=POLL_S)(case, name, select)
 
 
 def _begin(case: Case, name: str) -> None:

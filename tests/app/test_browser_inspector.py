@@ -1,0 +1,116 @@
+"""The engineer's five minutes in a real browser: open, worst slice, worst pair, sample, cause, learn on it, compare."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browsing import end_workers, person, served
+from playwright.sync_api import Browser, Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+REAL = os.environ.get("KDLAB_REAL_DATA")
+BAR = ".bars .point path"
+LONG_MS = 300_000  # for runs, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that knows the published data sets where they are on this machine."""
+    home = tmp_path_factory.mktemp("home")
+    if REAL:
+        (home / "data").symlink_to(Path(REAL).resolve())
+    with served(home) as found:
+        yield found
+    end_workers(home)
+
+
+def card(name: str) -> str:
+    """A panel of a case."""
+    return f"#panel-case-{name}"
+
+
+def section(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).or_(
+        page.get_by_role("button", name=name, exact=True)
+    ).first.click()
+    expect(page).to_have_url(re.compile(rf"section={name.lower()}|^(?!.*section=)"))
+
+
+def point_at(page: Page, mark: Locator) -> None:
+    """Click a mark of a chart, over which the chart lays what listens for it; it hears of the pointer first."""
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 2, y)
+    page.wait_for_timeout(200)
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+
+
+def open_example(page: Page) -> None:
+    """A recorded student and its teacher, which come with the Lab."""
+    page.goto("/inspector")
+    page.get_by_role("button", name="Open an example").click()
+
+
+def open_run(page: Page) -> None:
+    """A student that was just trained on Fashion-MNIST, opened from the Lab."""
+    page.goto("/?data=fashion_mnist&schedule.steps=300&teaching.steps=600&data.train_fraction=0.2")
+    page.get_by_role("button", name="Run", exact=True).first.click()
+    page.get_by_role("link", name="Inspect").click(timeout=LONG_MS)
+
+
+@pytest.mark.parametrize(
+    "arrive",
+    [
+        open_example,
+        pytest.param(open_run, marks=[pytest.mark.real, pytest.mark.skipif(not REAL, reason="no KDLAB_REAL_DATA")]),
+    ],
+)
+def test_the_five_minutes(chromium: Browser, address: str, arrive: object) -> None:
+    with person(chromium, address) as page:
+        page.set_viewport_size({"width": 1280, "height": 1600})
+        arrive(page)  # type: ignore[operator]
+        expect(page.locator(f"{card('partition')} {BAR}").first).to_be_visible(timeout=LONG_MS)
+
+        section(page, "Slices")  # the worst slice is the uppermost
+        point_at(page, page.locator(f"{card('slices')} {BAR}").last)
+        expect(page).to_have_url(re.compile(r"select="))
+        expect(page.get_by_role("button", name="Clear")).to_be_visible()
+
+        section(page, "Where")  # the worst pair of answers on it
+        point_at(page, page.locator(f"{card('flow')} .sankey-link").first)
+        expect(page.get_by_role("button", name=re.compile("teacher says"))).to_be_visible()
+
+        section(page, "Sample")  # one of its rows
+        page.locator(f"{card('samples')} .kd-tile[data-differs]").first.click()
+        expect(page.locator(f"{card('samples')} .kd-tile[aria-pressed=true]")).to_have_count(1)
+        expect(page.get_by_text("They disagree")).to_be_visible()
+        expect(page.locator(f"{card('classes')} {BAR}").first).to_be_visible()
+
+        section(page, "Why")  # its cause, with evidence
+        page.get_by_role("button", name="Measure distances to the training rows").click()
+        expect(page.get_by_text("Distances to the training rows were not measured")).to_have_count(0, timeout=LONG_MS)
+        expect(page.locator(f"{card('causes')} {BAR}").first).to_be_visible()
+
+        section(page, "Slices")  # 200 more steps on the slice, and what they did elsewhere
+        page.get_by_role("button", name=re.compile("teacher says")).click()
+        page.get_by_role("button", name=re.compile("student says")).click()
+        learn(page)
+
+
+def learn(page: Page) -> None:
+    """Let the student learn on what is selected; what that did there is told beside what it did elsewhere."""
+    page.get_by_role("button", name="200 more steps on this").click()
+    afterwards = page.get_by_role("button", name="Inspect the student afterwards")
+    expect(afterwards).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    before = page.url
+    afterwards.click()
+    expect(page).not_to_have_url(before)
+    expect(page.locator(card("slices"))).to_be_visible(timeout=LONG_MS)
