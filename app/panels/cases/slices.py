@@ -12,10 +12,13 @@ from kdcore.cases.case import Case
 from kdcore.cases.choosing import told
 from kdcore.cases.slices import RATE, Slice, slices
 
+MOST = 6  # bars with room for their words; the table has all
+
 
 def draw(case: Case, view: View) -> dict[str, Any]:
     look, found = view.theme, slices(case)
-    shown = found.slices[::-1]
+    shown = found.slices[:MOST][::-1]
+    axis = f"mean KL(teacher ‖ student), nats · {len(shown)} of {len(found.slices)} slices"
     names = [said(case, one.select) for one in shown]
     colours = [theme.DISAGREE[look] if one.select == view.select else theme.STUDENT[look] for one in shown]
     bars = {
@@ -32,7 +35,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     texts.append(note("all rows", found.overall, 1.0, xref="x", font={"color": theme.MUTED[look]}))
     layout = theme.layout(
         look, "slices", bargap=0.55, shapes=[mean], annotations=texts, margin={"l": 12, "r": 12, "t": 24, "b": 44},
-        xaxis={"title": {"text": "mean KL(teacher ‖ student), nats"}, "rangemode": "tozero"},
+        xaxis={"title": {"text": axis}, "rangemode": "tozero"},
         yaxis={"visible": False, "range": [-0.6, max(len(shown), 1) - 0.1]},
     )  # fmt: skip
     return {"data": [bars], "layout": layout}
