@@ -136,8 +136,10 @@ def _certainty(log_q: Floats) -> dict[str, Floats]:
     """Confidence, the gap between the two likeliest probabilities, and entropy in nats, of (N, C)."""
     q = np.exp(log_q)
     ordered = np.sort(q, axis=1)
-    entropy = -np.where(q > 0, q * log_q, 0.0).sum(1)
-    return {"confidence": ordered[:, -1], "margin": ordered[:, -1] - ordered[:, -2], "entropy": entropy}
+    second = ordered[:, -2] if q.shape[1] > 1 else 0.0
+    with np.errstate(invalid="ignore"):
+        entropy = -np.where(q > 0, q * log_q, 0.0).sum(1)
+    return {"confidence": ordered[:, -1], "margin": ordered[:, -1] - second, "entropy": entropy}
 
 
 class Case:

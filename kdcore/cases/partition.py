@@ -66,9 +66,10 @@ def partition(rows: Rows, meant: Bools | None = None) -> Partition:
 def _expected(rows: Rows, erring: Bools) -> float:
     """How often the student would name the teacher's wrong class by its own habit: the share of its answers on the
     same true class, over rows where the teacher is right or wrong alike."""
+    erring = erring & (rows.teacher_top >= 0)
     if not erring.any():
         return float("nan")
-    known = rows.labels >= 0
+    known = (rows.labels >= 0) & (rows.student_top >= 0)
     classes = rows.student.shape[1]
     counts = np.bincount(rows.labels[known] * classes + rows.student_top[known], minlength=classes**2)
     habit: Floats = (

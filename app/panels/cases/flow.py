@@ -4,7 +4,7 @@ from typing import Any
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import faint
+from app.panels._figure import faint, note
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen, value
@@ -30,6 +30,10 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     }
     sankey = {"type": "sankey", "uid": "flow", "node": nodes, "link": links, "meta": {"pick": "teacher={customdata}"}}
     layout = theme.layout(look, "flow", margin={"l": 8, "r": 8, "t": 8, "b": 8})
+    if not ids:  # a flow without a link cannot be laid out
+        axis = {"visible": False}
+        nothing = note("Both give the same answer on every row that is selected.", 0.5, 0.5, xanchor="center")
+        return {"data": [], "layout": layout | {"xaxis": axis, "yaxis": axis, "annotations": [nothing]}}
     return {"data": [sankey | {"textfont": {"color": theme.INK[look]}}], "layout": layout}
 
 
