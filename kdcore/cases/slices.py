@@ -1,8 +1,9 @@
 """Slices of the rows on which the student is far from its teacher, beyond chance.
 
 A slice is a selection: one condition, or two of different columns. It is looked for on one half of the rows and tested
-on the other, so that having looked at thousands costs nothing. What follows from the student's own answer is no
-column here: that a student is far from its teacher where it says something else is no news.
+on the other, so that having looked at thousands costs nothing; one that is real but small is left out. What follows
+from the student's own answer is no column here: that a student is far from its teacher where it says something else is
+no news.
 
 Source: after Chung et al., Automated Data Slicing for Model Validation, IEEE TKDE 32, 2020, who test on the rows they
 search; the halves are ours.
@@ -30,6 +31,8 @@ LEAST = 10  # rows of a slice in each half
 NOTABLE = 2.33  # standard scores: what is worth a test, one in a hundred by chance
 SHARPER = 3.09  # how far a slice within a slice must stand out from it, one in a thousand
 TESTED = 20  # slices at most
+FLOOR = 0.15  # nats, mean KL of a slice worth naming; two students of one recipe differ by less
+TIMES = 1.5  # how many times that of the other rows it must be
 LOOKED = 500  # of the most striking candidates
 CONFIDENCE = "teacher confidence"
 
@@ -148,7 +151,7 @@ def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> Found:
     found = []
     for (select, rows), test, q in zip(candidates, tests, rates, strict=True):
         inside, outside = kl[rest & rows], kl[rest & ~rows]
-        if q <= RATE and inside.mean() > outside.mean():
+        if q <= RATE and inside.mean() >= max(FLOOR, TIMES * outside.mean()):
             error = float(inside.std(ddof=1) / np.sqrt(len(inside)))
             means = (float(inside.mean()), error, float(outside.mean()))
             found.append(Slice(select, int(rows.sum()), len(inside), *means, test.share, test.p, float(q)))

@@ -10,7 +10,7 @@ from app.panels._figure import note, number, plain
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import told
-from kdcore.cases.slices import RATE, Slice, slices
+from kdcore.cases.slices import FLOOR, RATE, TIMES, Slice, slices
 
 MOST = 6  # bars with room for their words; the table has all
 
@@ -73,7 +73,8 @@ def _found(case: Case) -> str | None:
         return None
     return (
         f"Nothing found: of {found.looked:,} slices {found.tested} looked worse on one half of the rows, and none "
-        f"of them is worse on the other half beyond chance ({RATE:.0%} false discoveries)."
+        f"of them is worse on the other half beyond chance ({RATE:.0%} false discoveries) and by as much as "
+        f"{FLOOR:g} nats and {TIMES:g} times the other rows."
     )
 
 
