@@ -11,13 +11,16 @@ export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chr
 MLSERVER ?= $(VENV)-mlserver
 export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
 
-.PHONY: run test check bench soak mlserver clean
+.PHONY: run test browser check bench soak mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
 
-test: $(VENV)/.installed-dev  ## All tests but the long ones; ARGS="tests/jobs -k kill" and the like go to pytest.
-	$(BIN)/python -m pytest -m "not soak" -n auto --dist loadfile -rs $(ARGS)
+test: $(VENV)/.installed-dev  ## All tests but those in a browser and the long ones; ARGS="tests/jobs -k kill" go to pytest.
+	$(BIN)/python -m pytest -m "not soak and not browser" -n auto --dist loadfile -rs $(ARGS)
+
+browser: $(VENV)/.installed-dev  ## The tests that walk through the pages in a real chromium.
+	$(BIN)/python -m pytest -m "browser and not soak" -n auto --dist loadfile -rs $(ARGS)
 
 check: $(VENV)/.installed-dev  ## Lint, format and types.
 	$(BIN)/ruff check .

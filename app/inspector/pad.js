@@ -14,7 +14,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   if (pad.version !== data.version) take(pad, data)
   draw(pad)
   return () => {
-    clearTimeout(pad.timer)
+    if (pad.timer) tell(pad) // a stroke that Python has not heard of yet
     pad.watch.disconnect()
   }
 }
@@ -132,9 +132,15 @@ function dab(pad, x, y) {
   }
 }
 
+function tell(pad) {
+  clearTimeout(pad.timer)
+  pad.timer = 0
+  pad.send(Array.from(pad.pixels))
+}
+
 function end(pad) {
   clearTimeout(pad.timer)
-  pad.timer = setTimeout(() => pad.send(Array.from(pad.pixels)), WAIT_MS)
+  pad.timer = setTimeout(() => tell(pad), WAIT_MS)
   draw(pad)
 }
 

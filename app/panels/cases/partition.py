@@ -17,7 +17,7 @@ COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE
 OWN = ("part", "true")  # keys of what it shows itself
 DIM = 0.35  # opacity of what is not selected
 NAMED = 12  # classes up to which each has its name written
-MOST = 24  # classes with a bar: those with the largest share of rows outside "both right"
+MOST = 16  # classes with a bar: those with the largest share of rows outside "both right"
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
