@@ -23,7 +23,11 @@ from tests.bench.web import CHROMIUM, FLAGS, Row, server
 CLASSES, BRUSHES = 100, 5
 OPEN_S, BRUSH_S = 2.0, 0.2
 ROWS = (10_000, 50_000)
-SECTIONS = ("where", "boundary", "calibration")
+SECTIONS = {  # by what is measured
+    "where": "section=where",
+    "embedding": "section=boundary&knobs=boundary%3Dembedding",
+    "calibration": "section=calibration",
+}
 SEEN = "[...document.querySelectorAll('.kd-card')].filter((card) => card.getBoundingClientRect().top < innerHeight)"
 DRAWN = (
     f"() => {{ const seen = {SEEN}; return seen.length && seen.every((card) => Number(card.dataset.updates) > 0); }}"
@@ -50,7 +54,7 @@ BRUSH = """async ([scripts, select]) => {
 
 
 def made(home: Path, rows: int) -> str:
-    """A case of `rows` rows and 100 classes, with pictures and a plane; its id."""
+    """A case of `rows` rows and 100 classes, with pictures; its id."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, rows)
     teacher = 2 * rng.normal(size=(rows, CLASSES)) + 5 * np.eye(CLASSES)[labels] * (rng.random((rows, 1)) < 0.8)
@@ -59,8 +63,6 @@ def made(home: Path, rows: int) -> str:
     logits = {"student_logits": student.astype(np.float32), "teacher_logits": teacher.astype(np.float32)}
     write_arrays(folder / "rows.npz", {"labels": labels, **logits}, compress=False)
     np.save(folder / "pictures.npy", rng.integers(0, 256, (rows, 3, 32, 32), dtype=np.uint8))
-    places = {name: rng.normal(size=rows).astype(np.float32) for name in ("x", "y", "teacher_x", "teacher_y")}
-    write_arrays(folder / "embedding.npz", places, compress=False)
     write_arrays(folder / "columns.npz", {"brightness": rng.random(rows)}, compress=False)
     names = tuple(f"class {k}" for k in range(CLASSES))
     write_about(folder, About(classes=names, student=Side(title="S"), teacher=Side(title="T"), shape=(3, 32, 32)))
@@ -73,9 +75,9 @@ def rows() -> Iterator[Row]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for count in ROWS:
             case_id = made(home, count)
-            for section in SECTIONS:
+            for section, query in SECTIONS.items():
                 page = browser.new_page(viewport={"width": 1400, "height": 1000})
-                yield from _measured(page, f"{address}/inspector?case={case_id}&section={section}", count, section)
+                yield from _measured(page, f"{address}/inspector?case={case_id}&{query}", count, section)
                 page.close()
         browser.close()
 
@@ -113,6 +115,6 @@ def _opened(page: Page, url: str) -> float:
 
 
 def _brushed(page: Page, place: int) -> float:
-    select = f"box.embedding={-1 - place / 10},{1 + place / 10},-1,1"
+    select = f"box.logits={-1 - place},{1 + place},-2,2"
     found: Any = page.evaluate(BRUSH, [SCRIPTS, select])
     return float(found) / 1000
