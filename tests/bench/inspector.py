@@ -115,6 +115,6 @@ def _opened(page: Page, url: str) -> float:
 
 
 def _brushed(page: Page, place: int) -> float:
-    select = f"box.logits={-1 - place},{1 + place},-2,2"
+    select = f"box.logits={-1 - place / 5},{1 + place / 5},-1,1"
     found: Any = page.evaluate(BRUSH, [SCRIPTS, select])
     return float(found) / 1000
