@@ -153,8 +153,8 @@ def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium:
     ready(page, "/?data=moons&schedule.steps=100000&teaching.steps=200&seed=11")
     page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
     expect(page).to_have_url(re.compile("run="))
+    expect(page.locator(".kd-pill").filter(has_text="Training")).to_be_visible()
     expect(page.locator(".kd-pill")).to_have_count(1)  # the recorded run's bar has gone
-    expect(page.locator(".kd-pill")).to_have_text("Training")
     expect(page.locator(".kd-steps")).to_contain_text(re.compile(r"of 100\D?000"))  # the teacher's own run is over
     page.locator(CARD.format("loss")).scroll_into_view_if_needed()
     drawn = pictures(page, "loss", 2)
