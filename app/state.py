@@ -64,7 +64,7 @@ def arrive(page: str) -> None:
     query = st.query_params.to_dict()
     touched = _state.pop("touched", False)
     returns = came and not query and _held("link") in _state
-    if _held("link") not in _state or (not touched and not returns and query != _state[_held("written")]):
+    if _held("link") not in _state or (not touched and not returns and query != _state.get(_held("written"))):
         _state[_held("link")], _state["complaints"] = codec().read(query)
 
 

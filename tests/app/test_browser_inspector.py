@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 pytestmark = pytest.mark.browser
 REAL = os.environ.get("KDLAB_REAL_DATA")
 BAR = ".bars .point path"
-LONG_MS = 300_000  # for runs, on a busy machine
+LONG_MS = 120_000  # for runs, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def open_run(page: Page) -> None:
     """A student that was just trained on Fashion-MNIST, opened from the Lab."""
     page.goto("/?data=fashion_mnist&schedule.steps=300&teaching.steps=600&data.train_fraction=0.2")
     page.get_by_role("button", name="Run", exact=True).first.click()
-    page.get_by_role("link", name="Inspect").click(timeout=LONG_MS)
+    page.get_by_role("link", name="Inspect", exact=True).click(timeout=LONG_MS)
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,11 @@ def test_a_damaged_database_is_one_sentence(view: str, home: Path) -> None:
     (error,) = page.error
     assert "runs.db" in error.value
     engine.store.cache_clear()
+
+
+def test_a_page_whose_first_run_was_broken_off_reads_its_link_again(lab: Open) -> None:
+    page = lab(seed="3")
+    del page.session_state["written of lab"]  # what a click does that comes before the page has ended
+    page.run()
+    assert not page.exception
+    assert page.query_params["seed"] == "3"
