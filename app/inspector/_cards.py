@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -56,14 +57,11 @@ def _turn(name: str, key: str, first: str) -> None:
 
 
 def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
-    """A button that has a long task done, and how far it is; whether its arrays are there.
-
-    While it goes on, this part of the page looks twice a second, and the whole page is drawn anew at its end.
-    """
+    """A button that has a long task done, and how far it is; whether its arrays are there."""
     told = progress(case.folder, name)
     working = told is not None and told.state in ("waiting", "working") and examining.under_way(case.folder, name)
     if working:
-        st.fragment(_bar, run_every=POLL_S)(case, name)
+        bar(case.folder, name)
     else:
         if told is not None and told.state == "failed":
             st.warning(told.says)
@@ -74,8 +72,13 @@ def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
     return bool(case.part(name))
 
 
-def _bar(case: Case, name: str) -> None:
-    told = progress(case.folder, name)
+def bar(folder: Path, name: str) -> None:
+    """How far a task is; looks twice a second, and the whole page is drawn anew at its end."""
+    st.fragment(_bar, run_every=POLL_S)(folder, name)
+
+
+def _bar(folder: Path, name: str) -> None:
+    told = progress(folder, name)
     if told is None or told.state in ("done", "failed"):
         st.rerun()
     st.progress(told.share, f"{told.says or 'beginning'} …")

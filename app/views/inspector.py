@@ -10,6 +10,7 @@ import streamlit as st
 from app import examining, state
 from app.case_link import Section
 from app.inspector import choosing, opening
+from app.inspector._cards import bar
 from app.panels import View
 from kdcore.cases.case import Case, Progress, folder_of, progress
 from kdcore.cases.gallery import foremost
@@ -25,7 +26,6 @@ SECTIONS: dict[Section, str] = {
     "inside": "Inside",
     "draw": "Draw and bring",
 }
-POLL_S = 0.5
 
 
 def body() -> None:
@@ -68,18 +68,11 @@ def _wait(case_id: str, told: Progress) -> None:
         return
     if not examining.under_way(folder_of(case_id), examining.FIRST):
         state.attempt(partial(_again, case_id))
-    st.fragment(_bar, run_every=POLL_S)(case_id)
+    bar(folder_of(case_id), examining.FIRST)
 
 
 def _again(case_id: str) -> None:
     examining.again(folder_of(case_id))
-
-
-def _bar(case_id: str) -> None:
-    told = progress(folder_of(case_id), examining.FIRST)
-    if told is None or told.state in ("done", "failed"):
-        st.rerun()
-    st.progress(told.share, f"{told.says or 'beginning'} …")
 
 
 def _pin_first(case: Case) -> None:

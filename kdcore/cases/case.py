@@ -13,7 +13,6 @@ A case's folder:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -213,19 +212,21 @@ def progress(folder: Path, name: str) -> Progress | None:
 
 
 def tell(folder: Path, name: str, told: Progress) -> None:
-    """Say how far a task is: under another name, then renamed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{name}.json"
-    draft.write_text(told.model_dump_json())
-    draft.replace(folder / f"{name}.json")
+    """Say how far a task is."""
+    write_text(folder / f"{name}.json", told.model_dump_json())
 
 
 def write_about(folder: Path, about: About) -> None:
     """Write who is compared; it comes last, since with it there is a case."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / ".about.json"
-    draft.write_text(json.dumps(about.model_dump(mode="json")))
-    draft.replace(folder / "about.json")
+    write_text(folder / "about.json", about.model_dump_json())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all: under another name, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def _stamp(path: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kdcore.cases.case import Where, folder_of
+from kdcore.cases.case import Where, folder_of, write_text
 from kdcore.errors import BadInput
 from kdcore.spec import Choice
 
@@ -53,8 +53,7 @@ class Question(_Frozen):
 
     def write(self) -> None:
         """Keep the question in the folder of its case, so that it can be gone on with."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / FILE).write_text(self.model_dump_json())
+        write_text(self.folder / FILE, self.model_dump_json())
 
 
 def asked(folder: Path) -> Question:

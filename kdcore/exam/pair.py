@@ -26,6 +26,11 @@ from kdcore.service import Line
 from kdcore.spec import Choice, parse
 
 CHUNK = 512  # rows in one forward pass
+SCALES = {  # mean and deviation of pixels from 0 to 1 that give the scales of uploaded weights; others say their own
+    "unit": ((0.0,), (1.0,)),
+    "signed": ((0.5,), (0.5,)),
+    "bytes": ((0.0,), (1 / 255,)),
+}
 
 
 class Model:
@@ -65,7 +70,9 @@ class Model:
         except BadInput as error:
             raise BadInput(str(error).replace("The teacher", self.title, 1)) from error
         inside = getattr(self._line, "net", None)
-        self.net = inside.to(self.device) if isinstance(inside, Net) else None
+        if isinstance(inside, Net):
+            self.net, reader = inside.to(self.device), getattr(self._line, "reader")  # noqa: B009  of such lines
+            self.mean, self.std = SCALES.get(reader.scale, (reader.mean, reader.std))
 
     def _load(self) -> None:
         """The network of a run, with the newest weights."""
@@ -186,21 +193,8 @@ class Model:
         """
         if self.net is None:
             raise BadInput(f"{self.title} only answers; what goes on inside it cannot be looked at.")
-        found = self.net(self.inputs(x) if self._line is None else self._fed(x))
+        found = self.net(self.inputs(x))
         return found if self.order is None else found._replace(logits=found.logits[:, self.order])
-
-    def _fed(self, x: Tensor) -> Tensor:
-        reader = getattr(self._line, "reader")  # noqa: B009  of the lines whose inside is known
-        x = self._sized(x.to(self.device, torch.float32))
-        if x.ndim != 4 or reader.scale == "unit":
-            return x / (255 if x.ndim == 4 else 1)
-        scaled = x / 255
-        if reader.scale == "signed":
-            return scaled * 2 - 1
-        if reader.scale == "bytes":
-            return scaled * 255
-        mean, std = (torch.tensor(v, device=self.device).view(1, -1, 1, 1) for v in (reader.mean, reader.std))
-        return (scaled - mean) / std
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
