@@ -2,33 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
+from trained import Runs, party
 
-from kdcore.cases.question import Party, Question
+from kdcore.cases.question import Question
 from kdcore.exam.answers import work
 from kdcore.exam.pair import Pair
-from kdcore.record import stamp_of
 from kdcore.spec import Choice, Schedule, Spec, Watch
 from kdcore.train import train
 
 DIGITS = Choice(name="digits", knobs={"train_fraction": 0.5})
 ROWS = 80
-
-
-class Runs(NamedTuple):
-    """Folders and specs."""
-
-    teacher: tuple[Spec, Path]
-    student: tuple[Spec, Path]
-    other: tuple[Spec, Path]  # the student with another seed
-
-
-def party(title: str, run: tuple[Spec, Path]) -> Party:
-    spec, folder = run
-    return Party(title=title, folder=str(folder), spec=spec.model_dump_json(), stamp=stamp_of(folder))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Runs
 from torch import Tensor, nn
+from trained import Runs
 
 from kdcore.cases.augment import augment
 from kdcore.cases.case import Case

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Runs, party
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load_file, save
 from torch.nn.functional import interpolate
+from trained import Runs, party
 
 from kdcore import uploads
 from kdcore.cases.case import Case
