@@ -65,8 +65,12 @@ def _third(case: Case) -> None:
             icon = ":material/close:"
         else:
             label, value, icon = f"Keep row {view.sample} as the third", str(view.sample), ":material/push_pin:"
-        args = (partial(state.look, knobs=turned(view, "third", value)),)
+        args = (partial(_keep, value),)
         st.button(label, key="third row", icon=icon, type="tertiary", on_click=state.attempt, args=args)
+
+
+def _keep(third: str) -> None:
+    state.look(knobs=turned(state.view(), "third", third))
 
 
 def _embedding(case: Case) -> None:

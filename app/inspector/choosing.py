@@ -30,11 +30,16 @@ def bar(case: Case) -> None:
     st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} rows{figures(case, meant)}")
     with st.container(horizontal=True, vertical_alignment="center", key="selection"):
         for key, words in terms:
-            args = (partial(state.look, select=without(text, key)),)
-            st.button(words, icon=":material/close:", key=f"without {key}", on_click=state.attempt, args=args)
+            act = partial(_drop, key)
+            st.button(words, icon=":material/close:", key=f"without {key}", on_click=state.attempt, args=(act,))
         st.button(
             "Clear", key="without all", type="tertiary", on_click=state.attempt, args=(partial(state.look, select=""),)
         )
+
+
+def _drop(key: str) -> None:
+    """Take a term back from what is selected by now: a second click may come before the page of the first."""
+    state.look(select=without(state.view().select, key))
 
 
 def figures(case: Case, meant: Bools | None) -> str:

@@ -32,14 +32,14 @@ def more(case: Case) -> None:
     if not select:
         st.caption(f"Select a slice, or anything else; then one click lets the student learn {STEPS} more steps on it.")
         return
-    name = f"more {case.id} {select}"
+    name = _named(case, select)
     st.caption(
         f"A run of its own goes on from the student's weights for {STEPS} steps at a tenth of its learning rate. Half "
         "of each batch comes from the training rows that the selection means, the rest from all; what it did to the "
         "other rows is shown beside."
     )
     if not state.recall(name, ""):
-        act = partial(_begin, case, name)
+        act = partial(_begin, case)
         st.button(f"{STEPS} more steps on this", icon=":material/fitness_center:", on_click=state.attempt, args=(act,))
         return
     if state.recall(f"{name} over", False):
@@ -48,9 +48,15 @@ def more(case: Case) -> None:
         st.fragment(_follow, run_every=POLL_S)(case, name, select)
 
 
-def _begin(case: Case, name: str) -> None:
-    """Ask both models about the training rows, to know which of them are meant."""
+def _named(case: Case, select: str) -> str:
+    """What the session calls the work on a selection."""
+    return f"more {case.id} {select}"
+
+
+def _begin(case: Case) -> None:
+    """Ask both models about the training rows, to know which of them are meant by what is selected by now."""
     question = asked(case.folder)
+    name = _named(case, state.view().select)
     state.remember(name, examining.opened(question.model_copy(update={"where": "train", "given": "", "notes": ()})))
 
 

@@ -101,6 +101,7 @@ def test_the_five_minutes(chromium: Browser, address: str, arrive: object) -> No
         section(page, "Slices")  # 200 more steps on the slice, and what they did elsewhere
         page.get_by_role("button", name=re.compile("teacher says")).click()
         page.get_by_role("button", name=re.compile("student says")).click()
+        expect(page.get_by_role("button", name=re.compile("(teacher|student) says"))).to_have_count(0)
         learn(page)
 
 

@@ -52,6 +52,14 @@ def test_a_selection_is_told_in_words_and_taken_back_by_a_click(opened: Open) ->
     assert "select" not in page.query_params
 
 
+def test_two_terms_taken_back_by_clicks_that_no_page_came_between(opened: Open) -> None:
+    page = opened(select="part=teacher_only;true=1;teacher=1")
+    for one in page.button:
+        if one.label in ("teacher only", "is class 1"):
+            one.set_value(True)
+    assert page.run().query_params["select"] == "teacher=1"
+
+
 def test_a_selection_that_makes_no_sense_is_said(opened: Open) -> None:
     assert "The selection was left out" in said(opened(select="colour=red"))
 
