@@ -22,7 +22,7 @@ PROBE_ROWS = 512
 PLANE = 100  # points along one side of the decision field
 GRADIENT_ROWS = 32
 MAP_ROWS = 12  # probe rows whose maps of attention are taken
-CHUNK = 1024  # rows in one forward pass
+CHUNK = 128  # rows in one forward pass; what a small network holds of them fits a processor's cache
 ECE_BINS = 15
 
 Normalise = Callable[[Tensor], Tensor]

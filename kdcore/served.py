@@ -16,6 +16,7 @@ from kdcore.catalogue import home
 from kdcore.checkpoint import load_weights
 from kdcore.contracts import Access, Outputs, silent
 from kdcore.errors import BadInput
+from kdcore.measure import CHUNK
 from kdcore.net import Net
 from kdcore.parts import dataset, device_for, network
 from kdcore.registry import DATA
@@ -24,7 +25,6 @@ from kdcore.teacher import granted
 
 VERSION = "1"
 MOST = 1024  # images in a request
-CHUNK = 128  # images that the network sees at once
 ROUNDING = 1e-3  # how far beyond 0 and 1 a pixel may be
 
 

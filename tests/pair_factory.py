@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 from kdcore.cases.question import Party, Question
+from kdcore.checkpoint import save_tensors
 from kdcore.contracts import silent
 from kdcore.exam.pair import Pair
 from kdcore.parts import build, dataset
@@ -55,6 +55,6 @@ def party(folder: Path, model: Choice, data: Choice, steps: int, seed: int) -> P
         F.cross_entropy(net(x[part]).logits, y[part]).backward()
         optimiser.step()
     folder.mkdir(parents=True)
-    save_file(net.state_dict(), folder / "student.safetensors")
+    save_tensors(folder / "student.safetensors", net.state_dict(), {})
     spec = Spec(data=data, student=model, method=Choice(name="ce"), schedule=Schedule(steps=10))
     return Party(title=folder.name, run=folder.name, folder=str(folder), spec=spec.model_dump_json())

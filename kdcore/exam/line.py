@@ -16,8 +16,8 @@ from kdcore.bench import weights_of
 from kdcore.contracts import Report, Split
 from kdcore.errors import BadInput
 from kdcore.exam._course import Weights, first
-from kdcore.exam.pair import CHUNK, Model, Pair
-from kdcore.measure import Arrays
+from kdcore.exam.pair import Model, Pair
+from kdcore.measure import CHUNK, Arrays
 from kdcore.net import Net
 from kdcore.spec import parse
 

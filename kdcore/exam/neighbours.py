@@ -7,8 +7,8 @@ import torch
 from kdcore.contracts import Report
 from kdcore.errors import BadInput
 from kdcore.exam._asked import Asked, sides
-from kdcore.exam.pair import CHUNK, Pair
-from kdcore.measure import Arrays
+from kdcore.exam.pair import Pair
+from kdcore.measure import CHUNK, Arrays
 from kdcore.probes._numerics import thinned
 
 MOST = 20_000  # training rows, evenly spread

@@ -19,13 +19,13 @@ from kdcore.cases.question import Party, Question, asked
 from kdcore.catalogue import home
 from kdcore.contracts import Data, Dataset, Split, silent
 from kdcore.errors import BadInput
+from kdcore.measure import CHUNK
 from kdcore.net import Net, pooled
 from kdcore.parts import dataset, device_for, network
 from kdcore.registry import DATA, TEACHERS
 from kdcore.service import Line
 from kdcore.spec import Choice, parse
 
-CHUNK = 512  # rows in one forward pass
 SCALES = {  # mean and deviation of pixels from 0 to 1 that give the scales of uploaded weights; others say their own
     "unit": ((0.0,), (1.0,)),
     "signed": ((0.5,), (0.5,)),

@@ -12,9 +12,9 @@ from torch import Tensor
 from kdcore.contracts import Report
 from kdcore.errors import BadInput
 from kdcore.exam._rows import drawn
-from kdcore.exam.pair import CHUNK, Model, Pair
+from kdcore.exam.pair import Model, Pair
 from kdcore.inside import debiased_grams
-from kdcore.measure import Arrays
+from kdcore.measure import CHUNK, Arrays
 from kdcore.net import pooled
 
 MOST = 2000

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from kdcore.contracts import Report
 from kdcore.errors import BadInput
-from kdcore.exam.pair import CHUNK, Model, Pair
-from kdcore.measure import Arrays
+from kdcore.exam.pair import Model, Pair
+from kdcore.measure import CHUNK, Arrays
 
 NEIGHBOUR = 10
 OWN = 2000  # training rows that tell what is usual

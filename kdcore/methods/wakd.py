@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.losses import kd_loss
@@ -47,6 +47,11 @@ class _Average(nn.Module):
     def forward(self, weights: Tensor) -> Tensor:
         """The mean (P,), or the weights (P,) themselves while nothing has been counted."""
         return self.mean.where(self.count > 0, weights)
+
+
+def _flat(weights: Iterable[Tensor]) -> Tensor:
+    """Weights as one vector (P,), in whatever order they lie in memory."""
+    return torch.cat([weight.flatten() for weight in weights])
 
 
 def refresh(student: Net, inputs: Iterable[Tensor]) -> None:
@@ -82,7 +87,7 @@ class WAKD(Method):
 
     def connect(self, pair: Pair) -> nn.Module:
         """The mean, of nothing yet."""
-        return _Average(parameters_to_vector(pair.student_net.parameters()).detach())
+        return _Average(_flat(pair.student_net.parameters()).detach())
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """The teacher's probabilities and nothing else."""
@@ -93,19 +98,19 @@ class WAKD(Method):
         """Count the weights as they are now, once averaging has begun."""
         assert isinstance(state, _Average)
         if batch.progress >= self.start:
-            state.add(parameters_to_vector(batch.student_net.parameters()))
+            state.add(_flat(batch.student_net.parameters()))
 
     def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How far the weights are from their mean, relative to their length."""
         assert state is not None
-        weights = parameters_to_vector(batch.student_net.parameters())
+        weights = _flat(batch.student_net.parameters())
         return {"distance": (weights - state(weights)).norm() / weights.norm()}
 
     def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Logits of the averaged student as one other path, with the statistics that the student has now."""
         assert state is not None
         names, weights = zip(*batch.student_net.named_parameters(), strict=True)
-        mean = state(parameters_to_vector(weights)).split([weight.numel() for weight in weights])
+        mean = state(_flat(weights)).split([weight.numel() for weight in weights])
         averaged = {name: part.view_as(weight) for name, part, weight in zip(names, mean, weights, strict=True)}
         return {"paths": functional_call(batch.student_net, averaged, (batch.inputs,)).logits[None]}
 
@@ -113,5 +118,5 @@ class WAKD(Method):
     def conclude(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
         """Put the mean into the student and take its statistics anew."""
         assert state is not None
-        vector_to_parameters(state(parameters_to_vector(student.parameters())), student.parameters())
+        vector_to_parameters(state(_flat(student.parameters())), student.parameters())
         refresh(student, inputs)

@@ -68,10 +68,11 @@ def test_integrated_gradients_are_a_slow_sum_and_complete(digits: Pair, start: s
     x, begin, place = digits.row(2).float(), maps.baseline(digits, start), 5
     for model in models(digits):
         found, left = maps.integrated(model, x, begin, place)
-        assert found.numpy() == pytest.approx(slow(model, x, begin, place), abs=0.06)  # kinks
+        wanted = slow(model, x, begin, place)
+        assert np.abs(found.numpy() - wanted).sum() < 0.05 * np.abs(wanted).sum()  # kinks
         rise = float(model.logits(x)[0, place] - model.logits(begin)[0, place])
         assert left == pytest.approx(float(found.sum()) - rise, abs=1e-4)
-        assert abs(left) < 0.05 * max(1.0, abs(rise))
+        assert abs(left) < 0.05 * float(found.abs().sum())
 
 
 def slow(model: Model, x: torch.Tensor, begin: torch.Tensor, place: int, points: int = 400) -> np.ndarray:
