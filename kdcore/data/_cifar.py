@@ -15,7 +15,6 @@ from kdcore.data._published import Archive, Published
 class Cifar(Published):
     """Fifty thousand images to train on and ten thousand to test."""
 
-    class_count: ClassVar[int]
     recipe: ClassVar[Recipe] = Recipe(
         teacher=("resnet", {"variant": "20"}),
         student=("resnet", {"variant": "8"}),
@@ -23,10 +22,6 @@ class Cifar(Published):
         schedule={"steps": 4000, "batch": 64, "lr": 0.05, "warmup": 0.05},
         augment="crop_flip",
     )
-
-    def signature(self) -> tuple[tuple[int, ...], int]:
-        """Three channels of 32 x 32."""
-        return (3, 32, 32), self.class_count
 
     def files(self) -> Mapping[str, str]:
         """The unpacked files that torchvision reads."""

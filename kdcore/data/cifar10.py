@@ -14,4 +14,7 @@ class Cifar10(Cifar):
 
     title: ClassVar[str] = "CIFAR-10"
     torchvision_name: ClassVar[str] = "CIFAR10"
-    class_count: ClassVar[int] = 10
+
+    def signature(self) -> tuple[tuple[int, ...], int]:
+        """Three channels of 32 x 32."""
+        return (3, 32, 32), 10

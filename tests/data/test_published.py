@@ -132,29 +132,41 @@ def test_a_connection_that_breaks_off_is_told(tmp_path: Path, monkeypatch: pytes
         DATA["cifar10"]().load(tmp_path)
 
 
-def test_cifar_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The archive's own layout, small: channels stay where they were and labels follow."""
+@pytest.mark.parametrize(
+    ("name", "knobs", "labels_are", "names_are"),
+    [("cifar10", {}, "labels", "label_names"), ("cifar100", {"classes": 4}, "fine_labels", "fine_label_names")],
+)
+def test_cifar_is_read_from_its_archive(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    knobs: dict[str, int],
+    labels_are: str,
+    names_are: str,
+) -> None:
+    """The archive's own layout, small: channels stay where they were, labels follow, only classes asked for stay."""
     import pickle
 
-    kind = DATA["cifar10"]
-    published = kind().torchvision()
+    kind = DATA[name](**knobs)
+    published = kind.torchvision()  # type: ignore[attr-defined]
     pixels = np.random.default_rng(0).integers(0, 256, (40, 3072), dtype=np.uint8)
-    labels = [row % 10 for row in range(40)]
-    batch = pickle.dumps({"data": pixels, "labels": labels})
-    names = pickle.dumps({"label_names": [f"kind_{k}" for k in range(10)]})
+    labels = np.arange(40) % 10
+    batch = pickle.dumps({"data": pixels, labels_are: labels.tolist()})
+    names = pickle.dumps({names_are: [f"kind_{k}" for k in range(10)]})
     with tarfile.open(tmp_path / published.filename, "w:gz") as archive:
-        for name, content in (("data_batch_1", batch), ("test_batch", batch), ("batches.meta", names)):
-            member = tarfile.TarInfo(f"{published.base_folder}/{name}")
+        for place, content in (("data_batch_1", batch), ("test_batch", batch), ("batches.meta", names)):
+            member = tarfile.TarInfo(f"{published.base_folder}/{place}")
             member.size = len(content)
             archive.addfile(member, BytesIO(content))
     monkeypatch.setattr(published, "train_list", [["data_batch_1", md5(batch)]])
     monkeypatch.setattr(published, "test_list", [["test_batch", md5(batch)]])
-    monkeypatch.setattr(published, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5(names)})
+    monkeypatch.setattr(published, "meta", {"filename": "batches.meta", "key": names_are, "md5": md5(names)})
     monkeypatch.setattr(published, "tgz_md5", md5((tmp_path / published.filename).read_bytes()))
-    data = kind().load(tmp_path)
-    assert data.classes[3] == "kind 3"
-    assert np.array_equal(data.test.x, pixels.reshape(40, 3, 32, 32))
-    assert data.test.y.tolist() == labels
+    data = kind.load(tmp_path)
+    kept = labels < knobs.get("classes", 10)
+    assert data.classes == tuple(f"kind {k}" for k in range(knobs.get("classes", 10)))
+    assert np.array_equal(data.test.x, pixels.reshape(40, 3, 32, 32)[kept])
+    assert data.test.y.tolist() == labels[kept].tolist()
 
 
 def test_a_lone_archive_names_every_address() -> None:
