@@ -16,6 +16,7 @@ from pathlib import Path
 import streamlit as st
 from anyio import to_thread
 from starlette.middleware import Middleware
+from threadpoolctl import threadpool_limits
 
 from app import curves, engine, examining
 from app.live.cookie import NameBrowsers
@@ -44,8 +45,9 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     supervisor.start()
     collector = asyncio.create_task(collect_garbage())
     try:
-        async with hub:
-            yield {"hub": hub}
+        with threadpool_limits(1, "blas"):  # beside a worker, two threads multiply slower than one
+            async with hub:
+                yield {"hub": hub}
     finally:
         collector.cancel()
         await to_thread.run_sync(supervisor.stop)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -25,12 +26,17 @@ class Forecast:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def q(self) -> Floats:
+        """(N, C) probabilities."""
+        return np.exp(self.log_q)
+
     def among(self, meant: Bools | None) -> Forecast:
         """The same about some rows of the case, as a selection means them; all when None."""
         if meant is None:
             return self
         here = meant[self.rows]
-        return Forecast(**{name: values[here] for name, values in vars(self).items()})
+        return Forecast(**{field.name: getattr(self, field.name)[here] for field in fields(self)})
 
 
 def forecast(log_q: Floats, labels: Ints) -> Forecast:

@@ -20,8 +20,8 @@ from kdcore.probes._numerics import Floats, Ints, log_softmax, mean
 COLDEST, HOTTEST = 0.05, 20.0  # between which a temperature is sought
 TASK = "temperature"  # fits on validation rows where the case's are others
 SEED = 0  # of the two halves
-CURVE = 60  # temperatures of the strip: 1 / T in equal steps
-STEP = 0.05  # of 1 / T, so that the strip goes from T = 20 to T = 1/3
+CURVE = 30  # temperatures of the strip: 1 / T in equal steps
+STEP = 0.1  # of 1 / T, so that the strip goes from T = 10 to T = 1/3
 
 
 def fitted(logits: np.ndarray, labels: Ints) -> float:

@@ -1,10 +1,11 @@
 """Scores of a model's probabilities, each with an interval.
 
 A score is a function of weights (R, N): how often each of the N rows counts in each of R resamples. With all weights
-one it is the score itself. Intervals hold 95 % and come from 200 bootstrap resamples of the rows (seed 0), as
-[2 s - q97.5, 2 s - q2.5] within what is possible. The error of a resample is larger than that of the rows by about as
-much as theirs is than the true one, so the interval lies on the other side (the basic bootstrap of Davison and
-Hinkley, Bootstrap Methods and their Application, 1997, section 5.2).
+one it is the score s itself. Intervals hold 95 % and come from 100 bootstrap resamples of the rows (seed 0), with mean
+m and standard deviation d: s - (m - s) -+ 1.96 d, within what is possible. The error of a resample is larger than that
+of the rows by about as much as theirs is than the true one, so the interval lies on the other side (the normal
+approximation of Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2; a deviation needs
+fewer resamples than a quantile).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from kdcore.cases.risk import errors
 from kdcore.probes._bins import BINS, equal_mass, equal_width, placed
 from kdcore.probes._numerics import Floats
 
-RESAMPLES, SEED = 200, 0
+RESAMPLES, SEED = 100, 0
+REACH = 1.96  # deviations that hold 95 %
 CELLS = 512  # of the grid on which smooth ECE is computed
 ROUNDS = 8  # of the search for its bandwidth, which leave less than 1e-5
 NAMES = (  # in the order in which they are told
@@ -42,7 +44,10 @@ class Score(NamedTuple):
 def scores(one: Forecast) -> dict[str, Score]:
     """Lower is better, but for accuracy, confidence, resolution. An interval below its score: much of it is chance.
 
-    By name; {} without rows. "ECE by chance" is what the ECE would be if every confidence were true.
+    By name; {} without rows. "ECE by chance" is what the ECE would be if every confidence were true. Near it, intervals
+    of the four calibration errors still lie too high: of true confidences (1,000 rows, 5 classes, 150 samples) those of
+    the ECE held the truth 67 times in 100, of the adaptive 49, of the smooth 31, of the class-wise once; of confidences
+    that are off, 95 to 98.
     """
     if not len(one):
         return {}
@@ -58,8 +63,8 @@ def scores(one: Forecast) -> dict[str, Score]:
 def _interval(value: float, spread: Floats, least: float, most: float) -> Score:
     if not np.isfinite(spread).all():
         return Score(value, float("nan"), float("nan"))
-    low, high = np.quantile(spread, [0.025, 0.975]).tolist()
-    return Score(value, *(min(max(2 * value - end, least), most) for end in (high, low)))
+    middle, reach = 2 * value - float(spread.mean()), REACH * float(spread.std(ddof=1))
+    return Score(value, *(min(max(end, least), most) for end in (middle - reach, middle + reach)))
 
 
 @lru_cache(4)
@@ -79,9 +84,8 @@ def _means(one: Forecast, weights: Weights) -> dict[str, Floats]:
     Source: Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78, 1950.
     """
     held = one.log_q[np.arange(len(one)), one.labels]
-    q = np.exp(one.log_q)
     each = {"accuracy": one.right, "confidence": one.sure, "NLL": -held}
-    each["Brier"] = (q * q).sum(1) - 2 * np.exp(held) + 1
+    each["Brier"] = np.einsum("nc,nc->n", one.q, one.q) - 2 * np.exp(held) + 1
     with np.errstate(invalid="ignore"):
         found = weights @ np.stack(list(each.values()), axis=1).astype(weights.dtype) / len(one)
     return dict(zip(each, found.T, strict=True))
@@ -171,13 +175,12 @@ def _tables(one: Forecast, weights: Weights) -> tuple[Floats, Floats, Floats]:
 
     Nearly all probabilities lie in the first bin: it is what the others leave of the whole.
     """
-    q, size, often = np.exp(one.log_q).astype(weights.dtype), one.log_q.shape[1], np.ascontiguousarray(weights.T)
-    truth = np.zeros_like(q)
-    truth[np.arange(len(one)), one.labels] = 1
+    q, size, often = one.q.astype(weights.dtype), one.q.shape[1], np.ascontiguousarray(weights.T)
     rows, classes = np.nonzero(q >= equal_width()[1])
     cell = classes * BINS + placed(q[rows, classes], equal_width())
-    wholes = (often.sum(0)[None], q.T @ often, truth.T @ often)
-    sums: list[Any] = [np.ones(len(rows), q.dtype), q[rows, classes], truth[rows, classes]]
+    labelled = sparse.csr_array((np.ones(len(one), q.dtype), (one.labels, np.arange(len(one)))), (size, len(one)))
+    wholes = (often.sum(0)[None], q.T @ often, labelled @ often)
+    sums: list[Any] = [np.ones(len(rows), q.dtype), q[rows, classes], (classes == one.labels[rows]).astype(q.dtype)]
     tables = []
     for whole, values in zip(wholes, sums, strict=True):
         spread = sparse.csr_array((values, (cell, rows)), (size * BINS, len(one)))

@@ -1,5 +1,7 @@
 """Bins, scores and risk by hand at the edges, by slow loops of their equations, and whatever must always hold."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -190,7 +192,7 @@ def test_resampled_scores_are_those_of_the_resampled_rows() -> None:
     one, weights = claims(50, 4), resamples(50)[:3]
     for place, counts in enumerate(weights):
         again = np.repeat(np.arange(50), counts.astype(int))
-        copied = Forecast(**{name: values[again] for name, values in vars(one).items()})
+        copied = Forecast(**{field.name: getattr(one, field.name)[again] for field in fields(one)})
         for measure, names in (
             (module.ece, ["ECE"]),
             (module._means, ["NLL", "Brier"]),
