@@ -63,6 +63,7 @@ def scores(one: Forecast) -> dict[str, Score]:
 def _interval(value: float, spread: Floats, least: float, most: float) -> Score:
     if not np.isfinite(spread).all():
         return Score(value, float("nan"), float("nan"))
+    spread = spread.astype(np.float64)  # squares of float32 may be too large for it
     middle, reach = 2 * value - float(spread.mean()), REACH * float(spread.std(ddof=1))
     return Score(value, *(min(max(end, least), most) for end in (middle - reach, middle + reach)))
 
