@@ -18,10 +18,11 @@ from anyio import to_thread
 from starlette.middleware import Middleware
 from threadpoolctl import threadpool_limits
 
-from app import curves, engine, examining
+from app import curves, engine, examining, lens
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
+from kdcore.cases.case import purge
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 from kdcore.jobs.local import Supervisor
@@ -30,6 +31,7 @@ from kdcore.jobs.store import Store
 HERE = Path(__file__).resolve().parent
 DEMOS = HERE.parent / "assets" / "demo"
 KEEP_DELETED_S = 7 * 86_400.0  # how long a deleted run can be brought back
+KEEP_CASES_S = 30 * 86_400.0  # since somebody looked at them
 COLLECT_S = 60.0  # between two collections of garbage, which Streamlit no longer does after every rerun
 log = logging.getLogger("kdlab")
 
@@ -41,6 +43,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     await to_thread.run_sync(catalogue)  # built here once per version of the engine, so that no page waits for it
     await to_thread.run_sync(bring_demos, store)
     await to_thread.run_sync(store.purge, KEEP_DELETED_S)
+    await to_thread.run_sync(purge, KEEP_CASES_S)
     supervisor = Supervisor(store, int(os.environ.get("KDLAB_SLOTS", "1")))
     supervisor.start()
     collector = asyncio.create_task(collect_garbage())
@@ -51,7 +54,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     finally:
         collector.cancel()
         await to_thread.run_sync(supervisor.stop)
-        for helper in (curves.helper, examining.quick, examining.slow):
+        for helper in (curves.helper, lens.helper, examining.quick, examining.slow):
             await to_thread.run_sync(helper.stop)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
+from pydantic import BaseModel
 
 from app import engine, examining, state
 from app.words import percent
-from kdcore.cases.case import Case, folder_of, progress
+from kdcore.cases.case import Case, folder_of, progress, write_text
 from kdcore.cases.choosing import mask
 from kdcore.cases.effect import Effect, effects
-from kdcore.cases.question import asked
+from kdcore.cases.question import MOST_ROWS, Question, asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
@@ -20,6 +23,13 @@ from kdcore.lineage import further
 
 STEPS = 200
 POLL_S = 1.0
+
+
+class Work(BaseModel):
+    """What was begun on a selection; kept beside the case, so that whoever looks at it finds it."""
+
+    training: str  # the case of the training rows
+    run: str = ""  # that learns on those that are meant; "" while they are looked for
 
 
 def more(case: Case) -> None:
@@ -32,60 +42,81 @@ def more(case: Case) -> None:
     if not select:
         st.caption(f"Select a slice, or anything else; then one click lets the student learn {STEPS} more steps on it.")
         return
-    name = _named(case, select)
     st.caption(
         f"A run of its own goes on from the student's weights for {STEPS} steps at a tenth of its learning rate. Half "
-        "of each batch comes from the training rows that the selection means, the rest from all; what it did to the "
-        "other rows is shown beside."
+        f"of each batch comes from the training rows that the selection means, among the first {MOST_ROWS:,}, the rest "
+        "from all; what it did to the other rows is shown beside."
     )
-    if not state.recall(name, ""):
+    work = _kept(_place(case, select))
+    try:
+        after = _after(case, work) if work else None
+    except BadInput as error:  # somebody deleted its run for good
+        st.warning(str(error))
+        work = after = None
+    if work is None:
         act = partial(_begin, case)
         st.button(f"{STEPS} more steps on this", icon=":material/fitness_center:", on_click=state.attempt, args=(act,))
-        return
-    if state.recall(f"{name} over", False):
-        _follow(case, name, select)  # part of the page again, so that its button draws the whole page anew
+    elif after:
+        _tell(case, after, select, work.run)
     else:
-        st.fragment(_follow, run_every=POLL_S)(case, name, select)
+        st.fragment(_follow, run_every=POLL_S)(case, select, work)
 
 
-def _named(case: Case, select: str) -> str:
-    """What the session calls the work on a selection."""
-    return f"more {case.id} {select}"
+def _place(case: Case, select: str) -> Path:
+    return case.folder / f"further-{hashlib.sha256(select.encode()).hexdigest()[:12]}.json"
+
+
+def _kept(place: Path) -> Work | None:
+    return Work.model_validate_json(place.read_text()) if place.exists() else None
 
 
 def _begin(case: Case) -> None:
     """Ask both models about the training rows, to know which of them are meant by what is selected by now."""
-    question = asked(case.folder)
-    name = _named(case, state.view().select)
-    state.remember(name, examining.opened(question.model_copy(update={"where": "train", "given": "", "notes": ()})))
+    wish = {"where": "train", "rows": MOST_ROWS, "given": "", "notes": ()}
+    training = examining.opened(asked(case.folder).model_copy(update=wish))
+    write_text(_place(case, state.view().select), Work(training=training).model_dump_json())
 
 
-def _follow(case: Case, name: str, select: str) -> None:
+def _follow(case: Case, select: str, work: Work) -> None:
+    """The next step on the way; what hinders it is told and ends the work, so that it can be begun again."""
     try:
-        _advance(case, name, select)
+        _advance(case, select, work)
     except BadInput as error:
         state.complaints().append(str(error))
-        state.remember(name, "")
+        _place(case, select).unlink()
         st.rerun()
 
 
-def _advance(case: Case, name: str, select: str) -> None:
-    """The next step on the way: training rows, run, answers of the student afterwards."""
-    if not _there(rows_of := str(state.recall(name, "")), "looking which training rows are meant"):
+def _advance(case: Case, select: str, work: Work) -> None:
+    """Training rows, then the run, then the answers of the student afterwards."""
+    if not work.run:
+        if _there(work.training, "looking which training rows are meant"):
+            run = _submitted(case, examining.case(work.training), select)
+            write_text(_place(case, select), work.model_copy(update={"run": run.id}).model_dump_json())
+            st.rerun()
         return
-    run = _run(case, examining.case(rows_of), name, select)
+    run = engine.store().get(work.run)
     if run.state in ACTIVE:
         st.progress(run.step / max(1, run.steps), f"learning: step {run.step} of {run.steps} …")
         return
     if run.state != "done":
         raise BadInput(f"The run ended early: {run.message or run.state}")
-    question = asked(case.folder).model_copy(update={"student": examining.party(run)})
-    found = examining.opened(question)
-    if _there(found, "asking the student again"):
-        _tell(case, examining.case(found), select, run)
-        if not state.recall(f"{name} over", False):
-            state.remember(f"{name} over", True)  # so that nobody looks any more
-            st.rerun()
+    if _there(examining.opened(_afterwards(case, run)), "asking the student again"):
+        st.rerun()
+
+
+def _afterwards(case: Case, run: Run) -> Question:
+    return asked(case.folder).model_copy(update={"student": examining.party(run)})
+
+
+def _after(case: Case, work: Work) -> Case | None:
+    """The student afterwards on the case's rows; None while it is not known."""
+    run = engine.store().get(work.run) if work.run else None
+    if run is None or run.state != "done":
+        return None
+    found = _afterwards(case, run).id
+    told = progress(folder_of(found), examining.FIRST)
+    return examining.case(found) if told and told.state == "done" else None
 
 
 def _there(case_id: str, says: str) -> bool:
@@ -99,20 +130,15 @@ def _there(case_id: str, says: str) -> bool:
     return True
 
 
-def _run(case: Case, training: Case, name: str, select: str) -> Run:
-    """The run on the slice, submitted once."""
-    held = str(state.recall(f"{name} run", ""))
-    if held:
-        return engine.store().get(held)
+def _submitted(case: Case, training: Case, select: str) -> Run:
+    """The run on those training rows that the selection means."""
     student = engine.find(case.about.student.run)
     assert student
     rows = training.rows.index[mask(training, select)].tolist()
-    run = engine.store().submit(further(student.spec, rows, STEPS), state.viewer())
-    state.remember(f"{name} run", run.id)
-    return run
+    return engine.store().submit(further(student.spec, rows, STEPS), state.viewer())
 
 
-def _tell(case: Case, after: Case, select: str, run: Run) -> None:
+def _tell(case: Case, after: Case, select: str, run_id: str) -> None:
     """What the steps did, there and elsewhere."""
     found = effects(case.rows, after.rows.student, mask(case, select), case.classes)
     st.dataframe([_line(one) for one in found], hide_index=True, width="stretch")
@@ -124,12 +150,12 @@ def _tell(case: Case, after: Case, select: str, run: Run) -> None:
         "Inspect the student afterwards",
         icon=":material/troubleshoot:",
         on_click=state.attempt,
-        args=(partial(_inspect, run, after),),
+        args=(partial(_inspect, run_id, after),),
     )
 
 
-def _inspect(run: Run, after: Case) -> None:
-    state.put("student", run.id)
+def _inspect(run_id: str, after: Case) -> None:
+    state.put("student", run_id)
     state.show(after.id)
 
 

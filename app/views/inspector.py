@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import examining, state
 from app.case_link import Section
-from app.inspector import choosing, opening
+from app.inspector import choosing, following, opening
 from app.inspector._cards import bar
 from app.panels import View
 from kdcore.cases.case import Case, Progress, folder_of, progress
@@ -87,6 +87,7 @@ def _sections(case: Case) -> None:
     _pin_first(case)
     for note in case.about.notes:
         st.info(note)
+    following.offer(case)
     names = list(SECTIONS)
     key = state.widget("section", state.shown().settings["section"])
     st.segmented_control(

@@ -13,6 +13,8 @@ A case's folder:
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -196,6 +198,15 @@ class Case:
         told = {**self.part("columns"), **self.part("clusters")}
         given = {name: np.asarray(values, dtype=np.float64) for name, values in told.items()}
         return {**given, **self.rows.columns}
+
+
+def purge(older_than_s: float) -> list[str]:
+    """Forget cases that nobody has looked at for that long, files and all; their names."""
+    before = time.time() - older_than_s
+    gone = [path.parent for path in (home() / FOLDER).glob("*/about.json") if path.stat().st_mtime < before]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [folder.name for folder in gone]
 
 
 def folder_of(case_id: str) -> Path:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lab_driver import ME, Finish, Open
+from lab_driver import ME, Finish, Open, story
 from streamlit.testing.v1 import AppTest
 
 from app import engine
-from kdcore.events import Cost, Evaluated, Event, Finished, Loss, Score, Started, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
-from kdcore.spec import Spec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -47,31 +45,6 @@ def lab(store: Store) -> Open:  # noqa: ARG001
         return test.run()
 
     return open_page
-
-
-def story(spec: Spec, accuracy: float) -> list[Event]:
-    """What a short run tells."""
-    cost = Cost(parameters=10, multiply_adds=20, size_bytes=40)
-    score = Score(accuracy=accuracy, nll=0.3, ece=0.05)
-    teacher = Score(accuracy=0.95, nll=0.2, ece=0.02)
-    steps = spec.schedule.steps
-    started = Started(
-        step=0,
-        steps=steps,
-        device="cpu",
-        torch="2",
-        classes=("a", "b"),
-        rows={"train": 10, "val": 5, "test": 5},
-        student=cost,
-        teacher=cost,
-    )
-    told: list[Event] = [started]
-    for done in (steps // 2, steps):
-        terms = {"labels": Loss(weight=1.0, value=1 / done)}
-        told.append(Step(step=done, learning_rate=0.1, loss=1 / done, terms=terms, train_accuracy=accuracy))
-        told.append(Evaluated(step=done, split="val", student=score, teacher=teacher, agreement=0.9, kl=0.1))
-    result = {"student_accuracy": accuracy, "teacher_accuracy": 0.95, "agreement": 0.9}
-    return [*told, Finished(step=steps, result=result)]
 
 
 @pytest.fixture

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from case_factory import case, random_case
-from lab_driver import Finish, Open, button, components, labels, said
+from lab_driver import Finish, Open, button, components, labels, said, story
+from safetensors.numpy import save_file
 
 from app import case_link, engine, examining
 from app.inspector.where import landscape
-from kdcore.cases.case import Progress, folder_of, progress, tell
-from kdcore.cases.question import Party, Question
+from kdcore.cases.case import Progress, Side, folder_of, progress, purge, tell, write_about
+from kdcore.cases.question import MOST_ROWS, Party, Question
 from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
 from kdcore.spec import Choice
 
 CASE = "case-0123456789ab"
@@ -129,3 +132,101 @@ def test_the_sharpest_disagreement_is_pinned_at_first_unless_the_link_pins_anoth
     apart = np.where(seen.student_top != seen.teacher_top, seen.kl, -1.0)
     assert opened().query_params["sample"] == str(int(apart.argmax()))
     assert opened(sample="7").query_params["sample"] == "7"
+
+
+# A student that learns on
+
+
+def kept(run: Run) -> Run:
+    """The run with weights, of which nothing but their time counts."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    save_file({"weight": np.zeros(1)}, run.weights)
+    return run
+
+
+def seen_at(run: Run, stamp: int) -> Question:
+    """What was asked of a run when its weights had that stamp, and the answers."""
+    question = Question(data=Choice(name="digits"), student=examining.party(run).model_copy(update={"stamp": stamp}))
+    known = random_case(question.folder)
+    side = {"student": Side(title="S", run=run.id), "data": question.data}
+    write_about(known.folder, known.about.model_copy(update=side))
+    question.write()
+    tell(question.folder, examining.FIRST, Progress(state="done", share=1.0))
+    return question
+
+
+def test_newer_weights_are_offered_and_followed(lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = kept(finish())
+    monkeypatch.setattr(examining, "start", Mock())
+    old, new = seen_at(run, 1), seen_at(run, examining.party(run).stamp)
+    page = lab("inspector", case=old.id)
+    assert "learned more than is shown" in said(page)
+    assert button(page, "Its newest checkpoint").query_params["case"] == new.id
+    followed = lab("inspector", case=old.id)
+    followed.toggle[0].set_value(True).run()
+    assert followed.query_params["case"] == new.id
+    assert "learned more" not in said(followed)
+
+
+def test_what_hinders_the_newer_weights_is_said(lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = kept(finish())
+    monkeypatch.setattr(examining, "start", Mock())
+    old, new = seen_at(run, 1), seen_at(run, examining.party(run).stamp)
+    tell(new.folder, examining.FIRST, Progress(state="failed", says="The file is damaged."))
+    page = lab("inspector", case=old.id)
+    page.toggle[0].set_value(True).run()
+    assert "The file is damaged." in said(page)
+    assert page.query_params["case"] == old.id
+
+
+# More steps on a slice
+
+
+def test_more_steps_are_kept_with_the_case(lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another session finds how far they are, and what came of them."""
+    run = kept(finish(data="digits"))
+    monkeypatch.setattr(examining, "start", Mock())
+    question = seen_at(run, examining.party(run).stamp)
+    address = {"case": question.id, "section": "slices", "select": "true=1"}
+    button(lab("inspector", **address), "200 more steps on this")
+    training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
+    assert "200 more steps on this" not in labels(lab("inspector", **address))
+    random_case(training.folder)
+    tell(training.folder, examining.FIRST, Progress(state="done"))
+    lab("inspector", **address)
+    (submitted,) = [one for one in engine.store().runs() if one.id != run.id]
+    assert submitted.spec.source.name == "slice"
+    assert engine.store().claim(1, submitted.id)
+    engine.store().append(submitted.id, story(submitted.spec, 0.9))
+    after = question.model_copy(update={"student": examining.party(kept(engine.store().get(submitted.id)))})
+    random_case(after.folder, seed=1)
+    tell(after.folder, examining.FIRST, Progress(state="done"))
+    page = lab("inspector", **address)
+    assert len(page.dataframe) == 1
+    assert button(page, "Inspect the student afterwards").query_params["case"] == after.id
+
+
+def test_steps_that_no_training_row_is_meant_by_are_refused(
+    lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = kept(finish(data="digits"))
+    monkeypatch.setattr(examining, "start", Mock())
+    question = seen_at(run, examining.party(run).stamp)
+    address = {"case": question.id, "section": "slices", "select": "brightness=2.."}
+    button(lab("inspector", **address), "200 more steps on this")
+    training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
+    random_case(training.folder)
+    tell(training.folder, examining.FIRST, Progress(state="done"))
+    page = lab("inspector", **address)
+    assert "No training row is in this slice" in said(page)
+    assert "200 more steps on this" in labels(page)
+
+
+@pytest.mark.usefixtures("home")
+def test_cases_that_nobody_looks_at_are_forgotten() -> None:
+    os.utime(random_case(folder_of("case-old")).folder / "about.json", (0, 0))
+    os.utime(random_case(folder_of(CASE)).folder / "about.json", (0, 0))
+    examining.case(CASE)
+    assert purge(60.0) == ["case-old"]
+    assert not folder_of("case-old").exists()
+    assert folder_of(CASE).exists()

@@ -1,0 +1,85 @@
+"""A student that learns on while it is looked at: its newest weights are asked about the same rows, when wished."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from app import engine, examining, state
+from app.panels.cases.plane import wanted
+from kdcore.cases.case import Case, folder_of, progress
+from kdcore.cases.question import Question, asked
+from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
+from kdcore.jobs.states import ACTIVE
+from kdcore.record import stamp_of
+
+POLL_S = 1.0
+
+
+def offer(case: Case) -> None:
+    """Where the student's run has gone on since the case was opened, or still does: to follow it."""
+    run = engine.find(case.about.student.run)
+    if run and (run.state in ACTIVE or _newer(case, run)):
+        st.fragment(_look, run_every=POLL_S)(case, run.id)
+
+
+def _newer(case: Case, run: Run) -> bool:
+    """Whether the run has kept weights that this case does not know."""
+    return stamp_of(run.folder) != asked(case.folder).student.stamp
+
+
+def _look(case: Case, run_id: str) -> None:
+    run = engine.store().get(run_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if run.state in ACTIVE:
+            st.caption(f"The student is learning: step {run.step:,} of {run.steps:,}.")
+        else:
+            st.caption("The student has learned more than is shown.")
+        follow = st.toggle("Follow it", key=f"follow {run_id}", help="Ask both models anew at each of its checkpoints.")
+        if not _newer(case, run):
+            return
+        act = partial(_go_on, case, run)
+        if not follow:
+            st.button("Its newest checkpoint", icon=":material/update:", on_click=state.attempt, args=(act,))
+            return
+    try:
+        found = examining.opened(_question(case, run))
+        if _ready(folder_of(found)):
+            state.show(found)
+            st.rerun()
+    except BadInput as error:
+        st.warning(str(error))
+
+
+def _question(case: Case, run: Run) -> Question:
+    return asked(case.folder).model_copy(update={"student": examining.party(run)})
+
+
+def _go_on(case: Case, run: Run) -> None:
+    """Put the newest weights on show, whether they were asked already or not."""
+    state.show(examining.opened(_question(case, run)))
+
+
+def _ready(folder: Path) -> bool:
+    """Whether a case may take the place of the one before: what the page shows of it is there.
+
+    Raises:
+        BadInput: one of the models cannot be asked.
+    """
+    if not _done(folder, examining.FIRST):
+        return False
+    if state.shown().settings["section"] != "boundary":
+        return True
+    if progress(folder, "plane") is None:
+        examining.later(folder, "plane", **wanted(state.view()))
+    return _done(folder, "plane")
+
+
+def _done(folder: Path, task: str) -> bool:
+    told = progress(folder, task)
+    if told is not None and told.state == "failed":
+        raise BadInput(told.says)
+    return told is not None and told.state == "done"
