@@ -143,7 +143,10 @@ def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
         found = panel(path["panel"])
         view = View.model_validate(query)
         watcher = watched(hub.store, path["run"])
-        columns = found.table(watcher.subject.record(view.at, field=found.kind == "field"), view)
+        record = watcher.subject.record(view.at, field=found.kind == "field")
+        if lacking := found.lacks(record):
+            return PlainTextResponse(lacking, 404)
+        columns = found.table(record, view)
     except ValidationError as error:
         return PlainTextResponse(str(sentence(error, "The view")), 400)
     except BadInput as error:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from case_factory import random_case
 from stage import OWNER, STRANGER, Stage
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,6 +25,8 @@ from app.live.hub import Hub
 from app.live.messages import LONGEST
 from app.live.routes import PLOTLY, REFUSED, SCRIPTS, WEB, routes
 from app.live.tokens import COOKIE, LIFE_S, VIEWER, issue
+from app.panels import case_panels, panel
+from kdcore.cases.case import folder_of
 from kdcore.jobs.store import Store
 
 
@@ -156,6 +159,14 @@ def test_a_panels_numbers_are_a_file(client: TestClient, stage: Stage) -> None:
     assert client.get(f"/api/runs/{stage.id}/panels/lost.csv").text.startswith("There is no panel named 'lost'.")
     assert client.get(f"/api/runs/{stage.id}/panels/loss.csv?at=x").status_code == 400
     assert client.get("/api/runs/nowhere/panels/loss.csv").status_code == 404
+
+
+@pytest.mark.parametrize("name", case_panels())
+def test_each_panel_of_a_case_is_a_file_or_a_sentence(client: TestClient, name: str) -> None:
+    case = random_case(folder_of("case-0123456789ab"))
+    answer = client.get(f"/api/runs/{case.id}/panels/{name}.csv")
+    lacking = panel(name).lacks(case)
+    assert (answer.text == lacking) if lacking else (answer.status_code in (200, 404))
 
 
 def test_a_browser_is_named_with_its_first_page_and_keeps_its_name(client: TestClient) -> None:
