@@ -21,7 +21,10 @@ POLL_S = 1.0
 
 def offer(case: Case) -> None:
     """Where the student's run has gone on since the case was opened, or still does: to follow it."""
-    run = engine.find(case.about.student.run)
+    try:
+        run = engine.find(case.about.student.run)
+    except BadInput:  # it was deleted; its answers are still here
+        return
     if run and (run.state in ACTIVE or _newer(case, run)):
         st.fragment(_look, run_every=POLL_S)(case, run.id)
 

@@ -10,6 +10,7 @@ import streamlit as st
 from app import case_link, engine, examining, services, state, words
 from app.case_link import BROUGHT, PARTIES
 from kdcore.cases import given
+from kdcore.cases.case import folder_of, progress
 from kdcore.cases.question import Question
 from kdcore.catalogue import catalogue, check_knobs, entry
 from kdcore.errors import BadInput
@@ -25,9 +26,11 @@ ANSWERS = "answers file"  # the widget
 
 
 def form(case_id: str | None) -> None:
-    """Choosing the models; folded away once a case is open."""
+    """Choosing the models; folded away once a case is open, unless one of them could not be asked."""
     label = _named(case_id) if case_id else "Open two models"
-    with st.expander(label, expanded=case_id is None, icon=":material/compare:", key=f"opening {bool(case_id)}"):
+    told = progress(folder_of(case_id), examining.FIRST) if case_id else None
+    folded = case_id is not None and not (told and told.state == "failed")
+    with st.expander(label, expanded=not folded, icon=":material/compare:", key=f"opening {folded}"):
         runs = {run.id: run for run in engine.store().runs() if stamp_of(run.folder)}
         if not runs:
             st.info("No run has kept weights yet. Start one in the Lab, or bring files.")

@@ -225,8 +225,14 @@ class Pair:
         self.question, self.folder, self.device = question, question.folder, device_for(device)
         self.data = dataset(question.data, home() / "data", silent)
         self.classes, self.shape = self.data.classes, tuple(self.data.train.x.shape[1:])
-        self.student = Model(question.student, self.data, question.data, self.device)
-        self.teacher = Model(question.teacher, self.data, question.data, self.device) if question.teacher else None
+        self.student = self._model("student", question.student)
+        self.teacher = self._model("teacher", question.teacher) if question.teacher else None
+
+    def _model(self, side: str, party: Party) -> Model:
+        try:
+            return Model(party, self.data, self.question.data, self.device)
+        except BadInput as error:
+            raise BadInput(f"The {side}: {error}") from error
 
     @cached_property
     def split(self) -> Split:
