@@ -62,11 +62,19 @@ def choose(settings: Settings, key: str, value: Json) -> Settings:
     """The settings with one changed, and what goes with it: what can have no effect is put back."""
     found = complete({old: settings[old] for old in settings if key != SERVICE or not old.startswith(SERVICE)})
     found = complete(found | {key: value})
+    if found["taught"] and (found[SERVICE] != OURS or not kindred(str(found["taught"]), str(found["data"]))):
+        found["taught"] = ""
     if found["access"] != "probabilities":
         found |= dict.fromkeys(WORSE, 0) | {"noise": 0.0}
     if not grants(str(found["preset"]), found["access"]):  # type: ignore[arg-type]
         found["preset"] = _nearest(str(found["preset"]), found)
     return found if pools(str(found["preset"])) else found | {"pool": 0}
+
+
+def kindred(taught: str, data: str) -> bool:
+    """Whether a teacher of one data set can be asked about another: images of one shape, of as many classes."""
+    one, other = entry("data", taught), entry("data", data)
+    return taught != data and (one["shape"], one["classes"]) == (other["shape"], other["classes"])
 
 
 def _nearest(name: str, settings: Settings) -> str:
@@ -136,7 +144,7 @@ def _known(key: str, value: Json) -> None:
     Raises:
         BadInput: there is no such data set or preset.
     """
-    if key == "data":
+    if key in ("data", "taught") and value:
         entry("data", str(value))
     if key == "preset":
         preset(str(value))
@@ -147,6 +155,7 @@ def order_for(asked: Spec) -> Order | None:
     wall = asked.wall or Wall()
     facts: dict[str, Any] = {name: getattr(wall, name) for name in (*WORSE, "upload", "price", "budget")}
     facts |= {"data": asked.data.name, "share": asked.data.knobs["train_fraction"], "seed": asked.seed}
+    facts |= {"taught": asked.teacher.data.name} if asked.teacher and asked.teacher.data.name != asked.data.name else {}
     facts |= {"access": asked.access, "service": asked.service, "pool": asked.source.knobs.get("pool", 0)}
     names = [name for name in presets() if grants(name, asked.access) and _could_be(name, asked)]
     for name, quick, local in product(names, (True, False), (False, True)):

@@ -56,6 +56,7 @@ class Bench:
         self.spec, self.folder, self.step = spec, folder, weights.step
         data = dataset(spec.data, home() / "data", silent)
         self.classes, self.shape = data.classes, tuple(data.train.x.shape[1:])
+        self.statistics = data.mean, data.std
         self.mean, self.std = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.mean, data.std))
         order = probe_rows(len(data.val.y)).numpy()
         self.probe, self.labels = torch.from_numpy(data.val.x[order]), data.val.y[order].tolist()
@@ -75,7 +76,7 @@ class Bench:
     def _network(self, spec: Spec | None, weights: Path | None) -> Net | None:
         if spec is None or weights is None:
             return None
-        return load_weights(network(spec, self.shape, len(self.classes)), weights)
+        return load_weights(network(spec, self.shape, len(self.classes)), weights, *self.statistics)
 
     def _student(self, weights: Weights) -> Net:
         student = network(self.spec, self.shape, len(self.classes))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,18 +38,57 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         draft.unlink(missing_ok=True)
 
 
-def load_weights(net: Net, path: Path) -> Net:
+def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Net:
     """Fill `net` from a safetensors file, in eval mode and without gradients.
+
+    Args:
+        net: it is changed.
+        path: of a finished run's weights.
+        mean, std: those by which inputs will have been normalised, per channel. Where the file says that its network
+            learned from inputs normalised by others, its first block puts them right.
 
     Raises:
         BadInput: the file is absent or damaged, or belongs to another network.
     """
     try:
         net.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        theirs = _statistics(path)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"The weights in {path} cannot be used ({reason}); train that run again.") from error
+    if mean and theirs and theirs != (list(mean), list(std)):
+        ours = _column(mean), _column(std)
+        their_mean, their_std = (_column(values) for values in theirs)
+        put_right = _Affine(ours[1] / their_std, (ours[0] - their_mean) / their_std)
+        net.blocks[0] = nn.Sequential(put_right.to(next(net.parameters()).device), net.blocks[0])
     return net.eval().requires_grad_(False)
+
+
+class _Affine(nn.Module):
+    """x * scale + shift, neither of which is learned."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    """One value a channel (1, K, 1, 1)."""
+    return torch.tensor(values).view(1, -1, 1, 1)
+
+
+def _statistics(path: Path) -> tuple[list[float], list[float]] | None:
+    """Mean and deviation of the data that a file's network learned from; None where it does not say them."""
+    with safe_open(path, framework="pt") as stored:
+        said = stored.metadata() or {}
+    return (json.loads(said["mean"]), json.loads(said["std"])) if {"mean", "std"} <= said.keys() else None
 
 
 Rules = Mapping[str, Rule]  # the student's is named "rule", those of its source otherwise

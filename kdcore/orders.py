@@ -30,6 +30,7 @@ class Order(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     data: str = Field("digits", description="What the teacher knows and the student is to learn.")
+    taught: str = Field("", description="Other data that the teacher learned from, of the same shape; empty: the same.")
     service: Choice | None = None  # somebody else's teacher; None trains one here
     access: Access = Field("probabilities", description="What the teacher tells of an image.")
     preset: str = Field("quick", description="What makes the images that the teacher is asked about.")
@@ -67,9 +68,11 @@ def spec(order: Order) -> Spec:
     _agree(order)
     base = recommended(order.data, "kd", seed=order.seed)
     assert base.teacher is not None
-    root = base.teacher if order.quick else _published(base.teacher)
+    known = recommended(order.taught, "kd").teacher if order.taught else base.teacher
+    assert known is not None
+    root = known if order.quick else _published(known)
     asked: dict[str, Any] = {
-        "data": Choice(name=order.data, knobs=root.data.knobs | {"train_fraction": order.share} | UNLABELLED),
+        "data": Choice(name=order.data, knobs=base.teacher.data.knobs | {"train_fraction": order.share} | UNLABELLED),
         "source": _source(order),
         "method": _method(order),
         "student": _student(base, order),

@@ -105,7 +105,8 @@ class Setup:
     def _trained(self, spec: Spec, weights: Path | None, role: str = "teacher") -> Net:
         if weights is None:
             raise BadInput(f"This run has a {role}, but its weights were not given; run its {role} first.")
-        return load_weights(network(spec, self.shape, len(self.data.classes)).to(self.device), weights)
+        net = network(spec, self.shape, len(self.data.classes)).to(self.device)
+        return load_weights(net, weights, self.data.mean, self.data.std)
 
     def _begin(self, start: Net) -> None:
         """The student takes over the weights of a run before it; its optimiser begins anew."""

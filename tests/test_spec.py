@@ -160,6 +160,17 @@ def test_what_only_a_start_can_know_is_checked_before_it(other: dict[str, Any], 
         check(parse({**STUDENT, **other}))
 
 
+def test_behind_a_wall_a_teacher_may_know_other_data_of_the_same_shape() -> None:
+    moons, circles = ({"name": name} for name in ("moons", "circles"))
+    teacher = {"data": moons, "student": {"name": "mlp"}, "method": {"name": "ce"}}
+    asked = {"data": circles, "student": {"name": "mlp"}, "teacher": teacher, "access": "probabilities", "wall": {}}
+    check(parse(asked))
+    with pytest.raises(BadInput, match="must agree on the data set"):
+        check(parse({**asked, "access": "white_box", "wall": None}))
+    with pytest.raises(BadInput, match="must agree on shape and number of classes"):
+        check(parse({**asked, "data": {"name": "blobs"}}))
+
+
 @pytest.mark.parametrize(
     "knobs",
     [{"label_noise": 0.3}, {"label_fraction": 0.1}, {"train_fraction": 0.5}],

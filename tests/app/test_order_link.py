@@ -9,6 +9,7 @@ from app.link import Link
 from app.panels import View
 from kdcore.orders import Order, spec
 from kdcore.presets import PRESETS
+from kdcore.spec import check
 
 
 def test_nothing_changed_is_an_empty_link() -> None:
@@ -23,6 +24,7 @@ def test_nothing_changed_is_an_empty_link() -> None:
         Order(preset="paper", access="labels", share=0.25, budget=10_000, price=2.5, upload="uint8", seed=3),
         Order(preset="kd", local=True, top=3, digits=2, noise=0.01, quick=False),
         Order(preset="released", pool=500, data="digits"),
+        Order(data="mnist", taught="rendered"),
     ],
 )
 def test_an_order_comes_back(order: Order) -> None:
@@ -48,6 +50,21 @@ def test_a_choice_takes_along_what_can_have_no_effect_with_it() -> None:
     assert (hidden["digits"], hidden["noise"]) == (0, 0.0)
     assert hidden["preset"] != "dkd"
     assert order_link.choose(hidden | {"preset": "paper", "pool": 9}, "preset", "hard_label")["pool"] == 0
+
+
+def test_a_teacher_of_other_data_goes_with_data_of_its_kind() -> None:
+    settings = order_link.settings_of(Order(data="mnist", taught="rendered"))
+    assert order_link.choose(settings, "seed", 3)["taught"] == "rendered"
+    for key, value in (("data", "digits"), ("data", "rendered"), ("service", "onnx")):
+        assert order_link.choose(settings, key, value)["taught"] == ""
+    asked = spec(order_link.order_of(settings))
+    assert asked.teacher
+    assert (asked.teacher.data.name, asked.data.name) == ("rendered", "mnist")
+    check(asked)
+    assert order_link.order_for(asked) == order_link.order_of(settings)
+    found, complaints = order_link.read({"data": "mnist", "taught": "renderd"})
+    assert found.settings["taught"] == ""
+    assert "Did you mean 'rendered'" in complaints[0]
 
 
 @pytest.mark.parametrize("name", [*PRESETS, "kd", "hard_label"])

@@ -7,9 +7,12 @@ import torch
 from safetensors.torch import load_file
 from small_run import DIGITS, SCHEDULE, SMALL, STEPS, TEACHER, WATCH, Weights, kept, run, same
 
-from kdcore.contracts import Access
+from kdcore.checkpoint import load_weights
+from kdcore.contracts import Access, silent
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Meter, Started, Step
+from kdcore.parts import dataset, network
+from kdcore.setup import Setup
 from kdcore.spec import Choice, Spec, Wall, parse
 from kdcore.teacher import Ledger
 
@@ -153,3 +156,34 @@ def test_a_run_without_a_wall_counts_nothing(weights: Weights, tmp_path: Path) -
     story = list(run(spec, tmp_path, weights))
     assert finished(story).meter is None
     assert not (tmp_path / "asked.bin").exists()
+
+
+# A teacher of other data
+
+
+def test_a_teacher_of_other_data_reads_pixels_as_it_learned_to(weights: Weights, tmp_path: Path) -> None:
+    plain = TEACHER.model_copy(update={"data": Choice(name="rendered", knobs={"samples": 200, "style": 0.0})})
+    varied = Choice(name="rendered", knobs={"samples": 200, "style": 1.0, "train_fraction": 0.5})
+    asked = parse(walled("kd", "data").model_copy(update={"data": varied, "teacher": plain}).model_dump(mode="json"))
+    assert asked.teacher
+    finished(list(run(asked.teacher, tmp_path / "teacher", weights)))
+    taught = tmp_path / "teacher" / "student.safetensors"
+    setup = Setup(asked, Path(), taught, lambda *_: None, [], tmp_path)
+    theirs = dataset(asked.teacher.data, Path(), silent)
+    assert theirs.mean != setup.data.mean
+    x = torch.from_numpy(setup.data.val.x).float()
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (theirs.mean, theirs.std))
+    own = network(asked.teacher, setup.shape, 10)
+    expected = load_weights(own, taught)((x / 255 - mean) / std).logits
+    assert setup.teacher
+    torch.testing.assert_close(setup.teacher(setup.normalise(x)).logits, expected, atol=1e-4, rtol=1e-4)
+    assert meter(list(run(asked, tmp_path / "run", lambda _: taught))).images > 0
+
+
+def test_a_teacher_of_other_points_is_asked_about_ours(weights: Weights, tmp_path: Path) -> None:
+    moons, circles, net = (Choice(name=name) for name in ("moons", "circles", "mlp"))
+    teacher = TEACHER.model_copy(update={"data": moons, "student": net})
+    asked = walled("kd", "data").model_copy(update={"data": circles, "student": net, "teacher": teacher})
+    assert (
+        0 < finished(list(run(parse(asked.model_dump(mode="json")), tmp_path, weights))).result["teacher_accuracy"] < 1
+    )
