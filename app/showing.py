@@ -131,7 +131,7 @@ def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], tak
         st.rerun()
     if run.state == "done":
         st.success(words.outcome(run.result or {}))
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))
         if run.state not in ACTIVE:

@@ -83,10 +83,10 @@ def _teacher(settings: Settings) -> None:
         names = {OURS: "One that is trained here"} | {name: str(one["title"]) for name, one in known.items()}
         _choose(SERVICE, "Whose teacher", list(names), names, settings)
     titles = {name: str(entry("data", name)["title"]) for name in ordering.data_sets()}
-    _choose("data", "What it knows", list(titles), titles, settings)
+    _choose("data", "What is to be learned", list(titles), titles, settings)
     kin = [name for name in titles if order_link.kindred(name, str(settings["data"]))]
     if settings[SERVICE] == OURS and kin:
-        _choose("taught", "What it learned from", ["", *kin], {"": "The same data"} | titles, settings)
+        _choose("taught", "What the teacher learned from", ["", *kin], {"": "The same data"} | titles, settings)
     service(settings)
 
 
