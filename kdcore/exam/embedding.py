@@ -39,8 +39,9 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Together | N
     laid = thinned(len(pair.x), most)
     neighbours = min(neighbours, len(laid) - 1)
     report("loading UMAP, which takes up to a minute the first time", 0.2)
-    lay = lay or together()
-    report(f"laying out {len(laid):,} rows; this takes about a minute per thousand", 0.4)
+    says = f"laying out {len(laid):,} rows; this takes about a minute per thousand"
+    lay = lay or together(lambda share: report(says, 0.4 + 0.55 * share))
+    report(says, 0.4)
     places = lay([one[laid] for one in values], neighbours, apart)
     report("placing the other rows", 0.95)
     whole = [placed_by_neighbours(one, laid, place) for one, place in zip(values, places, strict=True)]

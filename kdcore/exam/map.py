@@ -45,8 +45,9 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: OfDistances 
     told = np.mean([_told(pair, model, x, place, report) for place, model in enumerate(pair.models)], axis=0)
     euclid = _apart(x)
     report("loading UMAP, which takes up to a minute the first time", 0.8)
-    lay = lay or of_distances()
-    report(f"laying out {len(rows):,} rows", 0.85)
+    says = f"laying out {len(rows):,} rows"
+    lay = lay or of_distances(lambda share: report(says, 0.85 + 0.05 * share))
+    report(says, 0.85)
     places = lay(discriminative(euclid, told, weight), min(NEIGHBOURS, len(rows) - 1)).astype(np.float64)
     report("asking both models about the places between", 0.9)
     asking = [lambda where, model=model: _logits(pair, model, back(where, places, x)) for model in pair.models]

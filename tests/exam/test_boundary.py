@@ -12,7 +12,7 @@ from kdcore.contracts import silent
 from kdcore.errors import BadInput
 from kdcore.exam import embedding, plane, planes
 from kdcore.exam import map as maps
-from kdcore.exam._umap import together
+from kdcore.exam._umap import EPOCHS, together
 from kdcore.exam.pair import Pair
 
 SMALL = (4, 9)  # an odd number of points, so that one is in the middle
@@ -78,12 +78,14 @@ def test_logits_are_laid_out_where_they_are_asked_for(pair: Pair) -> None:
 
 @pytest.mark.soak
 def test_umap_lays_both_out_alike_and_again_the_same() -> None:
-    lay = together()
+    shares: list[float] = []
+    lay = together(shares.append)
     values = np.random.default_rng(0).normal(size=(60, 5)) + 6 * (np.arange(60) % 2)[:, None]
     ours, theirs = lay([values, values + 0.01], 5, 0.1)
     assert np.array_equal(ours, lay([values, values + 0.01], 5, 0.1)[0])
     apart = np.linalg.norm(ours[0::2].mean(0) - ours[1::2].mean(0))
     assert np.linalg.norm(ours - theirs, axis=1).mean() < apart / 4
+    assert shares == pytest.approx([epoch / (3 * EPOCHS) for epoch in range(3 * EPOCHS)] * 2)
 
 
 def principal(distances: np.ndarray, _: int) -> np.ndarray:
