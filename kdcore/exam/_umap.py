@@ -36,7 +36,7 @@ def _umap() -> ModuleType:
 
 @contextmanager
 def _watched(umap: ModuleType, passed: Passed, layouts: int = 1) -> Iterator[None]:
-    """Tell the share of so many layouts that is over, in the place of the progress bar that UMAP would print of each."""
+    """Tell the share of so many layouts that is over, in the place of the bar that UMAP would print of each."""
     over = count()
 
     def watch(epochs: range, **_: object) -> Iterator[int]:
