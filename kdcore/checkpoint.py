@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -17,6 +18,8 @@ from kdcore.errors import BadInput
 from kdcore.net import Net
 from kdcore.optimize import Rule
 from kdcore.spec import Spec, parse
+
+SAME = 1e-6  # means and deviations that differ by less are those of the same data
 
 
 class Checkpoint(NamedTuple):
@@ -56,10 +59,9 @@ def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"The weights in {path} cannot be used ({reason}); train that run again.") from error
-    if mean and theirs and theirs != (list(mean), list(std)):
-        ours = _column(mean), _column(std)
-        their_mean, their_std = (_column(values) for values in theirs)
-        put_right = _Affine(ours[1] / their_std, (ours[0] - their_mean) / their_std)
+    if mean and theirs and not np.allclose(theirs, (mean, std), rtol=0, atol=SAME):
+        (our_mean, our_std), (their_mean, their_std) = (map(_column, pair) for pair in ((mean, std), theirs))
+        put_right = _Affine(our_std / their_std, (our_mean - their_mean) / their_std)
         net.blocks[0] = nn.Sequential(put_right.to(next(net.parameters()).device), net.blocks[0])
     return net.eval().requires_grad_(False)
 

@@ -83,7 +83,7 @@ def _follow(case: Case, select: str, work: Work) -> None:
         _advance(case, select, work)
     except BadInput as error:
         state.complaints().append(str(error))
-        _place(case, select).unlink()
+        _place(case, select).unlink(missing_ok=True)
         st.rerun()
 
 
