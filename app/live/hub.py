@@ -30,7 +30,8 @@ from kdcore.jobs.store import Store
 
 log = logging.getLogger("kdlab.live")
 POLL_S = {True: 0.02, False: 0.5}  # between two looks at a run that goes on, or does not
-GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "field": 0.03}  # least time between two drawings of a panel
+# least time between two drawings of a panel
+GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "table": 0.25, "field": 0.03}
 VIEWER_S = 0.0009  # a viewer's part of that time: a thousand pictures a second leave the server
 ATTEND_S = 1.0
 FRAMES_HZ, FIELD_HZ = 2.0, 25.0  # asked of the worker, which keeps to its share of the time

@@ -1,8 +1,8 @@
 """What a browser may say on the socket, as JSON: `hello` first, then the rest in any order.
 
-The server answers a subscription with {"key", "run", "step", "version"} and one of "figure", "gallery", "status" and
-"lacks" (a sentence on why there is nothing to draw), or, for fields, with bytes: the key as uint32 and the panel's
-own bytes. What a person did wrong comes back as {"error": sentence}, with the run where there is one.
+The server answers a subscription with {"key", "run", "step", "version"} and one of "figure", "gallery", "table",
+"status" and "lacks" (a sentence on why there is nothing to draw), or, for fields, with bytes: the key as uint32 and the
+panel's own bytes. What a person did wrong comes back as {"error": sentence}, with the run where there is one.
 """
 
 from __future__ import annotations

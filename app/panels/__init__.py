@@ -4,6 +4,7 @@ Kinds of drawing, by what the browser does with them:
     plotly   {"data": [...], "layout": {...}}, drawn with Plotly.react
     field    bytes, see `panels/field.py`, painted on canvases
     gallery  {"items": [{"sample", "image" (data URL) or null, "label", "teacher", "student", "differs"}], "pinned"}
+    table    {"columns": [{"text", "colour"}], "rows": [{"name", "part", "cells": [[number, what stands behind it]]}]}
 
 What a click on a Plotly figure selects stands in its traces' `meta`, as {"pick": "part={customdata}"}: a template whose
 {x}, {y}, {customdata} and {pointNumber} are those of the point; a cell of a heat-map also has {row} and {column}, its
@@ -65,7 +66,7 @@ class Panel(NamedTuple):
     """One panel."""
 
     title: str
-    kind: Literal["plotly", "field", "gallery"]
+    kind: Literal["plotly", "field", "gallery", "table"]
     caption: str  # the first line of the probe's docstring: how to read it
     order: int  # place on the page
     wide: bool  # takes the whole row

@@ -12,7 +12,7 @@ from kdcore.probes._bins import Bins, binned, equal_mass, equal_width
 from kdcore.probes._numerics import Floats, Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forecast:
     """What a model claims about those N rows of a case whose label is known and whose answer is finite."""
 

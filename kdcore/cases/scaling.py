@@ -152,12 +152,12 @@ def strip(one: Forecast) -> Strip:
     """
     inverse = np.arange(1, CURVE + 1) * STEP
     lean = (one.log_q - one.log_q.max(1, keepdims=True)).astype(np.float32)
-    once, power = np.exp(lean * np.float32(STEP)), np.ones_like(lean)
+    once, power, every = np.exp(lean * np.float32(STEP)), np.ones_like(lean), np.ones(lean.shape[1], np.float32)
     held = lean[np.arange(len(one)), one.labels].astype(np.float64)
     ece, nll = [], []
     for beta in inverse:
         power *= once
-        whole = power.sum(1, dtype=np.float64)
+        whole = (power @ every).astype(np.float64)
         ece.append(binned(1 / whole, one.right, equal_width()).ece)
         nll.append(mean(np.log(whole) - beta * held))
     return Strip(1 / inverse, np.array(ece), np.array(nll))

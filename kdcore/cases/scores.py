@@ -1,11 +1,12 @@
 """Scores of a model's probabilities, each with an interval.
 
 A score is a function of weights (R, N): how often each of the N rows counts in each of R resamples. With all weights
-one it is the score s itself. Intervals hold 95 % and come from 100 bootstrap resamples of the rows (seed 0), with mean
-m and standard deviation d: s - (m - s) -+ 1.96 d, within what is possible. The error of a resample is larger than that
-of the rows by about as much as theirs is than the true one, so the interval lies on the other side (the normal
-approximation of Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2; a deviation needs
-fewer resamples than a quantile).
+one it is the score s itself. Intervals hold 95 % and come from R bootstrap resamples of the rows (seed 0), 100 of up to
+2,500 rows and fewer of more, down to 30, with mean m and standard deviation d: s - (m - s) -+ t d, within what is
+possible, where t is the quantile of Student's distribution with R - 1 degrees of freedom. The error of a resample is
+larger than that of the rows by about as much as theirs is than the true one, so the interval lies on the other side
+(the normal approximation of Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2; a
+deviation needs fewer resamples than a quantile).
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft, sparse
+from scipy import fft, sparse, stats
 
 from kdcore.cases.calibration import Forecast
 from kdcore.cases.risk import errors
 from kdcore.probes._bins import BINS, equal_mass, equal_width, placed
 from kdcore.probes._numerics import Floats
 
-RESAMPLES, SEED = 100, 0
-REACH = 1.96  # deviations that hold 95 %
+MOST, LEAST, SEED = 100, 30, 0  # resamples
+DRAWN = 250_000  # rows of all resamples together, within these
 CELLS = 512  # of the grid on which smooth ECE is computed
 ROUNDS = 8  # of the search for its bandwidth, which leave less than 1e-5
 NAMES = (  # in the order in which they are told
@@ -64,17 +65,19 @@ def _interval(value: float, spread: Floats, least: float, most: float) -> Score:
     if not np.isfinite(spread).all():
         return Score(value, float("nan"), float("nan"))
     spread = spread.astype(np.float64)  # squares of float32 may be too large for it
-    middle, reach = 2 * value - float(spread.mean()), REACH * float(spread.std(ddof=1))
+    quantile = float(stats.t.ppf(0.975, len(spread) - 1))
+    middle, reach = 2 * value - float(spread.mean()), quantile * float(spread.std(ddof=1))
     return Score(value, *(min(max(end, least), most) for end in (middle - reach, middle + reach)))
 
 
 @lru_cache(4)
 def resamples(rows: int) -> Weights:
-    """How often each row is drawn, (RESAMPLES, rows) float32; the same for every model, to compare them."""
-    drawn = np.random.default_rng(SEED).integers(rows, size=(RESAMPLES, rows), dtype=np.int32)
-    drawn += np.arange(RESAMPLES, dtype=np.int32)[:, None] * rows
-    counts = np.bincount(drawn.ravel(), minlength=RESAMPLES * rows)
-    return counts.reshape(RESAMPLES, rows).astype(np.float32)
+    """How often each row is drawn, (R, rows) float32; the same for every model, to compare them."""
+    count = min(max(DRAWN // rows, LEAST), MOST)
+    drawn = np.random.default_rng(SEED).integers(rows, size=(count, rows), dtype=np.int32)
+    drawn += np.arange(count, dtype=np.int32)[:, None] * rows
+    counts = np.bincount(drawn.ravel(), minlength=count * rows)
+    return counts.reshape(count, rows).astype(np.float32)
 
 
 def _means(one: Forecast, weights: Weights) -> dict[str, Floats]:
@@ -161,10 +164,10 @@ def by_class(one: Forecast, weights: Weights) -> dict[str, Floats]:
     count, claimed, held = _tables(one, weights)
     rows, classes = len(one), len(count)
     lean, base = claimed - held, held.sum(1) / rows
-    share = np.maximum(count, 1e-12)
+    each = 1 / np.maximum(count, 1e-12)
     found = {
-        "reliability": (lean * lean / share).sum((0, 1)) / rows,
-        "resolution": (held * held / share).sum((0, 1)) / rows - (base * base).sum(0),
+        "reliability": np.einsum("cbr,cbr,cbr->r", lean, lean, each) / rows,
+        "resolution": np.einsum("cbr,cbr,cbr->r", held, held, each) / rows - (base * base).sum(0),
         "uncertainty": (base * (1 - base)).sum(0),
     }
     within = _means(one, weights)["Brier"] - found["reliability"] + found["resolution"] - found["uncertainty"]
@@ -199,9 +202,11 @@ def aurc(one: Forecast, weights: Weights) -> dict[str, Floats]:
     order, wrong = errors(one)
     often = np.ascontiguousarray(weights.T)[order]
     answered = often.cumsum(axis=0)
-    failed = (often * wrong.astype(weights.dtype)[:, None]).cumsum(axis=0)
-    area = (often * failed / np.maximum(answered, 1)).sum(0) / len(one)
-    return {"AURC": area, "excess AURC": area - _oracle(len(one), failed[-1])}
+    failed = np.cumsum(often * wrong.astype(weights.dtype)[:, None], axis=0)
+    excess = _oracle(len(one), failed[-1])
+    failed /= np.maximum(answered, 1, out=answered)
+    area = np.einsum("nr,nr->r", often, failed) / len(one)
+    return {"AURC": area, "excess AURC": area - excess}
 
 
 def _oracle(rows: int, errors_all: Floats) -> Floats:

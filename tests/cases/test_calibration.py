@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kdcore.cases import scores as module
 from kdcore.cases.calibration import Forecast, by_answer, by_mass, by_width, forecast
 from kdcore.cases.risk import risk_coverage
-from kdcore.cases.scores import RESAMPLES, by_chance, resamples, scores
+from kdcore.cases.scores import by_chance, resamples, scores
 from kdcore.probes._bins import BINS, binned, equal_mass, equal_width
 from kdcore.probes._numerics import log_softmax
 
@@ -183,7 +183,7 @@ def test_always_one_and_always_wrong_is_the_worst_smooth_ece() -> None:
 def test_resamples_draw_as_many_rows_as_there_are_and_are_the_same_again() -> None:
     drawn_once = resamples(37)
     assert (drawn_once.sum(1) == 37).all()
-    assert len(drawn_once) == RESAMPLES
+    assert [len(resamples(rows)) for rows in (37, 2500, 5000, 50_000)] == [100, 100, 50, 30]
     resamples.cache_clear()
     assert np.array_equal(resamples(37), drawn_once)
 

@@ -5,10 +5,11 @@ import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
 import { linkNote } from "./link.js";
 import { Plot } from "./plot.js";
+import { Table } from "./table.js";
 import { wire } from "./wire.js";
 
-const DRAWERS = { plotly: Plot, field: Field, gallery: Gallery };
-const MEMBER = { plotly: "figure", field: "field", gallery: "gallery" };
+const DRAWERS = { plotly: Plot, field: Field, gallery: Gallery, table: Table };
+const MEMBER = { plotly: "figure", field: "field", gallery: "gallery", table: "table" };
 const NEAR = "200px"; // a card this close to the screen is drawn already
 const LOWEST = 0.5;
 const HIGHEST = 20;

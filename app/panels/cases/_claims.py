@@ -1,5 +1,6 @@
 """What the panels of calibration share: the three models in their order, names and colours, and how bins are picked."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.panels.cases import _needs as needs
 from app.theme import Theme
 from kdcore.cases.calibration import Forecast, by_mass, by_width
 from kdcore.cases.case import Case
-from kdcore.cases.choosing import Bools, chosen, value
+from kdcore.cases.choosing import chosen, value
 from kdcore.cases.scaling import Scaled, scaled
 from kdcore.cases.scores import Score, scores
 from kdcore.probes._bins import Bins
@@ -24,8 +25,15 @@ lacks = needs.labels
 
 
 def claims(case: Case, view: View, *own: str) -> dict[str, Forecast]:
-    """The claims of the models there are about the selected rows; `own` as `chosen` has it."""
-    return scaled(case).among(chosen(case, view.select, *own))
+    """The claims of the models there are about the selected rows, the same objects for every panel; `own` as `chosen`
+    has it."""
+    meant = chosen(case, view.select, *own)
+    return _claims(scaled(case), None if meant is None else meant.tobytes())
+
+
+@lru_cache(4)
+def _claims(found: Scaled, meant: bytes | None) -> dict[str, Forecast]:
+    return found.among(None if meant is None else np.frombuffer(meant, dtype=np.bool_))
 
 
 def massed(view: View) -> bool:
@@ -40,19 +48,13 @@ def diagrams(case: Case, view: View) -> dict[str, Bins]:
 
 
 def scored(case: Case, view: View) -> dict[str, dict[str, Score]]:
-    """Their scores, computed once for a selection."""
-    meant = chosen(case, view.select)
-    return _scored(scaled(case), None if meant is None else meant.tobytes())
+    """Their scores, computed once for a selection; numpy works on several models at once."""
+    told = claims(case, view)
+    with ThreadPoolExecutor(len(told)) as threads:
+        return dict(zip(told, threads.map(_scores, told.values()), strict=True))
 
 
-@lru_cache(8)
-def _scored(found: Scaled, meant: bytes | None) -> dict[str, dict[str, Score]]:
-    return {name: scores(one) for name, one in found.among(unpacked(meant)).items()}
-
-
-def unpacked(meant: bytes | None) -> Bools | None:
-    """A selection (N,) that was made to bytes, so that it could be remembered."""
-    return None if meant is None else np.frombuffer(meant, dtype=np.bool_)
+_scores = lru_cache(16)(scores)
 
 
 def ranges(edges: Floats) -> list[str]:

@@ -3,7 +3,6 @@
 from math import isfinite, isnan
 from typing import Any
 
-from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import number
 from app.panels.cases import _claims
@@ -25,28 +24,25 @@ PARTS = ("reliability", "resolution", "uncertainty", "within bins")  # of the Br
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
-    found, look = _claims.scored(case, view), view.theme
-    names = list(next(iter(found.values())))
-    flat = {"align": ["left", "right"], "height": 21}
-    head = {"values": ["", *(f"<b>{_claims.NAMES[name]}</b>" for name in found)]} | flat
-    head |= {"fill": {"color": theme.FIELD_ZERO[look]}, "line": {"width": 0}}
-    head |= {"font": {"color": [theme.INK[look], *(_claims.COLOURS[name][look] for name in found)], "size": 14}}
-    columns = [[_said(name, score) for name, score in told.items()] for told in found.values()]
-    cells = {"values": [[_named(name) for name in names], *columns], "font": {"color": theme.INK[look], "size": 12}}
-    cells |= {"fill": {"color": "rgba(0,0,0,0)"}, "line": {"color": theme.GRID[look]}} | flat
-    trace = {"type": "table", "uid": "scores", "header": head, "cells": cells}
-    return {"data": [trace], "layout": theme.layout(look, "scores", margin={"l": 0, "r": 0, "t": 0, "b": 0})}
+    found = _claims.scored(case, view)
+    columns = [{"text": _claims.NAMES[name], "colour": _claims.COLOURS[name][view.theme]} for name in found]
+    rows = [
+        {
+            "name": "NLL, nats" if name == "NLL" else name,
+            "part": name in PARTS,
+            "cells": [_said(name, told[name]) for told in found.values()],
+        }
+        for name in next(iter(found.values()))
+    ]
+    return {"columns": columns, "rows": rows}
 
 
-def _named(name: str) -> str:
-    return f"  · {name}" if name in PARTS else "NLL, nats" if name == "NLL" else name
-
-
-def _said(name: str, score: Score) -> str:
+def _said(name: str, score: Score) -> list[str]:
+    """The score, and its interval where it has one."""
     form = ".2%" if name in PERCENT else ".4f"
     if not isfinite(score.value) or isnan(score.low):
-        return number(score.value, form)
-    return f"<b>{number(score.value, form)}</b> [{number(score.low, form)}, {number(score.high, form)}]"
+        return [number(score.value, form), ""]
+    return [number(score.value, form), f" [{number(score.low, form)}, {number(score.high, form)}]"]
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
@@ -60,7 +56,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 PANEL = Panel(
     title="Scores",
-    kind="plotly",
+    kind="table",
     caption=caption(scores),
     order=210,
     wide=True,

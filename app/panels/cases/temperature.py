@@ -10,8 +10,7 @@ from app.panels._figure import line, note, plain
 from app.panels.cases import _claims
 from app.theme import Theme
 from kdcore.cases.case import Case
-from kdcore.cases.choosing import Bools, chosen
-from kdcore.cases.scaling import Scaled, Strip, scaled, strip
+from kdcore.cases.scaling import Strip, scaled, strip
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
@@ -48,14 +47,10 @@ def _marks(temperature: float | None, look: Theme) -> tuple[list[dict[str, Any]]
 
 
 def _found(case: Case, view: View) -> Strip:
-    meant = chosen(case, view.select)
-    return _strip(scaled(case), None if meant is None else meant.tobytes())
+    return _strip(_claims.claims(case, view)["student"])
 
 
-@lru_cache(8)
-def _strip(found: Scaled, meant: bytes | None) -> Strip:
-    here: Bools | None = _claims.unpacked(meant)
-    return strip(found.claims["student"].among(here))
+_strip = lru_cache(8)(strip)
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
