@@ -73,6 +73,11 @@ def _side(one: Run | Choice) -> Party:
     return party(one)
 
 
+def anew(case: Case, run: Run) -> Question:
+    """What is asked of a case's models, of a run in the place of its student."""
+    return asked(case.folder).model_copy(update={"student": party(run)})
+
+
 def brought(case: Case, files: Mapping[str, bytes]) -> str:
     """The case of a case's two models and images that somebody brings; its id.
 

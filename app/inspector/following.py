@@ -10,7 +10,7 @@ import streamlit as st
 from app import engine, examining, state
 from app.panels.cases.plane import wanted
 from kdcore.cases.case import Case, folder_of, progress
-from kdcore.cases.question import Question, asked
+from kdcore.cases.question import asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
@@ -49,7 +49,7 @@ def _look(case: Case, run_id: str) -> None:
             st.button("Its newest checkpoint", icon=":material/update:", on_click=state.attempt, args=(act,))
             return
     try:
-        found = examining.opened(_question(case, run))
+        found = examining.opened(examining.anew(case, run))
         if _ready(folder_of(found)):
             state.show(found)
             st.rerun()
@@ -57,13 +57,9 @@ def _look(case: Case, run_id: str) -> None:
         st.warning(str(error))
 
 
-def _question(case: Case, run: Run) -> Question:
-    return asked(case.folder).model_copy(update={"student": examining.party(run)})
-
-
 def _go_on(case: Case, run: Run) -> None:
     """Put the newest weights on show, whether they were asked already or not."""
-    state.show(examining.opened(_question(case, run)))
+    state.show(examining.opened(examining.anew(case, run)))
 
 
 def _ready(folder: Path) -> bool:

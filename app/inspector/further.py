@@ -15,7 +15,7 @@ from app.words import percent
 from kdcore.cases.case import Case, folder_of, progress, write_text
 from kdcore.cases.choosing import mask
 from kdcore.cases.effect import Effect, effects
-from kdcore.cases.question import MOST_ROWS, Question, asked
+from kdcore.cases.question import MOST_ROWS, asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
@@ -101,12 +101,8 @@ def _advance(case: Case, select: str, work: Work) -> None:
         return
     if run.state != "done":
         raise BadInput(f"The run ended early: {run.message or run.state}")
-    if _there(examining.opened(_afterwards(case, run)), "asking the student again"):
+    if _there(examining.opened(examining.anew(case, run)), "asking the student again"):
         st.rerun()
-
-
-def _afterwards(case: Case, run: Run) -> Question:
-    return asked(case.folder).model_copy(update={"student": examining.party(run)})
 
 
 def _after(case: Case, work: Work) -> Case | None:
@@ -114,7 +110,7 @@ def _after(case: Case, work: Work) -> Case | None:
     run = engine.store().get(work.run) if work.run else None
     if run is None or run.state != "done":
         return None
-    found = _afterwards(case, run).id
+    found = examining.anew(case, run).id
     told = progress(folder_of(found), examining.FIRST)
     return examining.case(found) if told and told.state == "done" else None
 

@@ -203,10 +203,10 @@ def aurc(one: Forecast, weights: Weights) -> dict[str, Floats]:
     often = np.ascontiguousarray(weights.T)[order]
     answered = often.cumsum(axis=0)
     failed = np.cumsum(often * wrong.astype(weights.dtype)[:, None], axis=0)
-    excess = _oracle(len(one), failed[-1])
+    least = _oracle(len(one), failed[-1])
     failed /= np.maximum(answered, 1, out=answered)
     area = np.einsum("nr,nr->r", often, failed) / len(one)
-    return {"AURC": area, "excess AURC": area - excess}
+    return {"AURC": area, "excess AURC": area - least}
 
 
 def _oracle(rows: int, errors_all: Floats) -> Floats:
