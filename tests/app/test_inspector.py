@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from app import case_link, engine, examining
 from app.inspector.where import landscape
-from kdcore.cases.case import Progress, Side, folder_of, progress, purge, tell, write_about
+from kdcore.cases.case import Case, Progress, Side, folder_of, progress, purge, tell, write_about
 from kdcore.cases.question import MOST_ROWS, Party, Question
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
@@ -144,14 +144,20 @@ def kept(run: Run) -> Run:
     return run
 
 
+def answered(folder: Path, seed: int = 0) -> Case:
+    """A case whose two models have been asked."""
+    known = random_case(folder, seed=seed)
+    tell(folder, examining.FIRST, Progress(state="done", share=1.0))
+    return known
+
+
 def seen_at(run: Run, stamp: int) -> Question:
     """What was asked of a run when its weights had that stamp, and the answers."""
     question = Question(data=Choice(name="digits"), student=examining.party(run).model_copy(update={"stamp": stamp}))
-    known = random_case(question.folder)
+    known = answered(question.folder)
     side = {"student": Side(title="S", run=run.id), "data": question.data}
     write_about(known.folder, known.about.model_copy(update=side))
     question.write()
-    tell(question.folder, examining.FIRST, Progress(state="done", share=1.0))
     return question
 
 
@@ -191,16 +197,14 @@ def test_more_steps_are_kept_with_the_case(lab: Open, finish: Finish, monkeypatc
     button(lab("inspector", **address), "200 more steps on this")
     training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
     assert "200 more steps on this" not in labels(lab("inspector", **address))
-    random_case(training.folder)
-    tell(training.folder, examining.FIRST, Progress(state="done"))
+    answered(training.folder)
     lab("inspector", **address)
     (submitted,) = [one for one in engine.store().runs() if one.id != run.id]
     assert submitted.spec.source.name == "slice"
     assert engine.store().claim(1, submitted.id)
     engine.store().append(submitted.id, story(submitted.spec, 0.9))
     after = question.model_copy(update={"student": examining.party(kept(engine.store().get(submitted.id)))})
-    random_case(after.folder, seed=1)
-    tell(after.folder, examining.FIRST, Progress(state="done"))
+    answered(after.folder, seed=1)
     page = lab("inspector", **address)
     assert len(page.dataframe) == 1
     assert button(page, "Inspect the student afterwards").query_params["case"] == after.id
@@ -215,8 +219,7 @@ def test_steps_that_no_training_row_is_meant_by_are_refused(
     address = {"case": question.id, "section": "slices", "select": "brightness=2.."}
     button(lab("inspector", **address), "200 more steps on this")
     training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
-    random_case(training.folder)
-    tell(training.folder, examining.FIRST, Progress(state="done"))
+    answered(training.folder)
     page = lab("inspector", **address)
     assert "No training row is in this slice" in said(page)
     assert "200 more steps on this" in labels(page)
