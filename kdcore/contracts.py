@@ -173,6 +173,10 @@ class Method(Knobs):
         """
         return student
 
+    def reread(self, teacher: Net) -> Net:
+        """The teacher as this method reads it: of the same weights, perhaps cut elsewhere; itself by default."""
+        return teacher
+
     def connect(self, pair: Pair) -> nn.Module | None:
         """What the method needs beside the two networks: what it trains with the student, and what it remembers.
 

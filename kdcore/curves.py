@@ -222,7 +222,7 @@ def _features(method: Method, example: Example) -> Curves:
     x = torch.randn(len(labels), *IMAGE)
     scene.remember(x, labels)
     start = {key: value.clone() for key, value in scene.student.named_parameters()}
-    goal = dict(teacher.named_parameters())
+    goal = dict(scene.teacher.named_parameters())
     _walk(scene.student, start, goal, 1.0)
     _fit(scene, goal, x, labels)
     told = []
@@ -299,7 +299,7 @@ def _scene(
     """The method joined to its networks for inputs of `shape`, all in eval mode; `first` are rows it may ask about."""
     for net in (teacher, *mentors):
         net.eval().requires_grad_(False)
-    student = method.remodel(student, teacher if "blocks" in method.needs else None)
+    student, teacher = method.remodel(student, teacher if "blocks" in method.needs else None), method.reread(teacher)
     fresh = _network if shape == IMAGE else lambda: Net([Given(classes, classes)], nn.Identity())
     rows = torch.randn(TRAINING_ROWS, *shape)
     known = rows if first is None else torch.cat((first, rows[len(first) :]))

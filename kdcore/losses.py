@@ -23,6 +23,11 @@ def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return F.log_softmax(logits.float() / temperature, dim=1)
 
 
+def halving(values: list[Tensor]) -> Tensor:
+    """The sum of n values, the last with weight 1 and each before it with half the weight of its successor."""
+    return torch.stack([value / 2**behind for behind, value in enumerate(reversed(values))]).sum()
+
+
 STANDARDISE = "Compare logits after each row is standardised, as logit standardisation does."
 
 

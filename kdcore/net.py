@@ -1,5 +1,6 @@
 """The one shape every network has: blocks in a row, then a head, so that each can be cut anywhere."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -43,3 +44,31 @@ def stage_shapes(net: Net, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...
         features = net.eval()(torch.zeros(1, *shape, device=device)).features
     net.train(training)
     return tuple(tuple(feature.shape[1:]) for feature in features)
+
+
+def unrectified(net: Net) -> Net:
+    """The same network with shared weights, each stage cut before the ReLU that ends it; other stages stay as they are.
+
+    The names of weights stay as well, but for those of a part that is no sequence and follows such a stage.
+    """
+    parts: list[nn.Module] = []
+    waiting = False  # whether the part before has left its ReLU to this one
+    for part in (*net.blocks, net.head):
+        short = None if part is net.head else _without_relu(part)
+        parts.append(_after_relu(short or part) if waiting else short or part)
+        waiting = short is not None
+    return Net(parts[:-1], parts[-1]).train(net.training)
+
+
+def _without_relu(part: nn.Module) -> nn.Module | None:
+    """A part without the ReLU that ends it; None where it ends otherwise."""
+    if isinstance(part, nn.ReLU):
+        return nn.Identity()
+    last = _without_relu(part[-1]) if type(part) is nn.Sequential else None
+    return nn.Sequential(*part[:-1], last) if isinstance(part, nn.Sequential) and last is not None else None
+
+
+def _after_relu(part: nn.Module) -> nn.Module:
+    """A ReLU, then the part; what is in a sequence keeps its name."""
+    layers = list(part) if type(part) is nn.Sequential else [part]
+    return nn.Sequential(OrderedDict([("relu", nn.ReLU()), *((str(at), layer) for at, layer in enumerate(layers))]))

@@ -70,7 +70,7 @@ class Setup:
         self.method = METHODS[spec.method.name](**spec.method.knobs)
         self.learned, self.held = held_out(len(self.y), "validation" in self.method.asks, self.device)
         self.shown = shown(self.source, self.learned, spec.seed)
-        self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
+        self.teacher = self.method.reread(self._trained(spec.teacher, teacher_weights)) if spec.teacher else None
         if len(mentor_weights) != len(spec.mentors):
             raise BadInput(f"This run needs the weights of {len(spec.mentors)} mentors, but got {len(mentor_weights)}.")
         mentors = [self._trained(*one) for one in zip(spec.mentors, mentor_weights, strict=True)]
@@ -165,7 +165,9 @@ class Setup:
         """The teacher as method and source may see it; None where neither needs one."""
         spec, classes = self.spec, len(self.data.classes)
         needed = self.method.needs or (isinstance(self.source, Maker) and self.source.needs)
-        line = TEACHERS[spec.service.name](**spec.service.knobs).connect(self.shape, classes) if spec.service else None
+        line = None
+        if spec.service:
+            line = TEACHERS[spec.service.name](**spec.service.knobs).connect(self.shape, classes, spec.access)
         behind = line or self.teacher
         if behind is None or not needed:
             return None

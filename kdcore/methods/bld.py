@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from kdcore.connect import Activation, connector
 from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
 from kdcore.fit import cuts, refuse_misfit
-from kdcore.losses import cross_entropy, kd_loss
+from kdcore.losses import cross_entropy, halving, kd_loss
 from kdcore.net import Net
 
 
@@ -47,11 +47,6 @@ def stepping_stones(features: tuple[Tensor, ...], connectors: nn.Module, teacher
             x = block(x)
         found.append(teacher.head(x))
     return found
-
-
-def halving(values: list[Tensor]) -> Tensor:
-    """The sum of n values, the last with weight 1 and each before it with half the weight of its successor."""
-    return torch.stack([value / 2**behind for behind, value in enumerate(reversed(values))]).sum()
 
 
 def agreement(student: Tensor, stones: list[Tensor], target: Tensor, temperature: float) -> Tensor:

@@ -30,8 +30,8 @@ class LeNet(Model):
         first, second, third, fourth = (6, 16, 120, 84) if self.variant == "full" else (3, 8, 60, 42)
         pad = 2 if shape[1] == 28 else 0
         blocks = [
-            nn.Sequential(nn.Conv2d(shape[0], first, 5, padding=pad), nn.ReLU(), nn.MaxPool2d(2)),
-            nn.Sequential(nn.Conv2d(first, second, 5), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Sequential(nn.Conv2d(shape[0], first, 5, padding=pad), nn.MaxPool2d(2), nn.ReLU()),
+            nn.Sequential(nn.Conv2d(first, second, 5), nn.MaxPool2d(2), nn.ReLU()),
             nn.Sequential(nn.Flatten(), nn.Linear(second * 25, third), nn.ReLU(), nn.Linear(third, fourth), nn.ReLU()),
         ]
         net = Net(blocks, nn.Linear(fourth, classes))

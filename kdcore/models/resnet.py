@@ -15,14 +15,14 @@ from kdcore.net import Net
 
 
 class _Basic(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+    """Two 3x3 convolutions around a shortcut; the last ReLU of a stage is a layer of its own, after its last block."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, last: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(*conv_bn_relu(inputs, outputs, stride=stride), *conv_bn(outputs, outputs))
         same = stride == 1 and inputs == outputs
         self.shortcut = nn.Identity() if same else nn.Sequential(*conv_bn(inputs, outputs, kernel=1, stride=stride))
-        self.relu = nn.ReLU()
+        self.relu = nn.Identity() if last else nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -31,8 +31,10 @@ class _Basic(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, count: int, stride: int) -> list[nn.Module]:
-    """`count` basic blocks, the first of which changes the shape."""
-    return [_Basic(inputs, outputs, stride), *(_Basic(outputs, outputs, 1) for _ in range(count - 1))]
+    """`count` basic blocks, the first of which changes the shape, and a ReLU."""
+    shapes = [(inputs, outputs, stride), *[(outputs, outputs, 1)] * (count - 1)]
+    blocks = [_Basic(*shape, last=place == count) for place, shape in enumerate(shapes, 1)]
+    return [*blocks, nn.ReLU()]
 
 
 class ResNet(Model):

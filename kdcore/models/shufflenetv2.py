@@ -21,14 +21,16 @@ def _shuffled(left: Tensor, right: Tensor) -> Tensor:
 
 
 class _Unit(nn.Module):
-    """Half of the channels pass by, the other half are filtered."""
+    """Half of the channels pass by, the other half are filtered.
 
-    def __init__(self, channels: int) -> None:
+    The last unit of a stage leaves its ReLU to a layer after it, which does not touch what passes by.
+    """
+
+    def __init__(self, channels: int, last: bool) -> None:
         super().__init__()
         half = channels // 2
-        self.body = nn.Sequential(
-            *conv_bn_relu(half, half, kernel=1), *conv_bn(half, half, groups=half), *conv_bn_relu(half, half, kernel=1)
-        )
+        ending = conv_bn(half, half, kernel=1) if last else conv_bn_relu(half, half, kernel=1)
+        self.body = nn.Sequential(*conv_bn_relu(half, half, kernel=1), *conv_bn(half, half, groups=half), *ending)
 
     def forward(self, x: Tensor) -> Tensor:
         """From and to (B, channels, H, W)."""
@@ -69,7 +71,8 @@ class ShuffleNetV2(Model):
         stages = [conv_bn_relu(channels, STEM, kernel=1), [], []]
         inputs = STEM
         for layers, outputs, count in zip(stages, WIDTHS[self.variant], UNITS, strict=True):
-            layers += [_Down(inputs, outputs), *(_Unit(outputs) for _ in range(count))]
+            units = [_Unit(outputs, last=place == count) for place in range(1, count + 1)]
+            layers += [_Down(inputs, outputs), *units, nn.ReLU()]
             inputs = outputs
         stages[-1] += conv_bn_relu(inputs, LAST, kernel=1)
         net = Net([nn.Sequential(*layers) for layers in stages], head(LAST, classes))

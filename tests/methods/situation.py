@@ -65,7 +65,7 @@ def situation(
 ) -> Situation:
     """Two networks, what `connect` made, and a batch in the middle of a run, whose outputs have `dtype`."""
     student, teacher = nets(classes)
-    student = method.remodel(student, teacher if "blocks" in method.needs else None)
+    student, teacher = method.remodel(student, teacher if "blocks" in method.needs else None), method.reread(teacher)
     told = pair(method, student, teacher, classes)
     state = method.connect(told)
     labels = torch.arange(rows) % classes

@@ -14,7 +14,7 @@ from kdcore.connect import connector
 from kdcore.contracts import Outputs
 from kdcore.errors import BadInput
 from kdcore.fit import cuts
-from kdcore.methods.bld import BlockWise, agreement, halving, stepping_stones
+from kdcore.methods.bld import BlockWise, agreement, stepping_stones
 from kdcore.registry import MODELS
 
 torch.set_num_threads(1)
@@ -87,10 +87,6 @@ def test_agreement_of_half_precision_is_near() -> None:
     halves = [tensor.half() for tensor in (student, target, *stones)]
     near = agreement(halves[0], halves[2:], halves[1], 4.0)
     torch.testing.assert_close(near, agreement(student, stones, target, 4.0), rtol=1e-2, atol=1e-2)
-
-
-def test_halving_by_hand() -> None:
-    assert halving([torch.tensor(8.0), torch.tensor(4.0), torch.tensor(1.0)]).item() == 8 / 4 + 4 / 2 + 1
 
 
 def test_weights_are_the_knobs_and_the_simple_mode_hears_labels_on_the_student_alone() -> None:

@@ -9,7 +9,7 @@ import torch
 from slow import draw
 from torch import Tensor
 
-from kdcore.losses import cross_entropy, kd_loss, kl, log_probs
+from kdcore.losses import cross_entropy, halving, kd_loss, kl, log_probs
 from kdcore.methods.dkd import decoupled, dkd_losses
 from kdcore.methods.fitnet import hint_loss
 from kdcore.methods.hard_label import hard_label_loss
@@ -210,3 +210,7 @@ def test_angles_of_an_equilateral_triangle() -> None:
     corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(3) / 2]])
     assert angles(corners)[0, 1, 2].item() == pytest.approx(0.5)
     torch.testing.assert_close(relative_distances(corners), 1 - torch.eye(3))
+
+
+def test_halving_by_hand() -> None:
+    assert halving([torch.tensor(8.0), torch.tensor(4.0), torch.tensor(1.0)]).item() == 8 / 4 + 4 / 2 + 1

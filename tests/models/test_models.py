@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdcore.contracts import Model
 from kdcore.costs import cost, costs, members
 from kdcore.errors import BadInput
-from kdcore.net import Net, pooled, stage_shapes
+from kdcore.net import Net, pooled, stage_shapes, unrectified
 from kdcore.registry import MODELS
 
 torch.set_num_threads(1)
@@ -206,3 +206,27 @@ def test_convolutions_are_initialised_for_relu() -> None:
 
 def _wide(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.weight.shape == (256, 256, 3, 3)
+
+
+ENDING = {"cnn": 3, "lenet": 3, "vgg": 5, "resnet": 3, "shufflenetv2": 3, "wrn": 1, "mobilenetv2": 1, "torchvision": 1}
+
+
+@pytest.mark.parametrize(("name", "knobs", "shape"), CASES)
+@torch.no_grad()
+def test_a_network_cut_before_its_relus_is_the_same_network(
+    name: str, knobs: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    built = net(name, shape, **knobs).eval()
+    cut, x = unrectified(built), torch.randn(2, *shape)
+    told, before = built(x), cut.eval()(x)
+    torch.testing.assert_close(before.logits, told.logits)
+    earlier = [not torch.equal(mine, theirs) for mine, theirs in zip(before.features, told.features, strict=True)]
+    assert sum(earlier) == (knobs["depth"] * (knobs["activation"] == "relu") if name == "mlp" else ENDING[name])
+    for place, is_earlier in enumerate(earlier):
+        if is_earlier:
+            assert before.features[place].min() < 0
+            torch.testing.assert_close(before.features[place].relu(), told.features[place])
+    assert cut.blocks.state_dict().keys() == built.blocks.state_dict().keys()
+    assert all(mine is theirs for mine, theirs in zip(cut.parameters(), built.parameters(), strict=True))
+    again = unrectified(cut)(x)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(again.features, before.features, strict=True))
