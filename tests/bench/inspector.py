@@ -18,7 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 from app.live.routes import SCRIPTS
 from kdcore.cases.case import About, Side, write_about
 from kdcore.record import write_arrays
-from tests.bench.web import CHROMIUM, FLAGS, Row, server
+from tests.bench.web import Row, server
+from tests.browsing import CHROMIUM, FLAGS
 
 CLASSES, BRUSHES = 100, 5
 OPEN_S, BRUSH_S = 2.0, 0.2

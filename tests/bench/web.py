@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import statistics
 import subprocess
@@ -15,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,13 +25,11 @@ from websockets.sync.client import connect
 
 from app.live.tokens import issue
 from app.panels import panels
-from kdcore import catalogue
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.spec import Watch
+from tests.browsing import CHROMIUM, FLAGS, end_workers, share_catalogue, wait_for
 
-CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-background-networking"]
 CLICKS = 3
 VIEWERS, VIEWER_HZ, WATCHED_S = 200, 5.0, 10.0
 WARM_S = 12.0  # a server left alone that long has a warm worker
@@ -60,9 +56,7 @@ def server() -> Iterator[tuple[str, int, Path]]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):
-        known = f"catalogue-{catalogue.sources_digest()}.json"
-        catalogue.catalogue()
-        Path(home, known).write_bytes((catalogue.home() / known).read_bytes())
+        share_catalogue(Path(home))
         port = taken.getsockname()[1]
         taken.close()
         command = [sys.executable, "-m", "app.cli", "app", "--port", str(port), "--no-open"]
@@ -70,29 +64,12 @@ def server() -> Iterator[tuple[str, int, Path]]:
             command, env=os.environ | {"KDLAB_HOME": home}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             try:
-                _wait(f"http://127.0.0.1:{port}/api/health")
+                wait_for(f"http://127.0.0.1:{port}/api/health")
                 yield f"http://127.0.0.1:{port}", process.pid, Path(home)
             finally:
                 process.terminate()
                 process.wait()
-                _end_workers(Path(home))
-
-
-def _end_workers(home: Path) -> None:
-    """Runs outlive their server; not here."""
-    for run in Store(home).runs(states={"running"}):
-        if run.pid:
-            os.killpg(run.pid, signal.SIGKILL)
-
-
-def _wait(url: str) -> None:
-    for _ in range(1200):
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{url} does not answer")
+                end_workers(Path(home))
 
 
 def _open(browser: Browser, url: str) -> Page:
