@@ -74,6 +74,7 @@ class Step(_Record):
     terms: dict[str, Loss]
     train_accuracy: float | None  # fraction of labelled samples in the batches; None where none is labelled
     notes: dict[str, float] = {}  # what the method tells of itself
+    source: dict[str, float] = {}  # what its updates beside the student's minimised; empty where there was none
     lead: bool = False  # whether the source learned alone, and the student waited
     meter: Meter | None = None  # where the teacher stands behind a wall
 

@@ -57,7 +57,10 @@ class Maker(Source):
         raise NotImplementedError
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
-        """The images (B, K, H, W) in [-1, 1] of the student's step `step`, detached; it may learn before it shows."""
+        """The images (B, K, H, W) in [-1, 1] of the student's step `step`, detached.
+
+        It may learn before it shows, and then tells `making` what it minimised.
+        """
         raise NotImplementedError
 
     def invert(self, making: Making, logits: Tensor) -> Tensor:

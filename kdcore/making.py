@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ class Making(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.rules: dict[str, Rule] = {}
+        self.told: list[dict[str, Tensor]] = []  # of each update since the loop last took it
 
     def learn(self, name: str, loss: Tensor, share: float = 1.0) -> None:
         """One update, at a share of its rate, of what the rule `name` moves; gradients on all else are dropped."""
@@ -34,6 +37,25 @@ class Making(nn.Module):
             weight.grad = gradient
         rule.step(share * rule.schedule.lr)
         rule.forget_gradients()
+
+    def tell(self, name: str, terms: Mapping[str, Tensor]) -> None:
+        """What an update beside the student's steps minimised: the sum as `name`, of several terms each as name_term.
+
+        Scalars; they stay on the device until a loss point is due.
+        """
+        parts = {term: value.detach().float() for term, value in terms.items()}
+        several = {f"{name}_{term}": value for term, value in parts.items()} if len(parts) > 1 else {}
+        self.told.append({name: total(parts), **several})
+
+    def take(self) -> list[dict[str, Tensor]]:
+        """What was told since this was last called, an update each."""
+        told, self.told = self.told, []
+        return told
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """The sum of terms, which is what an update minimises; a scalar."""
+    return reduce(add, terms.values())
 
 
 def adam(weights: Iterable[nn.Parameter], lr: float, beta1: float = BETAS1) -> Rule:

@@ -107,6 +107,7 @@ class _Kept(NamedTuple):
     logits: Tensor  # (B, C)
     labels: Tensor  # (B,)
     notes: dict[str, Tensor]  # scalars
+    told: list[dict[str, Tensor]]  # scalars, of each update of the source beside the student
 
 
 class _Run:
@@ -171,7 +172,7 @@ class _Run:
         none = torch.empty(0, len(setup.data.classes), device=setup.device)
         self.names = list(losses)
         terms = [Term(1.0, loss) for loss in losses.values()]
-        self.kept.append(_Kept(terms, none, none.long()[:, 0], {}))
+        self.kept.append(_Kept(terms, none, none.long()[:, 0], {}, []))
 
     def _update(self, index: Tensor, step: int) -> None:
         """One optimiser step on training rows `index` (B,)."""
@@ -186,8 +187,9 @@ class _Run:
         with torch.no_grad():
             notes = setup.method.notes(batch, setup.state) if self.takes_notes else {}
             setup.method.settle(batch, setup.state)
+        told = setup.making.take() if isinstance(setup.source, Maker) else []
         settled = [Term(term.weight, term.value.detach()) for term in terms.values()]
-        self.kept.append(_Kept(settled, batch.student.logits.detach(), batch.labels, notes))
+        self.kept.append(_Kept(settled, batch.student.logits.detach(), batch.labels, notes, told))
 
     def _mark(self, step: int) -> Iterator[Event]:
         """What is due after `step` updates."""
@@ -250,7 +252,7 @@ class _Run:
         labels = torch.cat([one.labels for one in self.kept])
         labelled = int((labels >= 0).sum())
         right = int((logits.argmax(1) == labels).sum()) / labelled if labelled else None
-        notes = self._noted()
+        notes, source = self._noted(), self._told()
         self.kept.clear()
         if not all(map(math.isfinite, means)):
             raise BadInput(
@@ -266,6 +268,7 @@ class _Run:
             terms=terms,
             train_accuracy=right,
             notes=notes,
+            source=source,
             lead=step <= self.setup.lead,
             meter=self._meter(),
         )
@@ -276,6 +279,14 @@ class _Run:
             return {}
         values = torch.stack([torch.stack([note.float() for note in one.notes.values()]) for one in self.kept])
         return dict(zip(self.kept[0].notes, values.double().mean(0).tolist(), strict=True))
+
+    def _told(self) -> dict[str, float]:
+        """What the source minimised beside the student, averaged over its updates since the last point."""
+        told = [update for one in self.kept for update in one.told]
+        if not told:
+            return {}
+        values = torch.stack([torch.stack([*update.values()]) for update in told])
+        return dict(zip(told[0], values.double().mean(0).tolist(), strict=True))
 
     def _evaluated(self, step: int, split: Literal["val", "test"]) -> Evaluated:
         setup = self.setup

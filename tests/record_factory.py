@@ -30,6 +30,7 @@ class Run:
     telling: bool = False  # whether the method shows what is its own
     making: bool = False  # whether the source makes its images and the teacher stands behind a wall
     access: str = "probabilities"  # where it does
+    playing: bool = False  # whether its source learns beside the student, at every third step
 
 
 def record(run: Run = Run()) -> Record:
@@ -139,7 +140,8 @@ def _step(run: Run, step: int) -> Step:
     right = None if run.making else 0.5
     spent = {"images": 100 * step, "local": 10 * step, "bytes_up": 6400 * step, "bytes_down": 4000 * step}
     meter = Meter(**spent, looked=512, requests=step) if run.making else None
-    told: dict[str, Any] = {"notes": notes, "lead": lead, "meter": meter}
+    source = {"generator": -3.0 / step, "generator_balance": -1.0} if run.playing and step % 3 == 0 else {}
+    told: dict[str, Any] = {"notes": notes, "source": source, "lead": lead, "meter": meter}
     return Step(step=step, learning_rate=0.1, loss=total, terms=terms, train_accuracy=right, **told)
 
 

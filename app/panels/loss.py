@@ -17,14 +17,15 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     begins = beginning(record, look)
     layout = theme.layout(
         look,
-        f"loss {scale}",
-        xaxis={"title": {"text": "step"}},
-        yaxis={"title": {"text": "loss"}, "type": scale} | decades,
+        f"loss {scale}{' and source' if found.source else ''}",
+        xaxis={"title": {"text": "step"}, "anchor": "y2" if found.source else "y"},
+        yaxis={"title": {"text": "loss"}, "type": scale, "domain": [0.46 if found.source else 0.0, 1.0]} | decades,
+        **({"yaxis2": {"title": {"text": "source"}, "domain": [0.0, 0.36]}} if found.source else {}),
         hovermode="x unified",
         shapes=[_mark(change, look) for change in found.changes] + begins["shapes"],
         annotations=[_label(change) for change in found.changes] + begins["annotations"] + _broken(found, look),
     )
-    return {"data": _lines(found, look), "layout": layout}
+    return {"data": _lines(found, look) + _source(found, look), "layout": layout}
 
 
 def _lines(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
@@ -43,6 +44,17 @@ def _term(found: Losses, term: Term, colour: str) -> list[dict[str, Any]]:
         dotted = {"dash": "dot", "width": 1.5}
         lines.append(line(f"{term.name}, unweighted", found.step, term.raw, colour, line=dotted))
     return lines
+
+
+def _source(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
+    """What the source minimises beside the student, joined over the steps at which it rests, on an axis of its own."""
+    parts = len(found.source) - 1
+    colours = [theme.INK[look], *lead_colours(parts, look)] if parts > 0 else lead_colours(1, look)
+    style = {"yaxis": "y2", "line": {"dash": "dash", "width": 1.5}}
+    return [
+        line(name.replace("_", " "), found.step[found.told], values[found.told], colour, uid=f"source {name}", **style)
+        for (name, values), colour in zip(found.source.items(), colours, strict=False)
+    ]
 
 
 def _mark(change: Change, look: theme.Theme) -> dict[str, Any]:
@@ -68,7 +80,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
     columns = {"step": found.step.tolist(), "loss": found.total.tolist()}
     for term in found.terms:
         columns |= {f"{term.name}_weighted": term.weighted.tolist(), f"{term.name}_raw": term.raw.tolist()}
-    return columns
+    return columns | {f"source_{name}": values.tolist() for name, values in found.source.items()}
 
 
 PANEL = Panel(

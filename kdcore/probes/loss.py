@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kdcore.events import Step
 from kdcore.probes._numerics import Floats, Ints, thinned, wide
 from kdcore.record import Record
 
@@ -40,17 +42,19 @@ class Losses:
     step: Ints  # (S,) int64
     total: Floats  # (S,) of the student; NaN while the source learns alone
     terms: tuple[Term, ...]
+    source: dict[str, Floats]  # (S,) each, what its updates beside the student's minimised, NaN where there was none
+    told: NDArray[np.bool_]  # (S,) where there was one
     changes: tuple[Change, ...]
     logarithmic: bool  # nothing is negative, and the range is wide
     broken_at: int | None  # the first step whose loss is not a number
 
 
 def loss(record: Record, limit: int = 2000) -> Losses:
-    """Lower is better: each solid line is a part of what the student minimises, dotted is that part unweighted.
+    """Lower is better: a solid line is part of the student's loss, dotted that part unweighted; dashed, its source's.
 
-    At most `limit` steps, evenly spread.
+    At most `limit` steps, evenly spread, and as many again of those at which the source tells something.
     """
-    steps = [record.steps[k] for k in thinned(len(record.steps), limit)]
+    steps = [record.steps[k] for k in _shown(record, limit)]
     names = {name: step.lead for step in reversed(steps) for name in reversed(step.terms)}
     label_terms = record.started.label_terms if record.started else ("labels",)
     terms = []
@@ -66,7 +70,20 @@ def loss(record: Record, limit: int = 2000) -> Losses:
         step=np.array([step.step for step in steps], dtype=np.int64),
         total=total,
         terms=tuple(terms),
+        source=_source(steps),
+        told=np.array([bool(step.source) for step in steps], dtype=bool),
         changes=tuple(Change(c.step, f"{c.path.rsplit('.', 1)[-1]} {c.old} → {c.new}") for c in record.changes),
         logarithmic=wide(np.concatenate([total, *(curve for t in terms for curve in (t.weighted, t.raw))])),
         broken_at=broken[0] if broken else None,
     )
+
+
+def _shown(record: Record, limit: int) -> list[int]:
+    """Places of the steps on show. A source tells something now and then, which an even spread might miss."""
+    told = [place for place, step in enumerate(record.steps) if step.source]
+    return sorted({*map(int, thinned(len(record.steps), limit)), *(told[k] for k in thinned(len(told), limit))})
+
+
+def _source(steps: list[Step]) -> dict[str, Floats]:
+    names = dict.fromkeys(name for step in steps for name in step.source)
+    return {name: np.array([step.source.get(name, np.nan) for step in steps], dtype=np.float64) for name in names}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdcore.chance import mix
 from kdcore.maker import Scene
-from kdcore.making import Making, from_bytes, to_bytes
+from kdcore.making import Making, from_bytes, to_bytes, total
 from kdcore.sources._generated import Generated, normal, whole
 
 HELD = 1024  # images that are remembered
@@ -43,13 +43,15 @@ class Game(Generated):
         making.register_buffer("memory", memory)
         return making
 
-    def loss(self, scene: Scene, images: Tensor) -> Tensor:
-        """What the generator minimises, a scalar; gradients reach the images (B, K, H, W)."""
+    def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
+        """What the generator minimises the sum of, weighted scalars; gradients reach the images (B, K, H, W)."""
         raise NotImplementedError
 
     def play(self, making: Making, scene: Scene, latents: Tensor, place: int, share: float) -> None:
         """Update `place` of the generator, counted over the run, at a share of its rate."""
-        making.learn("generator", self.loss(scene, making.generator(latents)), share)
+        terms = self.terms(scene, making.generator(latents))
+        making.learn("generator", total(terms), share)
+        making.tell("generator", terms)
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
         """G(z) for new z, and remembered images, after the generator's turn where it has one."""

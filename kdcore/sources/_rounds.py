@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kdcore.chance import mix
 from kdcore.maker import Scene
-from kdcore.making import Making
+from kdcore.making import Making, total
 from kdcore.sources._generated import Generated, begin, normal
 from kdcore.sources._pool import even_labels, fill, lay_out, shown
 
@@ -32,8 +32,8 @@ class Rounds(Generated):
         lay_out(making, scene, self.pool)
         return making
 
-    def loss(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> Tensor:
-        """What update `place` of a generator, counted over the run, minimises; a scalar."""
+    def terms(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> dict[str, Tensor]:
+        """What update `place` of a generator, counted over the run, minimises the sum of; weighted scalars."""
         raise NotImplementedError
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
@@ -52,5 +52,7 @@ class Rounds(Generated):
         labels = even_labels(scene, self.made, turn)
         for update in range(self.updates):
             place = turn * self.updates + update
-            making.learn("generator", self.loss(scene, making.generator(latents), labels, place))
+            terms = self.terms(scene, making.generator(latents), labels, place)
+            making.learn("generator", total(terms))
+            making.tell("generator", terms)
         fill(making, making.generator(latents), turn)

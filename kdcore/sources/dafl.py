@@ -43,12 +43,16 @@ class DAFL(Game):
     activation: float = Field(0.1, ge=0.0, le=100.0, description="Weight of large features; published: 0.1.")
     balance: float = Field(5.0, ge=0.0, le=100.0, description="Weight of classes in equal parts; published: 5.")
 
-    def loss(self, scene: Scene, images: Tensor) -> Tensor:
+    def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
         """The three terms."""
         assert scene.teacher_net is not None
         told = scene.teacher_net(scene.inputs(images))
         one_hot, activation, even = parts(told)
-        return self.one_hot * one_hot + self.activation * activation + self.balance * even
+        return {
+            "one_hot": self.one_hot * one_hot,
+            "activation": self.activation * activation,
+            "balance": self.balance * even,
+        }
 
 
 def parts(told: Outputs) -> tuple[Tensor, Tensor, Tensor]:

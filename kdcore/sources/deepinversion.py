@@ -38,7 +38,7 @@ from kdcore.contracts import Grant
 from kdcore.errors import BadInput
 from kdcore.losses import kl_rows, log_probs
 from kdcore.maker import Maker, Scene
-from kdcore.making import Making, adam, from_bytes, only_images
+from kdcore.making import Making, adam, from_bytes, only_images, total
 from kdcore.sources._generated import forget, normal, tried
 from kdcore.sources._pool import even_labels, fill, lay_out, shown
 
@@ -97,7 +97,7 @@ class DeepInversion(Maker):
             pixels.data.copy_(normal(scene, tuple(pixels.shape), turn, BEGUN).clamp(-1, 1))
             forget(making.rules["pixels"])
         terms = self._terms(scene, pixels, even_labels(scene, self.made, turn), competing=turn >= self.rounds)
-        making.learn("pixels", sum(terms.values(), torch.zeros((), device=pixels.device)))
+        making.learn("pixels", total(terms))
         pixels.data.clamp_(-1, 1)
         if update + 1 == self.updates:
             fill(making, pixels, turn)
@@ -118,7 +118,7 @@ class DeepInversion(Maker):
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
         """Images of the pool, and one more update of those to come where the student competes."""
         if self.compete:
-            self.learn(making, scene, self.lead + step)
+            making.tell("pixels", self.learn(making, scene, self.lead + step))
         return shown(making, scene, batch, self.pool, step, SHOWN)
 
     def sample(self, making: Making, latents: Tensor) -> Tensor:

@@ -34,11 +34,11 @@ class DFAD(Game):
     title: ClassVar[str] = "DFAD's generator (white box)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"gradients"})
 
-    def loss(self, scene: Scene, images: Tensor) -> Tensor:
+    def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
         """The difference of logits, negative."""
         assert scene.teacher_net is not None
         theirs = scene.teacher_net(scene.inputs(images)).logits
-        return -logit_distance(theirs, tried(scene, images).logits)
+        return {"difference": -logit_distance(theirs, tried(scene, images).logits)}
 
 
 def logit_distance(theirs: Tensor, ours: Tensor) -> Tensor:

@@ -54,10 +54,10 @@ class DFHLRS(Rounds):
     climbs: int = Field(10, ge=0, le=100, description="Steps that raise the student's entropy; published: 10.")
     reach: float = Field(0.03, gt=0.0, le=1.0, description="Length of such a step; black to white is 1.")
 
-    def loss(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> Tensor:
+    def terms(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> dict[str, Tensor]:
         """Smoothed labels and their balance, through the student."""
         logits = tried(scene, images).logits
-        return smoothed_kl(logits, labels, self.smoothing) + self.balance * balance(logits)
+        return {"labels": smoothed_kl(logits, labels, self.smoothing), "balance": self.balance * balance(logits)}
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
         """Images of the pool, raised in entropy."""

@@ -53,8 +53,15 @@ class DFME(Game):
         """One update along the estimated gradient: that of the mean over images of <x, estimate>."""
         raw = making.generator.raw(latents)  # type: ignore[operator]
         directions = unit_directions(scene, self.directions, raw.shape, place, DIRECTIONS)
-        slope = forward_differences(lambda points: self._losses(scene, points.tanh()), raw, directions, self.reach)
+        found: list[Tensor] = []
+
+        def losses(points: Tensor) -> Tensor:
+            found.append(self._losses(scene, points.tanh()))
+            return found[-1]
+
+        slope = forward_differences(losses, raw, directions, self.reach)
         making.learn("generator", (raw * slope).sum() / len(raw), share)
+        making.tell("generator", {"disagreement": found[0][: len(raw)].mean()})
 
     def _losses(self, scene: Scene, images: Tensor) -> Tensor:
         """What the generator minimises for each image (N,): the disagreement, negative."""

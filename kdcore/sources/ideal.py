@@ -47,12 +47,12 @@ class IDEAL(Rounds):
     entropy: float = Field(5.0, ge=0.0, le=100.0, description="Weight of the student's doubt; published: 5.")
     shift: int = Field(1, ge=0, le=8, description="Pixels by which images are shifted, at most, before the student.")
 
-    def loss(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> Tensor:
+    def terms(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> dict[str, Tensor]:
         """Labels and doubt of the student."""
         chance = torch.Generator().manual_seed(mix(scene.seed, place, SHIFT))
         down, right = (torch.randint(2 * self.shift + 1, (2,), generator=chance) - self.shift).tolist()
         logits = tried(scene, moved(images, down, right)).logits
-        return F.cross_entropy(logits.float(), labels) + self.entropy * doubt(logits)
+        return {"labels": F.cross_entropy(logits.float(), labels), "doubt": self.entropy * doubt(logits)}
 
 
 def doubt(logits: Tensor) -> Tensor:

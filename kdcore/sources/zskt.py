@@ -35,8 +35,8 @@ class ZSKT(Game):
     title: ClassVar[str] = "ZSKT's generator (white box)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"gradients"})
 
-    def loss(self, scene: Scene, images: Tensor) -> Tensor:
+    def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
         """The divergence, negative."""
         assert scene.teacher_net is not None
         theirs = scene.teacher_net(scene.inputs(images)).logits
-        return -kl(log_probs(theirs), log_probs(tried(scene, images).logits))
+        return {"divergence": -kl(log_probs(theirs), log_probs(tried(scene, images).logits))}

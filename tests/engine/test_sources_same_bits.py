@@ -11,7 +11,7 @@ from test_same_bits import Eager
 
 from kdcore import attend
 from kdcore.contracts import GRANTS, Access
-from kdcore.events import Checkpoint, Event, Finished
+from kdcore.events import Checkpoint, Event, Finished, Step
 from kdcore.maker import Maker
 from kdcore.registry import SOURCES
 from kdcore.spec import Choice, Spec, Wall
@@ -90,6 +90,26 @@ def test_watching_every_step_changes_no_bit(  # type: ignore[no-untyped-def]
     assert unmetered(list(run(spec(name), tmp_path, weights, desk))) == unmetered(story)
     assert desk.frames == story[0].steps
     assert same(kept(folder), kept(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["dfme", "dafl", "ideal", "deepinversion"])
+def test_a_point_tells_the_means_of_what_the_source_minimised_since_the_last(  # type: ignore[no-untyped-def]
+    name: str, weights: Weights, uninterrupted, tmp_path: Path
+) -> None:
+    story, _ = uninterrupted(name)
+    often = WATCH.model_copy(update={"points": story[0].steps})
+    fine = [
+        one for one in run(spec(name).model_copy(update={"watch": often}), tmp_path, weights) if isinstance(one, Step)
+    ]
+    assert len(fine) == story[0].steps
+    assert not any(step.source for step in fine if step.lead)
+    seen = 0
+    for step in (one for one in story if isinstance(one, Step)):
+        parts = [one.source for one in fine if seen < one.step <= step.step and one.source]
+        means = {key: sum(part[key] for part in parts) / len(parts) for key in parts[0]} if parts else {}
+        assert step.source == pytest.approx(means, rel=1e-5)
+        seen = step.step
+    assert any(step.source for step in fine)
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if access_of(name) != "white_box"])

@@ -68,6 +68,7 @@ RECORDS = {
     "telling, one row": record(Run(telling=True, rows=1)),
     "telling, huge logits": record(Run(telling=True, huge=1e36)),
     "making": record(Run(making=True)),
+    "playing": record(Run(making=True, playing=True)),
     "making, labels": record(Run(making=True, access="labels")),
     "making, colour, two classes, one row": record(Run(making=True, channels=3, classes=2, rows=1)),
     "making, hundred classes": record(Run(making=True, classes=100, rows=300)),
@@ -341,6 +342,21 @@ def test_what_the_source_learns_alone_is_dashed_and_the_student_s_beginning_is_m
     assert traces(drawn)["total"]["y"][:6] == [None] * 6
     assert drawn["layout"]["shapes"][-1]["x0"] == 6
     assert "student, training" not in traces(figure("accuracy", "making"))
+
+
+def test_what_the_source_learns_beside_the_student_has_an_axis_of_its_own() -> None:
+    drawn = figure("loss", "playing")
+    game, balance = (traces(drawn)[f"source generator{part}"] for part in ("", "_balance"))
+    assert (game["x"], game["y"]) == ([3, 6, 9, 12], [-1.0, -0.5, -0.33333, -0.25])
+    assert (game["yaxis"], game["line"]["dash"], game["name"], balance["name"]) == (
+        "y2", "dash", "generator", "generator balance",
+    )  # fmt: skip
+    assert game["line"]["color"] != balance["line"]["color"]
+    assert drawn["layout"]["yaxis"]["domain"][0] > drawn["layout"]["yaxis2"]["domain"][1]
+    assert "yaxis2" not in figure("loss", "making")["layout"]
+    column = panel("loss").table(RECORDS["playing"], View())["source_generator"]
+    assert column[2::3] == [-3 / step for step in (3, 6, 9, 12)]
+    assert np.isnan(column).sum() == 8
 
 
 def test_the_meter_tells_images_money_and_budget() -> None:

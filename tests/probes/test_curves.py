@@ -51,6 +51,19 @@ def test_long_runs_are_thinned_and_keep_their_ends() -> None:
     assert (found.step[0], found.step[-1]) == (1, 500)
 
 
+def test_what_a_source_tells_now_and_then_survives_the_thinning() -> None:
+    seen = record(Run(steps=500))
+    told = [step for step in seen.steps if step.step % 71 == 2]
+    steps = tuple(
+        step.model_copy(update={"source": {"generator": -step.step}} if step in told else {}) for step in seen.steps
+    )
+    found = loss(replace(seen, steps=steps), limit=20)
+    assert found.step[found.told].tolist() == [step.step for step in told]
+    assert found.source["generator"][found.told].tolist() == [-step.step for step in told]
+    assert np.isnan(found.source["generator"][~found.told]).all()
+    assert loss(seen).source == {}
+
+
 def test_the_gap_is_in_points_and_the_test_stands_apart() -> None:
     found = accuracy(record())
     assert found.gap_points == pytest.approx(5.0)

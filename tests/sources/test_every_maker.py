@@ -11,11 +11,21 @@ from torch import Tensor
 
 from kdcore.contracts import GRANTS
 from kdcore.errors import BadInput
+from kdcore.making import Making
 from kdcore.registry import SOURCES
 from kdcore.spec import parse
 
 torch.set_num_threads(1)
 BATCH, COUNT = 4, 5
+TOLD: dict[str, list[str]] = {  # parts of what they minimise beside the student
+    "dfme": [],
+    "dfad": [],
+    "zskt": [],
+    "dafl": ["one_hot", "activation", "balance"],
+    "ideal": ["labels", "doubt"],
+    "dfhl_rs": ["labels", "balance"],
+    "deepinversion": ["class", "smooth", "statistics", "compete"],
+}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -77,6 +87,30 @@ def test_neither_network_is_changed(name: str) -> None:
     assert all(weight.requires_grad for weight in place.student.parameters())
     assert place.student.training
     assert not counting.teacher.training
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_each_update_beside_the_student_is_told_with_its_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[str] = []
+    learn = Making.learn
+    monkeypatch.setattr(Making, "learn", lambda self, rule, *loss: (learned.append(rule), learn(self, rule, *loss)))
+    maker = quick(name)
+    place, _ = scene(access_of(maker))
+    making = maker.build(place)
+    steps(maker, making, place, 0)
+    assert making.take() == []
+    learned.clear()
+    for step in range(COUNT):
+        maker.images(making, place, BATCH, step)
+    told = making.take()
+    assert [next(iter(one)) for one in told] == learned
+    assert bool(told) is (name in TOLD)
+    for one in told:
+        assert [key.removeprefix(f"{learned[0]}_") for key in one][1:] == TOLD[name]
+        assert all(value.shape == () and value.isfinite() and not value.requires_grad for value in one.values())
+        whole, *parts = one.values()
+        assert not parts or torch.allclose(whole, torch.stack(parts).sum())
+    assert making.take() == []
 
 
 @pytest.mark.parametrize("name", SAMPLED)

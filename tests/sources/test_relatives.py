@@ -82,7 +82,7 @@ def test_where_both_networks_agree_the_game_is_even(name: str) -> None:
     place, _ = scene()
     alike = net(1).eval()  # in eval mode the student takes no statistics of the batch
     place = place._replace(student=alike)
-    loss = SOURCES[name]().loss(place, draw(4, *SHAPE).tanh())  # type: ignore[attr-defined]
+    (loss,) = SOURCES[name]().terms(place, draw(4, *SHAPE).tanh()).values()  # type: ignore[attr-defined]
     assert float(loss.detach()) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -93,7 +93,7 @@ def test_zskt_is_the_divergence_of_the_two_answers() -> None:
         answers = [counting.teacher(place.inputs(images)).logits, tried(place, images).logits]
     p, q = ([softmax(row) for row in logits.tolist()] for logits in answers)
     slow = -sum(divergence(a, b) for a, b in zip(p, q, strict=True)) / 6
-    loss = SOURCES["zskt"]().loss(place, images)  # type: ignore[attr-defined]
+    (loss,) = SOURCES["zskt"]().terms(place, images).values()  # type: ignore[attr-defined]
     assert float(loss.detach()) == pytest.approx(slow, rel=1e-4)
 
 
@@ -109,12 +109,38 @@ def test_a_generator_against_a_student_that_stands_still_gains(name: str) -> Non
     def loss() -> float:
         with torch.no_grad():
             images = making.generator.train()(latents)
-            return float(maker._losses(place, images).mean() if name == "dfme" else maker.loss(place, images))  # type: ignore[attr-defined]
+            if name == "dfme":
+                return float(maker._losses(place, images).mean())  # type: ignore[attr-defined]
+            return sum(map(float, maker.terms(place, images).values()))  # type: ignore[attr-defined]
 
     before = loss()
     for turn in range(30):
         maker.play(making, place, draw(32, 5, seed=turn), turn, 1.0)  # type: ignore[attr-defined]
     assert loss() < before - 0.05 * abs(before)
+
+
+@pytest.mark.parametrize("name", ["dfad", "zskt", "dafl", "dfme"])
+def test_a_game_tells_what_it_minimised_before_its_update(name: str) -> None:
+    maker = SOURCES[name](latent=5, width=8, **({"directions": 3, "reach": 1.0} if name == "dfme" else {}))
+    assert isinstance(maker, Maker)
+    place, counting = scene()
+    place.student.eval()  # in training a probe moves what batch norms see of its whole batch
+    making = maker.build(place)
+    with torch.no_grad():
+        images = place.inputs(making.generator.train()(draw(6, 5)))
+        theirs, ours = counting.teacher(images), place.student(images).logits
+    p, q = ([softmax(row) for row in logits.tolist()] for logits in (theirs.logits, ours))
+    even = sum(value * math.log10(value) for value in (sum(row[c] for row in p) / 6 for c in range(CLASSES)))
+    sure = sum(-math.log(max(row)) for row in p) / 6
+    feature = float(theirs.features[-1].mean((2, 3)).abs().mean())
+    slow = {
+        "dfad": -float((theirs.logits - ours).abs().mean()),
+        "zskt": -sum(divergence(a, b) for a, b in zip(p, q, strict=True)) / 6,
+        "dafl": sure - 0.1 * feature + 5 * even,
+        "dfme": -float(dfme.disagreement(theirs.logits, ours, "l1").mean()),
+    }[name]
+    maker.play(making, place, draw(6, 5), 0, 1.0)  # type: ignore[attr-defined]
+    assert float(making.take()[0]["generator"]) == pytest.approx(slow, rel=1e-4)
 
 
 def test_the_rate_of_a_game_falls_like_a_cosine_or_not_at_all() -> None:
