@@ -179,7 +179,7 @@ class Bench:
         service, wall = self.spec.service, self.spec.wall
         assert service
         assert wall
-        line = TEACHERS[service.name](**service.knobs).connect(self.shape, len(self.classes))
+        line = TEACHERS[service.name](**service.knobs).connect(self.shape, len(self.classes), self.spec.access)
         return Teacher(
             line, self.spec.access, wall=wall.model_copy(update={"budget": 0}), folder=self.folder / FOLDER,
             classes=len(self.classes), pixels=self._pixels, seed=self.spec.seed,

@@ -18,6 +18,11 @@ DTYPES = {  # little-endian, as the extension has it
     "FP64": "<f8",
     "FP16": "<f2",
     "UINT8": "|u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "|i1",
+    "INT16": "<i2",
     "INT32": "<i4",
     "INT64": "<i8",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from kdcore.contracts import Knobs
+from kdcore.contracts import Access, Knobs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 class Answered(NamedTuple):
     """What came over the wire for one call, which may be about the first images alone; the rest is asked again."""
 
-    logits: Tensor  # (B', C) with 0 < B' <= B, or the logarithms of probabilities
+    logits: Tensor  # (B', C) with 0 < B' <= B, the logarithms of probabilities, or one-hot rows
     requests: int = 1
     retried: int = 0  # images that were sent again because an answer was lost
     bytes_up: int | None = None  # None where nothing was really sent
     bytes_down: int | None = None
+    strange: str = ""  # what the first row that is not finite was, where that is known
 
 
 Line = Callable[["Tensor"], Answered]  # from images (B, K, H, W) with values from 0 to 1
@@ -27,11 +28,12 @@ Line = Callable[["Tensor"], Answered]  # from images (B, K, H, W) with values fr
 class Service(Knobs):
     """A teacher that is no run of ours: it answers images and shows nothing else."""
 
-    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
-        """The line over which it is asked about images of `shape`.
+    def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
+        """The line over which it is asked about images of `shape`, for what `access` grants.
 
         Raises:
-            BadInput: it cannot be reached or used, or knows other images or classes. Its line raises it too.
+            BadInput: it cannot be reached or used, tells less, or knows other images or classes. Its line raises it
+                too.
         """
         raise NotImplementedError
 

@@ -296,7 +296,8 @@ class Teacher:
             self._write(book, answered, asked, kept, local)
         if query:
             raise BadInput(
-                f"The teacher's answer to query {query} is not a number; what was learned before it is kept."
+                f"The teacher's answer to query {query} is {answered.strange or 'not a number'}; what was learned "
+                "before it is kept."
             )
 
     def _write(self, book: Ledger, answered: Answered, asked: Tensor, digests: list[bytes], local: bool) -> None:

@@ -66,7 +66,7 @@ class Model:
             self._fit(theirs.made_for(self.rows))
             if named := theirs.classes():
                 self._match(named)
-            self._line = theirs.connect(self.shape, len(self.classes))
+            self._line = theirs.connect(self.shape, len(self.classes), "probabilities")
         except BadInput as error:
             raise BadInput(str(error).replace("The teacher", self.title, 1)) from error
         inside = getattr(self._line, "net", None)

@@ -1,4 +1,4 @@
-"""What services share that read pixels at some scale and answer with logits or probabilities."""
+"""What services share that read pixels at some scale and answer with logits, probabilities or class numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.service import Service
+from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 
 LEAST = 1e-8  # a probability of 0 counts as this, so that its logarithm is a number
 SUM_ERROR = 0.2  # how far from 1 rounded probabilities may sum
@@ -24,7 +26,9 @@ class Reader(Service):
     )
     mean: tuple[float, ...] = Field((0.0,), description="Of 0-to-1 pixels, one or one per channel; 'normalised' only.")
     std: tuple[float, ...] = Field((1.0,), description="Of 0-to-1 pixels, one or one per channel; 'normalised' only.")
-    answers: Literal["logits", "probabilities"] = Field("logits", description="What it answers with.")
+    answers: Literal["logits", "probabilities"] = Field(
+        "logits", description="What its answers are, where they are no class numbers."
+    )
 
     def check_scale(self, shape: tuple[int, ...]) -> None:
         """That mean and std suit images of `shape`, and are not given for nothing.
@@ -58,6 +62,23 @@ class Reader(Service):
         mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
         found: np.ndarray = (x - mean) / std
         return found
+
+    def read(self, answers: np.ndarray, classes: int, access: Access) -> Told:
+        """Answers as they came: rows (B, C), or class numbers (B,) or (B, 1).
+
+        Raises:
+            BadInput: they are neither, or less than `access` grants.
+        """
+        if are_numbers(answers.dtype.kind, answers.shape, classes):
+            check_grade(access)
+            return one_hot(answers, classes)
+        if answers.ndim != 2:
+            raise BadInput(
+                "The teacher must answer with a row of numbers an image, or a class number as an integer, but gives "
+                f"{answers.dtype} of {answers.shape[1:]}."
+            )
+        check_classes(answers.shape[1], classes)
+        return Told(self.told(answers.astype(np.float32)))
 
     def told(self, answers: np.ndarray) -> np.ndarray:
         """Answers (B, C) as logits, or as the logarithms of probabilities; rows with NaN stay as they are.

@@ -28,6 +28,7 @@ DTYPES = {
     "tensor(double)": "float64",
     "tensor(uint8)": "uint8",
 }
+ANSWERS = re.compile(r"tensor\((float|float16|double|u?int\d+)\)")  # others are passed over
 PROBES = 2  # images that it is asked about where it takes any number
 
 
@@ -101,15 +102,15 @@ def session(content: bytes) -> Any:
         raise BadInput(f"onnxruntime cannot use the ONNX file ({reason(error)}); export the model again.") from error
 
 
-def answer(session: Any, images: np.ndarray) -> np.ndarray:
-    """What a session says to images, its first output.
+def answer(session: Any, images: np.ndarray, output: str = "") -> np.ndarray:
+    """What a session says to images in one output, the first without a name.
 
     Raises:
         BadInput: it fails.
     """
-    entry, output = session.get_inputs()[0], session.get_outputs()[0]
+    entry = session.get_inputs()[0]
     try:
-        found: np.ndarray = np.asarray(session.run([output.name], {entry.name: images})[0])
+        found: np.ndarray = np.asarray(session.run([output or session.get_outputs()[0].name], {entry.name: images})[0])
         return found
     except _failures() as error:
         if "BFCArena" in str(error):  # its allocator
@@ -151,8 +152,30 @@ def tried(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
     )
     if not fits or entries[0].type not in DTYPES:
         return facts
-    found = answer(opened, np.zeros((reads[0] or PROBES, *shape), facts["dtype"]))
-    return facts | {"answers": list(found.shape), "numbers": found.dtype.kind == "f"}
+    return facts | {"outputs": outputs(opened, np.zeros((reads[0] or PROBES, *shape), facts["dtype"]))}
+
+
+def outputs(session: Any, images: np.ndarray) -> list[dict[str, Any]]:
+    """Name, dtype and shape of what a session says to images: in its first output, and where that is no row of numbers,
+    in the others too.
+
+    Raises:
+        BadInput: it fails, or says no tensor of numbers.
+    """
+    known = session.get_outputs()
+    names = [one.name for one in known if ANSWERS.fullmatch(one.type)]
+    if not names:
+        raise BadInput(
+            f"The ONNX file answers with {known[0].type[:60]}, but only tensors of numbers are read; export it so "
+            "(from scikit-learn without ZipMap)."
+        )
+    first = answer(session, images, names[0])
+    row = first.dtype.kind == "f" and first.ndim == 2 and first.shape[1] > 1
+    found = [first, *(answer(session, images, name) for name in names[1:] if not row)]
+    return [
+        {"name": name, "dtype": str(one.dtype), "shape": list(one.shape)}
+        for name, one in zip(names, found, strict=False)
+    ]
 
 
 def main(path: Path) -> None:

@@ -7,8 +7,9 @@ hosts in KDLAB_HOSTS are called, which without it is this machine alone.
 Source: the protocol's version 2 over REST, https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol,
 and Triton's binary tensor data extension.
 
-Departs from it: one input and its first output are used; a batch size that the model fixes must be 1. Waits have no
-jitter, so that two runs of a spec ask alike.
+Departs from it: one input and one output are used: the first, unless that holds one number an image and another a row
+of them. Class numbers, integers (B,) or (B, 1), are labels, and then the teacher tells no more. A batch size that the
+model fixes must be 1. Waits have no jitter, so that two runs of a spec ask alike.
 
 Zero when: nothing; a teacher has no loss.
 """
@@ -26,9 +27,11 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
 from kdcore.service import Answered, Line
+from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 from kdcore.wire import Address, Lost, Reply, Wire, address
 
@@ -55,7 +58,7 @@ class HttpTeacher(Reader):
     retries: int = Field(5, ge=0, le=15, description="How often a request is sent again before the run stops.")
     rate_per_s: float = Field(0.0, ge=0.0, le=1e6, description="Most requests a second; 0 sets no limit.")
 
-    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+    def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line to the server, once it says that it is ready and what its model reads and answers.
 
         Raises:
@@ -69,12 +72,14 @@ class HttpTeacher(Reader):
         version = f"/versions/{quote(self.version, safe='')}" if self.version else ""
         path = f"/v2/models/{quote(self.model, safe='')}{version}"
         facts = calls.insist("GET", path, lambda reply: read_json(reply.body)).found
-        terms = _terms(facts, self)
+        terms = _terms(facts, self, classes)
         check_shape(terms.reads[1:] or shape, shape)
+        if terms.labels:
+            check_grade(access)
         if len(terms.answers) == 2 and terms.answers[1]:
             check_classes(terms.answers[1], classes)
         binary = self.binary and BINARY in calls.insist("GET", "/v2", _extensions).found
-        return _Remote(self.model_copy(update={"binary": binary}), calls, path, terms, classes)
+        return _Remote(self.model_copy(update={"binary": binary}), calls, path, terms, classes, access)
 
 
 class _Terms(NamedTuple):
@@ -83,8 +88,9 @@ class _Terms(NamedTuple):
     name: str  # of its input
     dtype: np.dtype[Any]
     reads: tuple[int | None, ...]  # () where they do not say
-    answers: tuple[int | None, ...]
+    answers: tuple[int | None, ...]  # likewise, and of class numbers
     output: str  # "" where they do not say
+    labels: bool  # whether they say that it tells no more
     most: int  # images in a request
 
 
@@ -98,8 +104,11 @@ class _Insisted(NamedTuple):
 class _Remote:
     """The line: each call asks about one request's images and leaves the rest."""
 
-    def __init__(self, reader: HttpTeacher, calls: _Calls, path: str, terms: _Terms, classes: int) -> None:
-        self.reader, self.calls, self.path, self.terms, self.classes = reader, calls, path, terms, classes
+    def __init__(
+        self, reader: HttpTeacher, calls: _Calls, path: str, terms: _Terms, classes: int, access: Access
+    ) -> None:
+        self.reader, self.calls, self.path, self.terms = reader, calls, path, terms
+        self.classes, self.access = classes, access
 
     def __call__(self, images: Tensor) -> Answered:
         x = self.reader.fed(images[: self.terms.most])
@@ -110,8 +119,8 @@ class _Remote:
         told, tries = self.calls.insist(
             "POST", f"{self.path}/infer", lambda reply: self._read(reply, len(x)), headers, body
         )
-        logits = as_tensor(self.reader.told(told))
-        return Answered(logits, tries, (tries - 1) * len(x), wire.up - up, wire.down - down)
+        sent = (wire.up - up, wire.down - down)
+        return Answered(as_tensor(told.logits), tries, (tries - 1) * len(x), *sent, told.strange)
 
     def _wish(self) -> dict[str, Any]:
         """What is asked for besides the inputs."""
@@ -119,16 +128,17 @@ class _Remote:
         parameters = {"binary_data_output": True} if self.reader.binary else {}
         return {key: value for key, value in (("outputs", output), ("parameters", parameters)) if value}
 
-    def _read(self, reply: Reply, count: int) -> np.ndarray:
-        """Answers (B, C) in float32 to `count` images."""
+    def _read(self, reply: Reply, count: int) -> Told:
+        """Answers to `count` images."""
         tensors = unpack("outputs", reply.body, reply.headers.get(HEAD_LENGTH.lower())).tensors
-        answers = tensors.get(self.terms.output) if self.terms.output else next(iter(tensors.values()), None)
+        answers = tensors.get(self.terms.output) if self.terms.output else self._telling(list(tensors.values()))
         if answers is None or not answers.ndim or len(answers) != count:
             raise Garbled(f"the answer to {count} images has shape {None if answers is None else answers.shape}")
-        if answers.ndim != 2:
-            raise BadInput(f"The teacher must answer with a row of numbers an image, but gives {answers.shape[1:]}.")
-        check_classes(answers.shape[1], self.classes)
-        return answers.astype(np.float32)
+        return self.reader.read(answers, self.classes, self.access)
+
+    def _telling(self, tensors: list[np.ndarray]) -> np.ndarray | None:
+        """The one that counts of what came unnamed."""
+        return tensors[telling([(one.dtype.kind, one.shape) for one in tensors], self.classes)] if tensors else None
 
 
 class _Calls:
@@ -227,7 +237,7 @@ def _said(reply: Reply) -> str:
     return f" ({words.rstrip('.')})" if words else ""
 
 
-def _terms(facts: Mapping[str, Any], reader: HttpTeacher) -> _Terms:
+def _terms(facts: Mapping[str, Any], reader: HttpTeacher, classes: int) -> _Terms:
     """A model's metadata as far as they are used.
 
     Raises:
@@ -238,23 +248,29 @@ def _terms(facts: Mapping[str, Any], reader: HttpTeacher) -> _Terms:
         names = ", ".join(str(one.get("name")) for one in inputs)[:120]
         raise BadInput(f"The teacher must read one input, images, but {reader.model!r} has {len(inputs)}: {names}.")
     entry = inputs[0] if inputs else {}
-    output = outputs[0] if outputs else {}
+    output = outputs[telling([_told(one) for one in outputs], classes)] if outputs else {}
+    numbers = are_numbers(*_told(output), classes)
     datatype = str(entry.get("datatype", "FP32"))
     if datatype not in READS:
         raise BadInput(f"The teacher {reader.model!r} reads {datatype[:20]}, but images are {', '.join(READS)}.")
     if datatype == "UINT8" and reader.scale != "bytes":
         raise BadInput(f"The teacher reads bytes, but its scale is {reader.scale!r}; set the scale to 'bytes'.")
-    _check_answers(output, reader)
+    labels = _check_answers(output, reader) or numbers
     reads = _sizes(entry)
     if reads and reads[0] not in (None, 1):
         raise BadInput(f"The teacher reads {reads[0]} images at once and no fewer; offer it with any number, or one.")
     most = 1 if reads and reads[0] == 1 else reader.batch
     name = str(entry.get("name") or UNNAMED)
-    return _Terms(name, np.dtype(DTYPES[datatype]), reads, _sizes(output), str(output.get("name") or ""), most)
+    answers = () if numbers else _sizes(output)
+    return _Terms(name, np.dtype(DTYPES[datatype]), reads, answers, str(output.get("name") or ""), labels, most)
 
 
-def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> None:
-    """Servers of ours tell what their answers are."""
+def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> bool:
+    """Servers of ours tell what their answers are; whether labels alone.
+
+    Raises:
+        BadInput: they are read as something else.
+    """
     parameters = output.get("parameters")
     told = parameters.get("answers") if isinstance(parameters, dict) else None
     if told in ("logits", "probabilities", "labels"):
@@ -263,6 +279,15 @@ def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> None:
             raise BadInput(
                 f"The teacher answers with {told}, but is read as {reader.answers}; set answers to {wanted!r}."
             )
+    return told == "labels"
+
+
+def _told(output: Mapping[str, Any]) -> tuple[str, tuple[int | None, ...]]:
+    """A tensor's kind as NumPy has it, "" where it is not known, and its shape."""
+    datatype = output.get("datatype")
+    if datatype is None:
+        return "", _sizes(output)
+    return np.dtype(DTYPES[datatype]).kind if datatype in DTYPES else "O", _sizes(output)
 
 
 def _entries(facts: Mapping[str, Any], side: str) -> list[dict[str, Any]]:

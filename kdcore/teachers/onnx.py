@@ -6,8 +6,10 @@ refused with a sentence. Nothing is resized.
 
 Source: the file format and its operators are those of ONNX, https://onnx.ai/onnx/intro/; onnxruntime runs them.
 
-Departs from it: only models of one input, images (B, K, H, W) or features (B, F), and answers (B, C) in floating point
-are taken; the first output counts. Files with external data or operators of other domains are refused.
+Departs from it: only models of one input, images (B, K, H, W) or features (B, F), are taken, and answers (B, C) in
+floating point, or class numbers: integers (B,) or (B, 1), which are labels and tell no more. The first output counts,
+unless it holds one number an image and another a row of them; what is no tensor of numbers, such as scikit-learn's
+ZipMap, is passed over. Files with external data or operators of other domains are refused.
 
 Zero when: nothing; a teacher has no loss.
 """
@@ -26,9 +28,11 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore import uploads
+from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.service import Answered, Line
 from kdcore.teachers import _trial
+from kdcore.teachers._labels import are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 
 BATCH = 64  # images at once, where the file takes any number
@@ -41,7 +45,7 @@ class OnnxTeacher(Reader):
     title: ClassVar[str] = "ONNX file"
     file: str = Field("", description="Name of the uploaded file, as `kdlab upload FILE` prints it.")
 
-    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+    def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line to the file, once it has been tried.
 
         Raises:
@@ -53,14 +57,10 @@ class OnnxTeacher(Reader):
         if facts["dtype"] not in _trial.DTYPES.values():
             raise BadInput(f"The teacher reads {facts['dtype']}, but images are floats or bytes; export it for those.")
         check_shape(tuple(facts["reads"][1:]), shape)
-        if len(facts["answers"]) != 2 or not facts["numbers"]:
-            raise BadInput(
-                f"The teacher must answer with a row of logits or probabilities an image, but gives {facts['answers']}."
-            )
-        check_classes(facts["answers"][1], classes)
+        output = _output(facts, classes, access)
         if facts["dtype"] == "uint8" and self.scale != "bytes":
             raise BadInput(f"The teacher reads bytes, but its scale is {self.scale!r}; set the scale to 'bytes'.")
-        return _Opened(self, path.read_bytes(), facts["reads"][0], facts["dtype"])
+        return _Opened(self, path.read_bytes(), facts, output, classes, access)
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The sides that the file fixes, and those of the data where it takes any."""
@@ -73,24 +73,49 @@ class OnnxTeacher(Reader):
 class _Opened:
     """The line to an open file."""
 
-    def __init__(self, reader: Reader, content: bytes, batch: int | None, dtype: str) -> None:
+    def __init__(
+        self, reader: Reader, content: bytes, facts: dict[str, Any], output: str, classes: int, access: Access
+    ) -> None:
         _trial.check(content)
         self.session = _trial.session(content)
-        self.reader, self.batch, self.dtype = reader, batch, np.dtype(dtype)
+        self.reader, self.batch, self.dtype = reader, facts["reads"][0], np.dtype(facts["dtype"])
+        self.output, self.classes, self.access = output, classes, access
 
     def __call__(self, images: Tensor) -> Answered:
         x = self.reader.fed(images)
         x = (x.round() if self.dtype == np.uint8 else x).astype(self.dtype, copy=False)
         size = self.batch or BATCH
-        told = [self._answer(x[start : start + size]) for start in range(0, len(x), size)]
-        return Answered(as_tensor(self.reader.told(np.concatenate(told).astype(np.float32))))
+        answers = np.concatenate([self._answer(x[start : start + size]) for start in range(0, len(x), size)])
+        told = self.reader.read(answers, self.classes, self.access)
+        return Answered(as_tensor(told.logits), strange=told.strange)
 
     def _answer(self, x: np.ndarray) -> np.ndarray:
         """Answers to at most one batch, filled up with black images where the file wants whole ones."""
         missing = (self.batch or 0) - len(x)
         if missing > 0:
             x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
-        return _trial.answer(self.session, x)[: len(x) - max(0, missing)]
+        return _trial.answer(self.session, x, self.output)[: len(x) - max(0, missing)]
+
+
+def _output(facts: dict[str, Any], classes: int, access: Access) -> str:
+    """The name of the output that counts.
+
+    Raises:
+        BadInput: it cannot be read, or tells less than `access` grants.
+    """
+    said = [(np.dtype(one["dtype"]).kind, one["shape"]) for one in facts["outputs"]]
+    place = telling(said, classes)
+    (kind, shape), found = said[place], facts["outputs"][place]
+    if are_numbers(kind, shape, classes) and shape[0] == (facts["reads"][0] or _trial.PROBES):
+        check_grade(access)
+    elif kind == "f" and len(shape) == 2:
+        check_classes(shape[1], classes)
+    else:
+        raise BadInput(
+            "The teacher must answer with a row of logits or probabilities an image, or a class number as an integer, "
+            f"but gives {found['dtype']} of {shape}."
+        )
+    return str(found["name"])
 
 
 @lru_cache(16)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kdcore import uploads
 from kdcore.catalogue import check_knobs
-from kdcore.contracts import Outputs
+from kdcore.contracts import Access, Outputs
 from kdcore.errors import BadInput
 from kdcore.parts import build, network
 from kdcore.registry import DATA
@@ -52,7 +52,7 @@ class WeightsTeacher(Reader):
     model: str = Field("", description="The network, as `kdlab models` lists it; empty where the file says it.")
     model_knobs: str = Field("", description="Its knobs as knob=value,knob=value; those left out take their defaults.")
 
-    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+    def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line to the network with these weights.
 
         Raises:

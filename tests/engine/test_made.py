@@ -10,7 +10,7 @@ from small_run import DIGITS, SCHEDULE, SMALL, TEACHER, WATCH, Weights, kept, sa
 
 from kdcore import attend
 from kdcore import setup as parts_of_setup
-from kdcore.contracts import Audience, Desk, Outputs
+from kdcore.contracts import Access, Audience, Desk, Outputs
 from kdcore.events import Finished, Frame
 from kdcore.frames import parted
 from kdcore.made import (
@@ -238,7 +238,7 @@ def test_a_source_without_latents_shows_what_it_showed_last(weights: Weights, tm
 class Far:
     """A service that is asked in this process."""
 
-    def connect(self, shape: tuple[int, ...], classes: int) -> Line:
+    def connect(self, shape: tuple[int, ...], classes: int, access: Access) -> Line:
         weight = torch.randn(int(np.prod(shape)), classes, generator=torch.Generator().manual_seed(1))
         return lambda images: Answered(images.flatten(1) @ weight)
 

@@ -133,7 +133,7 @@ def test_somebody_elses_teacher_is_asked_only_by_a_click_and_once(
     asked: list[int] = []
 
     class Far:
-        def connect(self, shape: tuple[int, ...], classes: int) -> Callable[[torch.Tensor], Answered]:
+        def connect(self, shape: tuple[int, ...], classes: int, access: str) -> Callable[[torch.Tensor], Answered]:
             def line(images: torch.Tensor) -> Answered:
                 assert images.shape[1:] == shape
                 asked.append(len(images))

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -152,3 +153,14 @@ def test_an_onnx_file_is_asked_about_images_of_the_size_that_it_fixes(pair: Pair
     assert np.allclose(file.logits(pair.x[:6]).numpy(), small @ matrix, atol=1e-4)
     with pytest.raises(BadInput, match=r"^the file only answers"):
         file.through(pair.x[:1])
+
+
+def test_an_onnx_file_of_class_numbers_says_too_little_to_be_compared(pair: Pair) -> None:
+    content, _ = linear((1, 8, 8))
+    made = onnx.load_from_string(content)
+    made.graph.node[-1].output[0] = "row"
+    made.graph.node.append(helper.make_node("ArgMax", ["row"], ["y"], axis=1, keepdims=0))
+    made.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.INT64, ["batch"]))
+    file = uploads.keep(made.SerializeToString(), "onnx")
+    with pytest.raises(BadInput, match=r"^the file answers with labels alone, but its probabilities are asked for"):
+        of(pair, Party(title="the file", service=Choice(name="onnx", knobs={"file": file})))

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Answer = Callable[[np.ndarray], np.ndarray]
+Answer = Callable[[np.ndarray], np.ndarray | dict[str, np.ndarray]]  # one output, or several by name
 LENGTH = "Inference-Header-Content-Length"
+DATATYPES = {"f4": "FP32", "u1": "UINT8", "u8": "UINT64", "i1": "INT8", "i2": "INT16", "i4": "INT32", "i8": "INT64"}
 
 
 class Sent(NamedTuple):
@@ -123,17 +124,28 @@ class _Handler(BaseHTTPRequestHandler):
         return values.reshape(entry["shape"])
 
     def _own(self, images: np.ndarray, trouble: str) -> tuple[int, bytes, dict[str, str]]:
-        told = self.server.answer(images).astype("<f4")
+        said = self.server.answer(images)
+        several = said if isinstance(said, dict) else {"answers": said}
+        tensors = {name: self._spoiled(one, trouble) for name, one in several.items()}
+        entries: list[dict[str, Any]] = [
+            {"name": name, "datatype": DATATYPES[one.dtype.str[1:]], "shape": list(one.shape)}
+            for name, one in tensors.items()
+        ]
+        if LENGTH not in self.headers:
+            told = [entry | {"data": one.tolist()} for entry, one in zip(entries, tensors.values(), strict=True)]
+            return 200, json.dumps({"outputs": told}).encode(), {}
+        for entry, one in zip(entries, tensors.values(), strict=True):
+            entry["parameters"] = {"binary_data_size": one.nbytes}
+        head = json.dumps({"outputs": entries}).encode()
+        tail = b"".join(one.tobytes() for one in tensors.values())
+        return 200, head + (tail[:-3] if trouble == "short" else tail), {LENGTH: str(len(head))}
+
+    @staticmethod
+    def _spoiled(told: np.ndarray, trouble: str) -> np.ndarray:
+        told = told.astype("<f4") if told.dtype.kind == "f" else told
         if trouble == "nan":
             told[0, 0] = np.nan
-        told = told[: len(told) // 2] if trouble == "half" else told
-        entry: dict[str, Any] = {"name": "answers", "datatype": "FP32", "shape": list(told.shape)}
-        if LENGTH not in self.headers:
-            return 200, json.dumps({"outputs": [entry | {"data": told.tolist()}]}).encode(), {}
-        entry["parameters"] = {"binary_data_size": told.nbytes}
-        head = json.dumps({"outputs": [entry]}).encode()
-        tail = told.tobytes()[:-3] if trouble == "short" else told.tobytes()
-        return 200, head + tail, {LENGTH: str(len(head))}
+        return told[: len(told) // 2] if trouble == "half" else told
 
     def _passed_on(self, method: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         kept = {name: self.headers[name] for name in ("Content-Type", LENGTH) if name in self.headers}

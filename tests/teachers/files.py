@@ -1,5 +1,6 @@
 """Small ONNX files, and what they must answer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,47 @@ def model(
         [numpy_helper.from_array(array, name) for name, array in held.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def classifier(*outputs: str, classes: Sequence[int] = (0, 1, 2), batch: Any = "batch") -> onnx.ModelProto:
+    """A classifier as scikit-learn's are in ONNX, with the class numbers `classes`.
+
+    Its outputs are some of "label" (B,), "column" (B, 1), "small" (B,) in bytes, "scores" (B, 3), "whole" (B, 3) in
+    integers, "one" (1,), "maps" (a list of dictionaries) and "words" (B,).
+    """
+    ml, ints, floats = "ai.onnx.ml", TensorProto.INT64, TensorProto.FLOAT
+    weights = matrix().T.ravel().tolist()
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node(
+            "LinearClassifier", ["flat"], ["label", "scores"], domain=ml, coefficients=weights,
+            intercepts=[0.0] * CLASSES, classlabels_ints=classes, post_transform="NONE",
+        ),
+        helper.make_node("Unsqueeze", ["label", "axis"], ["column"]),
+        helper.make_node("Cast", ["label"], ["small"], to=TensorProto.UINT8),
+        helper.make_node("Cast", ["label"], ["words"], to=TensorProto.STRING),
+        helper.make_node("Cast", ["scores"], ["whole"], to=ints),
+        helper.make_node("ReduceMax", ["label"], ["one"]),
+        helper.make_node("ZipMap", ["scores"], ["maps"], domain=ml, classlabels_int64s=classes),
+    ]  # fmt: skip
+    told = {
+        "label": (ints, [batch]), "column": (ints, [batch, 1]), "small": (TensorProto.UINT8, [batch]),
+        "scores": (floats, [batch, CLASSES]), "whole": (ints, [batch, CLASSES]), "one": (ints, [1]),
+        "words": (TensorProto.STRING, [batch]),
+    }  # fmt: skip
+    row = helper.make_map_type_proto(ints, helper.make_tensor_type_proto(floats, None))
+    infos = {name: helper.make_tensor_value_info(name, *facts) for name, facts in told.items()}
+    infos["maps"] = helper.make_value_info("maps", helper.make_sequence_type_proto(row))
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", floats, [batch, *SHAPE])],
+        [infos[name] for name in outputs],
+        [numpy_helper.from_array(np.array([1]), "axis")],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(ml, 3)], ir_version=9
+    )
 
 
 def flattened(*nodes: onnx.NodeProto, **held: np.ndarray) -> bytes:

@@ -11,6 +11,7 @@ import torch
 from faulty import Faulty, serving
 from torch import Tensor
 
+from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.spec import Wall
 from kdcore.teacher import Spent, Teacher
@@ -44,10 +45,12 @@ def waits(monkeypatch: Patch) -> list[float]:
     return waited
 
 
-def teacher(server: Faulty, folder: Path, wall: Wall | None = None, **knobs: object) -> Teacher:
+def teacher(
+    server: Faulty, folder: Path, wall: Wall | None = None, access: Access = "logits", **knobs: object
+) -> Teacher:
     asked = HttpTeacher(url=server.url, model="faulty", **{"batch": 4, "timeout_s": 5.0} | knobs)  # type: ignore[arg-type]
-    line = asked.connect(SHAPE, CLASSES)
-    return Teacher(line, "logits", wall=wall or Wall(), folder=folder, classes=CLASSES)
+    line = asked.connect(SHAPE, CLASSES, access)
+    return Teacher(line, access, wall=wall or Wall(), folder=folder, classes=CLASSES)
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -258,3 +261,91 @@ def test_probabilities_in_json_with_null() -> None:
     told = http.unpack("outputs", message.encode(), None).tensors["a"]
     assert np.isnan(told[0, 0])
     assert told[0, 1] == 1
+
+
+# --- class numbers ---------------------------------------------------------------------------------------------------
+
+DATATYPES = {"<i8": "INT64", "<i4": "INT32", "|u1": "UINT8", "<u8": "UINT64", "|i1": "INT8"}
+
+
+def chosen(x: np.ndarray) -> np.ndarray:
+    """The class of each image."""
+    return (x.reshape(len(x), -1) @ MATRIX).argmax(1)
+
+
+def answers_with_numbers(server: Faulty, code: str = "<i8", column: bool = False) -> None:
+    server.answer = lambda x: chosen(x).astype(code).reshape((-1, 1) if column else -1)
+    entry(server, "outputs", datatype=DATATYPES[code], shape=[-1, 1] if column else [-1])
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("column", [True, False])
+@pytest.mark.parametrize("code", DATATYPES)
+def test_class_numbers_are_labels(server: Faulty, tmp_path: Path, code: str, column: bool, binary: bool) -> None:
+    answers_with_numbers(server, code, column)
+    asked, x = teacher(server, tmp_path, access="labels", binary=binary), images(10)
+    assert (asked(x).logits.numpy() == np.eye(CLASSES)[truth(x).argmax(1)]).all()
+    assert (asked.meter.images, asked.meter.requests) == (10, 3)
+    assert server.bytes_down < asked.meter.bytes_down < server.bytes_down + 3 * 400, "what came, whatever it stands for"
+
+
+@pytest.mark.parametrize(
+    "facts", [{"outputs": []}, {"outputs": [{"name": "answers", "datatype": "FP32", "shape": [-1]}]}]
+)
+def test_class_numbers_that_nobody_announced(server: Faulty, tmp_path: Path, facts: dict[str, object]) -> None:
+    answers_with_numbers(server, column=True)
+    server.metadata |= facts
+    x = images(5)
+    assert (teacher(server, tmp_path, access="labels")(x).logits.numpy() == np.eye(CLASSES)[truth(x).argmax(1)]).all()
+    asked = teacher(server, tmp_path / "more")
+    with pytest.raises(BadInput, match="answers with labels alone, but its logits are asked for"):
+        asked(x)
+    assert asked.meter.images == 0
+    assert len(server.requests) == 2 + 1, "it is not asked again for what it does not tell"
+
+
+@pytest.mark.parametrize("access", ["logits", "probabilities"])
+def test_class_numbers_are_nothing_but_labels(server: Faulty, tmp_path: Path, access: Access) -> None:
+    answers_with_numbers(server)
+    with pytest.raises(BadInput, match=f"with labels alone, but its {access} are asked for; set the run's access to"):
+        teacher(server, tmp_path, access=access)
+    assert not server.requests, "no image was paid for"
+
+
+def test_one_hot_rows_that_are_told_to_be_labels_are_no_more(server: Faulty, tmp_path: Path) -> None:
+    entry(server, "outputs", parameters={"answers": "labels"})
+    server.answer = lambda x: np.eye(CLASSES)[chosen(x)]
+    x = images(3)
+    asked = teacher(server, tmp_path, access="labels", answers="probabilities")
+    assert (asked(x).logits.numpy() == np.eye(CLASSES)[truth(x).argmax(1)]).all()
+    with pytest.raises(BadInput, match="with labels alone, but its probabilities are asked for"):
+        teacher(server, tmp_path, access="probabilities", answers="probabilities")
+
+
+@pytest.mark.parametrize("number", [3, -1, 1 << 40])
+def test_a_class_that_the_data_have_not_is_named_with_its_query(server: Faulty, tmp_path: Path, number: int) -> None:
+    answers_with_numbers(server)
+    asked, x = teacher(server, tmp_path, access="labels"), images(8)
+    asked(x[:4])
+    server.answer = lambda x: np.where(np.arange(len(x)) == 1, number, chosen(x))
+    with pytest.raises(BadInput, match=f"answer to query 6 is class {number}, but the data's are 0 to 2 .* is kept"):
+        asked(x)
+    assert (asked.meter.images, len(server.distinct)) == (7, 8)
+    answers_with_numbers(server)
+    again = teacher(server, tmp_path, access="labels")
+    assert (again(x).logits.numpy() == np.eye(CLASSES)[truth(x).argmax(1)]).all()
+    assert len(server.log) == 9, "what was answered beside it was kept, and only that one is asked again"
+
+
+def test_rows_of_whole_numbers_are_logits(server: Faulty, tmp_path: Path) -> None:
+    server.answer = lambda x: (x.reshape(len(x), -1) @ MATRIX * 10).astype("<i4")
+    entry(server, "outputs", datatype="INT32")
+    assert (teacher(server, tmp_path)(images(5)).logits.numpy() == (truth(images(5)) * 10).astype(int)).all()
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_of_several_outputs_rows_tell_more_than_labels(server: Faulty, tmp_path: Path, announced: bool) -> None:
+    rows = [{"name": "rows", "datatype": "FP32", "shape": [-1, CLASSES]}]
+    server.metadata["outputs"] = [{"name": "label", "datatype": "INT64", "shape": [-1]}, *rows] if announced else []
+    server.answer = lambda x: {"label": chosen(x), "rows": x.reshape(len(x), -1) @ MATRIX}
+    assert teacher(server, tmp_path)(images(5)).logits.numpy() == pytest.approx(truth(images(5)), abs=1e-6)

@@ -50,6 +50,13 @@ class Linear(MLModel):
         p = np.exp(z - z.max(1, keepdims=True))
         p = (p / p.sum(1, keepdims=True)).astype(np.float32)
         return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("answers", p)])
+
+
+class Chooser(Linear):  # answers as MLServer's models of scikit-learn do
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        (told,) = (await super().predict(request)).outputs
+        chosen = NumpyCodec.decode_output(told).argmax(1)
+        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("predict", chosen)])
 """
 SETTINGS = {
     "name": "faulty",
@@ -57,6 +64,8 @@ SETTINGS = {
     "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, *SHAPE]}],
     "outputs": [{"name": "answers", "datatype": "FP32", "shape": [-1, CLASSES]}],
 }
+
+CHOOSER = {"name": "chooser", "implementation": "linear.Chooser"}
 
 
 def free_port() -> int:
@@ -69,8 +78,10 @@ def free_port() -> int:
 def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an MLServer that is ready."""
     folder = tmp_path_factory.mktemp("mlserver")
-    (folder / "linear.py").write_text(RUNTIME)
-    (folder / "model-settings.json").write_text(json.dumps(SETTINGS))
+    for settings in (SETTINGS, CHOOSER):
+        (folder / settings["name"]).mkdir()
+        (folder / settings["name"] / "model-settings.json").write_text(json.dumps(settings))
+        (folder / settings["name"] / "linear.py").write_text(RUNTIME)
     ports = dict(zip(("http_port", "grpc_port", "metrics_port"), (free_port() for _ in range(3)), strict=True))
     (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "parallel_workers": 0, **ports}))
     np.save(folder / "matrix.npy", MATRIX)
@@ -125,6 +136,16 @@ def test_it_answers_behind_the_wall(mlserver: str, tmp_path: Path) -> None:
     asked, x = walled(mlserver, tmp_path, Wall()), torch.rand(12, *SHAPE)
     assert asked(x).logits.numpy() == pytest.approx(truth(x), abs=1e-4)
     assert (asked.meter.images, asked.meter.requests, asked.meter.retried) == (12, 3, 0)
+
+
+def test_class_numbers_are_labels(mlserver: str, tmp_path: Path) -> None:
+    line = HttpTeacher(url=mlserver, model="chooser", batch=5, timeout_s=20.0).connect(SHAPE, CLASSES, "labels")
+    asked, x = Teacher(line, "labels", wall=Wall(), folder=tmp_path, classes=CLASSES), torch.rand(12, *SHAPE)
+    chosen = (x.numpy().reshape(12, -1) @ MATRIX).argmax(1)
+    assert (asked(x).logits.numpy() == np.eye(CLASSES)[chosen]).all()
+    line = HttpTeacher(url=mlserver, model="chooser", timeout_s=20.0).connect(SHAPE, CLASSES, "probabilities")
+    with pytest.raises(BadInput, match="labels alone, but its probabilities are asked for"):
+        line(x)
 
 
 def test_answers_delayed_dropped_cut_and_refused_cost_no_image_more(wire: Faulty, tmp_path: Path) -> None:

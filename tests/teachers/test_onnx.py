@@ -7,10 +7,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from files import CLASSES, SHAPE, flattened, linear, matrix, model, outside
+from files import CLASSES, SHAPE, classifier, flattened, linear, matrix, model, outside
 from onnx import TensorProto, helper
 
 from kdcore import uploads
+from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.spec import Wall
 from kdcore.teacher import Spent, Teacher
@@ -125,6 +126,59 @@ def test_scales_that_make_no_sense() -> None:
         OnnxTeacher(file=name, scale="normalised", std=(0.0,)).connect(SHAPE, CLASSES)
     with pytest.raises(BadInput, match="scale is 'signed'"):
         OnnxTeacher(file=name, scale="signed", mean=(0.5,)).connect(SHAPE, CLASSES)
+
+
+# --- class numbers ---------------------------------------------------------------------------------------------------
+
+
+def labelling(folder: Path, *outputs: str, access: Access = "labels", **more: object) -> Teacher:
+    """A classifier behind a wall."""
+    line = OnnxTeacher(file=kept(classifier(*outputs, **more))).connect(SHAPE, CLASSES, access)  # type: ignore[arg-type]
+    return Teacher(line, access, wall=Wall(), folder=folder, classes=CLASSES)
+
+
+@pytest.mark.parametrize("batch", ["batch", 1, 3])
+@pytest.mark.parametrize(
+    "outputs", [("label",), ("column",), ("small",), ("label", "maps"), ("maps", "label"), ("words", "label")]
+)
+def test_class_numbers_are_labels(tmp_path: Path, outputs: tuple[str, ...], batch: object) -> None:
+    asked = labelling(tmp_path, *outputs, batch=batch)
+    assert (asked(IMAGES).logits.numpy() == np.eye(CLASSES)[(PIXELS @ matrix()).argmax(1)]).all()
+    assert (asked.meter.images, asked.meter.bytes_down) == (7, 7 * 4)
+    with pytest.raises(BadInput, match="labels alone, but its probabilities are asked for; set the run's access to"):
+        labelling(tmp_path, *outputs, access="probabilities", batch=batch)
+
+
+@pytest.mark.parametrize(
+    "outputs", [("label", "scores"), ("scores", "label"), ("words", "maps", "scores"), ("column", "whole", "scores")]
+)
+def test_of_several_outputs_rows_tell_more_than_labels(tmp_path: Path, outputs: tuple[str, ...]) -> None:
+    told = labelling(tmp_path, *outputs, access="logits")(IMAGES).logits.numpy()
+    assert told == pytest.approx(PIXELS @ matrix(), abs=1e-5)
+
+
+def test_a_class_that_the_data_have_not_is_named_with_its_query(tmp_path: Path) -> None:
+    truth = (PIXELS @ matrix()).argmax(1)
+    strange = int(truth[4])
+    first = truth.tolist().index(strange) + 1
+    asked = labelling(tmp_path, "label", classes=[12 if one == strange else one for one in range(CLASSES)])
+    with pytest.raises(BadInput, match=f"answer to query {first} is class 12, but the data's are 0 to 2"):
+        asked(IMAGES)
+    assert asked.meter.images == (truth != strange).sum() > 0, "what was answered besides is kept"
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("maps", r"answers with seq\(map\(int64,tensor\(float\)\)\), but only tensors of numbers are read"),
+        ("words", r"answers with tensor\(string\), but only tensors of numbers"),
+        ("whole", r"a class number as an integer, but gives int64 of \[2, 3\]"),
+        ("one", r"but gives int64 of \[1\]"),
+    ],
+)
+def test_answers_that_cannot_be_read(output: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        OnnxTeacher(file=kept(classifier(output))).connect(SHAPE, CLASSES)
 
 
 # --- hostile files ---------------------------------------------------------------------------------------------------

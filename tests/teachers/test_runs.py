@@ -114,6 +114,26 @@ def read(folder: Path) -> list[bytes]:
     return [one.numpy().tobytes() for _, one in sorted(load_file(folder / "student.safetensors").items())]
 
 
+def test_class_numbers_teach_what_one_hot_rows_do(server: Faulty, tmp_path: Path) -> None:
+    soft = server.answer
+    spec = taught(server.url, "faulty", Wall(looks=0), "labels", answers="probabilities")
+    rows, meter = told(spec, tmp_path / "rows")
+    server.metadata["outputs"] = []
+    server.answer = lambda x: soft(x).argmax(1)
+    numbers, cheaper = told(spec, tmp_path / "numbers")
+    assert numbers.result == rows.result
+    assert read(tmp_path / "numbers") == read(tmp_path / "rows")
+    assert (cheaper.images, cheaper.requests) == (meter.images, meter.requests)
+    assert cheaper.bytes_down < meter.bytes_down, "what really came"
+
+
+def test_a_run_that_wants_more_than_class_numbers_is_refused_before_it_asks(server: Faulty, tmp_path: Path) -> None:
+    server.metadata["outputs"] = [{"name": "answers", "datatype": "INT64", "shape": [-1, 1]}]
+    with pytest.raises(BadInput, match="its probabilities are asked for; set the run's access to 'labels'"):
+        told(taught(server.url, "faulty", Wall(looks=0)), tmp_path)
+    assert not server.requests
+
+
 def test_a_run_whose_network_broke_goes_on_and_asks_nothing_twice(server: Faulty, tmp_path: Path) -> None:
     spec = taught(server.url, "faulty", Wall(looks=0), answers="probabilities", retries=0)
     whole, meter = told(spec, tmp_path / "whole")
