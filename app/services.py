@@ -17,8 +17,9 @@ KINDS = {"onnx": "onnx", "weights": "safetensors"}  # what is uploaded for a tea
 MEANING = {
     "onnx": "A model in one ONNX file. It is tried in a process of its own before it is asked anything. If it answers "
     "with class numbers, it tells labels alone.",
-    "http": "A model behind a server that speaks the Open Inference Protocol, such as Triton, KServe or MLServer. If it "
-    "answers with class numbers, it tells labels alone. Only hosts named in KDLAB_HOSTS are called, and this machine.",
+    "http": "A model behind a server that speaks the Open Inference Protocol, such as Triton, KServe or MLServer. If "
+    "it answers with class numbers, it tells labels alone. Only hosts named in KDLAB_HOSTS are called, and this "
+    "machine.",
     "weights": "Weights in safetensors for a network that KD Lab knows.",
 }
 TITLES = {"model": "Model", "model_knobs": "The network's knobs", "url": "Address", "version": "Version"}
