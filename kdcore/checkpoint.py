@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,11 +55,12 @@ def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence
     """
     try:
         net.load_state_dict(load_file(path))
-        theirs = _statistics(path)
+        said = head_of(path)
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"The weights in {path} cannot be used ({reason}); train that run again.") from error
-    if mean and theirs and not np.allclose(theirs, (mean, std), rtol=0, atol=SAME):
+    theirs = [said[name] for name in ("mean", "std") if name in said]
+    if mean and len(theirs) == 2 and not np.allclose(theirs, (mean, std), rtol=0, atol=SAME):
         (our_mean, our_std), (their_mean, their_std) = (map(_column, pair) for pair in ((mean, std), theirs))
         put_right = _Affine(our_std / their_std, (our_mean - their_mean) / their_std)
         net.blocks[0] = nn.Sequential(put_right.to(next(net.parameters()).device), net.blocks[0])
@@ -86,11 +87,11 @@ def _column(values: Sequence[float]) -> Tensor:
     return torch.tensor(values).view(1, -1, 1, 1)
 
 
-def _statistics(path: Path) -> tuple[list[float], list[float]] | None:
-    """Mean and deviation of the data that a file's network learned from; None where it does not say them."""
+def head_of(path: Path) -> dict[str, Any]:
+    """What a run's weights say of the data it learned from: "classes", "mean" and "std", where they do."""
     with safe_open(path, framework="pt") as stored:
         said = stored.metadata() or {}
-    return (json.loads(said["mean"]), json.loads(said["std"])) if {"mean", "std"} <= said.keys() else None
+    return {name: json.loads(said[name]) for name in ("classes", "mean", "std") if name in said}
 
 
 Rules = Mapping[str, Rule]  # the student's is named "rule", those of its source otherwise

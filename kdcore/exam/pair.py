@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -17,6 +15,7 @@ from kdcore.bench import weights_of
 from kdcore.cases.pictures import kept
 from kdcore.cases.question import Party, Question, asked
 from kdcore.catalogue import home
+from kdcore.checkpoint import head_of
 from kdcore.contracts import Data, Dataset, Split, silent
 from kdcore.errors import BadInput
 from kdcore.measure import CHUNK
@@ -131,8 +130,7 @@ class Model:
         """How a finished run reads pixels, and what its classes are called."""
         if not path.exists():
             return
-        with safe_open(path, framework="pt") as stored:
-            said = {name: json.loads(text) for name, text in (stored.metadata() or {}).items() if name != "spec"}
+        said = head_of(path)
         self.mean, self.std = tuple(said.get("mean", self.mean)), tuple(said.get("std", self.std))
         self._match(tuple(said.get("classes", self.classes)))
 
