@@ -37,6 +37,7 @@ class Maker(Source):
 
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     inverts: ClassVar[bool] = False  # whether it has `invert`
+    probes: ClassVar[str] = ""  # the knob that says how far beside an image it asks; black to white is 2
     local: ClassVar[bool] = False  # whether its images are made of the local ones, so that they show those
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil, pi, prod, sqrt
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,10 +13,12 @@ from kdcore.contracts import Access
 from kdcore.errors import BadInput, sentence
 from kdcore.lineage import recommended
 from kdcore.presets import OWN, grants, pools, preset, presets, shows_local, source_of
+from kdcore.registry import DATA
 from kdcore.spec import Choice, Json, Schedule, Spec, Wall
 
 UNLABELLED: dict[str, Json] = {"label_fraction": 0.0}
 WORSE = ("top", "digits", "noise")  # what only probabilities can suffer
+LEVELS = 255  # steps of a byte from black to white, which lie 2 apart for a source
 ACCESSES = {"white_box": "inside", "logits": "logits", "probabilities": "probabilities", "labels": "labels"}
 QUICK = Schedule(steps=800, batch=128, optimizer="adam", lr=2e-3, weight_decay=0.0)
 # Published with MEKD for 6,000 local images: 200 epochs of 64 for the generator, 240 epochs of 500 batches for the
@@ -191,6 +194,26 @@ def led(asked: Spec) -> int:
     asks = knobs["align"] == "self" or weighs or (tells and knobs["map"] == "standard")
     local = knobs["align"] == "local"  # each local image once, which is not known before the data are read
     return int(str(knobs["steps"])) * int(str(knobs["real"])) if asks and not (local and not weighs) else 0
+
+
+def drowned(asked: Spec) -> str:
+    """One sentence where rounding hides most of what a source probes; "" elsewhere.
+
+    A step of length mu in a direction uniform on the sphere moves each of d values by mu * sqrt(2 / (pi d)) on average.
+    Where that is half of what lies between two bytes, rounding leaves about half of the values as they were.
+    """
+    knob = entry("source", asked.source.name)["probes"]
+    if not knob or asked.wall is None or asked.wall.upload != "uint8":
+        return ""
+    shape, _ = DATA[asked.data.name].model_validate(asked.data.knobs).signature()
+    reach, moves = float(str(asked.source.knobs[knob])), LEVELS / 2 * sqrt(2 / (pi * prod(shape)))
+    if reach * moves >= 0.5:
+        return ""
+    return (
+        f"Sent as uint8, most of what source {asked.source.name!r} probes is lost in rounding: its step of {reach:g} "
+        f"moves a value by {reach * moves:.2g} of {LEVELS} levels on average; send float32, or set its {knob} to "
+        f"{ceil(500 / moves) / 1000:g} or more."
+    )
 
 
 def _affordable(asked: Spec) -> Spec:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 import pytest
+import torch
 
 from kdcore import orders
+from kdcore.catalogue import entry
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
+from kdcore.making import to_bytes
 from kdcore.orders import Order
 from kdcore.presets import PRESETS, grants, presets
 from kdcore.registry import SOURCES
-from kdcore.spec import check, parse
+from kdcore.spec import Spec, check, parse
 
 
 def granted(access: Access) -> list[str]:
@@ -112,6 +116,40 @@ def test_questions_are_those_of_lead_and_student(name: str, access: Access) -> N
     assert orders.led(asked) == lead
     budgeted = orders.spec(Order(preset=name, access=access, budget=lead + 77))
     assert orders.questions(budgeted) == lead + 77
+
+
+@pytest.mark.parametrize(("name", "data"), [("zo_inversion", "digits"), ("dfme", "cifar10")])
+def test_probes_that_rounding_hides_are_told_with_the_least_step_that_survives(name: str, data: str) -> None:
+    asked = orders.spec(Order(preset=name, data=data, upload="uint8"))
+    found = re.search(
+        r"moves a value by (\S+) of 255 levels .*send float32, or set its reach to (\S+) or more", orders.drowned(asked)
+    )
+    assert found
+    told, least = map(float, found.groups())
+    chance = torch.Generator().manual_seed(0)
+    images = 2 * torch.rand(200, *entry("data", data)["shape"], generator=chance) - 1
+    directions = torch.randn(images.shape, generator=chance)
+    directions /= directions.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    reach = float(str(asked.source.knobs["reach"]))
+    assert float(reach * directions.abs().mean() * 255 / 2) == pytest.approx(told, rel=0.05)
+    shares = [
+        float((to_bytes(images + step * directions) != to_bytes(images)).float().mean()) for step in (least, least / 2)
+    ]
+    assert shares[0] > 0.45 > 0.3 > shares[1]
+    for step, lost in ((least, False), (0.97 * least, True)):
+        assert bool(orders.drowned(with_knob(asked, "source", reach=step))) is lost
+
+
+def test_probes_are_heard_where_nothing_is_rounded_or_nothing_probes() -> None:
+    plain = [Order(preset="zo_inversion"), Order(preset="dfme", access="white_box", upload="uint8")]
+    for order in (*plain, Order(preset="dfhl_rs", upload="uint8"), Order(preset="kd", local=True, upload="uint8")):
+        assert orders.drowned(orders.spec(order)) == ""
+
+
+def with_knob(asked: Spec, part: str, **knobs: object) -> Spec:
+    raw = asked.model_dump(mode="json")
+    raw[part]["knobs"] |= knobs
+    return parse(raw)
 
 
 def test_what_has_no_effect_is_refused() -> None:

@@ -21,6 +21,7 @@ from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
+from kdcore.orders import drowned
 from kdcore.spec import Spec
 
 OWNER = "terminal"
@@ -33,6 +34,8 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
     """Do a run, or tell again one that was done; the exit code."""
     store = Store()
     run = store.submit(spec, OWNER, fresh=fresh)
+    if lost := drowned(spec):
+        print(lost, file=sys.stderr)
     teller: Teller = Lines() if json else Bar() if sys.stderr.isatty() else Teller()
     if run.state == "done":
         print(f"Run {run.id} did this {ago(run.finished_at or 0.0)}; --fresh runs it again.", file=sys.stderr)

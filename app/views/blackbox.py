@@ -16,7 +16,7 @@ from kdcore.catalogue import catalogue, entry
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
-from kdcore.orders import Order, spec
+from kdcore.orders import Order, drowned, spec
 from kdcore.presets import pools, preset
 from kdcore.spec import Spec, check
 
@@ -53,6 +53,8 @@ def ask(settings: Settings) -> None:
     _told(str(settings["preset"]))
     if order and asked:
         st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(order, asked)))))
+        if lost := drowned(asked):
+            st.warning(lost)
     pooled = ("pool",) if pools(str(settings["preset"])) else ()
     _fields(settings, "budget", *pooled, "price")
     worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()

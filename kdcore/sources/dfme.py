@@ -17,7 +17,8 @@ of the generator (Adam, 1e-4) to five of the student (SGD, 0.1), and 20 million 
 The generator is that of MEKD's published code. The student's loss is the run's method. Its batch norms take the
 statistics of the images tried and do not remember them. MAZE replays whole batches after each round; `retain` mixes
 remembered images into each batch. Behind a wall that takes images as whole bytes (upload uint8), mu = 0.001 is lost in
-rounding: take 0.02 or more.
+rounding: on 8 x 8 digits 57 % of the probes are then the image itself, and 1 % of the values change; with 0.04 it is
+38 %.
 
 Zero when: teacher and student give all images the same probabilities; the estimate is then 0 too.
 """
@@ -45,6 +46,7 @@ class DFME(Game):
 
     title: ClassVar[str] = "DFME's generator (by queries)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
+    probes: ClassVar[str] = "reach"
     directions: int = Field(1, ge=1, le=1000, description="Directions in which each image is probed.")
     reach: float = Field(1e-3, gt=0.0, le=1.0, description="Step along a direction, mu.")
     disagreement: Literal["l1", "kl"] = Field("l1", description="l1 of centred log-probabilities (DFME) or KL (MAZE).")

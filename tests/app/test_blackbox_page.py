@@ -37,6 +37,15 @@ def test_choices_say_what_leaves_the_edge(lab: Open) -> None:
     assert page.query_params == {"preset": "kd", "local": "true"}
 
 
+def test_probes_that_rounding_hides_are_told_and_can_be_run(lab: Open, store: Store) -> None:
+    assert "lost in rounding" not in said(lab("blackbox", preset="zo_inversion"))
+    page = lab("blackbox", preset="zo_inversion", upload="uint8")
+    (warning,) = page.warning
+    assert warning.value.startswith("Sent as uint8, most of what source 'zo_inversion' probes is lost in rounding")
+    button(page, "Run")
+    assert [run.spec.wall.upload for run in store.runs() if run.spec.wall] == ["uint8"]
+
+
 def test_labels_only_hide_what_they_cannot_suffer(lab: Open) -> None:
     page = pick(lab("blackbox", digits="2"), "access", "labels")
     assert "form digits" not in [item.key for item in page.number_input]

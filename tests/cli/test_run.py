@@ -45,6 +45,16 @@ def test_for_people(kdlab: Kdlab) -> None:
 
 
 @pytest.mark.usefixtures("toy_engine")
+def test_probes_that_rounding_hides_are_told_beside_the_run(kdlab: Kdlab) -> None:
+    done = kdlab("run", "--preset", "zo_inversion:upload=uint8", "--steps", "5")
+    assert done.returncode == 0, done.stderr
+    assert "set its reach to 0.04 or more" in done.stderr
+    assert "lost in rounding" not in done.stdout
+    loud = kdlab("run", "--preset", "zo_inversion:upload=uint8", "--steps", "5", "--set", "source.reach=0.04")
+    assert (loud.returncode, loud.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("toy_engine")
 def test_a_spec_from_stdin(kdlab: Kdlab, lab: Path) -> None:
     done = kdlab(*TOY, "--seed", "3", "--json")
     run = Store(lab).runs()[0]
