@@ -13,6 +13,7 @@ import streamlit as st
 
 from app import theme
 from app.live.routes import PLOTLY, SCRIPTS, WEB
+from app.live.tokens import SERVER
 from app.panels import View, panel
 
 SOFTENED = ("logits", "tug", "affinity")  # panels with a temperature slider of their own
@@ -80,6 +81,8 @@ def live(
         "kind": kind,
         "run": run,
         "token": token,
+        "server": SERVER,
+        "theme": view.theme,
         "view": view.model_dump(exclude={"theme"}),
         "plotly": f"{PLOTLY}/plotly.min.js",
         "panels": [_card(name, name in softened) for name in panels],

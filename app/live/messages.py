@@ -30,6 +30,7 @@ class Hello(_Message):
 
     op: Literal["hello"]
     token: str
+    server: Name = ""  # that made the page
 
 
 class Watch(_Message):

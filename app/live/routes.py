@@ -26,12 +26,13 @@ from app.live import messages
 from app.live.cookie import viewer_of
 from app.live.hub import Hub, watched
 from app.live.seat import Message, Seat
-from app.live.tokens import verify
+from app.live.tokens import SERVER, verify
 from app.panels import View, panel
 from kdcore.errors import BadInput, sentence
 
 HELLO_S = 10.0  # a page that has not said who it is by then is not one of ours
 REFUSED = 4401  # close code: reload the page, another try would fail as well
+OUTLIVED = 4402  # close code: another server made the page, which reloads itself
 WEB = Path(__file__).parent / "web"
 DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(WEB.iterdir()) if path.is_file())).hexdigest()[
     :10
@@ -78,16 +79,19 @@ async def serve(hub: Hub, socket: WebSocket) -> None:
     await socket.accept()
     with suppress(WebSocketDisconnect):
         try:
-            seat = Seat(await _greeted(socket))
+            viewer, server = await _greeted(socket)
         except BadInput as error:
             await socket.send_json({"error": str(error)})
             await socket.close(REFUSED)
             return
-        await _converse(hub, socket, seat)
+        if server not in ("", SERVER):
+            await socket.close(OUTLIVED)
+            return
+        await _converse(hub, socket, Seat(viewer))
 
 
-async def _greeted(socket: WebSocket) -> str:
-    """The viewer, once the page has proved who it is.
+async def _greeted(socket: WebSocket) -> tuple[str, str]:
+    """The viewer, once the page has proved who it is, and the server that made the page.
 
     Raises:
         BadInput: it has not.
@@ -102,7 +106,7 @@ async def _greeted(socket: WebSocket) -> str:
     if not isinstance(hello, messages.Hello):
         raise BadInput("The first message must be 'hello'; reload the page.")
     verify(hello.token, viewer)
-    return viewer
+    return viewer, hello.server
 
 
 async def _converse(hub: Hub, socket: WebSocket, seat: Seat) -> None:

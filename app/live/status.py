@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.live.watcher import Watcher
-from kdcore.events import Step
+from kdcore.events import Checkpoint, Step
 from kdcore.jobs.log import Heard
+from kdcore.jobs.states import RESUMABLE
 from kdcore.record import Record
 
 RATE_OVER_S = 4.0  # the speed is measured over this time
@@ -19,7 +21,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
     record = subject.record(at)
     step = subject.step if at is None else at
     steps = record.started.steps if record.started else subject.spec.schedule.steps
-    rate = None if run.paused or run.state != "running" else steps_per_s(subject.told)
+    rate = None if run.paused or run.state != "running" else steps_per_s(subject.told, subject.looks)
     return {
         "state": run.state,
         "mine": mine,
@@ -32,6 +34,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "step": step,
         "newest_step": subject.step,
         "steps": steps,
+        "resumes": _resumes(subject.told, run.state),
         "at": at,
         "frames": subject.frames,
         "loss": record.steps[-1].loss if record.steps else None,
@@ -53,17 +56,27 @@ def _scores(record: Record) -> dict[str, Any]:
     }
 
 
+def _resumes(told: Sequence[Heard], state: str) -> int | None:
+    """The step from which a run that broke off would go on: its last checkpoint's; None where nothing broke off."""
+    kept = [heard.event.step for heard in told if isinstance(heard.event, Checkpoint)]
+    return (kept[-1] if kept else 0) if state in RESUMABLE else None
+
+
 def _elapsed_s(watcher: Watcher) -> float | None:
     run = watcher.run
     return None if run.started_at is None else (run.finished_at or time.time()) - run.started_at
 
 
-def steps_per_s(told: list[Heard]) -> float | None:
-    """Optimiser steps per second over the last few seconds, or between the last two points where these lie apart."""
-    steps = [heard for heard in told if isinstance(heard.event, Step)]
-    if len(steps) < 2:
+def steps_per_s(told: Sequence[Heard], looks: Iterable[tuple[float, int]] = ()) -> float | None:
+    """Steps per second over the last few seconds, or since the point before where these lie apart.
+
+    Args:
+        told: what the run told; its loss points count, which lie minutes apart in a long run.
+        looks: when somebody saw something of it, and its step then.
+    """
+    points = sorted([*looks, *((heard.at, heard.event.step) for heard in told if isinstance(heard.event, Step))])
+    if len(points) < 2:
         return None
-    last = steps[-1]
-    first = next(heard for heard in steps if heard.at >= last.at - RATE_OVER_S)
-    first = steps[-2] if first is last else first
-    return (last.event.step - first.event.step) / (last.at - first.at) if last.at > first.at else None
+    end, last = points[-1]
+    begin, first = next((point for point in reversed(points) if point[0] <= end - RATE_OVER_S), points[0])
+    return (last - first) / (end - begin) if end > begin and last > first else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from kdcore.jobs.store import Store
 from kdcore.record import Record, gather, read_arrays
 
 Arrays = Mapping[str, np.ndarray]
+LOOKS = 200  # at live arrays that are remembered, to tell how fast it goes
 
 
 class News(NamedTuple):
@@ -46,6 +48,7 @@ class Subject:
         self._seq = 0
         self._file = ""
         self._stamps: dict[Path, int] = {}
+        self.looks: deque[tuple[float, int]] = deque(maxlen=LOOKS)  # when live arrays were written, and their step
 
     @property
     def step(self) -> int:
@@ -66,11 +69,18 @@ class Subject:
         self._seq = new[-1].seq
         resumed = any(isinstance(heard.event, Started) for heard in new)
         self.told = story([*self.told, *new]) if resumed else [*self.told, *new]
+        if resumed:
+            self._forget()
         file = next((h.event.file for h in reversed(self.told) if isinstance(h.event, Frame)), "")
         if file == self._file:
             return News(record=True)
         self._file = file
         return News(record=True, field=self._show(read_arrays(self.folder / file)))
+
+    def _forget(self) -> None:
+        """Take nothing for what it shows now that the attempt before left."""
+        self.frame, self.field, self._file = {}, {}, ""
+        self.looks.clear()
 
     def look(self) -> News:
         """Read the live arrays where they are new."""
@@ -119,7 +129,10 @@ class Subject:
         if self._stamps.get(path) == stamp:
             return {}
         self._stamps[path] = stamp
-        return read_arrays(path)
+        arrays = read_arrays(path)
+        if arrays:
+            self.looks.append((stamp / 1e9, step_of(arrays)))
+        return arrays
 
     def _show(self, frame: Arrays) -> bool:
         """Put a frame on show unless the one there is newer."""

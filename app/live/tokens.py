@@ -20,6 +20,7 @@ from kdcore.errors import BadInput
 
 COOKIE = "kdlab_viewer"
 LIFE_S = 12 * 3600
+SERVER = secrets.token_hex(4)  # this process; pages of one that is gone have buttons that nobody hears
 VIEWER = re.compile(r"[0-9a-f]{32}")
 
 

@@ -282,6 +282,50 @@ def test_the_theme_of_the_page_is_the_theme_of_the_panels(context: BrowserContex
     )
 
 
+def test_a_page_drawn_in_another_theme_is_drawn_again_once(context: BrowserContext, stage: Stage) -> None:
+    stage.begin()
+    page = context.new_page()
+    page.goto(f"/?run={stage.id}&panels=loss")
+    expect(page.get_by_text("Rerun 1")).to_be_visible()
+    page.emulate_media(color_scheme="dark")
+    expect(page.get_by_text("Rerun 2")).to_be_visible()  # this page's script draws for light always
+    page.get_by_role("button", name="Again").click()
+    expect(page.get_by_text("Rerun 3")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(page.get_by_text("Rerun 3")).to_be_visible()
+
+
+def test_a_page_of_a_server_that_is_gone_loads_itself_anew(context: BrowserContext, stage: Stage) -> None:
+    stage.begin()
+    page = context.new_page()
+    page.add_init_script(
+        "const Real = WebSocket; window.sockets = [];"
+        "window.WebSocket = class extends Real { constructor(...a) { super(...a); window.sockets.push(this); }"
+        ' send(data) { super.send(window.gone ? data.replace(/"server":"\\w+"/, \'"server":"gone"\') : data); } };'
+    )
+    page.goto(f"/?run={stage.id}&panels=loss")
+    stage.tell(5)
+    drawn(page, "loss")
+    page.evaluate(
+        "window.gone = true; window.sockets.filter((s) => s.url.endsWith('/api/live')).forEach((s) => s.close())"
+    )
+    page.wait_for_function("!window.gone")
+    drawn(page, "loss")
+
+
+def test_figures_are_sent_nowhere(context: BrowserContext, stage: Stage) -> None:
+    stage.begin()
+    stage.tell(5)
+    page = context.new_page()
+    page.goto(f"/?run={stage.id}&panels=loss")
+    drawn(page, "loss")
+    assert page.evaluate("document.querySelector('.kd-plot')._context.showSendToCloud") is False
+    bar, hovers = page.evaluate(
+        "[document.querySelector('.kd-plot')._context.displayModeBar, !matchMedia('(hover: none)').matches]"
+    )
+    assert bar == (hovers and "hover")
+
+
 def test_a_lost_connection_is_said_and_comes_back(context: BrowserContext, stage: Stage) -> None:
     stage.begin()
     page = context.new_page()

@@ -23,8 +23,8 @@ from starlette.websockets import WebSocketDisconnect
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.messages import LONGEST
-from app.live.routes import PLOTLY, REFUSED, SCRIPTS, WEB, routes
-from app.live.tokens import COOKIE, LIFE_S, VIEWER, issue
+from app.live.routes import OUTLIVED, PLOTLY, REFUSED, SCRIPTS, WEB, routes
+from app.live.tokens import COOKIE, LIFE_S, SERVER, VIEWER, issue
 from app.panels import case_panels, panel
 from kdcore.cases.case import folder_of
 from kdcore.jobs.store import Store
@@ -90,6 +90,18 @@ def test_whoever_cannot_prove_who_they_are_is_turned_away(client: TestClient) ->
     assert "must be 'hello'" in refusal(client, {"op": "leave", "key": 1})
     client.cookies.clear()
     assert "sent no cookie" in refusal(client, {"op": "hello", "token": issue(OWNER)})
+
+
+def test_a_page_that_another_server_made_is_told_to_load_anew(client: TestClient, stage: Stage) -> None:
+    with client.websocket_connect("/api/live") as socket:
+        ask(socket, "hello", token=issue(OWNER), server="before")
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+        assert closed.value.code == OUTLIVED
+    with client.websocket_connect("/api/live") as socket:
+        ask(socket, "hello", token=issue(OWNER), server=SERVER)
+        watch(socket, stage.id, "status")
+        assert socket.receive_json()["status"]["state"] == "queued"
 
 
 def test_pages_of_other_sites_get_no_socket(client: TestClient) -> None:

@@ -114,6 +114,37 @@ def test_a_resumed_run_takes_back_what_it_tells_again(store: Store, stage: Stage
     assert [step.step for step in watcher.subject.record().steps] == [10]
 
 
+def test_a_run_that_begins_again_shows_nothing_of_before(store: Store, stage: Stage) -> None:
+    stage.begin()
+    stage.record_frame(30)
+    stage.show("frame", 40)
+    watcher = Watcher(store, stage.id)
+    assert (status(watcher, None, mine=True)["step"], status(watcher, None, mine=True)["resumes"]) == (40, None)
+    store.move(stage.id, "lost")
+    watcher.poll()
+    assert status(watcher, None, mine=True)["resumes"] == 0  # it had no checkpoint
+    store.resume(stage.id, OWNER)
+    store.claim(os.getpid(), stage.id)
+    watcher.poll()
+    first = next(heard.event for heard in watcher.subject.told if isinstance(heard.event, Started))
+    store.append(stage.id, [first])
+    watcher.poll()
+    said = status(watcher, None, mine=True)
+    assert (said["step"], said["resumes"], said["steps_per_s"]) == (0, None, None)
+    stage.show("frame", 5)
+    watcher.poll()
+    assert watcher.subject.record().step == 5
+
+
+def test_a_run_that_broke_off_says_from_where_it_would_go_on(store: Store, stage: Stage) -> None:
+    stage.begin()
+    for step in (10, 20):
+        stage.tell(step)
+        store.append(stage.id, [Checkpoint(step=step, file=f"checkpoints/{step}")])
+    store.move(stage.id, "failed")
+    assert status(Watcher(store, stage.id), None, mine=True)["resumes"] == 20
+
+
 def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, stage: Stage) -> None:
     stage.begin()
     watcher = Watcher(store, stage.id)
@@ -129,6 +160,8 @@ def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, st
     assert steps_per_s(watcher.subject.told[:1]) is None
     apart = [one._replace(at=1000.0 + 60 * place) for place, one in enumerate(heard)]
     assert steps_per_s(apart) == 100 / 60
+    assert steps_per_s([], [(1000.0, 20), (1002.0, 40), (1010.0, 100)]) == 60 / 8  # long before the first loss points
+    assert steps_per_s(apart, [(1125.0, 250)]) == 50 / 5
     store.command(stage.id, Command("pause"), OWNER)
     watcher.poll()
     assert status(watcher, None, mine=False)["eta_s"] is None

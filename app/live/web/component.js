@@ -18,7 +18,7 @@ export function mount({ data, parentElement, setTriggerValue }) {
   dress(instance.root, data.colours);
   instance.run = data.run;
   wire.adopt(data.run, data.view);
-  wire.join(instance, data.token, (view) => setTriggerValue("view", view));
+  wire.join(instance, data, (view) => setTriggerValue("view", view));
   instance.update(data);
   return () => {
     mounted.delete(parentElement);

@@ -4,8 +4,10 @@ import { picked, toggled } from "./choose.js";
 import { h } from "./dom.js";
 import { wire } from "./wire.js";
 
-const CONFIG = { displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"] }; // never another object
-const BOXED = { displaylogo: false, modeBarButtonsToRemove: ["toImage", "lasso2d"] };
+const HOVERS = !matchMedia("(hover: none)").matches; // where nothing does, the buttons would lie on the legend for good
+const BOXED = { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: ["toImage", "lasso2d"] };
+const BARE = ["toImage", "select2d", "lasso2d"];
+const CONFIG = { ...BOXED, displayModeBar: HOVERS && "hover", modeBarButtonsToRemove: BARE }; // never another object
 const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } }];
 const HALTED_MS = 500; // after which a figure that played has come to rest
 let library = null; // one promise for the whole page

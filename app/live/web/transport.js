@@ -132,7 +132,10 @@ export class Transport {
   #say(s) {
     if (s.teaching) return "Training the teacher first; what you see is the teacher's own run.";
     if (s.state === "queued") return s.place > 1 ? `${s.place - 1} before it in the queue.` : "It is next to start.";
-    return s.state === "done" ? "" : (s.message ?? "");
+    if (s.state === "done") return "";
+    const lost = s.mine && s.resumes != null && s.resumes < s.newest_step;
+    const from = s.resumes ? `step ${s.resumes}, its last checkpoint` : "the beginning, as it had no checkpoint yet";
+    return [s.message, lost && `It would go on from ${from}.`].filter(Boolean).join(" ");
   }
 
   #read(s) {

@@ -2,6 +2,7 @@
 
 const ADDRESS = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`;
 const REFUSED = 4401; // close code: another try would fail as well
+const OUTLIVED = 4402; // close code: another server made this page, so nobody hears its buttons
 const PATIENCE_MS = [250, 4000]; // first and longest wait before a new try
 const REPORT_MS = 300; // after the last change, the page is told
 const REMIND_MS = 2500; // and told again where it did not take the change over
@@ -13,6 +14,8 @@ class Wire extends EventTarget {
   link = "connecting"; // connecting, open, lost, refused
   trouble = ""; // why it was refused
   #token = "";
+  #server = "";
+  #dressed = ""; // the theme in which Python was last asked to draw
   #socket = null;
   #wait = PATIENCE_MS[0];
   #retry = 0;
@@ -31,10 +34,11 @@ class Wire extends EventTarget {
 
   // Components -----------------------------------------------------------------------------------------------------
 
-  /** A component is on the page; `tell` reports a view to Python. */
-  join(component, token, tell) {
+  /** A component is on the page, drawn in a theme by a server; `tell` reports a view to Python. */
+  join(component, { token, server, theme }, tell) {
     this.#users.set(component, tell);
-    this.#token = token;
+    [this.#token, this.#server] = [token, server];
+    this.#redraw(theme);
     if (!this.#socket && !this.#retry) this.#connect();
     else if (this.link === "refused") this.#connect();
   }
@@ -66,6 +70,14 @@ class Wire extends EventTarget {
     this.#change({ theme });
   }
 
+  /** Have Python draw anew what it drew in another theme; once, should it not know better. */
+  #redraw(drawn) {
+    const { theme } = this.view;
+    if (theme === drawn || theme === this.#dressed) return;
+    this.#dressed = theme;
+    setTimeout(() => this.#say(), REPORT_MS);
+  }
+
   /** Hear what Python holds the view to be; what it only echoes changes nothing. */
   adopt(run, view) {
     const word = JSON.stringify(view);
@@ -89,13 +101,18 @@ class Wire extends EventTarget {
     this.dispatchEvent(new Event("view"));
   }
 
+  #say() {
+    const [component, tell] = [...this.#users][0] ?? [];
+    tell?.({ run: component.run, ...JSON.parse(this.#word()) });
+  }
+
   #tell(tries) {
-    const [run, tell] = [...this.#users].map(([component, tell]) => [component.run, tell])[0] ?? [];
+    const [component] = this.#users.keys();
     const word = this.#word();
-    const known = this.#said.get(run) === word && !this.#told.size;
-    if (!tell || !tries || known) return;
+    const known = this.#said.get(component?.run) === word && !this.#told.size;
+    if (!component || !tries || known) return;
     this.#told.add(word);
-    tell({ run, ...JSON.parse(word) });
+    this.#say();
     this.#report = setTimeout(() => this.#tell(tries - 1), REMIND_MS);
   }
 
@@ -149,7 +166,7 @@ class Wire extends EventTarget {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.#wait = PATIENCE_MS[0];
-      socket.send(JSON.stringify({ op: "hello", token: this.#token }));
+      socket.send(JSON.stringify({ op: "hello", token: this.#token, server: this.#server }));
       this.#now("open");
       for (const key of this.#subscriptions.keys()) this.#ask(key);
     };
@@ -162,6 +179,7 @@ class Wire extends EventTarget {
     if (socket !== this.#socket) return;
     this.#socket = null;
     if (code === REFUSED) return this.#now("refused");
+    if (code === OUTLIVED) return location.reload();
     this.#now("lost");
     this.#retry = setTimeout(() => this.#connect(), this.#wait * (0.75 + Math.random() / 2));
     this.#wait = Math.min(2 * this.#wait, PATIENCE_MS[1]);
