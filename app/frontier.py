@@ -19,6 +19,7 @@ from kdcore.spec import Spec
 
 HEIGHT = 420
 FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
+SHARES = {"tickformat": ".0%", "autorangeoptions": {"clipmin": 0.0, "clipmax": 1.02}}  # an axis beyond 100 % misleads
 FEW = 8  # runs whose table needs no unfolding
 FIGURE = {"displayModeBar": False, "responsive": True}
 GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
@@ -112,8 +113,8 @@ def figure(points: list[Point], beside: Reference | None, measure: Measure, show
     layout = theme.layout(
         look,
         "frontier",
-        xaxis={"type": "log", "title": {"text": "different images that the teacher was asked about"}, "dtick": 1},
-        yaxis={"title": {"text": MEASURES[measure].lower() + ", test"}, "tickformat": ".0%"},
+        xaxis={"type": "log", "title": {"text": "different images asked about"}, "dtick": 1},
+        yaxis={"title": {"text": MEASURES[measure].lower() + ", test"}} | SHARES,
         shapes=[shape for shape, _ in lines],
         annotations=[note for _, note in lines],
         hovermode="closest",

@@ -10,11 +10,11 @@ from app.words import named, percent, quantity
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
 from kdcore.frontier import Reference
+from kdcore.probes.copies import LIKELY
 from kdcore.spec import Spec
 
 Part = Literal["learned", "cost", "leaked"]
 PARTS: dict[Part, str] = {"learned": "What was learned", "cost": "What it cost", "leaked": "What leaked"}
-SURE = 0.05  # a p-value below this counts as a sign
 SHOWS = 0.5  # cycle accuracy from which inversions mostly show what was answered
 TOLD = {"probabilities": "a probability for each class", "labels": "one class", "logits": "raw scores"}
 
@@ -167,7 +167,7 @@ def _copies(facts: Facts) -> Said:
     if nearer is None or p is None:
         return Said("leaked", "Whether made images resemble the local ones too much was not measured.", "copies")
     counted = f"{percent(nearer)} of the real images nearest to made ones are local, half would be even (p = {p:.2g})"
-    if p < SURE:
+    if p < LIKELY:
         text = f"Made images lie nearer to the local images than to images that nobody learned from: {counted}. "
         return Said("leaked", text + "So what was sent tells something of the local images.", "copies")
     text = f"There is no sign that made images copy local ones: {counted}. "

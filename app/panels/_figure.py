@@ -91,15 +91,21 @@ def lead_colours(count: int, look: Theme) -> list[str]:
     return [colour[look] for colour in (*_LEADING, *(theme.MUTED for _ in range(count)))][:count]
 
 
-def beginning(record: Record, look: Theme) -> dict[str, list[dict[str, Any]]]:
-    """A vertical line at the student's first step, where a source learns alone before; shapes and annotations."""
+def beginning(record: Record, look: Theme, height: float = 0.0) -> dict[str, list[dict[str, Any]]]:
+    """A vertical line at the student's first step, where a source learns alone before; shapes and annotations.
+
+    Args:
+        record: of the run.
+        look: light or dark.
+        height: where its name begins, as a share of the figure's height.
+    """
     lead = record.started.lead if record.started else 0
     if not lead:
         return {"shapes": [], "annotations": []}
     place = {"type": "line", "xref": "x", "yref": "paper", "x0": lead, "x1": lead, "y0": 0, "y1": 1}
     mark = place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dot"}}
     colour = {"font": {"color": theme.MUTED[look]}}
-    text = note("student begins", lead, 0.0, xref="x", xanchor="right", textangle=-90, **colour)
+    text = note("student begins", lead, height, xref="x", xanchor="right", textangle=-90, **colour)
     return {"shapes": [mark], "annotations": [text]}
 
 

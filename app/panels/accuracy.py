@@ -22,7 +22,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         lines.append(line("teacher", found.step, level, theme.TEACHER[look]))
         shade = {"fill": "tonexty", "fillcolor": faint(theme.MUTED[look], 0.18)}
     lines.append(line("student", found.step, found.student, theme.STUDENT[look], **shade))
-    begins = beginning(record, look)
+    begins = beginning(record, look, 0.2)  # above what the gap is
     layout = theme.layout(
         look,
         "accuracy",
@@ -40,8 +40,8 @@ def _gap(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
     """How far the student is from its teacher at the newest pass."""
     if found.gap_points is None:
         return []
-    side = "behind" if found.gap_points >= 0 else "ahead of"
-    text = f"<b>{abs(found.gap_points):.1f} points {side} the teacher</b>"
+    side = "behind" if found.gap_points >= 0 else "ahead"
+    text = f"<b>validation: {abs(found.gap_points):.1f} points {side}</b>"
     colours = {"bgcolor": faint(theme.PAPER[look], 0.8), "font": {"color": theme.STUDENT[look]}}
     return [note(text, 0.98, 0.03, xanchor="right", **colours)]
 

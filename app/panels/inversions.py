@@ -27,7 +27,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     colours["difference"] = theme.MUTED[look]
     places = [(LEFT + place + 0.5, row + 0.5) for place in range(len(shown)) for row in range(len(ROWS))]
     names = [
-        note(text, 0, row + 0.5, xref="x", yref="y", yanchor="middle", font={"color": colours[name]})
+        note(text, 0, row + 0.5, xref="x", yref="y", yanchor="middle", font={"color": colours[name], "size": 13})
         for row, (name, text) in enumerate(ROWS.items())
     ]
     said = [(LEFT + place + 0.5, len(ROWS) + 0.2) for place in range(len(shown))]
@@ -79,7 +79,7 @@ def _long(one: Inversion, name: str) -> str:
 def _text(found: Inversions) -> str:
     return (
         f"cycle accuracy <b>{number(found.cycle, '.0%')}</b> (chance {number(found.chance, '.0%')}) · "
-        f"mean difference {number(found.difference, '.3f')}"
+        f"difference {number(found.difference, '.3f')}"
     )
 
 

@@ -10,6 +10,8 @@ from app.panels._figure import beginning, line, note, number, plain
 from kdcore.probes.pull import Pull, pull
 from kdcore.record import Record
 
+WHOLE = {"minorloglabels": "complete"}  # 0.05 and not 5 between 0.01 and 0.1
+
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = pull(record), view.theme
@@ -17,10 +19,10 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         "pull",
-        xaxis={"title": {"text": "step"}, "domain": [0, 0.76], "anchor": "y2"},
-        yaxis={"title": {"text": "norm"}, "domain": [0.58, 0.98], "type": "log", "nticks": 4},
+        xaxis={"title": {"text": "step"}, "domain": [0, 0.74], "anchor": "y2"},
+        yaxis={"title": {"text": "norm"}, "domain": [0.58, 0.98], "type": "log", "nticks": 4} | WHOLE,
         yaxis2={"title": {"text": "cosine"}, "domain": [0.0, 0.46], "range": [-1.05, 1.05]},
-        xaxis2={"title": {"text": "rows now"}, "domain": [0.8, 1.0], "anchor": "y2", "nticks": 3},
+        xaxis2={"title": {"text": "rows now"}, "domain": [0.82, 1.0], "anchor": "y2", "nticks": 3},
         hovermode="x unified",
         shapes=begins["shapes"],
         annotations=[*begins["annotations"], note(_text(found), 0.0, 0.475, bgcolor=theme.PAPER[look])],

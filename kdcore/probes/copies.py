@@ -9,11 +9,12 @@ from kdcore.probes._rows import newest
 from kdcore.record import Record
 
 BINS = 24
-SURE = 0.01  # p below which a made image's nearness counts as more than chance
-SAYS = {
-    True: "Nearer to local images than by chance: maybe copies.",
-    False: "No sign of copying.",
-}
+SURE, LIKELY = 0.01, 0.05  # p below which nearness counts as more than chance, and as a hint
+SAYS = (
+    "No sign of copying.",
+    "Nearer to local images; once in twenty that is chance.",
+    "Nearer to local images than by chance: maybe copies.",
+)
 
 
 @dataclass(frozen=True)
@@ -50,5 +51,5 @@ def copies(record: Record) -> Copies:
         nearest_local=ours,
         nearest=ours + others,
         p=p,
-        verdict=SAYS[p < SURE],
+        verdict=SAYS[(p < LIKELY) + (p < SURE)],
     )

@@ -25,6 +25,7 @@ def test_points_stand_by_images_and_measure() -> None:
     assert traces["mekd"]["marker"]["line"]["width"] == [3, 0]  # a ring around the run on show
     assert figure["layout"]["xaxis"]["type"] == "log"
     assert "maker" not in traces
+    assert figure["layout"]["yaxis"]["autorangeoptions"]["clipmax"] < 1.05  # no axis of shares goes on to 200 %
 
 
 def test_what_was_not_measured_has_no_point() -> None:

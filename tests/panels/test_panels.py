@@ -341,7 +341,13 @@ def test_what_the_source_learns_alone_is_dashed_and_the_student_s_beginning_is_m
     assert traces(drawn)["generator"]["line"]["dash"] == "dash"
     assert traces(drawn)["total"]["y"][:6] == [None] * 6
     assert drawn["layout"]["shapes"][-1]["x0"] == 6
-    assert "student, training" not in traces(figure("accuracy", "making"))
+    accuracies = figure("accuracy", "making")
+    assert "student, training" not in traces(accuracies)
+    gap, begins = (
+        next(one for one in accuracies["layout"]["annotations"] if word in one["text"])
+        for word in ("validation:", "begins")
+    )
+    assert gap["y"] + 0.15 < begins["y"]  # neither covers the other
 
 
 def test_what_the_source_learns_beside_the_student_has_an_axis_of_its_own() -> None:
