@@ -13,7 +13,7 @@ from app import link, state
 from app.link import Settings
 from kdcore.spec import Json
 
-WORDS = {"lr": "learning rate", "kd": "KD", "tckd": "TCKD", "nckd": "NCKD"}
+WORDS = {"lr": "learning rate", "kd": "KD", "kl": "KL", "tckd": "TCKD", "nckd": "NCKD"}
 ACCESS = {
     "white_box": "Everything (white box)",
     "logits": "Logits",

@@ -69,5 +69,6 @@ def lines(sight: Sight) -> list[str]:
     if sight["step"] is not None:
         found.append(f"Weights of step {sight['step']:,}, the newest that the run has kept.")
     if sight["asked"]:
-        found.append(f"Asked by hand so far: {sight['asked']:,} images, beside those of the run.")
+        images = "image" if sight["asked"] == 1 else "images"
+        found.append(f"Asked by hand so far: {sight['asked']:,} {images}, beside those of the run.")
     return found

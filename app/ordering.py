@@ -78,6 +78,10 @@ def steps(order: Order, spec: Spec) -> str:
     lead = int(str(spec.source.knobs["steps"])) if preset(order.preset).kind == "mekd" else 0
     first = f"{lead:,} steps of the generator, then " if lead else ""
     said = f"{first}{spec.schedule.steps:,} steps of the student with {spec.schedule.batch} images each."
-    if lead and order.quick:
+    if not order.quick:
+        if spec.teacher:
+            said += f" {spec.teacher.schedule.steps:,} steps of the teacher come first, unless it is there already."
+        said += " On two cores that takes hours, with large images days."
+    elif lead:
         said += " Published were many more, small first weights, and SGD for the student."
     return said

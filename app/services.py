@@ -22,7 +22,18 @@ MEANING = {
     "machine.",
     "weights": "Weights in safetensors for a network that KD Lab knows.",
 }
-TITLES = {"model": "Model", "model_knobs": "The network's knobs", "url": "Address", "version": "Version"}
+TITLES = {
+    "model": "Model",
+    "model_knobs": "The network's knobs",
+    "url": "Address",
+    "version": "Version",
+    "std": "Standard deviation",
+    "binary": "Tensors as bytes",
+    "batch": "Images in a request, at most",
+    "timeout_s": "Seconds for an answer, at most",
+    "retries": "Tries after the first",
+    "rate_per_s": "Requests a second, at most",
+}
 MISSING = {"file": "its file: upload one", "model": "the model's name on that server: fill it in"}
 
 

@@ -126,8 +126,9 @@ def _reset() -> None:
 
 
 def _run_button(obstacle: str | None, key: str = "run", width: showing.Width = "stretch") -> None:
-    says = "Start this run on this machine; the teacher is trained first where it is not there yet."
-    showing.run_button(_asked, obstacle, says, key, width)
+    here = state.shown().settings[SERVICE] == OURS
+    first = "; the teacher is trained first where it is not there yet." if here else "."
+    showing.run_button(_asked, obstacle, f"Start this run on this machine{first}", key, width)
     if obstacle and key == "run":
         st.warning(obstacle)
 

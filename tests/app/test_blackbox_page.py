@@ -90,6 +90,16 @@ def test_a_server_needs_its_models_name(lab: Open) -> None:
     next(item for item in page.text_input if item.key == "form service.model").set_value("digits").run()
     assert page.query_params == {"service": "http", "service.model": "digits"}
     assert "upload one" not in said(page)
+    assert "Requests a second, at most" in [item.label for item in page.number_input]
+    assert "the teacher is trained first" not in next(item for item in page.button if item.label == "Run").help
+
+
+def test_published_steps_say_that_they_take_hours(lab: Open) -> None:
+    assert "takes hours" not in said(lab("blackbox"))
+    text = said(lab("blackbox", preset="aligned", quick="false"))
+    assert "18,800 steps of the generator, then 120,000 steps of the student with 128 images each." in text
+    assert "100,000 steps of the teacher come first, unless it is there already. On two cores that takes hours" in text
+    assert "steps of the teacher" not in said(lab("blackbox", quick="false", service="http"))
 
 
 def test_a_broken_link_is_told(lab: Open) -> None:

@@ -90,7 +90,13 @@ def test_a_step_is_a_power_of_ten_within_the_default(default: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("label_noise", "Label noise"), ("lr", "Learning rate"), ("kd_weight", "KD weight"), ("steps", "Steps")],
+    [
+        ("label_noise", "Label noise"),
+        ("lr", "Learning rate"),
+        ("kd_weight", "KD weight"),
+        ("kl_weight", "KL weight"),
+        ("steps", "Steps"),
+    ],
 )
 def test_labels_read_like_words(name: str, expected: str) -> None:
     assert forms.label(name) == expected
