@@ -19,7 +19,7 @@ from kdcore.spec import Spec
 
 HEIGHT = 420
 FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
-SHARES = {"tickformat": ".0%", "autorangeoptions": {"clipmin": 0.0, "clipmax": 1.02}}  # an axis beyond 100 % misleads
+SHARES = {"tickformat": ".1~%", "autorangeoptions": {"clipmin": 0.0, "clipmax": 1.02}}  # an axis beyond 100 % misleads
 FEW = 8  # runs whose table needs no unfolding
 FIGURE = {"displayModeBar": False, "responsive": True}
 GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}

@@ -26,6 +26,7 @@ def test_points_stand_by_images_and_measure() -> None:
     assert figure["layout"]["xaxis"]["type"] == "log"
     assert "maker" not in traces
     assert figure["layout"]["yaxis"]["autorangeoptions"]["clipmax"] < 1.05  # no axis of shares goes on to 200 %
+    assert figure["layout"]["yaxis"]["tickformat"] == ".1~%"  # near points have ticks that differ
 
 
 def test_what_was_not_measured_has_no_point() -> None:
