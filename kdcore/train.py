@@ -59,7 +59,7 @@ def train(
         teacher_run: that run's id, for the record.
         mentor_weights, mentor_runs: the same of `spec.mentors`, in their order.
         start_weights, start_run: the same of `spec.start`.
-        desk: wishes and watchers. A "cancel" ends the generator without `Finished`.
+        desk: wishes and watchers. A "cancel" ends the generator with a checkpoint, without `Finished`.
         data_folder: where downloaded data sets live; `home()`/data when None.
         report: told about long preparations.
 
@@ -89,7 +89,8 @@ def marks(steps: int, count: int) -> list[int]:
 
 
 class _Due:
-    """At which steps something is due. Checkpoints fall on loss points, so no half-filled mean is ever saved."""
+    """At which steps something is due. Checkpoints fall on loss points, so no half-filled mean is ever saved; a run that
+    is stopped in between has another of both there."""
 
     def __init__(self, lead: int, steps: int, watch: Watch) -> None:
         points = sorted({*marks(lead + steps, watch.points), lead} - {0})
@@ -120,11 +121,13 @@ class _Run:
         self.names: list[str] = []
         self.takes_notes = type(setup.method).notes is not Method.notes
         self.rate = 0.0  # of the last step
+        self.saved = 0  # the step of the newest checkpoint
         self.val_teacher_logits: Tensor | None = None
 
     def events(self, start: int) -> Iterator[Event]:
         """The story from step `start` on."""
         setup, attention, due = self.setup, self.attention, self.due.all
+        self.saved = start
         if start == 0:
             yield self._evaluated(0, "val")
             yield self._frame(0)
@@ -133,8 +136,9 @@ class _Run:
             if attention.due:
                 yield from attention.look(done)
                 if attention.cancelled:
-                    if done not in self.due.frames | {0}:
-                        yield self._frame(done)  # what was on show last stays on show
+                    yield from self._shown(done)
+                    if done > self.saved:
+                        yield self._checkpoint(done)
                     return
             try:
                 self._advance(rows, done)
@@ -158,11 +162,15 @@ class _Run:
     def _stop(self, done: int) -> Iterator[Event]:
         """The budget of questions is used up: what was learned stays, and the run says so."""
         self.setup.conclude()
+        yield from self._shown(done)
+        yield from self._finish(done, spent=True)
+
+    def _shown(self, done: int) -> Iterator[Event]:
+        """A loss point and a frame, where the run ends before they are due."""
         if self.kept:
             yield self._point(done)
         if done not in self.due.frames | {0}:
             yield self._frame(done)
-        yield from self._finish(done, spent=True)
 
     def _lead(self, step: int) -> None:
         """One step of the source alone."""
@@ -200,8 +208,13 @@ class _Run:
         if step in self.due.frames:
             yield self._frame(step)
         if step in self.due.checkpoints:
-            path = checkpoint.save(self.folder, step, self.setup.spec, self.setup.modules, self.setup.rules)
-            yield Checkpoint(step=step, file=str(path.relative_to(self.folder)))
+            yield self._checkpoint(step)
+
+    def _checkpoint(self, step: int) -> Checkpoint:
+        """From here the run can go on."""
+        path = checkpoint.save(self.folder, step, self.setup.spec, self.setup.modules, self.setup.rules)
+        self.saved = step
+        return Checkpoint(step=step, file=str(path.relative_to(self.folder)))
 
     def _finish(self, step: int, spent: bool = False) -> Iterator[Event]:
         """The weights, the one look at the test split, and the result."""

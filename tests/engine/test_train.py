@@ -170,13 +170,28 @@ def test_steps_while_paused_are_counted(tmp_path: Path) -> None:
     shown = [int(arrays["step"]) for channel, arrays in desk.shown if channel == "frame"]
     assert shown[0] == 0
     assert shown[-1] == 4
-    assert story[-1] == Frame(step=4, file="frames/00000004.npz")  # what was on show last is kept
+    assert story[-2] == Frame(step=4, file="frames/00000004.npz")  # what was on show last is kept
 
 
 def test_cancel_ends_the_story_without_finished(tmp_path: Path) -> None:
     story = list(train(moons(), tmp_path, desk=Script((1, Command("cancel")))))
     assert [type(event) for event in story] == [Started, Evaluated, Frame]
     assert not (tmp_path / "student.safetensors").exists()
+
+
+def test_a_stopped_run_goes_on_from_where_it_was_stopped(teacher: Path, tmp_path: Path) -> None:
+    whole = list(train(distilled(), tmp_path / "whole", teacher_weights=teacher))
+    desk = Script((1, Command("pause")), (2, Command("step", 4)), (7, Command("cancel")))
+    begun = list(train(distilled(), tmp_path / "cut", teacher_weights=teacher, desk=desk))
+    assert [type(event) for event in begun[-3:]] == [Step, Frame, Checkpoint]
+    assert {event.step for event in begun[-3:]} == {4}
+    assert not any(isinstance(event, Checkpoint) for event in begun[:-1])
+    at_once = list(train(distilled(), tmp_path / "cut", teacher_weights=teacher, desk=Script((1, Command("cancel")))))
+    assert not any(isinstance(event, (Step, Checkpoint)) for event in at_once)
+    rest = list(train(distilled(), tmp_path / "cut", teacher_weights=teacher))
+    assert rest[0].step == 4
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert rest[-1] == whole[-1]
 
 
 def test_a_change_is_told_and_acts(teacher: Path, tmp_path: Path) -> None:
