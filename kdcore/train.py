@@ -89,8 +89,10 @@ def marks(steps: int, count: int) -> list[int]:
 
 
 class _Due:
-    """At which steps something is due. Checkpoints fall on loss points, so no half-filled mean is ever saved; a run that
-    is stopped in between has another of both there."""
+    """At which steps something is due.
+
+    Checkpoints fall on loss points, so no half-filled mean is ever saved; a run that is stopped has both there too.
+    """
 
     def __init__(self, lead: int, steps: int, watch: Watch) -> None:
         points = sorted({*marks(lead + steps, watch.points), lead} - {0})
