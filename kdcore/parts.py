@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from kdcore.contracts import Dataset, Report
 from kdcore.errors import BadInput
@@ -38,6 +40,8 @@ def build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:
 
 
 _LOADED: dict[tuple[str, Path], Dataset] = {}  # at most one: a teacher's data are mostly its student's
+_SAID: dict[tuple[object, ...], Tensor] = {}  # logits of teachers on splits of those data
+TEACHERS_SAID = 16  # splits by teachers that are remembered
 
 
 def dataset(choice: Choice, folder: Path, report: Report) -> Dataset:
@@ -45,5 +49,23 @@ def dataset(choice: Choice, folder: Path, report: Report) -> Dataset:
     key = choice.model_dump_json(), folder
     if key not in _LOADED:
         _LOADED.clear()
+        _SAID.clear()
         _LOADED[key] = DATA[choice.name](**choice.knobs).load(folder, report)
     return _LOADED[key]
+
+
+def said(weights: Path, split: str, device: torch.device, ask: Callable[[], Tensor]) -> Tensor:
+    """A teacher's logits on a split of the data made last, asked for once by a process, as a teacher has many students.
+
+    Args:
+        weights: the teacher's; it is another one once they are written anew.
+        split: of the data.
+        device: where the logits are wanted.
+        ask: what gives them.
+    """
+    key = (weights.resolve(), weights.stat().st_mtime_ns, split, device)
+    if key not in _SAID:
+        if len(_SAID) >= TEACHERS_SAID:
+            _SAID.clear()
+        _SAID[key] = ask()
+    return _SAID[key]

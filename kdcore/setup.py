@@ -63,7 +63,7 @@ class Setup:
         folder: Path | None = None,
         start_weights: Path | None = None,
     ) -> None:
-        self.spec, self.folder = spec, folder
+        self.spec, self.folder, self.teacher_weights = spec, folder, teacher_weights
         self.device = device_for(spec.device)
         torch.backends.cudnn.deterministic = True
         self._load(data_folder, report)

@@ -30,6 +30,7 @@ from kdcore.frames import parted
 from kdcore.maker import Maker
 from kdcore.measure import answers, compare, probe_rows, score
 from kdcore.optimize import learning_rate
+from kdcore.parts import said
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
 from kdcore.spec import Spec, Watch
@@ -124,7 +125,6 @@ class _Run:
         self.takes_notes = type(setup.method).notes is not Method.notes
         self.rate = 0.0  # of the last step
         self.saved = 0  # the step of the newest checkpoint
-        self.val_teacher_logits: Tensor | None = None
 
     def events(self, start: int) -> Iterator[Event]:
         """The story from step `start` on."""
@@ -332,14 +332,12 @@ class _Run:
         beside = {"teacher": score(told.logits, y[rows]), **compare(logits[rows], told.logits, y[rows])}
         return seen.model_copy(update=beside)
 
-    def _teacher_logits(self, split: str, x: Tensor) -> Tensor:
-        """The teacher's logits on a split; on the validation split they are asked for once."""
-        assert self.setup.teacher is not None
-        if split == "test":
-            return answers(self.setup.teacher, x, self.setup.normalise)
-        if self.val_teacher_logits is None:
-            self.val_teacher_logits = answers(self.setup.teacher, x, self.setup.normalise)
-        return self.val_teacher_logits
+    def _teacher_logits(self, split: Literal["val", "test"], x: Tensor) -> Tensor:
+        """The teacher's logits on a split."""
+        teacher, weights = self.setup.teacher, self.setup.teacher_weights
+        assert teacher is not None
+        assert weights is not None
+        return said(weights, split, x.device, lambda: answers(teacher, x, self.setup.normalise))
 
     def _frame(self, step: int) -> Frame:
         file = f"frames/{step:08d}.npz"

@@ -1,5 +1,6 @@
 """The engine's promises: the same bits again, resumed or watched or not; changes are told; failures say why."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdcore.contracts import Audience, Command, Desk
+from kdcore.contracts import Audience, Command, Desk, silent
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Started, Step
+from kdcore.parts import dataset, said
 from kdcore.record import read_arrays
 from kdcore.spec import Choice, Schedule, Spec, Watch, change
 from kdcore.train import marks, train
@@ -276,3 +278,22 @@ def test_probabilities_teach_kd_what_logits_teach(teacher: Path, tmp_path: Path)
 def test_bf16_trains(tmp_path: Path) -> None:
     story = list(train(moons(schedule=Schedule(steps=30, precision="bf16")), tmp_path))
     assert isinstance(story[-1], Finished)
+
+
+def test_a_teacher_says_the_same_of_a_split_until_weights_or_data_are_others(teacher: Path, tmp_path: Path) -> None:
+    def told(number: float, weights: Path = teacher, split: str = "test") -> float:
+        return said(weights, split, torch.device("cpu"), lambda: torch.tensor(number)).item()
+
+    spec, other = moons().data, Choice(name="circles")
+    for data in (other, spec):
+        dataset(data, tmp_path, silent)
+    assert [told(1.0), told(2.0), told(3.0, split="val"), told(4.0)] == [1.0, 1.0, 3.0, 1.0]
+    fresh = tmp_path / "again.safetensors"
+    fresh.write_bytes(teacher.read_bytes())
+    assert [told(5.0, fresh), told(6.0, fresh)] == [5.0, 5.0]
+    os.utime(fresh, ns=(1, 1))
+    assert told(7.0, fresh) == 7.0
+    dataset(spec, tmp_path, silent)
+    assert told(8.0) == 1.0
+    dataset(other, tmp_path, silent)
+    assert told(9.0) == 9.0
