@@ -7,7 +7,10 @@ import { wire } from "./wire.js";
 const KINDS = { transport: Transport, panels: Panels };
 const mounted = new WeakMap(); // the element Streamlit gives us -> what lives in it
 
-/** Called at each change of data or theme; the answer is called once, when the component leaves the page. */
+/**
+ * Called at each change of data or theme. The answer to the last call is called when the component leaves the page. One
+ * to a call that another overtook while the script was loaded is called at once.
+ */
 export function mount({ data, parentElement, setTriggerValue }) {
   let instance = mounted.get(parentElement);
   if (!instance) {
@@ -20,7 +23,11 @@ export function mount({ data, parentElement, setTriggerValue }) {
   wire.adopt(data.run, data.view);
   wire.join(instance, data, (view) => setTriggerValue("view", view));
   instance.update(data);
+  instance.calls = (instance.calls ?? 0) + 1;
+  let fresh = true;
+  setTimeout(() => (fresh = false));
   return () => {
+    if (fresh && instance.calls > 1) return; // this call was overtaken; the component stays
     mounted.delete(parentElement);
     instance.destroy();
     wire.part(instance);

@@ -72,10 +72,13 @@ class Wire extends EventTarget {
 
   /** Have Python draw anew what it drew in another theme; once, should it not know better. */
   #redraw(drawn) {
-    const { theme } = this.view;
-    if (theme === drawn || theme === this.#dressed) return;
-    this.#dressed = theme;
-    setTimeout(() => this.#say(), REPORT_MS);
+    if (this.view.theme === drawn) return;
+    setTimeout(() => {
+      const { theme } = this.view;
+      if (theme === this.#dressed || !this.#users.size) return; // a component that is mounted anew asks again
+      this.#dressed = theme;
+      this.#say();
+    }, REPORT_MS);
   }
 
   /** Hear what Python holds the view to be; what it only echoes changes nothing. */
