@@ -64,8 +64,11 @@ def _without_relu(part: nn.Module) -> nn.Module | None:
     """A part without the ReLU that ends it; None where it ends otherwise."""
     if isinstance(part, nn.ReLU):
         return nn.Identity()
-    last = _without_relu(part[-1]) if type(part) is nn.Sequential else None
-    return nn.Sequential(*part[:-1], last) if isinstance(part, nn.Sequential) and last is not None else None
+    if type(part) is not nn.Sequential:
+        return None
+    *layers, last = part
+    short = _without_relu(last)
+    return None if short is None else nn.Sequential(*layers, short)
 
 
 def _after_relu(part: nn.Module) -> nn.Module:

@@ -89,6 +89,14 @@ def marks(steps: int, count: int) -> list[int]:
     return sorted({round(place * steps / count) for place in range(1, count + 1)} - {0})
 
 
+def _averages(told: list[dict[str, Tensor]]) -> dict[str, float]:
+    """The mean of each of the scalars that are told again and again; empty where there are none."""
+    if not told or not told[0]:
+        return {}
+    values = torch.stack([torch.stack([value.float() for value in each.values()]) for each in told])
+    return dict(zip(told[0], values.double().mean(0).tolist(), strict=True))
+
+
 class _Due:
     """At which steps something is due.
 
@@ -267,7 +275,8 @@ class _Run:
         labels = torch.cat([one.labels for one in self.kept])
         labelled = int((labels >= 0).sum())
         right = int((logits.argmax(1) == labels).sum()) / labelled if labelled else None
-        notes, source = self._noted(), self._told()
+        notes = _averages([one.notes for one in self.kept])
+        source = _averages([update for one in self.kept for update in one.told])
         self.kept.clear()
         if not all(map(math.isfinite, means)):
             raise BadInput(
@@ -287,21 +296,6 @@ class _Run:
             lead=step <= self.setup.lead,
             meter=self._meter(),
         )
-
-    def _noted(self) -> dict[str, float]:
-        """The method's notes, averaged over the steps since the last point."""
-        if not self.kept[0].notes:
-            return {}
-        values = torch.stack([torch.stack([note.float() for note in one.notes.values()]) for one in self.kept])
-        return dict(zip(self.kept[0].notes, values.double().mean(0).tolist(), strict=True))
-
-    def _told(self) -> dict[str, float]:
-        """What the source minimised beside the student, averaged over its updates since the last point."""
-        told = [update for one in self.kept for update in one.told]
-        if not told:
-            return {}
-        values = torch.stack([torch.stack([*update.values()]) for update in told])
-        return dict(zip(told[0], values.double().mean(0).tolist(), strict=True))
 
     def _evaluated(self, step: int, split: Literal["val", "test"]) -> Evaluated:
         setup = self.setup

@@ -58,8 +58,9 @@ def _scores(record: Record) -> dict[str, Any]:
 
 def _resumes(told: Sequence[Heard], state: str) -> int | None:
     """The step from which a run that broke off would go on: its last checkpoint's; None where nothing broke off."""
-    kept = [heard.event.step for heard in told if isinstance(heard.event, Checkpoint)]
-    return (kept[-1] if kept else 0) if state in RESUMABLE else None
+    if state not in RESUMABLE:
+        return None
+    return next((heard.event.step for heard in reversed(told) if isinstance(heard.event, Checkpoint)), 0)
 
 
 def _elapsed_s(watcher: Watcher) -> float | None:

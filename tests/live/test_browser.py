@@ -21,6 +21,12 @@ from kdcore.jobs.store import Store
 pytestmark = pytest.mark.browser
 HERE = Path(__file__).parent
 PATIENCE_S = 60.0
+SOCKETS = (  # keeps a page's sockets at hand; one that is `gone` names another server
+    "const Real = WebSocket; window.sockets = [];"
+    "window.WebSocket = class extends Real { constructor(...a) { super(...a); window.sockets.push(this); }"
+    ' send(data) { super.send(window.gone ? data.replace(/"server":"\\w+"/, \'"server":"gone"\') : data); } };'
+)
+CUT = "window.sockets.filter((s) => s.url.endsWith('/api/live')).forEach((s) => s.close())"
 
 
 @pytest.fixture(scope="module")
@@ -298,17 +304,11 @@ def test_a_page_drawn_in_another_theme_is_drawn_again_once(context: BrowserConte
 def test_a_page_of_a_server_that_is_gone_loads_itself_anew(context: BrowserContext, stage: Stage) -> None:
     stage.begin()
     page = context.new_page()
-    page.add_init_script(
-        "const Real = WebSocket; window.sockets = [];"
-        "window.WebSocket = class extends Real { constructor(...a) { super(...a); window.sockets.push(this); }"
-        ' send(data) { super.send(window.gone ? data.replace(/"server":"\\w+"/, \'"server":"gone"\') : data); } };'
-    )
+    page.add_init_script(SOCKETS)
     page.goto(f"/?run={stage.id}&panels=loss")
     stage.tell(5)
     drawn(page, "loss")
-    page.evaluate(
-        "window.gone = true; window.sockets.filter((s) => s.url.endsWith('/api/live')).forEach((s) => s.close())"
-    )
+    page.evaluate(f"window.gone = true; {CUT}")
     page.wait_for_function("!window.gone")
     drawn(page, "loss")
 
@@ -329,15 +329,12 @@ def test_figures_are_sent_nowhere(context: BrowserContext, stage: Stage) -> None
 def test_a_lost_connection_is_said_and_comes_back(context: BrowserContext, stage: Stage) -> None:
     stage.begin()
     page = context.new_page()
-    page.add_init_script(
-        "const Real = WebSocket; window.sockets = [];"
-        "window.WebSocket = class extends Real { constructor(...a) { super(...a); window.sockets.push(this); } };"
-    )
+    page.add_init_script(SOCKETS)
     page.goto(f"/?run={stage.id}&panels=loss")
     stage.tell(5)
     drawn(page, "loss")
     before = updates(page, "loss")
-    page.evaluate("window.sockets.filter((s) => s.url.endsWith('/api/live')).forEach((s) => s.close())")
+    page.evaluate(CUT)
     stage.tell(6)
     drawn(page, "loss", before)
     expect(page.locator(".kd-link").first).to_be_hidden()
