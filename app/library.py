@@ -1,7 +1,7 @@
 """The register of papers behind the Lab: `assets/library.json`, one row to a line, edited by hand.
 
 A row says what a method does in one line and how sure we are of it. Whether it runs here is never written down:
-it does when `kdcore/methods` holds a file of its name.
+it does when `kdcore/methods` holds a file of its name, or where a command stands that does it without one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Row(_Frozen):
     track: str
     mechanism: str
     shows: str  # what the dashboard shows, or will show
-    here: str | None = None  # what is missing to run it, or how it runs without a method of its own
+    command: str | None = None  # what runs it, where it has no method of its own
+    here: str | None = None  # what is missing to run it, or what the command does
     kind: Kind
     wave: Literal[1, 2, 3] | None = None
     kind_note: str | None = None
@@ -102,9 +103,14 @@ def method_of(row: Row | Baseline) -> str | None:
     return row.name if row.name in METHODS else None
 
 
+def command_of(row: Row | Baseline) -> str | None:
+    """What runs a row that has no method of its own, or None."""
+    return row.command if isinstance(row, Row) else None
+
+
 def status(row: Row | Baseline) -> Status:
     """What a person can do with the row today."""
-    if method_of(row):
+    if method_of(row) or command_of(row):
         return "runs here"
     return "reading card" if isinstance(row, Row) and row.kind == "reading card" else "not built yet"
 

@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from app import state, theme
-from app.library import CONFIDENCE, WAVES, Baseline, Row, beside, find, library, method_of, papers, status
+from app.library import CONFIDENCE, WAVES, Baseline, Row, beside, command_of, find, library, method_of, papers, status
 
 KINDS = ("method", "language method", "diagnostic", "data", "reading card")
 STATUSES = ("runs here", "not built yet", "reading card")
@@ -35,7 +35,8 @@ def badge(row: Row | Baseline) -> str:
     if method:
         lab, page = (f'href="./{path}?method={escape(method)}" target="_self"' for path in ("", "methods"))
         return f'<a class="mark" {lab}>{MARKS[word]} {word}: open in the Lab</a> · <a {page}>its loss and knobs</a>'
-    return f'<span class="mark">{MARKS[word]} {word}</span>'
+    command, mark = command_of(row), f'<span class="mark">{MARKS[word]} {word}</span>'
+    return f"{mark}: <code>{escape(command)}</code>" if command else mark
 
 
 def paragraph(name: str, text: str) -> str:

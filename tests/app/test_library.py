@@ -1,10 +1,13 @@
 """The register counts what it says it counts, finds what it holds, and is honest about what runs."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
-from app.library import CONFIDENCE, WAVES, beside, find, library, method_of, papers, place, status
+from app.cli import cli
+from app.library import CONFIDENCE, WAVES, beside, command_of, find, library, method_of, papers, place, status
 from kdcore.registry import METHODS
 
 
@@ -45,10 +48,10 @@ def test_names_are_used_once() -> None:
     assert not set(names) & {baseline.name for baseline in library().baselines}
 
 
-def test_a_row_runs_exactly_when_its_method_is_registered() -> None:
+def test_a_row_runs_exactly_when_its_method_is_registered_or_a_command_does_it() -> None:
     for row in (*library().rows, *library().baselines):
-        runs = row.name in METHODS
-        assert (status(row) == "runs here") == runs or method_of(row) is not None
+        runs = method_of(row) is not None or command_of(row) is not None
+        assert (status(row) == "runs here") == runs
         assert method_of(row) in {None, *METHODS}
 
 
@@ -79,11 +82,18 @@ def test_a_method_has_one_place_or_none() -> None:
 
 def test_what_runs_says_nothing_of_what_is_missing() -> None:
     told = [row for row in (*library().rows, *library().baselines) if row.here]
-    commands = {"tree_mimic", "gam_mimic"}  # they train no network
-    missing = {"dho", "trg", "wcord", "kdaif", "stablekd", None, "fcfd"}
-    assert {row.name for row in told} == missing | commands
-    assert [status(row) for row in told] == ["not built yet"] * len(told)
+    assert {row.name for row in told if not command_of(row)} == {"dho", "trg", "wcord", "kdaif", "stablekd", "fcfd"}
+    assert [status(row) for row in told if not command_of(row)] == ["not built yet"] * 6
     assert all(row.here and row.here.endswith(".") for row in told)
+
+
+def test_a_command_is_one_that_there_is() -> None:
+    commands = {row.id: row.command.split() for row in library().rows if row.command}
+    assert {"23", "55", "98"} == set(commands)
+    for kdlab, verb, what in commands.values():
+        assert kdlab == "kdlab"
+        assert verb in get_group(cli).commands
+        assert what == "RUN" or Path(what).is_file()
 
 
 @pytest.mark.parametrize(
