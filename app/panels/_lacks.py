@@ -17,7 +17,8 @@ def steps(record: Record) -> str | None:
 
 
 def scores(record: Record) -> str | None:
-    return None if record.steps or record.evaluations else "Nothing has been scored yet; the first accuracy comes soon."
+    missing = "Nothing has been scored yet; the first accuracy comes with the first loss point."
+    return None if record.steps or record.evaluations else missing
 
 
 def answers(record: Record) -> str | None:
