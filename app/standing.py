@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from app.studies import BUDGETS, FOLDER, Published, commits, cost, extent, parse
+from app.studies import BUDGETS, FOLDER, Published, commits, cost, extent, parse, reading
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
-from kdcore.study import LEVEL, Cell, Verdict, cells, verdicts
+from kdcore.study import LEVEL, Cell, Verdict, cells, strict, verdicts
 
 STUDY = "catalogue"
 ALONE = "ce"  # the student without a teacher
@@ -41,17 +41,18 @@ def standing(method: str) -> None:
         format_func=lambda one: BUDGETS[one].format(reference=reference),
         key="budget",
     )
-    for verdict in all_verdicts:
-        if (verdict.method, verdict.budget) == (method, budget):
-            st.markdown(sentence(verdict, found))
+    compared = [verdict for verdict in all_verdicts if verdict.budget == budget]
+    for verdict in compared:
+        if verdict.method == method:
+            st.markdown(sentence(verdict, reference, len(compared)))
     shown = [reference, ALONE, *([method] if method not in (reference, ALONE) else [])]
     own = [cell for cell in all_cells if cell.budget == budget and cell.method in shown]
     st.dataframe([line(cell) for cell in own], hide_index=True, width="stretch")
     with st.expander("All methods, best first", icon=":material/leaderboard:"):
-        st.dataframe([place(one) for one in all_verdicts if one.budget == budget], hide_index=True, width="stretch")
+        st.dataframe([place(one) for one in compared], hide_index=True, width="stretch")
         st.caption(
-            f"Against {reference}, over all tasks and seeds, by test accuracy after the last step; p is that of a "
-            "two-sided sign test, which says little where it is above 0.05."
+            f"Against {reference}, over all tasks and seeds, by test accuracy after the last step; "
+            f"{reading(len(compared))}"
         )
     tasks = "; ".join(f"{task.name}: {task.says[:1].lower()}{task.says[1:].rstrip('.')}" for task in found.study.tasks)
     st.caption(
@@ -61,15 +62,21 @@ def standing(method: str) -> None:
     )
 
 
-def sentence(verdict: Verdict, found: Published) -> str:
-    """One method against the reference in words."""
+def sentence(verdict: Verdict, reference: str, compared: int) -> str:
+    """One method of so many against the reference in words."""
     pairs = verdict.wins + verdict.losses
     gain = f"{100 * abs(verdict.gain):.1f} points {'more' if verdict.gain >= 0 else 'less'}"
-    sure = "no accident" if verdict.p < 0.05 else "which may be chance"
     return (
-        f"More accurate than {found.study.reference} in {verdict.wins} of {pairs} pairs of equal task and seed "
-        f"(p = {verdict.p:.2g}, {sure}); {gain} on average."
+        f"More accurate than {reference} in {verdict.wins} of {pairs} pairs of equal task and seed "
+        f"(p = {verdict.p:.2g}, {sure(verdict.p, compared)}); {gain} on average."
     )
+
+
+def sure(p: float, compared: int) -> str:
+    """What a p is worth beside so many comparisons."""
+    if p < strict(compared):
+        return "no accident"
+    return f"which may be chance among {compared} methods" if p < strict(1) else "which may be chance"
 
 
 def line(cell: Cell) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def percent(cell: Cell, metric: str) -> str:
 def place(verdict: Verdict) -> dict[str, Any]:
     """One line of the table of all methods."""
     told = {"Method": titled(verdict.method), GAIN: round(100 * verdict.gain, 2)}
-    return told | {"Better": verdict.wins, "Worse": verdict.losses, "p": round(verdict.p, 3)}
+    return told | {"Better": verdict.wins, "Worse": verdict.losses, "p": float(f"{verdict.p:.2g}")}
 
 
 def titled(method: str) -> str:

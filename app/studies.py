@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdcore.errors import BadInput
-from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, verdicts
+from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, strict, verdicts
 
 FOLDER = Path(__file__).parent.parent / "assets" / "studies"
 COLUMNS = (
@@ -99,7 +99,8 @@ def markdown(found: Published) -> str:
     ]
     for budget in study.budgets:
         told = [verdict for verdict in verdicts(study, found.rows) if verdict.budget == budget]
-        parts += [f"## All tasks, {_told(budget, study)}", _table(VERDICT, (_verdict(verdict) for verdict in told))]
+        table = _table(VERDICT, (_verdict(verdict) for verdict in told))
+        parts += [f"## All tasks, {_told(budget, study)}", table, reading(len(told))]
     for task in study.tasks:
         parts += [f"## {task.name}", task.says]
         for budget in study.budgets:
@@ -120,9 +121,17 @@ def _told(budget: str, study: Study) -> str:
     return BUDGETS[budget].format(reference=study.reference)
 
 
+def reading(compared: int) -> str:
+    """How to read p beside so many comparisons."""
+    return (
+        f"p is that of a two-sided sign test over pairs of equal task and seed; below {strict(compared):.2g}, which is "
+        f"{strict(1):.2g} divided by the number of comparisons, it is no accident."
+    )
+
+
 def _verdict(verdict: Verdict) -> tuple[str, ...]:
     gain = f"{100 * verdict.gain:+.2f}"
-    return verdict.method, str(verdict.wins), str(verdict.losses), f"{verdict.p:.3f}", gain
+    return verdict.method, str(verdict.wins), str(verdict.losses), f"{verdict.p:.2g}", gain
 
 
 def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:

@@ -266,6 +266,11 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[Verdict]:
     return sorted(found, key=lambda verdict: (BUDGETS.index(verdict.budget), -verdict.gain))
 
 
+def strict(compared: int) -> float:
+    """The p below which one of so many comparisons is no accident at LEVEL (Bonferroni)."""
+    return (1 - LEVEL) / max(1, compared)
+
+
 def _gaps(study: Study, table: Table, costs: Costs, method: str, budget: Budget) -> list[float]:
     """Test accuracy minus the reference's, for every task and seed that both have."""
     gaps = []

@@ -141,7 +141,7 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     text = files[1].read_text()
     assert "| kd | 81.2 | 50.0 | 10.0 | 1.000 | 1.00 | 100 | 0.333 |" in text
     assert "| 1.00 | 100 |  |" in text
-    assert "| ce | 0 | 1 | 1.000 | -11.23 |" in text
+    assert "| ce | 0 | 1 | 1 | -11.23 |" in text
     with pytest.raises(BadInput, match="no results of a study 'other'"):
         published("other", tmp_path)
     files[0].write_text(files[0].read_text()[:100])

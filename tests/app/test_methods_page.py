@@ -194,6 +194,7 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     assert "More accurate than kd in 5 of 5 pairs" in said(page)
     assert "p = 0.062, which may be chance" in said(page)
     assert "1.0 points more on average" in said(page)
+    assert "below 0.025, which is 0.05 divided by the number of comparisons, it is no accident." in said(page)
     assert "commit abc1234" in said(page)
     own, league = (table.value for table in page.dataframe)
     assert list(own["Method"]) == [entry("method", name)["title"] for name in ("kd", "ce", "dkd")]
@@ -202,6 +203,19 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     plain = lab("methods", method="kd")
     assert "More accurate" not in said(plain)
     assert len(plain.dataframe[0].value) == 2
+
+
+@pytest.mark.parametrize(
+    ("p", "compared", "words"),
+    [
+        (0.0001, 55, "no accident"),
+        (0.01, 55, "which may be chance among 55 methods"),
+        (0.01, 1, "no accident"),
+        (0.2, 1, "which may be chance"),
+    ],
+)
+def test_what_a_p_is_worth_depends_on_how_many_were_compared(p: float, compared: int, words: str) -> None:
+    assert standing.sure(p, compared) == words
 
 
 def test_without_results_the_page_shows_the_rest(lab: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
