@@ -40,7 +40,7 @@ def build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:
 
 
 _LOADED: dict[tuple[str, Path], Dataset] = {}  # at most one: a teacher's data are mostly its student's
-_SAID: dict[tuple[object, ...], Tensor] = {}  # logits of teachers on splits of those data
+_SAID: dict[tuple[object, ...], Tensor] = {}  # logits of teachers on splits of data
 TEACHERS_SAID = 16  # splits by teachers that are remembered
 
 
@@ -54,16 +54,16 @@ def dataset(choice: Choice, folder: Path, report: Report) -> Dataset:
     return _LOADED[key]
 
 
-def said(weights: Path, split: str, device: torch.device, ask: Callable[[], Tensor]) -> Tensor:
-    """A teacher's logits on a split of the data made last, asked for once by a process, as a teacher has many students.
+def said(weights: Path, data: Choice, split: str, device: torch.device, ask: Callable[[], Tensor]) -> Tensor:
+    """A teacher's logits on a split of data, asked for once by a process, as a teacher has many students.
 
     Args:
         weights: the teacher's; it is another one once they are written anew.
-        split: of the data.
+        data, split: what it is asked about.
         device: where the logits are wanted.
         ask: what gives them.
     """
-    key = (weights.resolve(), weights.stat().st_mtime_ns, split, device)
+    key = (weights.resolve(), weights.stat().st_mtime_ns, data.model_dump_json(), split, device)
     if key not in _SAID:
         if len(_SAID) >= TEACHERS_SAID:
             _SAID.clear()

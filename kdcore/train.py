@@ -331,7 +331,7 @@ class _Run:
         teacher, weights = self.setup.teacher, self.setup.teacher_weights
         assert teacher is not None
         assert weights is not None
-        return said(weights, split, x.device, lambda: answers(teacher, x, self.setup.normalise))
+        return said(weights, self.setup.spec.data, split, x.device, lambda: answers(teacher, x, self.setup.normalise))
 
     def _frame(self, step: int) -> Frame:
         file = f"frames/{step:08d}.npz"

@@ -281,13 +281,15 @@ def test_bf16_trains(tmp_path: Path) -> None:
 
 
 def test_a_teacher_says_the_same_of_a_split_until_weights_or_data_are_others(teacher: Path, tmp_path: Path) -> None:
-    def told(number: float, weights: Path = teacher, split: str = "test") -> float:
-        return said(weights, split, torch.device("cpu"), lambda: torch.tensor(number)).item()
-
     spec, other = moons().data, Choice(name="circles")
+
+    def told(number: float, weights: Path = teacher, split: str = "test", data: Choice = spec) -> float:
+        return said(weights, data, split, torch.device("cpu"), lambda: torch.tensor(number)).item()
+
     for data in (other, spec):
         dataset(data, tmp_path, silent)
     assert [told(1.0), told(2.0), told(3.0, split="val"), told(4.0)] == [1.0, 1.0, 3.0, 1.0]
+    assert [told(4.0, data=other), told(1.0)] == [4.0, 1.0]
     fresh = tmp_path / "again.safetensors"
     fresh.write_bytes(teacher.read_bytes())
     assert [told(5.0, fresh), told(6.0, fresh)] == [5.0, 5.0]
