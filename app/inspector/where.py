@@ -50,7 +50,7 @@ def landscape(case: Case, runs: list[Run]) -> pd.DataFrame:
 
 def _chart() -> dict[str, object]:
     axis = {"type": "quantitative", "scale": {"zero": False}, "axis": {"format": ".1%"}}
-    dark = state.view().theme
+    look = state.view().theme
     return {
         "mark": {"type": "point", "filled": True, "size": 90, "tooltip": True},
         "params": [{"name": "run", "select": {"type": "point", "fields": ["id"]}}],
@@ -61,7 +61,7 @@ def _chart() -> dict[str, object]:
                 "field": "which",
                 "type": "nominal",
                 "title": None,
-                "scale": {"domain": ["this one", "others"], "range": [theme.STUDENT[dark], theme.MUTED[dark]]},
+                "scale": {"domain": ["this one", "others"], "range": [theme.STUDENT[look], theme.MUTED[look]]},
                 "legend": {"orient": "bottom"},
             },
             "tooltip": [{"field": name} for name in ("run", "seed", "accuracy", "agreement", "kl")],

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import asking, curves, forms, link, pictures, state, words
+from app import asking, curves, dressing, forms, link, pictures, state, words
 from app.library import Row, place
 from app.link import Settings
 from app.standing import standing
@@ -185,6 +185,7 @@ def _picture(found: dict[str, Any], other: str | None, example: Example) -> None
         "features": lambda: pictures.features(found, look),
     }
     st.plotly_chart(figures[example.kind](), theme=None, height=HEIGHT, config=FIGURE, key="curves")
+    dressing.follow(look)
     said = [CAPTIONS[example.kind]]
     if example.kind != "features" and found["rows"] > 1:
         said.append("The row stands in a batch of eight, as rows of this method matter to one another.")

@@ -1,6 +1,7 @@
 // What Streamlit mounts: one instance per place on the page, kept over reruns.
 
 import { Panels } from "./panels.js";
+import { shade } from "./shade.js";
 import { Transport } from "./transport.js";
 import { wire } from "./wire.js";
 
@@ -36,17 +37,9 @@ export function mount({ data, parentElement, setTriggerValue }) {
 
 /** The Lab's own colours in the theme of the page, which every panel follows. */
 function dress(root, colours) {
-  const theme = luminance(getComputedStyle(root).getPropertyValue("--st-background-color")) < 0.5 ? "dark" : "light";
+  const theme = shade(root);
   for (const [name, shades] of Object.entries(colours)) root.style.setProperty(`--kd-${name}`, shades[theme]);
   root.dataset.theme = theme;
   root.style.colorScheme = theme;
   wire.dress(theme);
-}
-
-function luminance(colour) {
-  const context = new OffscreenCanvas(1, 1).getContext("2d");
-  context.fillStyle = colour.trim() || "white";
-  context.fillRect(0, 0, 1, 1);
-  const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
-  return (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
 }

@@ -1,0 +1,28 @@
+"""The Methods page in a real browser: its picture follows the page into the dark by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from browsing import person, served
+from playwright.sync_api import Browser, Page
+
+from app.theme import INK
+
+pytestmark = pytest.mark.browser
+WRITTEN = "ink => document.querySelector('.js-plotly-plot')?.layout?.font?.color === ink"
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with served(tmp_path_factory.mktemp("home")) as address, person(chromium, address) as opened:
+        opened.goto(f"{address}/methods?method=kd")
+        yield opened
+
+
+def test_the_picture_follows_the_theme_of_the_page(page: Page) -> None:
+    page.wait_for_function(WRITTEN, arg=INK["light"])
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(WRITTEN, arg=INK[theme])
