@@ -47,7 +47,7 @@ def standing(method: str) -> None:
             st.markdown(sentence(verdict, reference, len(compared)))
     shown = [reference, ALONE, *([method] if method not in (reference, ALONE) else [])]
     own = [cell for cell in all_cells if cell.budget == budget and cell.method in shown]
-    st.dataframe([line(cell) for cell in own], hide_index=True, width="stretch")
+    st.dataframe([line(cell) for cell in own], hide_index=True, width="stretch", height="content")
     with st.expander("All methods, best first", icon=":material/leaderboard:"):
         st.dataframe([place(one) for one in compared], hide_index=True, width="stretch")
         st.caption(
@@ -57,7 +57,7 @@ def standing(method: str) -> None:
     tasks = "; ".join(f"{task.name}: {task.says[:1].lower()}{task.says[1:].rstrip('.')}" for task in found.study.tasks)
     st.caption(
         f"Study of {found.date}, {commits(found)}, {found.machine}, {extent(found)}; "
-        f"± is half of a {LEVEL:.0%} interval over the seeds. {tasks}. "
+        f"± is half of a {LEVEL:.0%} interval over the seeds. Tasks: {tasks}. "
         f"`kdlab study assets/studies/{STUDY}.yaml` does it again."
     )
 
