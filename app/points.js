@@ -16,7 +16,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }
   chips(board, data.colors)
   draw(board)
+  const call = (board.calls = (board.calls ?? 0) + 1)
   return () => {
+    if (call < board.calls) return // another call overtook this one; the board stays
+    boards.delete(parentElement)
     clearTimeout(board.timer)
     board.watch.disconnect()
   }

@@ -13,7 +13,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
   pad.send = (pixels) => setTriggerValue("pixels", pixels)
   if (pad.version !== data.version) take(pad, data)
   draw(pad)
+  const call = (pad.calls = (pad.calls ?? 0) + 1)
   return () => {
+    if (call < pad.calls) return // another call overtook this one; the pad stays
+    pads.delete(parentElement)
     if (pad.timer) tell(pad) // a stroke that Python has not heard of yet
     pad.watch.disconnect()
   }

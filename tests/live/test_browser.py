@@ -15,7 +15,9 @@ from browsing import served
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from stage import OWNER, Stage
 
+from app.live.routes import SCRIPTS
 from app.live.tokens import COOKIE
+from app.panels import View
 from kdcore.jobs.store import Store
 
 pytestmark = pytest.mark.browser
@@ -299,6 +301,29 @@ def test_a_page_drawn_in_another_theme_is_drawn_again_once(context: BrowserConte
     expect(page.get_by_text("Rerun 3")).to_be_visible()
     page.wait_for_timeout(1000)
     expect(page.get_by_text("Rerun 3")).to_be_visible()
+
+
+def test_a_call_that_was_overtaken_leaves_one_component_whenever_it_ends(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/")
+    kept = page.evaluate(
+        """async ([script, view]) => {
+            const { mount } = await import(script);
+            const place = document.body.appendChild(document.createElement("div"));
+            const data = { kind: "panels", run: "", theme: "light", colours: {}, panels: [], view };
+            const call = () => mount({ data, parentElement: place, setTriggerValue() {} });
+            call()(); // ended before the call that overtook it came
+            const second = call();
+            const shown = place.firstChild;
+            const third = call();
+            second(); // ended after
+            const kept = [place.childElementCount, place.firstChild === shown];
+            third();
+            return [...kept, place.childElementCount];
+        }""",
+        [f"{SCRIPTS}/component.js", View().model_dump(exclude={"theme"})],
+    )
+    assert kept == [1, True, 0]
 
 
 def test_a_page_of_a_server_that_is_gone_loads_itself_anew(context: BrowserContext, stage: Stage) -> None:

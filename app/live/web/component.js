@@ -9,8 +9,8 @@ const KINDS = { transport: Transport, panels: Panels };
 const mounted = new WeakMap(); // the element Streamlit gives us -> what lives in it
 
 /**
- * Called at each change of data or theme. The answer to the last call is called when the component leaves the page. One
- * to a call that another overtook while the script was loaded is called at once.
+ * Called at each change of data or theme. Streamlit calls the answer to the last call when the component leaves the page,
+ * and that to a call which another overtook while its script was loaded as soon as it has it.
  */
 export function mount({ data, parentElement, setTriggerValue }) {
   let instance = mounted.get(parentElement);
@@ -24,13 +24,12 @@ export function mount({ data, parentElement, setTriggerValue }) {
   wire.adopt(data.run, data.view);
   wire.join(instance, data, (view) => setTriggerValue("view", view));
   instance.update(data);
-  instance.calls = (instance.calls ?? 0) + 1;
-  let fresh = true;
-  setTimeout(() => (fresh = false));
+  const call = (instance.calls = (instance.calls ?? 0) + 1);
   return () => {
-    if (fresh && instance.calls > 1) return; // this call was overtaken; the component stays
+    if (call < instance.calls) return; // it was overtaken; the component stays
     mounted.delete(parentElement);
     instance.destroy();
+    instance.root.remove(); // the call that overtook this one may come yet, and bring another
     wire.part(instance);
   };
 }
