@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from websockets.exceptions import ConnectionClosed
@@ -51,7 +52,7 @@ STOPWATCH = """() => new Promise((found) => {
 
 @contextmanager
 def server() -> Iterator[tuple[str, int, Path]]:
-    """Address, process id and home of a fresh server that answers."""
+    """Address, process id and home of a fresh server that answers; the home is this process's too, for tokens."""
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
         socket.create_server(("127.0.0.1", 0)) as taken,
@@ -60,9 +61,10 @@ def server() -> Iterator[tuple[str, int, Path]]:
         port = taken.getsockname()[1]
         taken.close()
         command = [sys.executable, "-m", "app.cli", "app", "--port", str(port), "--no-open"]
-        with subprocess.Popen(
-            command, env=os.environ | {"KDLAB_HOME": home}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
+        with (
+            patch.dict(os.environ, KDLAB_HOME=home),
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
+        ):
             try:
                 wait_for(f"http://127.0.0.1:{port}/api/health")
                 yield f"http://127.0.0.1:{port}", process.pid, Path(home)
@@ -124,7 +126,6 @@ def field_rate(browser: Browser) -> Iterator[Row]:
 def watched() -> Iterator[Row]:
     """Steps a second of a run while one viewer watches, over those while nobody does; through the whole server."""
     with server() as (url, _, home):
-        os.environ["KDLAB_HOME"] = str(home)
         viewer, store, spec = "f" * 32, Store(home), recommended("moons")
         endless = {"schedule": spec.schedule.model_copy(update={"steps": 5_000_000}), "watch": Watch(points=10_000)}
         run = store.submit(spec.model_copy(update=endless), viewer).id
@@ -158,7 +159,6 @@ def _steps_a_second(store: Store, run: str) -> float:
 def crowd() -> Iterator[Row]:
     """CPU time of the server while many viewers watch the field of one run."""
     with server() as (url, pid, home):
-        os.environ["KDLAB_HOME"] = str(home)
         viewer = "f" * 32
         spec = recommended("moons")
         store = Store(home)
