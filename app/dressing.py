@@ -1,4 +1,7 @@
-"""Has a page drawn anew where Streamlit would leave it half changed until the next click."""
+"""Has a page drawn anew when it becomes light or dark, of which Streamlit tells Python with the next click only.
+
+Pages with a live view need it not: that asks by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import streamlit as st
 from app.live.routes import SCRIPTS
 from app.theme import Theme
 
-_theme = st.components.v2.component(
-    "kdlab_theme",
+_component = st.components.v2.component(
+    "kdlab_dressing",
     js=f"""
     export default async ({{ data, parentElement, setTriggerValue }}) => {{
         const {{ shade }} = await import(`${{location.origin}}{SCRIPTS}/shade.js`);
@@ -17,31 +20,11 @@ _theme = st.components.v2.component(
     """,
     isolate_styles=False,
 )
-_sidebar = st.components.v2.component(
-    "kdlab_sidebar",
-    js="""
-    export default ({ setTriggerValue }) => {
-        const look = setInterval(() => {
-            const sidebar = document.querySelector(".stSidebar");
-            if (sidebar?.querySelector(".stElementContainer")) return; // it empties at the script's end
-            clearInterval(look);
-            if (sidebar) setTriggerValue("left", true);
-        }, 200);
-        return () => clearInterval(look);
-    };
-    """,
-    isolate_styles=False,
-)
 
 
 def follow(drawn: Theme) -> None:
-    """Ask for a rerun where the page is not in the theme it was drawn for; a live view does so by itself."""
-    _theme(key="theme", data=drawn, on_theme_change=_nothing)
-
-
-def bare() -> None:
-    """Ask for a rerun where the last page's sidebar stays, empty, on a page that has none: it goes with that run."""
-    _sidebar(key="sidebar", on_left_change=_nothing)
+    """Ask for a rerun where the page is not in the theme it was drawn for."""
+    _component(key="dressing", data=drawn, on_theme_change=_nothing)
 
 
 def _nothing() -> None:

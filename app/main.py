@@ -4,13 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import dressing
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 
 VIEWS = Path(__file__).parent / "views"
 LOGO = Path(__file__).parent.parent / "assets" / "logo.svg"
-BARE = ("inspector", "runs", "library")  # pages without a sidebar
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.5rem clamp(1rem, 2.5vw, 3rem) 3rem; }
 </style>"""
@@ -34,7 +32,5 @@ if not catalogue.cache_info().currsize:
         catalogue()
 try:
     page.run()
-    if page.url_path in BARE:
-        dressing.bare()
 except BadInput as error:
     st.error(str(error))
