@@ -7,6 +7,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 from kdcore.lineage import lineage
 from kdcore.registry import METHODS
@@ -31,17 +32,12 @@ def spec(method: str) -> Spec:
 
 def rows() -> Iterator[dict[str, Any]]:
     """Every method's step over KD's: the median of the rounds, with their range."""
-    before = os.environ.get("KDLAB_HOME")
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["KDLAB_HOME"] = home
-        try:
-            plain = spec("kd")
-            trial(plain)
-            for name in METHODS:
-                asked = spec(name)
-                trial(asked)
-                found = sorted(trial(asked)["step_s"] / trial(plain)["step_s"] for _ in range(ROUNDS))
-                told = {"ratio": statistics.median(found), "from": found[0], "to": found[-1], "unit": "of KD's"}
-                yield {"what": f"a step of {name}", **told}
-        finally:
-            os.environ.pop("KDLAB_HOME") if before is None else os.environ.__setitem__("KDLAB_HOME", before)
+    with tempfile.TemporaryDirectory() as home, patch.dict(os.environ, KDLAB_HOME=home):
+        plain = spec("kd")
+        trial(plain)
+        for name in METHODS:
+            asked = spec(name)
+            trial(asked)
+            found = sorted(trial(asked)["step_s"] / trial(plain)["step_s"] for _ in range(ROUNDS))
+            told = {"ratio": statistics.median(found), "from": found[0], "to": found[-1], "unit": "of KD's"}
+            yield {"what": f"a step of {name}", **told}
