@@ -64,8 +64,9 @@ def arrive(page: str) -> None:
     query = st.query_params.to_dict()
     touched = _state.pop("touched", False)
     returns = came and not query and _held("link") in _state
-    if _held("link") not in _state or (not touched and not returns and query != _state.get(_held("written"))):
+    if _held("link") not in _state or (not touched and not returns and query != _state.get(_held("known"))):
         _state[_held("link")], _state["complaints"] = codec().read(query)
+    _state[_held("known")] = query  # at once: a click may break this run off before it ends
 
 
 def shown() -> Link:
@@ -88,7 +89,7 @@ def save() -> None:
         query = {"run": shown().run} if shown().run else {}
     if query != st.query_params.to_dict():
         st.query_params.from_dict(query)
-    _state[_held("written")] = query
+    _state[_held("known")] = query
 
 
 def complaints() -> list[str]:

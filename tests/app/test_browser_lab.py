@@ -40,6 +40,27 @@ def test_the_url_follows_the_form_and_the_form_follows_the_way_back(page: Page) 
     expect(seed(page)).to_have_value("6")
 
 
+def test_a_link_says_where_a_replay_was_halted_but_not_what_it_passes(page: Page) -> None:
+    ready(page, "/")
+    scrubber = page.get_by_role("slider", name="Recorded frames")
+    expect(scrubber).to_have_attribute("aria-valuetext", re.compile(r"^step \d+$"))  # it plays by itself
+    page.locator(".kd-heat input").first.fill("1.5")
+    expect(page).to_have_url(re.compile("temperature="))
+    assert "at=" not in page.url
+    page.get_by_role("button", name="Pause the replay").click()
+    expect(page).to_have_url(re.compile(r"[?&]at=\d+"))
+    halted = page.url
+    step = re.compile(rf"^step {halted.rpartition('at=')[2]}$")
+    expect(scrubber).to_have_attribute("aria-valuetext", step)
+    page.get_by_role("button", name="Play the recorded frames").click()
+    expect(scrubber).not_to_have_attribute("aria-valuetext", step)
+    page.get_by_role("link", name="Library", exact=True).click()
+    expect(page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Lab", exact=True).first.click()
+    expect(scrubber).to_have_attribute("aria-valuetext", step)
+    expect(page).to_have_url(halted)
+
+
 def test_other_pages_do_not_cost_the_form_its_settings(page: Page) -> None:
     ready(page, "/?seed=7")
     for name, heading in (("Methods", "Knowledge distillation"), ("Runs", "Runs"), ("Library", "Library")):

@@ -8,7 +8,7 @@ import pytest
 from lab_driver import ME, Finish, Open, button, components, labels, said
 from streamlit.testing.v1 import AppTest
 
-from app import engine
+from app import engine, state
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
@@ -65,6 +65,18 @@ def test_walking_back_to_a_link_restores_it(lab: Open) -> None:
     page.query_params = {"seed": "9", "temperature": "2.0"}
     page.run()
     assert next(item for item in page.number_input if item.key == "form seed").value == 9
+
+
+def test_walking_back_and_forth_at_once_restores_it_too(lab: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = lab(seed="6")
+    page.query_params = {"seed": "5"}
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr(state, "save", lambda: None)
+        page.run()
+    page.query_params = {"seed": "6"}
+    page.run()
+    assert next(item for item in page.number_input if item.key == "form seed").value == 6
+    assert page.query_params == {"seed": "6"}
 
 
 def test_another_data_set_brings_its_recommendation(lab: Open) -> None:
@@ -203,7 +215,7 @@ def test_a_damaged_database_is_one_sentence(view: str, home: Path) -> None:
 
 def test_a_page_whose_first_run_was_broken_off_reads_its_link_again(lab: Open) -> None:
     page = lab(seed="3")
-    del page.session_state["written of lab"]  # what a click does that comes before the page has ended
+    del page.session_state["known of lab"]  # what a click does that comes before the page has ended
     page.run()
     assert not page.exception
     assert page.query_params["seed"] == "3"

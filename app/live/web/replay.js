@@ -27,13 +27,13 @@ export class Replay {
 
   /** Another run is on show. */
   begin(autoplay) {
-    this.#pause();
+    this.#leave();
     this.#stops = [];
     this.#auto = autoplay && !matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
 
   end() {
-    this.#pause();
+    this.#leave();
     wire.removeEventListener("view", this.#show);
   }
 
@@ -77,9 +77,17 @@ export class Replay {
     }, FRAME_MS / this.speed.value);
   }
 
+  /** Stop here: where it stands now is what somebody looks at. */
   #pause() {
     clearTimeout(this.#clock);
-    if (this.playing) wire.look({});
+    if (this.playing) wire.look({ at: wire.view.at });
+    this.playing = false;
+  }
+
+  /** Stop because it goes from the page; nobody chose where it stands. */
+  #leave() {
+    clearTimeout(this.#clock);
+    if (this.playing) wire.settle();
     this.playing = false;
   }
 

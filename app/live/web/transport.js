@@ -111,7 +111,7 @@ export class Transport {
     if (lacks) return this.#complain(lacks);
     this.#status = status;
     const s = status;
-    const trains = s.state === "running" || s.state === "queued";
+    const trains = this.#trains;
     const behind = s.at != null && trains;
     this.root.dataset.state = s.paused && s.state === "running" ? "paused" : s.state;
     write(this.pill, s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
@@ -123,7 +123,7 @@ export class Transport {
     this.bar.firstChild.style.width = `${Math.min(100, (100 * s.step) / s.steps)}%`;
     this.#read(s);
     this.#replay.hear(s);
-    this.#permit(s, trains);
+    this.#permit();
     const note = this.#say(s);
     this.note.hidden = !note;
     write(this.note, note);
@@ -159,7 +159,9 @@ export class Transport {
     });
   }
 
-  #permit(s, trains) {
+  #permit() {
+    const s = this.#status;
+    const trains = this.#trains;
     const running = s.state === "running";
     const waits = running ? "" : "It has not begun yet.";
     const reason = !s.mine ? STRANGER : waits;
@@ -181,10 +183,14 @@ export class Transport {
     for (const button of this.settings.querySelectorAll("button")) allow(button, reason, "Change it from the next step on");
   }
 
+  get #trains() {
+    return ["running", "queued"].includes(this.#status.state);
+  }
+
   /** Whether play means the recorded frames: the run is over, or somebody looks back. */
   get #replays() {
     const s = this.#status;
-    return s != null && (s.at != null || this.#replay.playing || !["running", "queued"].includes(s.state));
+    return s != null && (s.at != null || this.#replay.playing || !this.#trains);
   }
 
   // What people do -------------------------------------------------------------------------------------------------
@@ -195,8 +201,9 @@ export class Transport {
   }
 
   #playOrPause() {
-    if (this.#replays) this.#replay.toggle();
-    else wire.control(this.#data.run, this.#status.paused ? "resume" : "pause");
+    if (!this.#replays) return wire.control(this.#data.run, this.#status.paused ? "resume" : "pause");
+    this.#replay.toggle();
+    this.#permit();
   }
 
   #step(steps) {

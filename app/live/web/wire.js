@@ -11,6 +11,7 @@ const LINGER_MS = 300; // a page that is rebuilt keeps its socket
 /** Events: "view" (it changed), "link" (the connection did), "error" (detail: {error, run}). */
 class Wire extends EventTarget {
   view = { theme: "light", temperature: 4, sample: 0, at: null, select: "", beside: null, knobs: "" };
+  #meant = this.view; // what somebody chose to look at: the view, but for what only passes by
   link = "connecting"; // connecting, open, lost, refused
   trouble = ""; // why it was refused
   #token = "";
@@ -61,12 +62,19 @@ class Wire extends EventTarget {
   look(change, passing = false) {
     this.#change(change);
     if (passing) return;
+    this.#meant = { ...this.#meant, ...change };
     clearTimeout(this.#report);
     this.#report = setTimeout(() => this.#tell(5), REPORT_MS);
   }
 
+  /** End what only passes by: look at what was chosen last. */
+  settle() {
+    this.#change(this.#meant);
+  }
+
   /** Take over the theme of the page. */
   dress(theme) {
+    this.#meant = { ...this.#meant, theme };
     this.#change({ theme });
   }
 
@@ -88,11 +96,14 @@ class Wire extends EventTarget {
     this.#said.set(run, word);
     if (this.#told.has(word)) {
       if (word === this.#word()) this.#told.clear();
-    } else this.#change(view);
+    } else {
+      this.#meant = { ...this.#meant, ...view };
+      this.#change(view);
+    }
   }
 
   #word() {
-    const { temperature, sample, at, select, beside, knobs } = this.view; // in the order in which Python says them
+    const { temperature, sample, at, select, beside, knobs } = this.#meant; // in the order in which Python says them
     return JSON.stringify({ temperature, sample, at, select, beside, knobs });
   }
 
