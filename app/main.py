@@ -9,8 +9,10 @@ from kdcore.errors import BadInput
 
 VIEWS = Path(__file__).parent / "views"
 LOGO = Path(__file__).parent.parent / "assets" / "logo.svg"
+# An empty sidebar is the last page's, of which Streamlit forgets to let go; on a narrow screen it holds the pages.
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.5rem clamp(1rem, 2.5vw, 3rem) 3rem; }
+.stSidebar:not(:has(.stElementContainer, [data-testid=stSidebarNav])) { display: none; }
 </style>"""
 
 st.set_page_config(page_title="KD Lab", page_icon=str(LOGO), layout="wide")
