@@ -69,6 +69,7 @@ def table(runs: list[Run]) -> list[Run]:
         key=TABLE,
         on_select="rerun",
         selection_mode="multi-row",
+        placeholder="–",
         alt="Table of runs; tick rows to compare them",
     )
     ticked = state.ticks(TABLE)

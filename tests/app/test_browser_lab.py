@@ -196,12 +196,11 @@ def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium:
     page.locator(CARD.format("loss")).scroll_into_view_if_needed()
     drawn = pictures(page, "loss", 2)
 
-    box = page.locator(f"{CARD.format('loss')} .nsewdrag").first.bounding_box()
-    assert box
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 0.3 * box["width"], middle)
+    plane = page.locator(f"{CARD.format('loss')} .nsewdrag").first
+    plane.hover(position={"x": 60, "y": 60})  # once it stands still
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=5)
+    for x in (120, 200):
+        plane.hover(position={"x": x, "y": 60}, force=True)  # what Plotly lays over all while one drags is in the way
     page.mouse.up()
     page.wait_for_function(f"card => !({PLOT})(card).layout.xaxis.autorange", arg=CARD.format("loss"))
     zoomed = zoom(page, "loss")

@@ -94,7 +94,7 @@ class Card {
       this.lacks,
     );
     this.root.dataset.updates = 0;
-    this.root.dataset.empty = "";
+    this.root.dataset.empty = "waits";
     this.sizes = new ResizeObserver(() => this.drawer.resize());
     this.sizes.observe(this.body);
     this.sight = new IntersectionObserver(([entry]) => this.#look(entry.isIntersecting), { rootMargin: NEAR });
@@ -203,8 +203,9 @@ class Card {
 
   /** Say why there is nothing to see, or show the drawing. */
   #say(sentence) {
-    this.root.toggleAttribute("data-empty", sentence != null);
     this.lacks.hidden = sentence == null;
-    if (sentence != null) write(this.lacks, sentence);
+    if (sentence == null) return delete this.root.dataset.empty;
+    this.root.dataset.empty = "lacks";
+    write(this.lacks, sentence);
   }
 }
