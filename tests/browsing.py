@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from kdcore.catalogue import catalogue, home, stored
 from kdcore.jobs.store import Store
@@ -77,5 +77,4 @@ def person(chromium: Browser, address: str) -> Iterator[Page]:
     """A page in a browser of its own."""
     with closing(chromium.new_context(base_url=address, viewport={"width": 1280, "height": 1000})) as context:
         context.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
         yield context.new_page()

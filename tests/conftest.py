@@ -29,10 +29,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["Browser"]:
     """A real browser, for tests marked so."""
-    from browsing import CHROMIUM, FLAGS
-    from playwright.sync_api import sync_playwright
+    from browsing import CHROMIUM, FLAGS, PATIENCE_MS
+    from playwright.sync_api import expect, sync_playwright
 
     if not Path(CHROMIUM).exists():
         pytest.skip(f"no chromium at {CHROMIUM}; set KDLAB_CHROMIUM to run the browser tests")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as player, closing(player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser:
         yield browser

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browsing import served
+from browsing import PATIENCE_MS, served
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from stage import OWNER, Stage
 
@@ -22,7 +22,6 @@ from kdcore.jobs.store import Store
 
 pytestmark = pytest.mark.browser
 HERE = Path(__file__).parent
-PATIENCE_S = 60.0
 SOCKETS = (  # keeps a page's sockets at hand; one that is `gone` names another server
     "const Real = WebSocket; window.sockets = [];"
     "window.WebSocket = class extends Real { constructor(...a) { super(...a); window.sockets.push(this); }"
@@ -62,7 +61,7 @@ def context(lab: str, chromium: Browser) -> Iterator[BrowserContext]:
     """A browser whose name is the owner's."""
     with chromium.new_context(base_url=lab, viewport={"width": 1280, "height": 900}) as opened:
         opened.add_cookies([{"name": COOKIE, "value": OWNER, "url": lab}])
-        opened.set_default_timeout(PATIENCE_S * 1000)
+        opened.set_default_timeout(PATIENCE_MS)
         yield opened
 
 
@@ -75,7 +74,7 @@ def health(address: str) -> dict[str, object]:
 
 
 def until(true: object) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + PATIENCE_MS / 1000
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.05)
