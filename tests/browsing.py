@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from kdcore.catalogue import catalogue, home, stored
 from kdcore.jobs.store import Store
@@ -78,3 +78,13 @@ def person(chromium: Browser, address: str) -> Iterator[Page]:
     with closing(chromium.new_context(base_url=address, viewport={"width": 1280, "height": 1000})) as context:
         context.set_default_timeout(PATIENCE_MS)
         yield context.new_page()
+
+
+def drag_over(plane: Locator) -> None:
+    """Drag over a chart's plane from left to right, once it stands still."""
+    mouse = plane.page.mouse
+    plane.hover(position={"x": 60, "y": 60})
+    mouse.down()
+    for x in (120, 200):
+        plane.hover(position={"x": x, "y": 60}, force=True)  # Plotly lays a cover over all while one drags
+    mouse.up()

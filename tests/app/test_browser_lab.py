@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browsing import person
+from browsing import drag_over, person
 from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -196,12 +196,7 @@ def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium:
     page.locator(CARD.format("loss")).scroll_into_view_if_needed()
     drawn = pictures(page, "loss", 2)
 
-    plane = page.locator(f"{CARD.format('loss')} .nsewdrag").first
-    plane.hover(position={"x": 60, "y": 60})  # once it stands still
-    page.mouse.down()
-    for x in (120, 200):
-        plane.hover(position={"x": x, "y": 60}, force=True)  # what Plotly lays over all while one drags is in the way
-    page.mouse.up()
+    drag_over(page.locator(f"{CARD.format('loss')} .nsewdrag").first)
     page.wait_for_function(f"card => !({PLOT})(card).layout.xaxis.autorange", arg=CARD.format("loss"))
     zoomed = zoom(page, "loss")
     for _ in range(10):

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browsing import PATIENCE_MS, served
+from browsing import PATIENCE_MS, drag_over, served
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from stage import OWNER, Stage
 
@@ -111,13 +111,7 @@ def test_zoom_and_node_outlive_ticks_and_reruns(context: BrowserContext, stage: 
     page.goto(f"/?run={stage.id}&panels=loss,accuracy")
     drawn(page, "loss")
     page.evaluate("card => (window.node = document.querySelector(card).querySelector('.kd-plot'))", card("loss"))
-    box = page.locator(f"{card('loss')} .nsewdrag").first.bounding_box()
-    assert box
-    left, right, middle = box["x"] + 0.3 * box["width"], box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2
-    page.mouse.move(left, middle)
-    page.mouse.down()
-    page.mouse.move(right, middle, steps=5)
-    page.mouse.up()
+    drag_over(page.locator(f"{card('loss')} .nsewdrag").first)
     page.wait_for_function("!window.node.layout.xaxis.autorange")
     zoomed = axis(page, "loss")
     for step in range(60, 70):

@@ -79,12 +79,11 @@ export class Replay {
 
   /** Stop here: where it stands now is what somebody looks at. */
   #pause() {
-    clearTimeout(this.#clock);
     if (this.playing) wire.look({ at: wire.view.at });
-    this.playing = false;
+    this.#leave();
   }
 
-  /** Stop because it goes from the page; nobody chose where it stands. */
+  /** Stop, at what was chosen last: nobody chose where it stands. */
   #leave() {
     clearTimeout(this.#clock);
     if (this.playing) wire.settle();

@@ -60,9 +60,8 @@ class Wire extends EventTarget {
 
   /** Change how everything on the page is looked at; Python hears of it after the last change, unless it is `passing`. */
   look(change, passing = false) {
-    this.#change(change);
+    this.#change(change, passing);
     if (passing) return;
-    this.#meant = { ...this.#meant, ...change };
     clearTimeout(this.#report);
     this.#report = setTimeout(() => this.#tell(5), REPORT_MS);
   }
@@ -74,7 +73,6 @@ class Wire extends EventTarget {
 
   /** Take over the theme of the page. */
   dress(theme) {
-    this.#meant = { ...this.#meant, theme };
     this.#change({ theme });
   }
 
@@ -96,10 +94,7 @@ class Wire extends EventTarget {
     this.#said.set(run, word);
     if (this.#told.has(word)) {
       if (word === this.#word()) this.#told.clear();
-    } else {
-      this.#meant = { ...this.#meant, ...view };
-      this.#change(view);
-    }
+    } else this.#change(view);
   }
 
   #word() {
@@ -107,7 +102,8 @@ class Wire extends EventTarget {
     return JSON.stringify({ temperature, sample, at, select, beside, knobs });
   }
 
-  #change(change) {
+  #change(change, passing = false) {
+    if (!passing) this.#meant = { ...this.#meant, ...change };
     const changed = Object.entries(change).some(([name, value]) => this.view[name] !== value);
     if (!changed) return;
     this.view = { ...this.view, ...change };
