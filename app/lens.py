@@ -40,7 +40,7 @@ def lens(run: Run, classes: tuple[str, ...]) -> None:
 def _look(run: Run, asked: Mapping[str, Any]) -> None:
     """What the helper sees, or one sentence on why it sees nothing."""
     pressed = state.recall("lens asks", None) == asked
-    state.remember("lens asks", None)
+    state.remember("lens asks", None, local=True)
     try:
         with st.spinner("Looking …", show_time=False):
             found = sight(run, {**asked, "ask": pressed})
@@ -55,6 +55,7 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
             key="lens asks",
             on_click=state.remember,
             args=("lens asks", dict(asked)),
+            kwargs={"local": True},
         )
     elif found["teacher"] is None:
         st.caption("The teacher of this run is not on this machine, so it says nothing of images it was never shown.")

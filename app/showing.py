@@ -58,7 +58,7 @@ def run_button(asked: Callable[[], Spec], obstacle: str | None, says: str, key: 
 def _submit(asked: Callable[[], Spec]) -> None:
     run = engine.store().submit(asked(), state.viewer())
     if run.state == "done":
-        state.complaints().append("You have run exactly this before, so here it is; another seed gives a new run.")
+        state.complain("You have run exactly this before, so here it is; another seed gives a new run.")
     state.show(run.id)
 
 
@@ -67,7 +67,7 @@ def _wanted() -> Run | None:
     try:
         return engine.find(state.shown().run)
     except BadInput as error:
-        state.complaints().append(str(error))
+        state.complain(str(error))
         state.show(None)
         return None
 
@@ -85,11 +85,11 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
     st.subheader(words.title(run.spec), anchor=False)
     mine = run.owner == state.viewer()
     if not mine and run.owner != engine.DEMO:
-        st.caption("Somebody else's run: you may look; to have your own, take its settings into the form.")
+        st.caption("Somebody else's run: you may look; to have your own, load its settings and press Run.")
     knobs = _knobs(run, mine)
     live("transport", run.id, **_shared(), **_reporting("transport"), settings=knobs, autoplay=demo)
     again = 1.0 if run.state in ACTIVE else None
-    st.fragment(_aftermath, run_every=again)(run.id, run.state, mine, suited(run), take)
+    state.fragment(_aftermath, run_every=again)(run.id, run.state, mine, suited(run), take)
     if between and run.state not in ACTIVE:
         between(run)
     panels(run, chosen)
@@ -136,7 +136,7 @@ def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], tak
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))
         if run.state not in ACTIVE:
             _act("Another seed", "casino", partial(_again, run))
-        _act("Settings into the form", "fork_right", partial(take, run))
+        _act("Load these settings", "fork_right", partial(take, run))
         _inspect(run)
         _share(run)
         if mine and run.state not in ACTIVE:

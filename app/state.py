@@ -8,6 +8,7 @@ show can be replaced as a whole (another link, a fork, a reset) and no widget is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -54,7 +55,7 @@ def codec() -> ModuleType:
 def arrive(page: str) -> None:
     """Begin a page. One with a link takes the URL's word when somebody opened it or walked back to it."""
     came = _state.get("page") != page
-    _state["page"] = page
+    _state["page"], _state["stale"] = page, False
     _state["broken off"], _state["whole"] = not _state.get("whole", True), False
     if page not in LINKED:
         return
@@ -76,12 +77,12 @@ def shown() -> Link:
 
 
 def _show(changed: Link) -> None:
-    _state[_held("link")] = changed
+    _state[_held("link")], _state["stale"] = changed, True
 
 
 def save() -> None:
     """End a page: make the URL say what is shown."""
-    _state["whole"] = True
+    _state["whole"], _state["stale"] = True, False
     try:
         query = codec().write(shown())
     except BadInput as error:
@@ -98,9 +99,15 @@ def complaints() -> list[str]:
     return found
 
 
+def complain(sentence: str) -> None:
+    """Say on the page what went wrong."""
+    complaints().append(sentence)
+    _state["stale"] = True
+
+
 def touch() -> None:
     """Begin to answer a person: what they did counts more than the URL, which may be a moment old."""
-    _state["touched"] = True
+    _state["touched"] = _state["stale"] = True
     _state["complaints"] = []
 
 
@@ -110,8 +117,27 @@ def attempt(act: Callable[[], Any]) -> Any:
     try:
         return act()
     except BadInput as error:
-        complaints().append(str(error))
+        complain(str(error))
         return None
+
+
+def fragment(body: Callable[..., None], run_every: float | None = None) -> Callable[..., None]:
+    """Make a fragment whose clicks reach the whole page; pages use no other.
+
+    A click reruns the fragment alone. Where its callback changed what the rest of the page shows, that is the link, the
+    complaints or what the page remembers, the page is drawn anew instead.
+    """
+    drawn = False
+
+    @wraps(body)
+    def run(*args: Any) -> None:
+        nonlocal drawn
+        if drawn and _state.get("stale"):
+            st.rerun()
+        drawn = True
+        body(*args)
+
+    return st.fragment(run, run_every=run_every)
 
 
 def show(run_id: str | None) -> None:
@@ -213,8 +239,15 @@ def recall(name: str, default: Any) -> Any:
     return _state.setdefault(f"kept {name}", default)
 
 
-def remember(name: str, value: Any) -> None:
-    """Remember it."""
+def remember(name: str, value: Any, *, local: bool = False) -> None:
+    """Remember it.
+
+    Args:
+        name: what it is called.
+        value: what it is.
+        local: whether only the fragment that remembers it shows it, so that the rest of the page need not be redrawn.
+    """
+    _state["stale"] = _state.get("stale", False) or not local
     _state[f"kept {name}"] = value
 
 

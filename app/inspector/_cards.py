@@ -74,7 +74,7 @@ def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
 
 def bar(folder: Path, name: str) -> None:
     """How far a task is; looks twice a second, and the whole page is drawn anew at its end."""
-    st.fragment(_bar, run_every=POLL_S)(folder, name)
+    state.fragment(_bar, run_every=POLL_S)(folder, name)
 
 
 def _bar(folder: Path, name: str) -> None:

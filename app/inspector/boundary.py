@@ -50,7 +50,7 @@ def _plane(case: Case) -> None:
         task(case, "planes", "Ten planes through random rows", PLANES)
     if not _whole(case):
         examining.later(case.folder, "plane", **wanted(state.view()))
-        st.fragment(_waiting, run_every=POLL_S)(case)
+        state.fragment(_waiting, run_every=POLL_S)(case)
 
 
 def _third(case: Case) -> None:

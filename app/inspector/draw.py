@@ -17,7 +17,7 @@ IMAGES, COLUMNS = "images brought", "columns brought"  # the widgets
 def show(case: Case) -> None:
     """The section."""
     st.subheader("Draw", anchor=False)
-    st.fragment(pad)(case)
+    state.fragment(pad)(case)
     left, right = st.columns(2, gap="large")
     with left:
         _images(case)

@@ -26,7 +26,7 @@ def offer(case: Case) -> None:
     except BadInput:  # it was deleted; its answers are still here
         return
     if run and (run.state in ACTIVE or _newer(case, run)):
-        st.fragment(_look, run_every=POLL_S)(case, run.id)
+        state.fragment(_look, run_every=POLL_S)(case, run.id)
 
 
 def _newer(case: Case, run: Run) -> bool:

@@ -59,7 +59,7 @@ def more(case: Case) -> None:
     elif after:
         _tell(case, after, select, work.run)
     else:
-        st.fragment(_follow, run_every=POLL_S)(case, select, work)
+        state.fragment(_follow, run_every=POLL_S)(case, select, work)
 
 
 def _place(case: Case, select: str) -> Path:
@@ -82,7 +82,7 @@ def _follow(case: Case, select: str, work: Work) -> None:
     try:
         _advance(case, select, work)
     except BadInput as error:
-        state.complaints().append(str(error))
+        state.complain(str(error))
         _place(case, select).unlink(missing_ok=True)
         st.rerun()
 

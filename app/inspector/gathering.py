@@ -34,7 +34,7 @@ def show(case: Case) -> None:
         return
     runs = wanted(spec, engine.store().runs())
     if any(run and run.state in ACTIVE for _, run in _flat(runs)):
-        st.fragment(_watch, run_every=POLL_S)(spec)
+        state.fragment(_watch, run_every=POLL_S)(spec)
     else:
         _table(runs)
         _act(case, runs)

@@ -73,7 +73,7 @@ def _hold(case: Case, row: int, pixels: list[Any]) -> dict[str, Any]:
     """Put another image on the pad; the browser takes it over as its version is new."""
     version = int(state.recall(HELD, {}).get("version", 0)) + 1
     held = {"of": (case.id, row), "version": version, "pixels": pixels}
-    state.remember(HELD, held)
+    state.remember(HELD, held, local=True)
     return held
 
 
@@ -93,7 +93,7 @@ def _heard(case: Case) -> None:
     try:
         held["pixels"] = checked(state.component(KEY, "pixels"), case.about.shape)
     except BadInput as error:
-        state.complaints().append(str(error))
+        state.complain(str(error))
 
 
 def checked(sent: Any, shape: tuple[int, ...]) -> list[Any]:

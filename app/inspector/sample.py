@@ -35,7 +35,7 @@ def show(case: Case) -> None:
     )
     for title, icon, draw in (piece for name, piece in PIECES.items() if name in chosen):
         st.subheader(f"{icon} {title}", anchor=False)
-        st.fragment(draw)(case)
+        state.fragment(draw)(case)
 
 
 def _choose(case: Case) -> None:

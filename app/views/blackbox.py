@@ -150,7 +150,7 @@ def stage(settings: Settings) -> None:
         _microscope(run)
         if run.spec.wall:
             st.subheader("The frontier: what was learned for what was asked", anchor="frontier")
-            st.fragment(frontier)(run)
+            state.fragment(frontier)(run)
         st.subheader("More of this run", anchor=False)
         showing.panels(run, _others, "more panels")
 
@@ -181,7 +181,7 @@ def _microscope(run: Run) -> None:
         st.caption(
             "Any image x′, what both networks say of it, and the images that the generator makes of their answers."
         )
-        st.fragment(lens)(run, began.classes)
+        state.fragment(lens)(run, began.classes)
 
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:

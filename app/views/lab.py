@@ -131,7 +131,7 @@ def _fork(run: Run) -> None:
     state.take(settings)
     left = words.differences([link.spec_of(settings), run.spec])
     if left:
-        state.complaints().append(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
+        state.complain(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
 
 
 state.arrive(state.LAB)

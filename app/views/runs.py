@@ -267,4 +267,4 @@ def bring_back(runs: list[Run]) -> None:
 state.arrive("runs")
 st.header("Runs", anchor=False)
 going_on = bool(engine.store().runs(states=ACTIVE))
-st.fragment(body, run_every=2.0 if going_on else None)()
+state.fragment(body, run_every=2.0 if going_on else None)()

@@ -141,7 +141,7 @@ def test_a_broken_link_is_one_sentence(lab: Open, query: dict[str, str], sentenc
 def test_a_finished_run_of_mine(lab: Open, finish: Finish) -> None:
     page = lab(run=finish(accuracy=0.9).id)
     assert "The student is right on 90.0 % of the test set, 5.0 points below its teacher (95.0 %)." in said(page)
-    assert {"Another seed", "Settings into the form", "Delete"} <= set(labels(page))
+    assert {"Another seed", "Load these settings", "Delete"} <= set(labels(page))
     assert "Go on" not in labels(page)
 
 
@@ -160,7 +160,7 @@ def test_another_seed_is_a_new_run(lab: Open, store: Store, finish: Finish) -> N
 
 def test_fork_puts_the_settings_into_the_form(lab: Open, finish: Finish) -> None:
     run = finish(method="dkd", seed=8)
-    page = button(lab(run=run.id), "Settings into the form")
+    page = button(lab(run=run.id), "Load these settings")
     assert page.query_params == {"data": "moons", "method": "dkd", "seed": "8", "run": run.id}
     assert not page.warning
 

@@ -1,0 +1,88 @@
+"""Clicks inside a fragment reach the whole page: no AppTest sees whether they do, as it reruns everything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+
+from app import link, state
+from kdcore.errors import BadInput
+
+APP = Path(state.__file__).parent
+
+
+class Redrawn(Exception):  # noqa: N818
+    """What stands for Streamlit's rerun of the whole page."""
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The session of a Lab that has just been drawn whole."""
+    held: dict[str, Any] = {"page": state.LAB, "link of lab": link.Link(link.complete({}))}
+    monkeypatch.setattr(state, "_state", held)
+    monkeypatch.setattr(st, "fragment", lambda body, run_every: body)  # noqa: ARG005
+    monkeypatch.setattr(st, "rerun", _redrawn)
+    return held
+
+
+def _redrawn() -> None:
+    raise Redrawn
+
+
+def _refuse() -> None:
+    raise BadInput("No.")
+
+
+OUTSIDE: dict[str, Callable[[], Any]] = {
+    "attempt": lambda: state.attempt(lambda: None),
+    "a refusal": lambda: state.attempt(_refuse),
+    "complain": lambda: state.complain("No."),
+    "show": lambda: state.show("abc"),
+    "take": lambda: state.take(link.complete({"data": "moons"})),
+    "put": lambda: state.put("seed", 3),
+    "look": lambda: state.look(sample=3),
+    "pin": lambda: state.pin(3),
+    "remember": lambda: state.remember("deleted", ["abc"]),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_changes_the_page_in_a_fragment_draws_the_page_anew(page: dict[str, Any], name: str) -> None:
+    drawn: list[int] = []
+    run = state.fragment(lambda: drawn.append(1))
+    run()
+    run()
+    assert len(drawn) == 2  # nothing has changed outside: the fragment alone
+    OUTSIDE[name]()
+    with pytest.raises(Redrawn):
+        run()
+    assert len(drawn) == 2
+    page["stale"] = False  # as a page that begins does
+    run()
+    assert len(drawn) == 3
+
+
+def test_what_only_the_fragment_shows_leaves_the_page_be(page: dict[str, Any]) -> None:  # noqa: ARG001
+    drawn: list[int] = []
+    run = state.fragment(lambda: drawn.append(1))
+    run()
+    state.remember("drawn", [1], local=True)
+    run()
+    assert len(drawn) == 2
+
+
+def test_a_page_that_changes_itself_while_it_is_drawn_is_not_drawn_for_ever(page: dict[str, Any]) -> None:  # noqa: ARG001
+    state.look(sample=3)  # before its fragments, in the run that draws the page
+    drawn: list[int] = []
+    state.fragment(lambda: drawn.append(1))()
+    assert drawn
+
+
+def test_pages_make_fragments_in_one_way_alone() -> None:
+    found = [path for path in APP.rglob("*.py") if re.search(r"\bst\.(fragment|dialog)\b", path.read_text())]
+    assert [path.name for path in found] == ["state.py"]
