@@ -16,7 +16,7 @@ from kdcore.errors import BadInput
 APP = Path(state.__file__).parent
 
 
-class Redrawn(Exception):  # noqa: N818
+class Redrawn(Exception):
     """What stands for Streamlit's rerun of the whole page."""
 
 
