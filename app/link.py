@@ -26,6 +26,7 @@ from kdcore.errors import BadInput, sentence, unknown
 from kdcore.examples import Example
 from kdcore.lineage import lineage, recommended, rooted
 from kdcore.spec import Choice, Json, Schedule, Spec, parse
+from kdcore.untrusted import read_json
 
 Settings = dict[str, Json]
 KINDS = {"data": "data", "method": "method", "teacher": "model", "student": "model", "source": "source"}
@@ -217,7 +218,7 @@ def decode(text: str, field: FieldInfo, subject: str) -> Any:
     raw: Any = text
     try:
         if list in _origins(field.annotation) or tuple in _origins(field.annotation):
-            raw = json.loads(f"[{text}]")
+            raw = read_json(f"[{text}]")
         value = TypeAdapter(Annotated[field.annotation, field]).validate_python(raw)
     except ValidationError as error:
         rule = error.errors(include_url=False)[0]["msg"].removeprefix("Input ").partition(", unable")[0]

@@ -6,6 +6,7 @@ import errno
 import socket
 
 from kdcore.errors import BadInput
+from kdcore.untrusted import gist
 
 EVERYWHERE = ("0.0.0.0", "::")
 
@@ -22,7 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)  # named, or asyncio lets small answers wait 40 ms for company
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(place)
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:  # a host may be no name at all, such as 300 letters
         if bound:
             bound.close()
         raise BadInput(_hindrance(host, port, error)) from error
@@ -35,9 +36,11 @@ def address(host: str, port: int) -> str:
     return f"http://{name}:{port}"
 
 
-def _hindrance(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
+def _hindrance(host: str, port: int, error: Exception) -> str:
+    code = getattr(error, "errno", None)
+    if code == errno.EADDRINUSE:
         return f"Port {port} on {host} is in use; choose another one, such as --port {port + 1}, or 0 for any free one."
-    if error.errno == errno.EACCES:
+    if code == errno.EACCES:
         return f"Port {port} may not be used by this account; choose one from 1024 on, such as --port 8501."
-    return f"{host!r} is no address of this machine ({error.strerror}); give --host 127.0.0.1, or 0.0.0.0 for all."
+    cause = getattr(error, "strerror", None) or gist(error)
+    return f"{host[:80]!r} is no address of this machine ({cause}); give --host 127.0.0.1, or 0.0.0.0 for all."

@@ -7,7 +7,14 @@ from pydantic import ValidationError
 
 
 class BadInput(ValueError):
-    """One sentence: what was wrong, what is allowed, what we got, what to do."""
+    """One sentence: what was wrong, what is allowed, what we got, what to do.
+
+    What it quotes may hold lone surrogates (a file name that is not UTF-8); they are escaped, as no page, database or
+    response could take them.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.encode("utf-8", "backslashreplace").decode())
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:

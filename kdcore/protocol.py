@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from kdcore.untrusted import gist
+
 DTYPES = {  # little-endian, as the extension has it
     "FP32": "<f4",
     "FP64": "<f8",
@@ -114,10 +116,18 @@ def _tensor(entry: Mapping[str, Any], body: bytes, place: int) -> tuple[np.ndarr
     parameters = entry.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
-        return _from_json(entry.get("data"), dtype, count).reshape(shape), place
+        return _shaped(_from_json(entry.get("data"), dtype, count), shape), place
     if size != count * dtype.itemsize or place + size > len(body):
         raise Garbled(f"a tensor of {count} values has {len(body) - place} bytes left, not {count * dtype.itemsize}")
-    return np.frombuffer(body, dtype, count, place).reshape(shape), place + size
+    return _shaped(np.frombuffer(body, dtype, count, place), shape), place + size
+
+
+def _shaped(values: np.ndarray, shape: Any) -> np.ndarray:
+    """The values in a shape that numpy may refuse: 65 dimensions, or a size beyond 64 bits beside a zero."""
+    try:
+        return values.reshape(shape)
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise Garbled(f"a tensor cannot have the shape it says ({gist(error)})") from error
 
 
 def _from_json(data: Any, dtype: np.dtype[Any], count: int) -> np.ndarray:

@@ -34,15 +34,16 @@ Of a source that makes its images, static: local_x (18, K, H, W) uint8; and of t
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from kdcore.errors import BadInput
 from kdcore.events import Changed, Evaluated, Event, Frame, Started, Step
 from kdcore.spec import Spec
+from kdcore.untrusted import parsing
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -83,9 +84,9 @@ def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an npz, never unpickled; {} when the file is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with parsing(f"{path} cannot be read", "write it anew"), np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError):
+    except BadInput:
         return {}
 
 

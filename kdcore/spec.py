@@ -18,6 +18,7 @@ from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
 from kdcore.errors import BadInput, sentence
 from kdcore.fit import misfit, stages_of
 from kdcore.registry import DATA
+from kdcore.untrusted import read_json
 
 VERSION = 1
 WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
@@ -307,7 +308,7 @@ def parse(value: Mapping[str, Any] | str | bytes) -> Spec:
         BadInput: one sentence on the first thing that is wrong.
     """
     try:
-        raw = json.loads(value) if isinstance(value, (str, bytes)) else dict(value)
+        raw = read_json(value) if isinstance(value, (str, bytes)) else dict(value)
     except ValueError as error:
         raise BadInput(f"The spec is not JSON: {error}.") from error
     if not isinstance(raw, dict):

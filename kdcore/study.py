@@ -8,15 +8,14 @@ that was stopped goes on.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import stats
 
@@ -24,6 +23,7 @@ from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput, sentence, unknown
 from kdcore.lineage import alike, lineage, paced
 from kdcore.spec import Choice, Spec, Watch, parse
+from kdcore.untrusted import gist, read_json, read_yaml
 
 Budget = Literal["steps", "time"]
 BUDGETS: tuple[Budget, ...] = ("steps", "time")
@@ -116,13 +116,13 @@ def read(path: Path) -> Study:
         BadInput: the file is absent, is not YAML or describes no study.
     """
     try:
-        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Study.model_validate(read_yaml(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadInput(f"The study {path} cannot be read ({error.strerror}); give a YAML file.") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"The study {path} is not YAML: {str(error).splitlines()[0]}.") from error
     except ValidationError as error:
         raise sentence(error, f"The study {path.name}") from error
+    except ValueError as error:
+        raise BadInput(f"The study {path} is not YAML: {gist(error)}.") from error
 
 
 def trials(study: Study, rows: Mapping[str, Row]) -> list[Trial]:
@@ -289,9 +289,7 @@ def load(path: Path) -> dict[str, Row]:
     """Rows by key from a file of JSON lines; {} where there is none. A line cut off by a crash is passed over."""
     found = {}
     for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        found[key(row)] = row
+        with suppress(ValueError, KeyError, TypeError):
+            row = read_json(line)
+            found[key(row)] = row
     return found

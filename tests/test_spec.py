@@ -138,7 +138,13 @@ def test_what_is_wrong_is_said_in_one_sentence(wrong: dict[str, Any], said: str)
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "not JSON"), ("[1]", "a JSON object, but got list"), ("", "not JSON"), ("{}", "student")],
+    [
+        ("{", "not JSON"),
+        ("[" * 5000 + "]" * 5000, "not JSON: it is nested"),
+        ("[1]", "a JSON object, but got list"),
+        ("", "not JSON"),
+        ("{}", "student"),
+    ],
 )
 def test_what_is_no_spec_is_refused(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):

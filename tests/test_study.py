@@ -153,6 +153,8 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("tasks: [", "is not YAML"),
+        ("[" * 5000 + "]" * 5000, "is not YAML: it is nested"),
+        ("since: !!timestamp q", "is not YAML"),
         ("name: x", "says"),
         ("name: x\nsays: y\ntasks: []\nspeed: 3", "speed"),
     ],

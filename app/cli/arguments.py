@@ -19,6 +19,7 @@ from kdcore.contracts import Data
 from kdcore.errors import BadInput, unknown
 from kdcore.lineage import lineage, recommended, rooted
 from kdcore.spec import Spec, Wall, parse
+from kdcore.untrusted import read_json
 
 KINDS = {"data": "data", "source": "source", "student": "model", "method": "method", "service": "teacher"}
 SHARED = ("data", "device")  # flags that hold for the teacher too
@@ -83,7 +84,7 @@ def choice(kind: str, text: str) -> dict[str, Any]:
 def typed(text: str, before: object) -> Any:
     """Text as JSON where it is some, unless text stood there before."""
     try:
-        return text if isinstance(before, str) else json.loads(text)
+        return text if isinstance(before, str) else read_json(text)
     except ValueError:
         return text
 
@@ -153,7 +154,7 @@ def _set(raw: dict[str, Any], setting: str) -> None:
 def _told(text: str) -> Spec:
     """The spec in a JSON text: all of it, or what stands under "spec" where a run is described."""
     try:
-        raw = json.loads(text)
+        raw = read_json(text)
     except ValueError:
         raw = None  # `parse` says what is wrong
     held = raw.get("spec") if isinstance(raw, dict) else None

@@ -100,7 +100,7 @@ async def _greeted(socket: WebSocket) -> tuple[str, str]:
     if viewer is None:
         raise BadInput("This browser sent no cookie, which the live view needs; allow cookies and reload the page.")
     try:
-        hello = messages.parse(await asyncio.wait_for(socket.receive_text(), HELLO_S))
+        hello = messages.parse(await asyncio.wait_for(_text(socket), HELLO_S))
     except TimeoutError:
         raise BadInput("This page did not say who it is; reload it.") from None
     if not isinstance(hello, messages.Hello):
@@ -118,11 +118,24 @@ async def _converse(hub: Hub, socket: WebSocket, seat: Seat) -> None:
     pump = asyncio.create_task(seat.pump(send))
     try:
         while socket.application_state is WebSocketState.CONNECTED:  # a failed send ends it as well
-            await _hear(hub, seat, await socket.receive_text())
+            await _hear(hub, seat, await _text(socket))
     finally:
         hub.go(seat)
         pump.cancel()
         await asyncio.gather(pump, return_exceptions=True)
+
+
+async def _text(socket: WebSocket) -> str:
+    """The next message; a binary one, which no page of ours sends, is read as text all the same.
+
+    Raises:
+        WebSocketDisconnect: the page is gone.
+    """
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    text: str | None = message.get("text")
+    return (message.get("bytes") or b"").decode("utf-8", "replace") if text is None else text
 
 
 async def _hear(hub: Hub, seat: Seat, text: str) -> None:

@@ -28,12 +28,14 @@ from kdcore.cases.named import check_names, read_columns
 from kdcore.cases.question import MOST_ROWS
 from kdcore.errors import BadInput
 from kdcore.record import Arrays, write_arrays
+from kdcore.untrusted import parsing
 
 LIMIT_BYTES = 2 << 30  # of all arrays, unpacked
 MOST_ARRAYS = 64
 MOST_CLASSES = 10_000
 KNOWN = ("student_logits", "teacher_logits", "labels", "classes", "images")
 NEEDED = ("student_logits", "labels")
+REMEDY = "write it with numpy.savez(student_logits=..., teacher_logits=..., labels=...)"
 
 
 class Given(NamedTuple):
@@ -66,17 +68,13 @@ def read(content: bytes | Path) -> Given:
     Raises:
         BadInput: it is no npz, too large, holds Python objects, or its arrays do not go together.
     """
-    try:
-        with (
-            io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file,
-            zipfile.ZipFile(file) as archive,
-        ):
-            return _checked(_arrays(archive))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise BadInput(
-            f"The file is no npz that can be read ({_gist(error)}); write it with numpy.savez(student_logits=..., "
-            "teacher_logits=..., labels=...)."
-        ) from error
+    with (
+        parsing("The file is no npz that can be read", REMEDY),
+        io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        arrays = _arrays(archive)
+    return _checked(arrays)
 
 
 def _arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
@@ -97,10 +95,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     """One array, once its head agrees with its size, so that no more memory is taken than the file may fill."""
     name = entry.filename.removesuffix(".npy")[:60]
     with archive.open(entry) as stored:
-        try:
+        with parsing(f"{name!r} in the file is no numpy array", "write it anew"):
             shape, dtype = _head(stored)
-        except ValueError as error:
-            raise BadInput(f"{name!r} in the file is no numpy array ({_gist(error)}); write it anew.") from error
         if dtype.hasobject:
             raise BadInput(
                 f"{name!r} holds Python objects, which could run code when they are read, so they were not; give an "
@@ -185,7 +181,8 @@ def _names(values: np.ndarray | None, classes: int) -> tuple[str, ...]:
             f"'classes' must be {classes} names, as the logits have columns, but is {_sizes(values.shape)} "
             f"{values.dtype}; give an array of text."
         )
-    found = tuple(str(name)[:100] for name in values.astype(str))
+    with parsing("'classes' holds bytes that are not ASCII", "give an array of text (dtype U)"):
+        found = tuple(str(name)[:100] for name in values.astype(str))
     if len(set(found)) < classes:
         raise BadInput(f"'classes' must be {classes} different names; {_twice(found)!r} is there twice.")
     return found
@@ -273,7 +270,3 @@ def add_columns(case: Case, content: bytes) -> list[str]:
 
 def _sizes(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "a single value"
-
-
-def _gist(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -64,11 +64,12 @@ def _numbers(head: list[str], lines: list[list[str]]) -> Floats:
     found = np.empty((len(lines), len(head)))
     for place, line in enumerate(lines):
         try:
-            found[place] = [float(cell) for cell in line]
-            good = bool(np.isfinite(found[place]).all())
+            numbers = [float(cell) for cell in line]
         except ValueError:
-            good = False
-        if not good:
+            numbers = []
+        if len(numbers) == len(head) and np.isfinite(numbers).all():
+            found[place] = numbers
+        else:
             raise BadInput(
                 f"Line {place + 2} of the CSV must be {len(head)} numbers, as the first line names, but it reads "
                 f"{','.join(line)[:60]!r}."

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kdcore.cases.case import FOLDER
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
+from kdcore.untrusted import parsing
 
 MOST = 200  # images at once
 MOST_PIXELS = 20_000_000  # of one image, looked up before it is unpacked
@@ -43,19 +44,17 @@ def rows_of(files: Mapping[str, bytes], shape: Sequence[int]) -> tuple[np.ndarra
 def _row(name: str, content: bytes, shape: Sequence[int], done: dict[str, int]) -> np.ndarray:
     """One image (K, H, W) uint8; what was done to it is counted in `done`."""
     channels, height, width = shape
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BadInput(
-                    f"Image {name[:60]!r} has {image.width}x{image.height} pixels, but at most {MOST_PIXELS:,} are "
-                    "unpacked; give a smaller one."
-                )
-            _note(done, image, channels, (width, height))
-            fitted = image.convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{name[:60]!r} is no PNG or JPEG image that can be read; give another.") from error
+    with (
+        parsing(f"{name[:60]!r} is no PNG or JPEG image that can be read", "give another"),
+        Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image,
+    ):
+        if image.width * image.height > MOST_PIXELS:
+            raise BadInput(
+                f"Image {name[:60]!r} has {image.width}x{image.height} pixels, but at most {MOST_PIXELS:,} are "
+                "unpacked; give a smaller one."
+            )
+        _note(done, image, channels, (width, height))
+        fitted = image.convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
 
 

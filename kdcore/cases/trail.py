@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from kdcore.cases.question import asked
 from kdcore.errors import BadInput
 from kdcore.probes._numerics import Ints, thinned
 from kdcore.record import read_arrays
+from kdcore.untrusted import parsing
 
 MOST = 60  # frames that are read; more are thinned evenly, the first and the last among them
 
@@ -73,8 +73,8 @@ def _trail(folder: Path, _: int) -> Trail | None:
 def _logits(path: Path) -> np.ndarray | None:
     """The answers of one frame, without reading the rest of it; None where it has none."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with parsing(f"{path} cannot be read", "run it again"), np.load(path, allow_pickle=False) as stored:
             found: np.ndarray = stored["student_logits"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return found
+    except BadInput:
         return None
-    return found

@@ -14,6 +14,7 @@ from pydantic import Field
 from kdcore.contracts import Recipe, Report
 from kdcore.data._splits import Prepared, Raw, require, split_off, stream
 from kdcore.errors import BadInput
+from kdcore.untrusted import parsing
 
 TYPES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP", ".gif": "GIF"}
 ALLOWED = ", ".join(TYPES)
@@ -73,6 +74,9 @@ class ImageFolder(Prepared):
                 f"{stray} is a file beside the class folders; an image folder holds one folder of images per class "
                 "and nothing else, so move the file away or into its class."
             )
+        odd = next((path for path in inside if not path.name.isprintable()), None)
+        if odd:
+            raise BadInput(f"The class folder {odd.name!r} has a name that is not UTF-8, or not printable; rename it.")
         if len(inside) < 2:
             raise BadInput(f"{root} needs a folder for each of at least two classes, but has {len(inside)}; add some.")
         return inside
@@ -82,8 +86,13 @@ class ImageFolder(Prepared):
         x = np.empty((len(files), 1 if self.grey else 3, self.side, self.side), dtype=np.uint8)
         for row, file in enumerate(files):
             x[row] = _pixels(file, self.side, self.grey)
-            report(f"reading {file.parent.name}/{file.name}", (row + 1) / len(files))
+            report(f"reading {file.parent.name}/{_printable(file.name)}", (row + 1) / len(files))
         return x
+
+
+def _printable(name: str) -> str:
+    """A file name without the surrogates that stand for bytes that are not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -114,14 +123,13 @@ def _pixels(file: Path, side: int, grey: bool) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(file, formats=sorted(set(TYPES.values()))) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
-            small = upright.resize((side, side), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(
-            f"{file} cannot be read as an image ({error}); allowed are whole files of the types {ALLOWED}, "
-            "so replace it or move it away."
-        ) from error
+    with (
+        parsing(
+            f"{file} cannot be read as an image", f"replace it by a whole file of the types {ALLOWED}, or move it away"
+        ),
+        Image.open(file, formats=sorted(set(TYPES.values()))) as image,
+    ):
+        upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
+        small = upright.resize((side, side), Image.Resampling.BILINEAR)
     pixels = np.asarray(small)
     return pixels[None] if grey else pixels.transpose(2, 0, 1)

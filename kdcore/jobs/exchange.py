@@ -26,6 +26,7 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
 from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Spec, parse
+from kdcore.untrusted import parsing, read_json
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
@@ -62,16 +63,13 @@ def load(folder: Path) -> Recorded:
     Raises:
         BadInput: one sentence on what is absent or damaged.
     """
-    try:
-        facts = json.loads((folder / "run.json").read_text())
+    with parsing(f"{folder} holds no readable recorded run", "export the run again"):
+        facts = read_json((folder / "run.json").read_text())
         lines = (folder / "events.jsonl").read_text().splitlines()
         spec = parse(facts["spec"])
         times = {name: float(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
         run_id, label = str(facts["id"]), str(facts.get("label", ""))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        cause = str(error).splitlines()[0]
-        raise BadInput(f"{folder} holds no readable recorded run ({cause}); export the run again.") from error
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
         raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
     if not told or not isinstance(told[-1].event, Finished):
@@ -80,7 +78,9 @@ def load(folder: Path) -> Recorded:
 
 
 def _heard(seq: int, line: str, otherwise: float) -> Heard:
-    raw = json.loads(line)
+    raw = read_json(line)
+    if not isinstance(raw, dict):
+        raise ValueError(f"event {seq} is no JSON object")
     at = float(raw.pop("at", otherwise))
     try:
         return Heard(seq, at, EVENT.validate_python(raw))

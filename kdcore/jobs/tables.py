@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from kdcore.errors import BadInput
+from kdcore.untrusted import parsing
 
 VERSION = 1
 METADATA = MetaData()
@@ -104,13 +105,9 @@ def connect(url: str) -> Engine:
     Raises:
         BadInput: the URL cannot be used.
     """
-    try:
-        address = make_url(url)
+    with parsing("The database URL cannot be used", "give KDLAB_DATABASE one such as sqlite:////path/runs.db"):
+        address = make_url(url)  # not quoted when it is wrong: it may hold a password
         engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
-    except (ValueError, ImportError, DatabaseError) as error:
-        raise BadInput(
-            f"The database URL {url!r} cannot be used ({error}); give one such as sqlite:////path/runs.db."
-        ) from error
     if engine.dialect.name == "sqlite":
         _tame_sqlite(engine)
     return engine

@@ -12,7 +12,6 @@ Zero when: nothing; a teacher has no loss.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,6 +32,7 @@ from kdcore.registry import DATA
 from kdcore.service import Answered, Line
 from kdcore.spec import Choice, parse
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes
+from kdcore.untrusted import parsing, read_json
 
 BATCH = 256  # images at once
 
@@ -118,19 +118,18 @@ class _Asked:
 
 def _head(path: Path) -> _Head:
     """The head of a file; its tensors are not read."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            shapes = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-            return _Head(shapes, stored.metadata() or {})
-    except (OSError, SafetensorError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise BadInput(f"The safetensors file {path.name} is damaged ({reason}); upload it again.") from error
+    with (
+        parsing(f"The safetensors file {path.name} is damaged", "upload it again"),
+        safe_open(path, framework="pt") as stored,
+    ):
+        shapes = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+        return _Head(shapes, stored.metadata() or {})
 
 
 def _listed(head: _Head, name: str) -> list[Any]:
     """A list that stands in the head; [] where there is none."""
     try:
-        found = json.loads(head.said.get(name, "[]"))
+        found = read_json(head.said.get(name, "[]"))
     except ValueError:
         found = None
     if not isinstance(found, list):
@@ -148,7 +147,7 @@ def _knobs(model: str, text: str) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 

@@ -3,6 +3,7 @@
 import io
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,40 @@ def test_something_else_in_a_zip_is_no_array() -> None:
         read(file.getvalue())
 
 
+def header(shape: object) -> bytes:
+    """The head of an array of float32, which says any shape, and one value."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(4)
+
+
+@pytest.mark.parametrize("shape", ["(True, True)", "(-1, -1)", "(1, 1.5)", "[1]", "(1,) * 9", "(" * 300, "(10**30, 0)"])
+def test_a_head_that_says_an_odd_shape_is_one_sentence(shape: str) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("student_logits", "labels"):
+            archive.writestr(f"{name}.npy", header(shape))
+    with pytest.raises(BadInput, match=r"^[^\n]+\.$"):
+        read(file.getvalue())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_any_flipped_byte_is_read_or_one_sentence(method: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive, zipfile.ZipFile(io.BytesIO(npz())) as plain:
+        for entry in plain.infolist():
+            archive.writestr(entry.filename, plain.read(entry))
+    whole = file.getvalue()
+    for place in range(0, len(whole), 3):
+        with suppress(BadInput):
+            read(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+
+
+def test_class_names_in_bytes_are_text_or_one_sentence() -> None:
+    assert read(npz(classes=np.array([b"cat", b"dog", b"owl"]))).classes == ("cat", "dog", "owl")
+    with pytest.raises(BadInput, match=r"^'classes' holds bytes that are not ASCII"):
+        read(npz(classes=np.array([b"cat", b"\xff", b"owl"])))
+
+
 def test_ten_gigabytes_are_refused_by_the_directory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("labels.npy", "w") as out:
@@ -196,6 +231,7 @@ def test_a_csv_adds_columns_in_whatever_order_its_lines_stand(tmp_path: Path) ->
         (csv_of(range(20)).replace(b"3,6,", b"3,six,"), r"^Line 5 of the CSV must be 3 numbers"),
         (csv_of(range(20)).replace(b"3,6,", b"3,nan,"), r"^Line 5 of the CSV"),
         (csv_of(range(20)).replace(b"\n4,", b"\n4,1,"), r"^Line 6 of the CSV"),
+        (csv_of(range(20)).replace(b"\n3,6,0.75", b"\n3"), r"^Line 5 of the CSV must be 3 numbers"),
         (csv_of(range(20)).replace(b"age", b"teacher margin"), r"cannot be called 'teacher margin'"),
         (pickle.dumps(Bomb()), r"no CSV in UTF-8"),
     ],

@@ -28,7 +28,7 @@ def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(told.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7"])
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7", "h" * 300, "a..b", "\0", "\udcff"])
 def test_an_address_of_another_machine(host: str) -> None:
     with pytest.raises(BadInput, match=r"is no address of this machine .*--host"):
         listen(host, 0)

@@ -1,5 +1,6 @@
 """A person's own images: what is read, how it is split, and every way in which a folder can be wrong."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,21 @@ def test_two_classes_with_one_sample_each(tmp_path: Path) -> None:
     for name, color in COLORS.items():
         save(tmp_path / name / "1.png", color)
     assert "Class 'blue' is too small: an image folder needs at least 3" in refused(tmp_path)
+
+
+def test_a_class_whose_name_is_not_utf8(folder: Path) -> None:
+    save(Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9/0.png")), (0, 0, 0))
+    assert "'caf\\udce9' has a name that is not UTF-8" in refused(folder)
+
+
+def test_an_image_whose_name_is_not_utf8_is_read_and_reported(folder: Path) -> None:
+    file = Path(os.fsdecode(os.fsencode(folder) + b"/red/caf\xe9.png"))
+    save(file, COLORS["red"])
+    said: list[str] = []
+    DATA["image_folder"](path=str(folder)).load(HERE, lambda what, _: said.append(what))
+    assert "reading red/caf\\udce9.png" in said
+    file.write_bytes(b"no image")
+    assert "caf\\udce9.png cannot be read as an image" in refused(folder)
 
 
 def test_a_text_file_among_the_images(folder: Path) -> None:

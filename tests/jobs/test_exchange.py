@@ -95,6 +95,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     ),
     "no events": lambda folder: (folder / "events.jsonl").write_text(""),
     "an event is cut": lambda folder: (folder / "events.jsonl").write_text('{"kind": "step"}\n'),
+    "run.json is deep": lambda folder: (folder / "run.json").write_text("[" * 5000 + "]" * 5000),
+    "an event is deep": lambda folder: (folder / "events.jsonl").write_text('{"a":' * 5000 + "1" + "}" * 5000 + "\n"),
+    "an event is a number": lambda folder: (folder / "events.jsonl").write_text("7\n"),
+    "an id without end": lambda folder: (folder / "run.json").write_text('{"id": ' + "9" * 5000 + "}"),
+    "bytes that are no text": lambda folder: (folder / "events.jsonl").write_bytes(b"\xff\xfe\x00"),
     "it did not finish": lambda folder: (folder / "events.jsonl").write_text(
         (folder / "events.jsonl").read_text().rsplit("\n", 2)[0]
     ),

@@ -300,6 +300,15 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path, damage: b
         Store(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "url", ["nosuch://me:secret@host/db", "mysql+nosuch://me:secret@host/db", "secret", "sqlite://me:secret@host:x/db"]
+)
+def test_a_url_of_no_database_is_one_sentence_without_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(BadInput, match=r"^The database URL cannot be used \([^\n]+\); .*KDLAB_DATABASE.*\.$") as caught:
+        Store(tmp_path, url)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_store_of_a_later_version_is_refused(store: Store) -> None:
     with sqlite3.connect(store.home / "runs.db") as database:
         database.execute("UPDATE ledger SET version = 99")

@@ -139,6 +139,19 @@ def test_nonsense_gets_a_sentence_and_the_socket_lives(
         assert socket.receive_json()["status"]["state"] == "queued"
 
 
+@pytest.mark.parametrize("frame", [b"", b"\xff\x00", b'{"op": "dance"}'])
+def test_a_binary_frame_gets_a_sentence_and_the_socket_lives(client: TestClient, stage: Stage, frame: bytes) -> None:
+    with client.websocket_connect("/api/live") as socket:
+        ask(socket, "hello", token=issue(OWNER))
+        socket.send_bytes(frame)
+        assert "The message" in socket.receive_json()["error"]
+        watch(socket, stage.id, "status")
+        assert socket.receive_json()["status"]["state"] == "queued"
+    with client.websocket_connect("/api/live") as socket:
+        socket.send_bytes(frame)
+        assert "The message" in socket.receive_json()["error"]
+
+
 def test_controls_reach_the_store_for_the_owner_alone(client: TestClient, store: Store, stage: Stage) -> None:
     stage.begin()
     with client.websocket_connect("/api/live") as socket:

@@ -1,0 +1,97 @@
+"""Text and files that others wrote: parsed within bounds, and whatever a parser raises becomes one sentence.
+
+Parsers raise more than they document (RecursionError, UnicodeDecodeError, struct.error, LZMAError, MemoryError ...), so
+the kind is caught here, and only around the parser.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import yaml
+
+from kdcore.errors import BadInput
+
+MAX_DEPTH = 64  # lists and mappings inside one another; a spec has about ten
+MAX_VALUES = 1_000_000  # of one document, each alias of YAML counted as often as it stands there
+
+
+@contextmanager
+def parsing(problem: str, remedy: str) -> Iterator[None]:
+    """Raise `BadInput` "problem (cause); remedy." for whatever a parser raises.
+
+    Raises:
+        BadInput: the block raised an exception; one that is a `BadInput` already passes as it is.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"{problem} ({gist(error)}); {remedy}.") from error
+
+
+def gist(error: Exception) -> str:
+    """The first line of an error, at most 120 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deep.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+    _check_size(value)
+    return value
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML without constructing Python objects.
+
+    Raises:
+        ValueError: it is not YAML, nested too deep, or its aliases expand beyond `MAX_VALUES`.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+    except Exception as error:  # its constructors raise AttributeError, KeyError and more at `!!timestamp q`
+        raise ValueError(gist(error)) from error
+    _check_size(value)
+    return value
+
+
+def _check_size(value: Any) -> None:
+    """Walk a document without recursion.
+
+    Raises:
+        ValueError: it is nested too deep or has too many values.
+    """
+    level, room = [value], MAX_VALUES
+    for _ in range(MAX_DEPTH):
+        level = list(islice(_inner(level), room + 1))
+        room -= len(level)
+        if room < 0:
+            raise ValueError(f"it has more than {MAX_VALUES:,} values")
+        if not level:
+            return
+    raise ValueError(_too_deep())
+
+
+def _inner(level: Iterable[Any]) -> Iterator[Any]:
+    for value in level:
+        if isinstance(value, (dict, list)):
+            yield from value.values() if isinstance(value, dict) else value
+
+
+def _too_deep() -> str:
+    return f"it is nested more than {MAX_DEPTH} levels deep"

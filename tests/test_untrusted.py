@@ -1,0 +1,55 @@
+"""What others wrote: whatever a parser raises at it is one sentence, and nothing is expanded without bound."""
+
+import pytest
+
+from kdcore.errors import BadInput
+from kdcore.untrusted import MAX_DEPTH, parsing, read_json, read_yaml
+
+DEEP = ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000]
+TAGS = ["!!timestamp q", "!!int abc", "2001-99-99", "!!python/object/apply:os.getcwd []", "{", "\x00", "? [a]\n: b"]
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_deep_nesting_is_refused_whatever_the_parser_bears(text: str) -> None:
+    for read in (read_json, read_yaml):
+        with pytest.raises(ValueError, match=rf"nested more than {MAX_DEPTH} levels deep"):
+            read(text)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    text = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    assert read_json(text) == read_yaml(text)
+    with pytest.raises(ValueError, match="levels deep"):
+        read_json(f"[{text}]")
+
+
+def test_aliases_that_expand_without_bound_are_refused() -> None:
+    wide = f"a: &a [{','.join('x' * 100_000)}]\nb: [{','.join(['*a'] * 1000)}]"
+    with pytest.raises(ValueError, match="more than 1,000,000 values"):
+        read_yaml(wide)
+
+
+@pytest.mark.parametrize("text", TAGS)
+def test_yaml_that_its_own_parser_stumbles_over_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), MemoryError(), KeyError("x"), ArithmeticError("a\nb")])
+def test_any_error_of_a_parser_becomes_one_sentence(error: Exception) -> None:
+    with (
+        pytest.raises(BadInput, match=r"^The file is damaged \([^\n]+\); send it again\.$"),
+        parsing("The file is damaged", "send it again"),
+    ):
+        raise error
+
+
+def test_a_sentence_and_an_interrupt_pass_as_they_are() -> None:
+    with pytest.raises(BadInput, match=r"^Too large\.$"), parsing("The file is damaged", "send it again"):
+        raise BadInput("Too large.")
+    with pytest.raises(KeyboardInterrupt), parsing("The file is damaged", "send it again"):
+        raise KeyboardInterrupt
+
+
+def test_a_sentence_can_always_be_sent() -> None:
+    assert str(BadInput("a \udcff b")) == "a \\udcff b"
