@@ -20,10 +20,16 @@ class BadInput(ValueError):
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:
     """The error for a name that nobody registered, with the nearest one that exists."""
     names = sorted(allowed)
-    near = get_close_matches(str(name).lower(), [known.lower() for known in names], n=1, cutoff=0.5)
+    near = get_close_matches(str(name)[:80].lower(), [known.lower() for known in names], n=1, cutoff=0.5)
     meant = next((known for known in names if near and known.lower() == near[0]), None)
     hint = f" Did you mean {meant!r}?" if meant else ""
-    return BadInput(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(names)}.")
+    return BadInput(f"There is no {kind} named {shortened(name)}.{hint} Known: {', '.join(names) or 'none yet'}.")
+
+
+def shortened(value: object, most: int = 80) -> str:
+    """A value as Python writes it, its middle left out where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
 def sentence(error: ValidationError, subject: str) -> BadInput:
@@ -35,5 +41,5 @@ def sentence(error: ValidationError, subject: str) -> BadInput:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return BadInput(f"{subject} has no setting {where!r}; remove it or check its spelling.")
-    got = "" if first["type"] == "missing" else f", but got {first['input']!r}"
+    got = "" if first["type"] == "missing" else f", but got {shortened(first['input'])}"
     return BadInput(f"{subject}: {where or 'the value'} — {first['msg'][:1].lower()}{first['msg'][1:]}{got}.")

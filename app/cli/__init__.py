@@ -38,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(error, file=sys.stderr)
         return WRONG
+    except UnicodeEncodeError:
+        print(
+            "A word of this command is not UTF-8, so no run or setting can be named by it; write it anew.",
+            file=sys.stderr,
+        )
+        return WRONG
     except typer.TyperException as error:
         if said := error.format_message().rstrip("."):  # nothing where the help was shown instead
             print(f"{said}. See `kdlab --help`.", file=sys.stderr)

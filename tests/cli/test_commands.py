@@ -203,6 +203,21 @@ def test_wrong_input_is_one_sentence_and_code_2(capsys: Read, words: list[str], 
     assert len(told.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [["show", "\udcff"], ["run", "--data", "\udcff"], ["export", "a", "\udcff"]])
+def test_words_that_are_not_utf8_are_one_sentence(words: list[str], capsys: Read) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "Traceback" not in said
+
+
+def test_a_long_value_is_quoted_in_part(capsys: Read) -> None:
+    assert main(["run", "--data", "digits", "--set", f"schedule.lr={'9' * 4000}"]) == 2
+    assert len(capsys.readouterr().err) < 300
+    assert main(["run", "--data", "d" * 100_000]) == 2
+    assert "There is no data set named 'ddd" in capsys.readouterr().err
+
+
 def test_a_damaged_store(lab: Path, capsys: Read) -> None:
     (lab / "runs.db").write_bytes(b"no database at all, but long enough to be taken for one" * 40)
     assert main(["runs"]) == 2
