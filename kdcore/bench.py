@@ -16,6 +16,7 @@ from kdcore.catalogue import home
 from kdcore.checkpoint import load_weights
 from kdcore.contracts import Outputs, silent
 from kdcore.errors import BadInput
+from kdcore.ledger import Ledger
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making
 from kdcore.measure import probe_rows
@@ -24,7 +25,7 @@ from kdcore.parts import dataset, network
 from kdcore.record import read_arrays, stamp_of
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.spec import Spec
-from kdcore.teacher import Ledger, Teacher, worsened
+from kdcore.teacher import Teacher, worsened
 
 CYCLED = 128  # probe rows of which cycle accuracy is told
 FOLDER = "microscope"  # below a run's: answers that were asked for by hand

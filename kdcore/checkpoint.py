@@ -97,11 +97,17 @@ def head_of(path: Path) -> dict[str, Any]:
 Rules = Mapping[str, Rule]  # the student's is named "rule", those of its source otherwise
 
 
-def save(folder: Path, step: int, spec: Spec, modules: nn.ModuleDict, rules: Rules) -> Path:
+METER = "meter"  # the group of tensors that say what the teacher was asked
+
+
+def save(
+    folder: Path, step: int, spec: Spec, modules: nn.ModuleDict, rules: Rules, meter: Mapping[str, Tensor] | None = None
+) -> Path:
     """Write the state after `step` updates to `folder`/checkpoints and return the file's path."""
     tensors = {f"modules.{name}": tensor for name, tensor in modules.state_dict().items()}
     for rule in rules:
         tensors |= {f"{rule}.{name}": tensor for name, tensor in rules[rule].state().items()}
+    tensors |= {f"{METER}.{name}": tensor for name, tensor in (meter or {}).items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -123,9 +129,9 @@ def newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> None:
-    """Put modules, optimisers and random states back as they were."""
-    groups: dict[str, dict[str, Tensor]] = {name: {} for name in ("modules", "random", *rules)}
+def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> dict[str, Tensor]:
+    """Put modules, optimisers and random states back as they were; the meter's part is returned."""
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in ("modules", "random", METER, *rules)}
     for name, tensor in checkpoint.tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = tensor
@@ -135,3 +141,4 @@ def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> Non
     torch.set_rng_state(groups["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in groups["random"]:
         torch.cuda.set_rng_state(groups["random"]["cuda"])
+    return groups[METER]

@@ -51,7 +51,7 @@ class Meter(BaseModel):
     local: int = 0  # of those, the edge's own, which have left it
     requests: int = 0
     retried: int = 0  # images that were sent again because an answer was lost
-    cached: int = 0  # answers from memory since the process began
+    cached: int = 0  # answers from memory
     bytes_up: int = 0
     bytes_down: int = 0
     looked: int = 0  # images that only measuring asked about

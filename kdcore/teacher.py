@@ -20,13 +20,13 @@ from kdcore.chance import mix
 from kdcore.contracts import Access, Outputs
 from kdcore.errors import BadInput
 from kdcore.events import Meter
+from kdcore.ledger import DIGEST, Ledger
 from kdcore.net import Net
 from kdcore.service import Answered, Line
 from kdcore.spec import Wall
 
 Translate = Callable[[Tensor], Tensor]
 CACHE_BYTES = 1 << 30  # answers kept for a whole split, at most
-DIGEST = 16  # bytes that tell one image from another
 LABEL_BYTES = 4  # of one label, and of the place of one of the top probabilities
 
 
@@ -85,68 +85,6 @@ def worsened(logits: Tensor, wall: Wall, generator: torch.Generator) -> Tensor:
     return log_p - log_p.mean(1, keepdim=True)
 
 
-class Ledger:
-    """Every answer that was paid for, by the digest of its question, in a file that only grows.
-
-    A record is the digest, whether the image was local, what asking it took, and the answer (C,) float32. A record cut
-    off by a crash is passed over: its answer was never used.
-    """
-
-    def __init__(self, path: Path, classes: int) -> None:
-        self.path = path
-        spent = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
-        self.kind = np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *spent, ("answer", "<f4", (classes,))])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        with path.open("r+b") as file:
-            file.truncate(path.stat().st_size // self.kind.itemsize * self.kind.itemsize)
-        self.places: dict[bytes, int] = {}
-        self.answers = np.zeros((0, classes), dtype=np.float32)
-        self.sums = dict.fromkeys(("local", *(name for name, _ in spent)), 0)
-        self._take(np.fromfile(path, dtype=self.kind))
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def add(self, digests: list[bytes], answered: Answered, local: bool, up: int, down: int) -> None:
-        """Keep answers to new questions; they are on disk before this returns. `up` and `down` are bytes a question,
-        for what was not really sent."""
-        count = len(digests)
-        rows = np.zeros(count, dtype=self.kind)
-        rows["digest"], rows["local"] = np.array(digests, dtype=f"V{DIGEST}"), local
-        rows["answer"] = answered.logits.cpu().numpy()
-        rows["requests"][0], rows["retried"][0] = answered.requests, answered.retried
-        rows["bytes_up"] = _shares(answered.bytes_up, up, count)
-        rows["bytes_down"] = _shares(answered.bytes_down, down, count)
-        with self.path.open("ab") as file:
-            file.write(rows.tobytes())
-        self._take(rows)
-
-    def recall(self, digests: list[bytes]) -> np.ndarray:
-        """Answers (B, C) to known questions."""
-        found: np.ndarray = self.answers[[self.places[digest] for digest in digests]]
-        return found
-
-    def _take(self, rows: np.ndarray) -> None:
-        held = len(self.places)
-        if held + len(rows) > len(self.answers):
-            room = np.zeros((max(1024, 2 * (held + len(rows))), self.answers.shape[1]), dtype=np.float32)
-            room[:held] = self.answers[:held]
-            self.answers = room
-        self.answers[held : held + len(rows)] = rows["answer"]
-        self.places.update((digest.tobytes(), held + place) for place, digest in enumerate(rows["digest"]))
-        for name in self.sums:
-            self.sums[name] += int(rows[name].sum())
-
-
-def _shares(sent: int | None, each: int, count: int) -> np.ndarray:
-    """Bytes a question, so that they add up to what was sent."""
-    whole = each * count if sent is None else sent
-    shares = np.full(count, whole // count, dtype=np.uint32)
-    shares[0] += whole % count
-    return shares
-
-
 class Teacher:
     """Answers for batches of normalised inputs.
 
@@ -187,10 +125,32 @@ class Teacher:
 
     @property
     def meter(self) -> Meter:
-        """What was spent so far; answers from memory are counted since the process began."""
+        """What the run has spent up to its current step, however often it was interrupted."""
         if not self.wall:
             return Meter()
-        return Meter(images=len(self.paid), looked=len(self.looked), cached=self.cached, **self.paid.sums)
+        return Meter(images=self.paid.count, looked=self.looked.count, cached=self.cached, **self.paid.sums)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold for the meter to go on from it; {} without a wall."""
+        if not self.wall:
+            return {}
+        books = {"paid": self.paid, "looked": self.looked}
+        counted = {name: torch.from_numpy(book.counted[: len(book)].copy()) for name, book in books.items()}
+        return counted | {"cached": torch.tensor(self.cached)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Put the meter back to a checkpoint's; one of an earlier version says nothing, so all is counted."""
+        if self.wall and state:
+            self.paid.recount(state["paid"].numpy())
+            self.looked.recount(state["looked"].numpy())
+            self.cached = int(state["cached"])
+        else:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count every answer that was paid for, also those that only an interrupted attempt has used."""
+        for book in (self.paid, self.looked) if self.wall else ():
+            book.recount(np.ones(len(book), dtype=bool))
 
     @torch.no_grad()
     def __call__(self, x: Tensor, local: bool = False) -> Outputs:
@@ -203,12 +163,14 @@ class Teacher:
         if self.wall is None:
             return self._plain(x)
         sent, digests = self._packed(x)
-        fresh = _first_of_each(digests, self.paid.places)
-        if self.wall.budget and len(self.paid) + len(fresh) > self.wall.budget:
+        new = [row for row in _first_of_each(digests) if not self.paid.has_counted(digests[row])]
+        fresh = [row for row in new if digests[row] not in self.paid.places]
+        if self.wall.budget and max(self.paid.count + len(new), len(self.paid) + len(fresh)) > self.wall.budget:
             raise Spent
         if fresh:
             self._buy(self.paid, sent, fresh, digests, local)
-        self.cached += len(digests) - len(fresh)
+        self.paid.ask([digests[row] for row in new])
+        self.cached += len(digests) - len(new)
         return Outputs(torch.from_numpy(self.paid.recall(digests)).to(x.device), ())
 
     @torch.no_grad()
@@ -220,11 +182,14 @@ class Teacher:
         if self.wall is None or isinstance(self.ask, Net):
             return self._plain(x)
         sent, digests = self._packed(x)
-        fresh = [row for row in _first_of_each(digests, self.looked.places) if digests[row] not in self.paid.places]
-        if len(self.looked) + len(fresh) > self.wall.looks:
+        first = _first_of_each(digests)
+        new = [row for row in first if not any(book.has_counted(digests[row]) for book in (self.paid, self.looked))]
+        fresh = [row for row in new if not any(digests[row] in book.places for book in (self.paid, self.looked))]
+        if max(self.looked.count + len(new), len(self.looked) + len(fresh)) > self.wall.looks:
             return None
         if fresh:
             self._buy(self.looked, sent, fresh, digests, local=True)
+        self.looked.ask([digests[row] for row in new if digests[row] in self.looked.places])
         books = [self.paid if digest in self.paid.places else self.looked for digest in digests]
         found = [book.recall([digest])[0] for book, digest in zip(books, digests, strict=True)]
         return Outputs(torch.from_numpy(np.stack(found)).to(x.device), ())
@@ -319,10 +284,9 @@ def traffic(wall: Wall, access: Access, image: Tensor, classes: int) -> tuple[in
     return up, told * (4 + LABEL_BYTES) if 0 < told < classes else 4 * classes
 
 
-def _first_of_each(digests: list[bytes], known: Mapping[bytes, int]) -> list[int]:
-    """Rows of questions that nobody asked yet, each question once."""
+def _first_of_each(digests: list[bytes]) -> list[int]:
+    """The row of each different question, where it comes first."""
     first: dict[bytes, int] = {}
     for row, digest in enumerate(digests):
-        if digest not in known:
-            first.setdefault(digest, row)
+        first.setdefault(digest, row)
     return list(first.values())

@@ -72,7 +72,9 @@ def train(
     force = saved.spec if saved else spec
     setup = Setup(force, folder_of_data, teacher_weights, report, mentor_weights, folder, start_weights)
     if saved:
-        checkpoint.restore(saved, setup.modules, setup.rules)
+        counted = checkpoint.restore(saved, setup.modules, setup.rules)
+        if setup.answers:
+            setup.answers.restore(counted)
     run = _Run(setup, folder, Attention(desk or Desk(), setup))
     write_arrays(folder / "static.npz", setup.probe.static)
     yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs, start_run)
@@ -222,7 +224,9 @@ class _Run:
 
     def _checkpoint(self, step: int) -> Checkpoint:
         """From here the run can go on."""
-        path = checkpoint.save(self.folder, step, self.setup.spec, self.setup.modules, self.setup.rules)
+        setup = self.setup
+        meter = setup.answers.state() if setup.answers else None
+        path = checkpoint.save(self.folder, step, setup.spec, setup.modules, setup.rules, meter)
         self.saved = step
         return Checkpoint(step=step, file=str(path.relative_to(self.folder)))
 
@@ -243,6 +247,8 @@ class _Run:
         result |= self._adapted()
         if spent:
             result["spent"] = 1.0  # so that whoever has only the result knows it too
+        if self.setup.answers:
+            self.setup.answers.settle()
         yield Finished(step=step, result=result, meter=self._meter(), spent=spent)
 
     def _adapted(self) -> dict[str, float]:

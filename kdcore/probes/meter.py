@@ -24,7 +24,7 @@ class Meters:
     money: Floats
     requests: int  # now
     retried: int
-    cached: int  # answers from memory since the process began
+    cached: int  # answers from memory
     budget: int | None  # images
     price: float  # of a thousand
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from kdcore.contracts import Access, Outputs
 from kdcore.errors import BadInput
+from kdcore.ledger import Ledger
 from kdcore.net import Net
 from kdcore.service import Answered
 from kdcore.spec import Wall
-from kdcore.teacher import Ledger, Spent, Teacher, granted, traffic, worsened
+from kdcore.teacher import Spent, Teacher, granted, traffic, worsened
 
 torch.set_num_threads(1)
 CLASSES = 4
@@ -211,7 +212,7 @@ def test_a_record_cut_off_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "asked.bin"
     path.write_bytes(path.read_bytes()[:-3])
     after = teacher(tmp_path, service)
-    assert after.meter.images == 5
+    assert (len(after.paid), after.meter.images) == (5, 0)
     after(x)
     assert after.meter.images == 6
     assert len(Ledger(path, CLASSES)) == 6

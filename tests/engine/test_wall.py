@@ -4,17 +4,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from small_run import DIGITS, SCHEDULE, SMALL, STEPS, TEACHER, WATCH, Weights, kept, run, same
 
-from kdcore.checkpoint import load_weights
+from kdcore.checkpoint import load_weights, save_tensors
 from kdcore.contracts import Access, silent
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Meter, Started, Step
+from kdcore.jobs import log
+from kdcore.jobs.log import Heard
+from kdcore.ledger import Ledger
 from kdcore.parts import dataset, network
+from kdcore.service import Answered
 from kdcore.setup import Setup
 from kdcore.spec import Choice, Spec, Wall, parse
-from kdcore.teacher import Ledger
 
 CNN = Choice(name="cnn", knobs={"width": 4})
 
@@ -93,19 +97,67 @@ def test_a_budget_of_fewer_images_than_the_edge_has_is_kept_to(weights: Weights,
     assert meter(story).images == 2 * SCHEDULE.batch
 
 
-def test_a_run_that_breaks_off_pays_nothing_twice(weights: Weights, tmp_path: Path) -> None:
+@pytest.mark.parametrize("breaks", [(), (1,), (2,), (1, 2, 2)], ids=str)
+def test_a_run_that_breaks_off_pays_nothing_twice(weights: Weights, tmp_path: Path, breaks: tuple[int, ...]) -> None:
+    """However often it breaks off behind a checkpoint, its events are those of an uninterrupted run, meter included."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     story = list(run(walled(), whole, weights))
-    begun = []
-    for event in run(walled(), broken, weights):
-        begun.append(event)
-        if sum(isinstance(told, Checkpoint) for told in begun) == 2 and isinstance(event, Step):
-            break  # some answers are later than the newest checkpoint
-    list(run(walled(), broken, weights))
+    told: list[Event] = []
+    for checkpoints in breaks:
+        begun = []
+        for event in run(walled(), broken, weights):
+            begun.append(event)
+            if sum(isinstance(one, Checkpoint) for one in begun) == checkpoints and isinstance(event, Step):
+                break  # some answers are later than the newest checkpoint
+        told = resumed(told, begun)
+    assert resumed(told, list(run(walled(), broken, weights))) == story
     known = [Ledger(folder / "asked.bin", 10) for folder in (whole, broken)]
-    assert known[0].places.keys() == known[1].places.keys()
+    assert list(known[0].places) == list(known[1].places)
     assert len(known[1]) == meter(story).images
     assert same(kept(whole), kept(broken))
+
+
+def resumed(told: list[Event], more: list[Event]) -> list[Event]:
+    """What a run told in two attempts, without what it told twice."""
+    heard = [Heard(seq, 0.0, event) for seq, event in enumerate([*told, *more])]
+    return [one.event for one in log.story(heard)]
+
+
+def test_answers_that_only_a_lost_attempt_used_are_in_the_final_bill(weights: Weights, tmp_path: Path) -> None:
+    """A resumed run that goes another way than before the break names all that was paid, and keeps the budget."""
+    whole = meter(list(run(walled(), tmp_path / "whole", weights))).images
+    batch, changed = SCHEDULE.batch, 0
+    for event in run(walled(budget=whole + batch), tmp_path, weights):
+        changed += isinstance(event, Checkpoint)
+        if changed == 2 and isinstance(event, Step):
+            break
+    foreign(tmp_path, batch)
+    end = finished(list(run(walled(budget=whole + batch), tmp_path, weights)))
+    assert end.meter
+    assert end.meter.images == whole + batch
+    assert end.meter.bytes_up == 256 * end.meter.images
+
+
+def test_a_checkpoint_of_an_earlier_version_counts_all_that_was_asked(weights: Weights, tmp_path: Path) -> None:
+    begun = []
+    for event in run(walled(), tmp_path, weights):
+        begun.append(event)
+        if isinstance(event, Checkpoint):
+            break
+    path = tmp_path / begun[-1].file
+    tensors = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("meter.")}
+    with safe_open(path, framework="pt") as stored:
+        save_tensors(path, tensors, stored.metadata())
+    foreign(tmp_path, 1000)
+    steps = [one.meter for one in run(walled(), tmp_path, weights) if isinstance(one, Step) and one.meter]
+    assert all(one.images > 1000 for one in steps)
+
+
+def foreign(folder: Path, count: int) -> None:
+    """Answers in a run's ledger to questions that nobody asks again."""
+    digests = [f"{place:016d}".encode() for place in range(count)]
+    answers = Answered(torch.zeros(count, 10))
+    Ledger(folder / "asked.bin", 10).add(digests, answers, local=False, up=256, down=40)
 
 
 def test_labels_are_all_that_a_student_behind_labels_sees(weights: Weights, tmp_path: Path) -> None:
@@ -117,8 +169,6 @@ def test_labels_are_all_that_a_student_behind_labels_sees(weights: Weights, tmp_
         tensors = load_file(weights(spec))
         head = [name for name in tensors if name.startswith("head")]
         assert head
-        from kdcore.checkpoint import save_tensors
-
         bent_weights = {name: tensor * (2.0 if name in head else 1.0) for name, tensor in tensors.items()}
         save_tensors(tmp_path / "bent.safetensors", bent_weights, {})
         return tmp_path / "bent.safetensors"
