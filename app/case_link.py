@@ -14,12 +14,12 @@ from pydantic.fields import FieldInfo
 
 from app.link import Link, below, decode, encode
 from app.panels import View
-from kdcore.cases.case import Where
-from kdcore.catalogue import check_knobs, knobs_model
+from kdcore.catalogue import check_knobs, entry, knobs_model
 from kdcore.errors import BadInput, unknown
 from kdcore.spec import Choice, Json
 
 Settings = dict[str, Json]
+Split = Literal["val", "test", "train"]
 Section = Literal["where", "sample", "why", "slices", "boundary", "calibration", "inside", "draw"]
 CASE = "case"
 VIEW = ("temperature", "sample", "at", "select", "beside", "knobs")
@@ -27,7 +27,7 @@ FIELDS = {
     "student": FieldInfo(annotation=str, default=""),
     "teacher": FieldInfo(annotation=str, default=""),
     "data": FieldInfo(annotation=str, default=""),
-    "where": FieldInfo(annotation=Where, default="val"),
+    "where": FieldInfo(annotation=Split, default="val"),
     "section": FieldInfo(annotation=Section, default="where"),
 }
 PARTIES = ("student", "teacher")
@@ -46,9 +46,23 @@ def complete(changes: Settings) -> Settings:
 
 
 def put(shown: Link, key: str, value: Json) -> Link:
-    """The link with one setting changed; another party has other knobs."""
+    """The link with one setting changed; another party has other knobs, and runs say themselves what their data are."""
     others = {old: known for old, known in shown.settings.items() if not old.startswith(f"{key}.")}
-    return shown._replace(settings=complete(others | {key: value}))
+    settings = complete(others | {key: value})
+    if key in PARTIES and with_files(shown.settings) and not with_files(settings):
+        settings["data"] = DEFAULTS["data"]
+    return shown._replace(settings=settings)
+
+
+def beside_its_teacher(shown: Link, run_id: str) -> Link:
+    """The link to a run beside its own teacher: nothing of the parties before stays, only the split and the section."""
+    kept = {key: shown.settings[key] for key in ("where", "section")}
+    return Link(complete(kept | {"student": run_id}))
+
+
+def with_files(settings: Settings) -> bool:
+    """Whether one of the two is an uploaded file."""
+    return any(settings[part] in BROUGHT for part in PARTIES)
 
 
 def field_of(settings: Settings, key: str) -> FieldInfo:
@@ -74,7 +88,7 @@ def file_of(settings: Settings, part: str) -> Choice | None:
 def write(shown: Link) -> dict[str, str]:
     """The link's query parameters."""
     base = complete({part: shown.settings[part] for part in PARTIES}) | DEFAULTS
-    said = {key: encode(value) for key, value in shown.settings.items() if value != base[key]}
+    said = {key: encode(value) for key, value in complete(shown.settings).items() if value != base[key]}
     view = shown.view.model_dump(exclude_defaults=True, include=set(VIEW))
     return said | ({CASE: shown.run} if shown.run else {}) | {key: encode(value) for key, value in view.items()}
 
@@ -89,7 +103,16 @@ def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
             if key in VIEW:
                 view[key] = decode(text, View.model_fields[key], f"View {key!r}")
             elif key != CASE:
-                settings[key] = decode(text, field_of(settings, key), f"Setting {key!r}")
+                settings |= {key: _known(key, decode(text, field_of(settings, key), f"Setting {key!r}"))}
         except BadInput as error:
             complaints.append(f"{error} The default is used instead.")
     return Link(settings, query.get(CASE), View(**view)), complaints
+
+
+def _known(key: str, value: Json) -> Json:
+    """A value that a link gives.
+
+    Raises:
+        BadInput: there is no such data set.
+    """
+    return str(entry("data", str(value))["name"]) if key == "data" and value else value

@@ -148,8 +148,13 @@ def show(run_id: str | None) -> None:
 
 def inspect(run_id: str) -> None:
     """Open a run in the Inspector, beside its own teacher and with nothing selected."""
-    settings = shown().settings | {"student": run_id, "teacher": ""}
-    _show(shown()._replace(settings=settings, run=None, view=View()))
+    _show(case_link.beside_its_teacher(shown(), run_id))
+
+
+def compare(case_id: str) -> None:
+    """Put another comparison on show; rows, classes and steps that were looked at in the one before mean nothing here."""
+    touch()
+    _show(shown()._replace(run=case_id, view=View(temperature=shown().view.temperature)))
 
 
 def take(settings: Settings) -> None:

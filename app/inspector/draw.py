@@ -59,9 +59,8 @@ def _images(case: Case) -> None:
 
 def _ask(case: Case) -> None:
     files = {f"{place} {file.name}": file.getvalue() for place, file in enumerate(state.component(IMAGES) or [], 1)}
-    state.show(examining.brought(case, files))
+    state.compare(examining.brought(case, files))
     state.put("section", "where")
-    state.look(select="", sample=0, beside=None)
 
 
 def _columns(case: Case) -> None:

@@ -39,18 +39,13 @@ def form(case_id: str | None) -> None:
             _party("student", [*list(runs)[:MOST], *BROUGHT], runs)
         with right:
             _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], runs)
-        if with_files() or not runs or state.shown().settings["data"]:
+        if case_link.with_files(state.shown().settings) or not runs or state.shown().settings["data"]:
             _choice("data", "Data set", [OWN, *catalogue()["data"]], _of_data)
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)
         if state.shown().settings["where"] == "test":
             st.caption("Decisions that are made by looking at test rows make the test accuracy look better than it is.")
         st.button("Open", type="primary", icon=":material/troubleshoot:", on_click=state.attempt, args=(_open,))
         _answers()
-
-
-def with_files() -> bool:
-    """Whether one of the two is to be an uploaded file."""
-    return any(state.shown().settings[part] in BROUGHT for part in PARTIES)
 
 
 def _party(part: str, options: list[str], runs: dict[str, Run]) -> None:
@@ -79,8 +74,7 @@ def _answers() -> None:
 def _open_answers() -> None:
     file = state.component(ANSWERS)
     if file is not None:
-        state.show(given.open_file(file.getvalue(), file.name))
-        state.look(select="", sample=0, beside=None)
+        state.compare(given.open_file(file.getvalue(), file.name))
 
 
 def _named(case_id: str) -> str:
@@ -128,8 +122,7 @@ def question() -> Question:
 def _open() -> None:
     if not state.shown().settings["student"]:  # nobody chose another than the first
         state.put("student", str(state.component("form student")))
-    state.show(examining.opened(question()))
-    state.look(select="", sample=0, beside=None)
+    state.compare(examining.opened(question()))
 
 
 def invitation() -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import streamlit as st
 
-from app import examining, state
+from app import case_link, examining, state
 from app.case_link import Section
 from app.inspector import choosing, following, opening
 from app.inspector._cards import bar
@@ -49,7 +49,7 @@ def _case() -> str | None:
     """The case on show: the link's, or that of the runs it names, which is opened at once."""
     shown = state.shown()
     named = str(shown.settings["student"])
-    if shown.run or not named or opening.with_files():
+    if shown.run or not named or case_link.with_files(shown.settings):
         return shown.run
     try:
         found = examining.opened(opening.question())

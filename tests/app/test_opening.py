@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from case_factory import random_case
-from lab_driver import Open, button, labels, said
+from hypothesis import given
+from hypothesis import strategies as st
+from lab_driver import Finish, Open, button, labels, said
 from safetensors.numpy import save
 
-from app import case_link, examining
+from app import case_link, engine, examining
+from app.link import Link
 from kdcore.cases.case import About, Case, Progress, folder_of, tell, write_about
 from kdcore.cases.given import open_file
 from kdcore.cases.question import Party, Question
@@ -88,6 +91,73 @@ def test_a_link_with_files_is_read_back_as_it_was_written() -> None:
     )
     _, complaints = case_link.read({"student": "abc", "student.model": "cnn"})
     assert "no setting named 'student.model'" in complaints[0]
+
+
+PARTY = ("", "0123456789abcdef", "weights", "onnx", "fedcba9876543210")
+CHANGES = {
+    "student": PARTY,
+    "teacher": PARTY,
+    "data": ("", "digits", "moons"),
+    "where": ("val", "test", "train"),
+    "section": case_link.SECTIONS,
+    "student.file": ("a.onnx", ""),
+    "teacher.file": ("b.safetensors", ""),
+    "teacher.model": ("cnn", ""),
+    "student.scale": ("signed", "unit"),
+}
+Change = tuple[str, str]
+
+
+def changed(shown: Link, change: Change) -> Link:
+    """The link after one thing that a person can do on the page."""
+    key, value = change
+    if key == "open":
+        return case_link.beside_its_teacher(shown, value)
+    return case_link.put(shown, key, value) if key in shown.settings else shown
+
+
+@given(st.lists(st.sampled_from([("open", "run"), *((key, v) for key, some in CHANGES.items() for v in some)])))
+def test_after_any_changes_the_link_says_what_the_page_shows(changes: list[Change]) -> None:
+    """No order of changes leaves a knob of a party that is gone: the link is written, and read back without complaint."""
+    shown = case_link.read({})[0]
+    for change in changes:
+        shown = changed(shown, change)
+        read, complaints = case_link.read(case_link.write(shown))
+        assert not complaints
+        assert read.settings == shown.settings
+        assert shown.settings.keys() == case_link.complete(shown.settings).keys()
+
+
+def test_the_data_that_were_named_for_a_file_go_with_it() -> None:
+    files = case_link.read({"student": "onnx", "teacher": "weights", "data": "digits"})[0]
+    one = case_link.put(files, "student", "abc")
+    assert one.settings["data"] == "digits"  # the teacher is a file yet
+    assert case_link.put(one, "teacher", "")[0]["data"] == ""
+    runs = case_link.read({"student": "abc", "data": "digits"})[0]
+    assert case_link.put(runs, "teacher", "def").settings["data"] == "digits"  # named by the link, for these runs
+
+
+def test_a_link_that_names_what_is_not_there_says_so() -> None:
+    stale = {"data": "no such data", "where": "given", "section": "cellar", "teacher.file": "x.onnx"}
+    shown, complaints = case_link.read({"student": "onnx", **stale})
+    assert len(complaints) == len(stale)
+    assert shown.settings == case_link.read({"student": "onnx"})[0].settings
+
+
+@pytest.mark.parametrize("student", ["weights", "onnx"])
+@pytest.mark.parametrize("teacher", ["", "weights", "onnx"])
+def test_an_example_opens_whatever_the_form_held(
+    lab: Open, finish: Finish, begun: Begun, student: str, teacher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finish(owner=engine.DEMO, data="digits")
+    monkeypatch.setattr(examining, "stamp_of", lambda _: 1)
+    page = lab("inspector", student=student, teacher=teacher, data="moons", **{"student.scale": "signed"})
+    page = button(page, "Open an example")
+    assert not page.exception
+    assert page.query_params["student"] == run.id
+    assert not {"teacher", "data", "student.scale"} & page.query_params.keys()
+    ((folder, _),) = begun
+    assert Question.model_validate_json((folder / "question.json").read_text()).data.name == "digits"
 
 
 def test_answers_open_without_a_model_and_bad_ones_leave_the_page(lab: Open) -> None:
