@@ -152,7 +152,7 @@ def inspect(run_id: str) -> None:
 
 
 def compare(case_id: str) -> None:
-    """Put another comparison on show; rows, classes and steps that were looked at in the one before mean nothing here."""
+    """Put another comparison on show; what was selected in the one before means nothing here."""
     touch()
     _show(shown()._replace(run=case_id, view=View(temperature=shown().view.temperature)))
 

@@ -118,7 +118,7 @@ def changed(shown: Link, change: Change) -> Link:
 
 @given(st.lists(st.sampled_from([("open", "run"), *((key, v) for key, some in CHANGES.items() for v in some)])))
 def test_after_any_changes_the_link_says_what_the_page_shows(changes: list[Change]) -> None:
-    """No order of changes leaves a knob of a party that is gone: the link is written, and read back without complaint."""
+    """No order of changes leaves a knob of a party that is gone: each link is read back without complaint."""
     shown = case_link.read({})[0]
     for change in changes:
         shown = changed(shown, change)

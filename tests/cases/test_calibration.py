@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from kdcore.cases import scores as module
 from kdcore.cases.calibration import Forecast, by_answer, by_mass, by_width, forecast
@@ -222,6 +223,9 @@ def test_confidences_that_are_true_have_an_error_by_chance_alone() -> None:
 
 
 def test_intervals_stay_within_what_is_possible() -> None:
-    found = scores(said([[0.99, 0.01]] * 39 + [[0.2, 0.8]], [0] * 40))
-    assert found["accuracy"].high == 1.0
-    assert all(score.low >= 0 for name, score in found.items() if name not in ("ECE by chance", "within bins"))
+    found = scores(said([[0.99, 0.01]] * 39 + [[0.2, 0.8]] * 5, [0] * 44))
+    assert found["accuracy"][1:] == pytest.approx(tuple(binomtest(39, 44).proportion_ci(method="wilson")))
+    bounded = [one for name, one in found.items() if name not in ("Brier", "NLL") and np.isfinite(one.low)]
+    assert len(bounded) >= 6
+    assert all(0 <= one.low <= one.high <= 1 for one in bounded)
+    assert found["NLL"].low >= 0
