@@ -25,15 +25,18 @@ def command(spec: Spec) -> str | None:
     settings = [] if spec.teacher else ["teacher=none"]
     if spec.teacher and base.teacher and spec.teacher.student.name != base.teacher.student.name:
         settings.append(f"teacher.student={_told('model', spec.teacher.student)}")
+    changes = [f"{one.step}:{one.path}={_text(one.value)}" for one in spec.changes]
     try:
-        near = wanted(None, flags, settings)
+        near = wanted(None, flags, settings, changes)
         settings += [f"{path}={_text(values[1])}" for path, values in differences([near, spec]).items()]
-        if wanted(None, flags, settings).hash != spec.hash:
+        if wanted(None, flags, settings, changes).hash != spec.hash:
             return None
     except BadInput:  # a text that the command line reads differently, such as a folder with a comma in its name
         return None
     words = [word for part, text in flags.items() for word in (f"--{part}", text)]
-    line = shlex.join(["kdlab", "run", *words, *(word for setting in settings for word in ("--set", setting))])
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += [word for change in changes for word in ("--change", change)]
+    line = shlex.join(["kdlab", "run", *words])
     return line if len(line) <= LONGEST else None
 
 

@@ -39,7 +39,7 @@ def _queue() -> ThreadPoolExecutor:
 
 def party(run: Run) -> Party:
     """A run as one side of a case."""
-    title = f"{words.title(run.spec)} · seed {run.spec.seed} · {run.id[:4]}"
+    title = f"{words.title(run.spec)} · {run.id[:4]}"
     spec = run.spec.model_dump_json()
     return Party(title=title, run=run.id, folder=str(run.folder), spec=spec, stamp=stamp_of(run.folder))
 

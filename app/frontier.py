@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import streamlit as st
 
 from app import engine, order_link, state, theme
+from app.naming import changes, distinct
 from app.panels._figure import faint
 from app.report import reference_of
 from app.theme import Theme
@@ -33,6 +35,7 @@ def frontier(run: Run) -> None:
     if not points:
         st.info("No run against this teacher is over yet; each that ends becomes a point here.")
         return
+    names = named_apart(points)
     measure: Measure = st.segmented_control(
         "Measured by", list(MEASURES), default="agreement", required=True, format_func=MEASURES.__getitem__,
         key="frontier by", label_visibility="collapsed",
@@ -47,7 +50,7 @@ def frontier(run: Run) -> None:
     st.caption(_caption(beside, measure))
     with st.expander("These runs by name", expanded=len(points) <= FEW, key="frontier table"):
         st.dataframe(
-            [line(point) for point in sorted(points, key=lambda one: one.images)],
+            [line(point, names[point.run]) for point in sorted(points, key=lambda one: one.images)],
             hide_index=True,
             column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
         )
@@ -56,7 +59,7 @@ def frontier(run: Run) -> None:
 def gathered(run: Run) -> tuple[list[Point], Reference | None]:
     """The points of a run's task, and its honest reference, out of everything in the store."""
     store, task = engine.store(), task_of(run.spec)
-    done = [one for one in store.runs(states={"done"}) if one.pristine and one.spec.data.name == run.spec.data.name]
+    done = [one for one in store.runs(states={"done"}) if one.spec.data.name == run.spec.data.name]
     alike = [one for one in done if task is not None and task_of(one.spec) == task]
     points = [point_of(one.id, one.spec, store.ending(one.id)) for one in alike]
     return [point for point in points if point], reference_of(store, run)
@@ -81,7 +84,7 @@ def kind(spec: Spec) -> str:
 
 def name(spec: Spec) -> str:
     """A run as a point is named: by its preset, or else by its source and method."""
-    order = order_link.order_for(spec)
+    order = order_link.order_for(spec.model_copy(update={"changes": ()}))
     if order is not None:
         few = order.quick and preset(order.preset).kind == "mekd" and order.preset != "quick"
         return preset(order.preset).title + (", few steps" if few else "")
@@ -89,10 +92,17 @@ def name(spec: Spec) -> str:
     return " · ".join([named("method", spec.method), *source])
 
 
-def line(point: Point) -> dict[str, Any]:
+def named_apart(points: list[Point]) -> dict[str, str]:
+    """The points' names by run, with what was changed on the way and what tells apart those of one name."""
+    specs = [point.spec for point in points]
+    told = distinct([" · ".join([name(spec), *(f"changed {one}" for one in changes(spec))]) for spec in specs], specs)
+    return dict(zip((point.run for point in points), told, strict=True))
+
+
+def line(point: Point, told: str) -> dict[str, Any]:
     """A point as a row of the table."""
     return {
-        "run": name(point.spec),
+        "run": told,
         "open": f"./blackbox?run={point.run}",
         "images asked": point.images,
         "of them local": point.local,
@@ -107,8 +117,11 @@ def line(point: Point) -> dict[str, Any]:
 def figure(points: list[Point], beside: Reference | None, measure: Measure, shown: str, look: Theme) -> dict[str, Any]:
     """A Plotly figure: images asked on a log axis, what was learned, and the line of the best."""
     told = [point for point in points if point.value(measure) is not None and point.images]
+    names = named_apart(points)
     data = [_staircase(best(told, measure), measure, look)]
-    data += [_dots(told, group, measure, shown, look) for group in GROUPS if any(kind(p.spec) == group for p in told)]
+    data += [
+        _dots(told, names, group, measure, shown, look) for group in GROUPS if any(kind(p.spec) == group for p in told)
+    ]
     lines = [] if beside is None or beside.value(measure) is None else [_level(beside, measure, look)]
     layout = theme.layout(
         look,
@@ -123,7 +136,9 @@ def figure(points: list[Point], beside: Reference | None, measure: Measure, show
     return {"data": data, "layout": layout}
 
 
-def _dots(points: list[Point], group: str, measure: Measure, shown: str, look: Theme) -> dict[str, Any]:
+def _dots(
+    points: list[Point], names: dict[str, str], group: str, measure: Measure, shown: str, look: Theme
+) -> dict[str, Any]:
     own = [point for point in points if kind(point.spec) == group]
     colour = {"mekd": theme.STUDENT, "maker": theme.TEACHER, "local": theme.GOOD}[group][look]
     ring = [3 if point.run == shown else 0 for point in own]
@@ -140,16 +155,16 @@ def _dots(points: list[Point], group: str, measure: Measure, shown: str, look: T
             "size": 12,
             "line": {"color": theme.INK[look], "width": ring},
         },
-        "hovertext": [_hover(point) for point in own],
+        "hovertext": [_hover(point, names[point.run]) for point in own],
         "hoverinfo": "text",
     }
 
 
-def _hover(point: Point) -> str:
+def _hover(point: Point, told: str) -> str:
     agreed = "" if point.agreement is None else f", agreement {percent(point.agreement)}"
     end = "<br>its budget was used up" if point.spent else ""
     return (
-        f"<b>{name(point.spec)}</b>, seed {point.spec.seed}<br>{point.images:,} images, {point.local:,} of them local"
+        f"<b>{escape(told)}</b>, seed {point.spec.seed}<br>{point.images:,} images, {point.local:,} of them local"
         f"<br>money {point.money:,.2f}<br>accuracy {percent(point.accuracy)}{agreed}{end}"
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from app.naming import changes
 from app.panels._png import png_url
 from app.verdict import Facts
 from app.words import percent, quantity
@@ -164,6 +165,7 @@ def settings(run: Run) -> str:
         "source": _said(spec.source.name, spec.source.knobs),
         "method": _said(spec.method.name, spec.method.knobs),
         "student's steps": f"{spec.schedule.steps:,} of {spec.schedule.batch} images",
+        **({"changed on the way": "; ".join(changes(spec))} if spec.changes else {}),
         "settings' hash": run.hash,
     }
     return _table("settings", "Settings", rows)

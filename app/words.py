@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app import naming
 from kdcore.catalogue import entry
 from kdcore.contracts import ASKS
 from kdcore.spec import Choice, Json, Spec
@@ -71,7 +72,36 @@ WALLS = {"logits": "behind a wall, logits", "probabilities": "behind a wall, pro
 
 
 def title(spec: Spec) -> str:
-    """A run in one line: method, what makes its images, data set, teacher and student, and the wall between them."""
+    """A run in one line: method, source, data set, networks and wall; the settings that differ from what is
+    recommended; and what was changed on the way."""
+    deviating, changed = naming.deviations(spec), naming.changes(spec)
+    rest = len(deviating) - naming.MOST
+    more = [f"{rest} more setting{'s' if rest > 1 else ''}"] if rest > 0 else []
+    marks = [f"changed {_few(changed)}"] if changed else []
+    return " · ".join([kind(spec), *deviating[: naming.MOST], *more, *marks])
+
+
+UNPLANNED = "The form does not hold what was changed during the run; the command under Share repeats that too."
+
+
+def _few(changed: Sequence[str]) -> str:
+    rest = len(changed) - 1
+    return changed[0] + (f", and {rest} more change{'s' if rest > 1 else ''}" if rest else "")
+
+
+def titles(specs: Sequence[Spec]) -> list[str]:
+    """Titles of runs that stand beside one another, each with what tells it from those of the same title."""
+    return naming.distinct(list(map(title, specs)), specs)
+
+
+def labels(specs: Mapping[str, Spec]) -> dict[str, str]:
+    """Of runs by their ids what a list of them says: title, what tells it from those of the same title, and id."""
+    told = titles(list(specs.values()))
+    return {run_id: f"{name} · {run_id[:4]}" for run_id, name in zip(specs, told, strict=True)}
+
+
+def kind(spec: Spec) -> str:
+    """What kind of run it is, whatever its settings: method, source, data set, teacher and student, wall."""
     student = named("model", spec.student)
     taught = (
         named("teacher", spec.service) if spec.service else named("model", spec.teacher.student) if spec.teacher else ""
@@ -121,9 +151,10 @@ def differences(specs: Sequence[Spec]) -> dict[str, list[Any]]:
 
     Where only some have a teacher, the teachers are told by name alone; so is the run that a student starts from.
     """
-    flat = [dict(_leaves("", spec.model_dump(mode="json", exclude={"start"}))) for spec in specs]
+    flat = [dict(naming.leaves("", spec.model_dump(mode="json", exclude={"start"}))) for spec in specs]
     for leaves, spec in zip(flat, specs, strict=True):
         leaves["start"] = f"{title(spec.start)} ({spec.start.hash})" if spec.start else None
+        leaves["changes"] = "; ".join(naming.changes(spec)) or None
     if not all(spec.teacher for spec in specs):
         for leaves, spec in zip(flat, specs, strict=True):
             for path in [path for path in leaves if path.startswith("teacher")]:
@@ -132,13 +163,3 @@ def differences(specs: Sequence[Spec]) -> dict[str, list[Any]]:
     paths = sorted({path for one in flat for path in one})
     found = {path: [one.get(path) for one in flat] for path in paths}
     return {path: values for path, values in found.items() if any(value != values[0] for value in values)}
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Paths of a nested mapping such as teacher.student.width; what only watches is left out."""
-    if not isinstance(value, dict):
-        yield path, value
-        return
-    for key, inner in value.items():
-        if key not in ("watch", "version"):
-            yield from _leaves(path if key == "knobs" else f"{path}.{key}".strip("."), inner)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from kdcore.contracts import Command, Desk
 from kdcore.events import Changed
 from kdcore.setup import Setup
+from kdcore.spec import Json
 
 LOOK_S = 0.005  # between two looks at the desk
 FRAME_SHARE = 0.02  # of the time may go into frames for those who look
@@ -74,8 +75,13 @@ class Attention:
             self.cancelled = True
         elif isinstance(command.value, dict):
             for path, value in command.value.items():
-                old, new = self.setup.set(path, value)
-                yield Changed.model_validate({"step": step, "path": path, "old": old, "new": new})
+                yield from self.set(path, value, step)
+
+    def set(self, path: str, value: Json, step: int) -> Iterator[Changed]:
+        """Change one setting, and tell of it where it was another before."""
+        old, new = self.setup.set(path, value)
+        if old != new:
+            yield Changed.model_validate({"step": step, "path": path, "old": old, "new": new})
 
     def _show(self, step: int) -> None:
         """Measure for those who look."""

@@ -93,10 +93,10 @@ def lineage(spec: Spec) -> Spec:
     kind = entry("method", spec.method.name)["lineage"]
     if kind == "teacher" or spec.teacher is None:
         return spec
-    asked, spec = spec, rooted(spec).model_copy(update={"start": None})
+    asked, spec = spec, rooted(spec).model_copy(update={"start": None, "changes": ()})
     count = int(str(spec.method.knobs[kind]))
     add = {"generations": _generations, "assistants": _assistants, "peers": _peers, "copies": _copies}[kind]
-    return add(spec, count).model_copy(update={"start": asked.start})
+    return add(spec, count).model_copy(update={"start": asked.start, "changes": asked.changes})
 
 
 def rooted(spec: Spec) -> Spec:
@@ -194,5 +194,5 @@ def further(spec: Spec, rows: Sequence[int], steps: int = 200) -> Spec:
     taken = [ordered[place * len(ordered) // count] for place in range(count)]
     source = {"augment": spec.source.knobs.get("augment", "none"), "rows": ranges.written(taken)}
     schedule = spec.schedule.model_copy(update={"steps": steps, "lr": spec.schedule.lr * SLOWER, "warmup": 0.0})
-    own = {"start": spec, "source": Choice(name="slice", knobs=source), "schedule": schedule}
+    own = {"start": spec, "changes": (), "source": Choice(name="slice", knobs=source), "schedule": schedule}
     return parse(spec.model_copy(update=own).model_dump(mode="json"))

@@ -29,7 +29,7 @@ from kdcore.optimize import Rule
 from kdcore.parts import build, dataset, device_for, network
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.rows import held_out, places, shown
-from kdcore.spec import Choice, Json, Spec, change
+from kdcore.spec import Choice, Json, Spec, change, setting
 from kdcore.teacher import Teacher, UsedUp
 
 LENT: frozenset[Grant] = frozenset({"blocks", "gradients"})  # what only the teacher's network itself can give
@@ -369,13 +369,11 @@ class Setup:
 
     def set(self, path: str, value: Json) -> tuple[Json, Json]:
         """Change one setting from the next step on; the value before and after."""
-        section, _, key = path.partition(".")
         before, self.spec = self.spec, change(self.spec, path, value)
-        if section == "method":
+        if path.startswith("method."):
             self.method = METHODS[self.spec.method.name](**self.spec.method.knobs)
-            return before.method.knobs[key], self.spec.method.knobs[key]
         self.rule.schedule = self.spec.schedule
-        return getattr(before.schedule, key), getattr(self.spec.schedule, key)
+        return setting(before, path), setting(self.spec, path)
 
     def started(
         self, step: int, teacher_run: str | None, mentor_runs: Sequence[str] = (), start_run: str | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,7 +23,7 @@ from kdcore.untrusted import read_json
 VERSION = 1
 WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
 WITHOUT_LABELS = "kd"  # what needs no label
-LATE = ("mentors", "service", "wall", "start")  # fields that came later, so that older specs keep their hash
+LATE = ("mentors", "service", "wall", "start", "changes")  # fields that came later, so that older specs keep their hash
 SEVERAL = ("peers", "copies")  # lineages that come with mentors
 Json = bool | int | float | str | list[Any] | None
 
@@ -84,6 +84,14 @@ class Wall(_Frozen):
     looks: int = Field(2000, ge=0, le=10**9, description="Most images that measuring may ask a service about besides.")
 
 
+class Change(_Frozen):
+    """One setting that takes another value on the way, before the update that follows `step` of them."""
+
+    step: int = Field(ge=0, le=2 * 10**7)  # those of the source's lead among them
+    path: str  # such as schedule.lr or method.temperature
+    value: bool | int | float | str
+
+
 class Spec(_Frozen):
     """One run, whole."""
 
@@ -102,6 +110,7 @@ class Spec(_Frozen):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of weights, order and augmentation.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the GPU where there is one.")
     watch: Watch = Watch()
+    changes: tuple[Change, ...] = Field((), description="Settings that change on the way, planned or by hand.")
 
     @model_validator(mode="after")
     def _complete(self) -> Spec:
@@ -126,6 +135,8 @@ class Spec(_Frozen):
                 f"Method {self.method.name!r} learns from one teacher, but the spec names mentors; take them out, or "
                 f"choose {' or '.join(_names(lambda one: one['lineage'] in SEVERAL))}."
             )
+        if self.changes:
+            object.__setattr__(self, "changes", tuple(one for one, _ in course(self)))
         return self
 
     def _check_grant(self, kind: str, name: str, one: Mapping[str, Any]) -> None:
@@ -219,6 +230,8 @@ def check(spec: Spec) -> None:
         _check_same_data(teacher.data, spec.data, walled=spec.wall is not None)
     if spec.start:
         _check_same_data(spec.start.data, spec.data, "start")
+    if not entry("source", spec.source.name)["makes"]:  # others may learn alone first, and then there are more steps
+        check_changes(spec, spec.schedule.steps)
     for role, choice in (("student", spec.student), *(("teacher", teacher.student) for teacher in teachers)):
         readers = sorted(name for name in catalogue()["model"] if reads(name, shape))
         if readers and choice.name not in readers:
@@ -341,3 +354,50 @@ def change(spec: Spec, path: str, value: Json) -> Spec:
     raw = spec.model_dump(mode="json")
     (raw[section]["knobs"] if section == "method" else raw[section])[key] = value
     return parse(raw)
+
+
+def course(spec: Spec) -> Iterator[tuple[Change, Json]]:
+    """The changes of a spec in their order, each with the value before it.
+
+    Of several changes of one setting at one step the last counts; what changes nothing is left out.
+
+    Raises:
+        BadInput: a setting cannot change on the way, or its value is out of bounds.
+    """
+    last: dict[tuple[int, str], Change] = {}
+    for one in spec.changes:
+        last.pop((one.step, one.path), None)
+        last[one.step, one.path] = one
+    now = spec.model_copy(update={"changes": ()})
+    for one in sorted(last.values(), key=lambda one: one.step):
+        before, now = now, change(now, one.path, one.value)
+        old, new = setting(before, one.path), setting(now, one.path)
+        if old != new:
+            yield Change.model_validate({"step": one.step, "path": one.path, "value": new}), old
+
+
+def setting(spec: Spec, path: str) -> Json:
+    """The value of a setting that `change` can change."""
+    section, _, key = path.partition(".")
+    value: Json = spec.method.knobs[key] if section == "method" else getattr(spec.schedule, key)
+    return value
+
+
+def check_changes(spec: Spec, steps: int) -> None:
+    """Refuse a change that would never happen.
+
+    Raises:
+        BadInput: a change comes after the last of all `steps`.
+    """
+    late = next((one for one in spec.changes if one.step >= steps), None)
+    if late:
+        raise BadInput(
+            f"{late.path!r} is to change at step {late.step}, but the run has {steps} steps; name one from 0 to "
+            f"{steps - 1}."
+        )
+
+
+def with_changes(spec: Spec, further: Sequence[Change]) -> Spec:
+    """The spec with further changes on the way; those it has already make no difference."""
+    new = [one.model_dump(mode="json") for one in further if one not in spec.changes]
+    return parse((raw := spec.model_dump(mode="json")) | {"changes": [*raw["changes"], *new]}) if new else spec

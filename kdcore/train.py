@@ -25,7 +25,7 @@ from kdcore.attend import Attention
 from kdcore.catalogue import home
 from kdcore.contracts import Desk, Method, Report, Term, silent
 from kdcore.errors import BadInput
-from kdcore.events import Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
+from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
 from kdcore.frames import parted
 from kdcore.maker import Maker
 from kdcore.measure import answers, compare, probe_rows, score
@@ -33,7 +33,7 @@ from kdcore.optimize import learning_rate
 from kdcore.parts import said
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
-from kdcore.spec import Spec, Watch
+from kdcore.spec import Change, Spec, Watch, check_changes
 from kdcore.teacher import Spent
 
 
@@ -69,13 +69,14 @@ def train(
     """
     saved = checkpoint.newest(folder)
     folder_of_data = data_folder or home() / "data"
-    force = saved.spec if saved else spec
+    force = (saved.spec if saved else spec).model_copy(update={"changes": ()})
     setup = Setup(force, folder_of_data, teacher_weights, report, mentor_weights, folder, start_weights)
     if saved:
         counted = checkpoint.restore(saved, setup.modules, setup.rules)
         if setup.answers:
             setup.answers.restore(counted)
-    run = _Run(setup, folder, Attention(desk or Desk(), setup))
+    check_changes(spec, setup.steps)
+    run = _Run(setup, folder, Attention(desk or Desk(), setup), spec.changes)
     write_arrays(folder / "static.npz", setup.probe.static)
     yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs, start_run)
     yield from run.events(saved.step if saved else 0)
@@ -127,8 +128,9 @@ class _Kept(NamedTuple):
 class _Run:
     """The loop, and what it tells."""
 
-    def __init__(self, setup: Setup, folder: Path, attention: Attention) -> None:
+    def __init__(self, setup: Setup, folder: Path, attention: Attention, changes: Sequence[Change] = ()) -> None:
         self.setup, self.folder, self.attention = setup, folder, attention
+        self.planned = {one.step: [other for other in changes if other.step == one.step] for one in changes}
         self.due = _Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
         self.kept: list[_Kept] = []  # since the last point
         self.names: list[str] = []
@@ -145,6 +147,7 @@ class _Run:
             yield self._frame(0)
         rows = setup.indices(max(0, start - setup.lead))
         for done in range(start, setup.steps):
+            yield from self._change(done)
             if attention.due:
                 yield from attention.look(done)
                 if attention.cancelled:
@@ -162,6 +165,11 @@ class _Run:
             if done + 1 in due:
                 yield from self._mark(done + 1)
         yield from self._finish(setup.steps)
+
+    def _change(self, step: int) -> Iterator[Changed]:
+        """Settings that the spec changes at this step; a checkpoint taken here may hold them already."""
+        for one in self.planned.get(step, ()):
+            yield from self.attention.set(one.path, one.value, step)
 
     def _advance(self, rows: Iterator[Tensor], done: int) -> None:
         """One step: of the source while it leads, then of the student."""

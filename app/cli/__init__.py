@@ -82,6 +82,10 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Any other setting; may be given often.")
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP:PATH=VALUE", help="A setting that changes on the way, as 300:method.temperature=8."),
+    ] = None,
     spec: Annotated[Text, typer.Option(metavar="FILE", help="Start from a spec or a run in JSON; - is stdin.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what was run before.")] = False,
     json: Annotated[
@@ -109,7 +113,7 @@ def run(
         "access": access,
         "preset": preset,
     }
-    return distil(wanted(spec, flags, setting or []), fresh=fresh, json=json)
+    return distil(wanted(spec, flags, setting or [], change or []), fresh=fresh, json=json)
 
 
 @cli.command()

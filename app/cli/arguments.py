@@ -26,24 +26,28 @@ SHARED = ("data", "device")  # flags that hold for the teacher too
 NO_TEACHER = "none"  # nor any service
 
 
-def wanted(file: str | None, flags: Mapping[str, str | None], settings: Sequence[str]) -> Spec:
+def wanted(
+    file: str | None, flags: Mapping[str, str | None], settings: Sequence[str], changes: Sequence[str] = ()
+) -> Spec:
     """What is asked for: a file's spec or a data set's recommendation, with changes.
 
     Args:
         file: path of a spec in JSON, or of what `kdlab show RUN --json` printed; "-" for stdin.
         flags: text by path; those not given are None. "preset" is one of the Black box page's, as name:key=value.
         settings: path=value, applied after the flags.
+        changes: step:path=value, of settings that change during the run.
 
     Raises:
         BadInput: something cannot be read, is unknown or out of bounds.
     """
     said = {path: text for path, text in flags.items() if text is not None}
     if "preset" in said:
-        return _ordered(file, said, settings)
+        return _ordered(file, said, settings, changes)
     raw = (_told(read(file)) if file else _advised(said)).model_dump(mode="json")
     _change(raw, said)
     for setting in settings:
         _set(raw, setting)
+    _plan(raw, changes)
     return parse(raw) if file else lineage(parse(raw))
 
 
@@ -113,7 +117,7 @@ def assign(raw: dict[str, Any], path: str, text: str) -> None:
 ORDERED = ("data", "access", "seed")  # flags that an order answers itself
 
 
-def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str]) -> Spec:
+def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str], changes: Sequence[str]) -> Spec:
     """The run of the Black box page that `--preset` names, with the other flags as changes to it.
 
     Raises:
@@ -132,7 +136,20 @@ def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str])
     _change(raw, {path: value for path, value in said.items() if path not in (*ORDERED, "preset")})
     for setting in settings:
         _set(raw, setting)
+    _plan(raw, changes)
     return parse(raw)
+
+
+def _plan(raw: dict[str, Any], changes: Sequence[str]) -> None:
+    """Add what changes on the way, each as step:path=value; a knob alone means the method's."""
+    for text in changes:
+        named = re.fullmatch(r"(\d+):([\w.]+)=(.*)", text, re.DOTALL)
+        if named is None:
+            raise BadInput(f"--change takes step:path=value, such as 300:method.temperature=8, but got {text!r}.")
+        step, path, value = named.groups()
+        path = path if "." in path else f"method.{path}"
+        before = raw["method"]["knobs"].get(path.removeprefix("method."))
+        raw["changes"].append({"step": int(step), "path": path, "value": typed(value, before)})
 
 
 def _change(raw: dict[str, Any], said: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.telling import ending
-from app.words import STATES, ago, differences, title
+from app.words import STATES, ago, differences, title, titles
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
 from kdcore.jobs.rows import Run
@@ -45,7 +45,8 @@ def list_runs(as_json: bool) -> None:
     elif not found:
         print("There are no runs yet; `kdlab run` makes one.")
     else:
-        table(("run", "state", "step", "student", "teacher", "made", "what"), map(_row, found))
+        head = ("run", "state", "step", "student", "teacher", "made", "what")
+        table(head, map(_row, found, titles([run.spec for run in found])))
 
 
 def show_run(run_id: str, as_json: bool) -> None:
@@ -148,13 +149,13 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
-def _row(run: Run) -> tuple[str, ...]:
+def _row(run: Run, name: str) -> tuple[str, ...]:
     result = run.result or {}
     student, teacher = (
         f"{result[name]:.3f}" if name in result else "" for name in ("student_accuracy", "teacher_accuracy")
     )
     state = STATES[run.state]
-    return run.id, state, f"{run.step}/{run.steps}", student, teacher, ago(run.created_at), title(run.spec)
+    return run.id, state, f"{run.step}/{run.steps}", student, teacher, ago(run.created_at), name
 
 
 def _summary(run: Run) -> list[tuple[str, str]]:

@@ -128,11 +128,15 @@ def _changes(case: Case) -> None:
 
 def _line(case: Case) -> None:
     others = _others(case)
+    names = words.labels({run.id: run.spec for run in others.values()}) | {OWN: "its own first weights"}
     picked = st.selectbox(
-        "From this student to", [OWN, *others], key="line to", format_func=lambda run_id: _told(others.get(run_id))
+        "From this student to",
+        [OWN, *others],
+        key="line to",
+        format_func=lambda run_id: names[run_id],
     )
     run = others.get(picked or OWN)
-    there = {"folder": str(run.folder), "title": _told(run)} if run else {}
+    there = {"folder": str(run.folder), "title": names[run.id]} if run else {}
     task(
         case,
         "line",
@@ -152,12 +156,6 @@ def _others(case: Case) -> dict[str, Run]:
     runs = engine.store().runs(states={"done"})
     same = [run for run in runs if run.spec.student == own.spec.student and run.spec.data == own.spec.data]
     return {run.id: run for run in same if run.id != own.id}
-
-
-def _told(run: Run | None) -> str:
-    if run is None:
-        return "its own first weights"
-    return f"{words.title(run.spec)} · seed {run.spec.seed} · {run.id[:4]}"
 
 
 GROUPS: dict[str, Callable[[Case], None]] = {

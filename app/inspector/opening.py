@@ -14,7 +14,6 @@ from kdcore.cases.case import folder_of, progress
 from kdcore.cases.question import Question
 from kdcore.catalogue import catalogue, check_knobs, entry
 from kdcore.errors import BadInput
-from kdcore.jobs.rows import Run
 from kdcore.record import stamp_of
 from kdcore.spec import Choice
 
@@ -34,11 +33,12 @@ def form(case_id: str | None) -> None:
         runs = {run.id: run for run in engine.store().runs() if stamp_of(run.folder)}
         if not runs:
             st.info("No run has kept weights yet. Start one in the Lab, or bring files.")
+        names = words.labels({run.id: run.spec for run in runs.values()})
         left, right = st.columns(2)
         with left:
-            _party("student", [*list(runs)[:MOST], *BROUGHT], runs)
+            _party("student", [*list(runs)[:MOST], *BROUGHT], names)
         with right:
-            _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], runs)
+            _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], names)
         if case_link.with_files(state.shown().settings) or not runs or state.shown().settings["data"]:
             _choice("data", "Data set", [OWN, *catalogue()["data"]], _of_data)
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)
@@ -48,10 +48,10 @@ def form(case_id: str | None) -> None:
         _answers()
 
 
-def _party(part: str, options: list[str], runs: dict[str, Run]) -> None:
+def _party(part: str, options: list[str], names: dict[str, str]) -> None:
     """A run, or a file with what must be told of it."""
     own = "none" if state.shown().settings["student"] in BROUGHT else "the one that it learned from"
-    _choice(part, part.capitalize(), options, partial(_told, runs, own))
+    _choice(part, part.capitalize(), options, partial(_told, names, own))
     if state.shown().settings[part] in BROUGHT:
         with st.container(border=True, key=f"file {part}"):
             services.pieces(part, state.shown().settings)
@@ -86,11 +86,8 @@ def _named(case_id: str) -> str:
     return f"{about.student.title}{beside} · {WHERE.get(about.where, 'given rows')}"
 
 
-def _told(runs: dict[str, Run], own: str, name: str) -> str:
-    if name == OWN:
-        return own
-    run = runs.get(name)
-    return f"{words.title(run.spec)} · seed {run.spec.seed} · {name[:4]}" if run else FILES.get(name, name)
+def _told(names: dict[str, str], own: str, name: str) -> str:
+    return own if name == OWN else names.get(name) or FILES.get(name, name)
 
 
 def _of_data(name: str) -> str:

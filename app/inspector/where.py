@@ -39,8 +39,9 @@ def _landscape(case: Case) -> None:
 
 def landscape(case: Case, runs: list[Run]) -> pd.DataFrame:
     """Finished runs on the case's data that had a teacher: accuracy, agreement, KL in nats; one row a run."""
+    names = words.labels({run.id: run.spec for run in runs})
     told = [
-        (run.id, words.title(run.spec), run.spec.seed, run.result["student_accuracy"], run.result["agreement"],
+        (run.id, names[run.id], run.spec.seed, run.result["student_accuracy"], run.result["agreement"],
          run.result.get("kl"), "this one" if case.about.student.run == run.id else "others")
         for run in runs
         if run.spec.data == case.about.data and run.result and "agreement" in run.result

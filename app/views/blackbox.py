@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import engine, forms, order_link, ordering, showing, state
+from app import engine, forms, order_link, ordering, showing, state, words
 from app.frontier import frontier
 from app.lens import lens
 from app.link import Settings
@@ -206,10 +206,12 @@ def _others(names: list[str]) -> list[str]:
 
 def _take(run: Run) -> None:
     """A run's settings into the form, where the form can say them."""
-    found = order_link.order_for(run.spec)
+    found = order_link.order_for(run.spec.model_copy(update={"changes": ()}))
     if found is None:
         raise BadInput("This run's settings are more than this form can say; open it in the Lab, or take its file.")
     state.take(order_link.settings_of(found))
+    if run.spec.changes:
+        state.complaints().append(words.UNPLANNED)
 
 
 state.arrive(state.BLACKBOX)

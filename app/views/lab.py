@@ -130,6 +130,8 @@ def _fork(run: Run) -> None:
     settings = link.complete(link.settings_of(run.spec))
     state.take(settings)
     left = words.differences([link.spec_of(settings), run.spec])
+    if left.pop("changes", None):
+        state.complaints().append(words.UNPLANNED)
     if left:
         state.complain(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
 

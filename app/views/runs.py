@@ -32,11 +32,11 @@ def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
     ]
 
 
-def row(run: Run) -> dict[str, Any]:
+def row(run: Run, name: str) -> dict[str, Any]:
     """What the table says of a run."""
     result = run.result or {}
     return {
-        "run": words.title(run.spec),
+        "run": name,
         "open": f"./?run={run.id}",
         "state": words.STATES[run.state],
         "done": run.step / max(run.steps, 1),
@@ -63,7 +63,7 @@ def table(runs: list[Run]) -> list[Run]:
     """The runs as a table; those that are ticked."""
     state.hold_ticks(TABLE, [run.id for run in runs])
     st.dataframe(
-        pd.DataFrame([row(run) for run in runs]),
+        pd.DataFrame([row(*named) for named in zip(runs, words.titles([run.spec for run in runs]), strict=True)]),
         column_config=COLUMNS,
         hide_index=True,
         key=TABLE,
@@ -102,8 +102,9 @@ def caveats(runs: list[Run]) -> list[str]:
 def curves(runs: list[Run]) -> pd.DataFrame:
     """Validation accuracy and loss over steps, one row a point."""
     points = []
+    names = words.labels({run.id: run.spec for run in runs})
     for run in runs:
-        name = f"{words.title(run.spec)} · seed {run.spec.seed} · {run.id[:4]}"
+        name = names[run.id]
         for event in engine.store().story(run.id):
             if isinstance(event, Evaluated) and event.split == "val":
                 points.append((name, event.step, "accuracy", event.student.accuracy))
@@ -174,10 +175,13 @@ def difference(runs: list[Run]) -> None:
         st.markdown("None: these are runs of the same settings.")
         return
     heads = [f"{run.id[:4]} · {words.named('method', run.spec.method)}" for run in runs]
+    changed = found.pop("changes", None)
     told = {
         path: [forms.shorten("—" if value is None else str(value)) for value in values]
         for path, values in found.items()
     }
+    if changed:
+        told["changed during training"] = [value or "—" for value in changed]
     st.table(pd.DataFrame.from_dict(told, orient="index", columns=heads), alt="Settings that differ")
 
 

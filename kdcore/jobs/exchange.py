@@ -25,7 +25,7 @@ from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
 from kdcore.record import read_arrays, write_arrays
-from kdcore.spec import Spec, parse
+from kdcore.spec import Change, Spec, parse, with_changes
 from kdcore.untrusted import parsing, read_json
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", ".*")  # .bin: each answer of a teacher, paid for by one
@@ -42,6 +42,7 @@ class Recorded:
     times: dict[str, float]  # by name, see TIMES
     told: tuple[Heard, ...]
     folder: Path
+    pristine: bool  # see `Run`
 
     @property
     def steps(self) -> int:
@@ -70,11 +71,14 @@ def load(folder: Path) -> Recorded:
         times = {name: float(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
         run_id, label = str(facts["id"]), str(facts.get("label", ""))
+        changed = [heard.event for heard in told if isinstance(heard.event, Changed)]
+        pristine = bool(facts.get("pristine", not changed))
+        spec = with_changes(spec, [Change(step=one.step, path=one.path, value=one.new) for one in changed])
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
         raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
     if not told or not isinstance(told[-1].event, Finished):
         raise BadInput(f"{folder} holds a run that did not finish; bring one whose last event is 'finished'.")
-    return Recorded(run_id, label, spec, times, told, folder.resolve())
+    return Recorded(run_id, label, spec, times, told, folder.resolve(), pristine)
 
 
 def _heard(seq: int, line: str, otherwise: float) -> Heard:
@@ -109,7 +113,7 @@ def bring(connection: Connection, recorded: Recorded, owner: str) -> None:
         connection, recorded.spec, owner, id=recorded.id, label=recorded.label, state="done", step=last.step,
         steps=recorded.steps,
         heard=len(recorded.told), result=json.dumps(last.result), folder=str(recorded.folder),
-        pristine=not any(isinstance(heard.event, Changed) for heard in recorded.told), **facts,
+        pristine=recorded.pristine, **facts,
     )  # fmt: skip
     bodies = [
         {"run": recorded.id, "seq": seq, "at": at, "body": event.model_dump_json()} for seq, at, event in recorded.told
@@ -148,6 +152,6 @@ def save(run: Run, told: Sequence[Heard], destination: Path) -> Path:
 
 
 def _facts(run: Run) -> str:
-    facts = {"id": run.id, "label": run.label, "hash": run.hash, "result": run.result}
+    facts = {"id": run.id, "label": run.label, "hash": run.hash, "pristine": run.pristine, "result": run.result}
     facts |= {name: getattr(run, name) for name in TIMES} | {"spec": run.spec.model_dump(mode="json")}
     return json.dumps(facts, indent=1)

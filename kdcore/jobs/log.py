@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, select
 
+from kdcore.errors import BadInput
 from kdcore.events import EVENT, Changed, Checkpoint, Event, Finished, Started
 from kdcore.jobs import rows
-from kdcore.jobs.tables import EVENTS
+from kdcore.jobs.tables import EVENTS, RUNS
 
 
 class Heard(NamedTuple):
@@ -31,8 +33,8 @@ def append(connection: Connection, row: Row[Any], events: Sequence[Event]) -> No
     ]
     connection.execute(insert(EVENTS), bodies)
     facts: dict[str, Any] = {"step": events[-1].step, "heard": row.heard + len(events)}
-    if any(isinstance(event, Changed) for event in events):
-        facts["pristine"] = False
+    if changed := [event for event in events if isinstance(event, Changed)]:
+        facts |= rows.became(row, changed)
     if began := [event.steps for event in events if isinstance(event, Started)]:
         facts["steps"] = began[-1]  # a source's lead is known once the run has begun
     last = events[-1]
@@ -54,6 +56,16 @@ def last(connection: Connection, run_id: str) -> Event | None:
     query = select(EVENTS.c.body).where(EVENTS.c.run == run_id).order_by(EVENTS.c.seq.desc()).limit(1)
     body = connection.execute(query).scalar()
     return None if body is None else EVENT.validate_json(body)
+
+
+def amend(connection: Connection) -> None:
+    """Put the changes of runs of an earlier KD Lab into their specs, which held only what was asked."""
+    query = select(RUNS).where(RUNS.c.pristine.is_(False), RUNS.c.spec.notlike('%"changes":[{%'))
+    for row in connection.execute(query).all():
+        events = [heard.event for heard in story(read(connection, row.id, 0, None))]
+        changed = [event for event in events if isinstance(event, Changed)]
+        with suppress(BadInput):  # a spec that this version cannot read is left out wherever runs are listed
+            rows.change(connection, row.id, **{"pristine": True, **rows.became(row, changed)})
 
 
 def story(heard: Iterable[Heard]) -> list[Heard]:

@@ -7,19 +7,20 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, func, insert, or_, select, update
 
 from kdcore.errors import BadInput, unknown
+from kdcore.events import Changed
 from kdcore.jobs.states import State, check_move, turns
-from kdcore.jobs.tables import RUNS
-from kdcore.spec import Spec, parse
+from kdcore.jobs.tables import COMMANDS, RUNS
+from kdcore.spec import Change, Spec, parse, with_changes
 
 LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()
@@ -48,7 +49,7 @@ class Run:
     lease_until: float | None
     cancel_at: float | None
     paused: bool
-    pristine: bool  # no setting was changed on the way, so the result is its spec's
+    pristine: bool  # nobody changed a setting by hand on the way; what was changed stands in its spec
     step: int
     steps: int
     message: str | None  # one sentence
@@ -115,6 +116,16 @@ def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
     values |= facts
     connection.execute(insert(RUNS).values(spec=spec.model_dump_json(), hash=spec.hash, owner=owner, **values))
     return str(values["id"])
+
+
+def became(row: Row[Any], changed: Sequence[Changed]) -> dict[str, Any]:
+    """The columns of a run whose settings changed: what it does is not what was asked, so its spec and hash say so."""
+    spec = _spec(row.spec)
+    made = [Change(step=one.step, path=one.path, value=one.new) for one in changed]
+    if all(one in spec.changes for one in made):
+        return {}
+    spec = with_changes(spec, made)
+    return {"spec": spec.model_dump_json(), "hash": spec.hash, "pristine": not spec.changes}
 
 
 def find(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
@@ -208,16 +219,21 @@ def twin(connection: Connection, spec: Spec, owner: str) -> str | None:
         RUNS.c.hash == spec.hash,
         RUNS.c.owner == owner,
         RUNS.c.state.in_(("queued", "running", "done")),
-        RUNS.c.pristine,
         RUNS.c.cancel_at.is_(None),
         RUNS.c.deleted_at.is_(None),
+        or_(RUNS.c.state == "done", ~_to_be_changed()),
     )
     return connection.execute(query.order_by(RUNS.c.number.desc())).scalar()
 
 
+def _to_be_changed() -> Exists:
+    """Whether somebody asked to change a setting, so that the run may yet become another."""
+    return exists().where(COMMANDS.c.run == RUNS.c.id, COMMANDS.c.name == "set")
+
+
 def adoptable(connection: Connection, spec: Spec, owner: str) -> str | None:
     """A run of `spec` to wait for (it runs, whoever owns it) or to take over (the owner's, queued or unfinished)."""
-    same = select(RUNS).where(RUNS.c.hash == spec.hash, RUNS.c.pristine, RUNS.c.deleted_at.is_(None))
+    same = select(RUNS).where(RUNS.c.hash == spec.hash, RUNS.c.deleted_at.is_(None))
     rows = connection.execute(same.order_by(RUNS.c.number.desc())).all()
     running = (row.id for row in rows if row.state == "running" and not row.cancel_at)
     own = (row.id for row in rows if row.owner == owner and row.state in ("queued", "lost", "failed", "cancelled"))

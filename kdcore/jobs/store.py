@@ -53,6 +53,8 @@ class Store:
         with one_sentence(self._place):
             self.home.mkdir(parents=True, exist_ok=True)
             prepare(self._engine)
+        with self._write() as connection:
+            log.amend(connection)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -99,8 +101,8 @@ class Store:
         return last if isinstance(last, Finished) else None
 
     def finished_teacher(self, hash: str) -> Run | None:
-        """A done run of that hash, whoever owns it, whose settings nobody changed and whose weights are there."""
-        same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done", RUNS.c.pristine)
+        """A done run of that hash, whoever owns it, whose weights are there."""
+        same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done")
         with self._read() as connection:
             found = connection.execute(same.where(RUNS.c.deleted_at.is_(None)).order_by(RUNS.c.number.desc())).all()
         return next((run for run in rows.readable(found, self.home) if run.weights.exists()), None)

@@ -158,8 +158,10 @@ class Worker:
                 self.store.note(run.id, teacher_run=teacher.id)
             if teacher.state == "running" and teacher.pid == os.getpid() and teacher.host == HOST:
                 teacher = self._do(teacher, desk)
-            if teacher.state == "done":
+            if teacher.state == "done" and teacher.hash == spec.hash:
                 return teacher
+            if teacher.state == "done":  # somebody changed it on the way, so it is no longer what was asked for
+                self.store.note(run.id, message=f"Its {role} was changed during training, so it is trained again.")
             if teacher.state == "failed":
                 raise BadInput(f"Its {role}, run {teacher.id}, failed: {teacher.message}")
             if teacher.state == "cancelled":

@@ -9,12 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kdcore.checkpoint import newest
 from kdcore.contracts import Audience, Command, Desk, silent
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Started, Step
 from kdcore.parts import dataset, said
 from kdcore.record import read_arrays
-from kdcore.spec import Choice, Schedule, Spec, Watch, change
+from kdcore.spec import Change, Choice, Schedule, Spec, Watch, change, with_changes
 from kdcore.train import marks, train
 
 MLP = Choice(name="mlp", knobs={"width": 8, "depth": 1})
@@ -213,6 +214,45 @@ def test_changes_survive_a_resume(tmp_path: Path) -> None:
     take(train(moons(), tmp_path, desk=desk), Checkpoint)
     rest = list(train(moons(), tmp_path))
     assert next(event for event in rest if isinstance(event, Step)).learning_rate > 0.2
+
+
+def test_planned_changes_repeat_a_run_that_was_changed_by_hand(teacher: Path, tmp_path: Path) -> None:
+    """The same events and the same bits, also where the planned run is cut after its change and resumed."""
+    desk = Script((1, Command("set", {"schedule.lr": 0.5, "method.temperature": 9.0})))
+    by_hand = list(train(distilled(), tmp_path / "hand", teacher_weights=teacher, desk=desk))
+    changed = [event for event in by_hand if isinstance(event, Changed)]
+    made = [Change(step=one.step, path=one.path, value=one.new) for one in changed]
+    spec = with_changes(distilled(), made)
+    assert [one.path for one in spec.changes] == ["schedule.lr", "method.temperature"]
+    assert list(train(spec, tmp_path / "planned", teacher_weights=teacher)) == by_hand
+    assert same(weights(tmp_path / "hand"), weights(tmp_path / "planned"))
+    take(train(spec, tmp_path / "cut", teacher_weights=teacher), Checkpoint)
+    rest = list(train(spec, tmp_path / "cut", teacher_weights=teacher))
+    assert same(weights(tmp_path / "hand"), weights(tmp_path / "cut"))
+    assert rest[-1] == by_hand[-1]
+
+
+def test_a_change_by_hand_after_the_last_checkpoint_is_made_again_on_resume(tmp_path: Path) -> None:
+    """The checkpoint does not know of it, but the spec of the run does."""
+    take(train(moons(), tmp_path / "cut"), Checkpoint)
+    step = newest(tmp_path / "cut").step
+    spec = with_changes(moons(), [Change(step=step, path="schedule.lr", value=0.5)])
+    rest = list(train(spec, tmp_path / "cut"))
+    whole = list(train(spec, tmp_path / "whole"))
+    assert any(isinstance(event, Changed) for event in rest)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert rest[-1] == whole[-1]
+
+
+def test_a_change_after_the_end_is_refused(tmp_path: Path) -> None:
+    spec = with_changes(moons(), [Change(step=10_000, path="schedule.lr", value=0.5)])
+    with pytest.raises(BadInput, match="but the run has"):
+        list(train(spec, tmp_path))
+
+
+def test_a_setting_set_to_what_it_was_is_no_change(tmp_path: Path) -> None:
+    desk = Script((1, Command("set", {"schedule.lr": moons().schedule.lr})))
+    assert not any(isinstance(event, Changed) for event in train(moons(), tmp_path, desk=desk))
 
 
 @pytest.mark.parametrize("path", ["schedule.steps", "seed", "method.nonsense"])

@@ -233,6 +233,24 @@ def test_pause_step_and_change(store: Store) -> None:
     assert {event.learning_rate for event in store.story(run.id) if isinstance(event, Step)} == {0.5}
 
 
+def test_a_teacher_that_was_changed_is_trained_again(store: Store) -> None:
+    """Somebody opens the teacher's own run while it is trained and changes it: the student asked for another."""
+    run = store.submit(job("kd", teacher=job(steps=60, pace=0.005)), "me")
+
+    def hear(heard: Run, event: Event) -> None:
+        if heard.id != run.id and event.step == 5 and isinstance(event, Step) and not changed:
+            changed.append(heard.id)
+            store.command(heard.id, Command("set", {"schedule.lr": 0.5}), "me")
+
+    changed: list[str] = []
+    done = Worker(store, hear=hear).work(store.claim(1, run.id))
+    assert done.state == "done"
+    taught = store.get(done.teacher_run)
+    assert taught.id not in changed
+    assert (taught.spec, taught.pristine) == (job(steps=60, pace=0.005), True)
+    assert store.get(changed[0]).spec.changes
+
+
 def test_a_checkpoint_whose_event_was_never_stored_is_no_checkpoint(store: Store) -> None:
     run = store.submit(job(), "me")
     store.claim(1)
