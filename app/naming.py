@@ -103,7 +103,7 @@ def _telling(spec: Spec) -> Leaves:
         "teacher.method.name",
         "wall",
     }
-    named |= {"teacher.device"}
+    named |= {"teacher.device", "teacher.access"}
     if spec.wall:
         named.add("access")
     shared = {path for path in found if path.startswith("teacher.") and found[path] == found.get(path[8:], found)}

@@ -85,11 +85,11 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
     st.subheader(words.title(run.spec), anchor=False)
     mine = run.owner == state.viewer()
     if not mine and run.owner != engine.DEMO:
-        st.caption("Somebody else's run: you may look; to have your own, load its settings and press Run.")
+        st.caption("Read-only: this run belongs to another user. For one of your own, load its settings and press Run.")
     knobs = _knobs(run, mine)
     live("transport", run.id, **_shared(), **_reporting("transport"), settings=knobs, autoplay=demo)
     again = 1.0 if run.state in ACTIVE else None
-    state.fragment(_aftermath, run_every=again)(run.id, run.state, mine, suited(run), take)
+    state.fragment(_aftermath, run_every=again)(run.id, (run.state, run.hash), mine, suited(run), take)
     if between and run.state not in ACTIVE:
         between(run)
     panels(run, chosen)
@@ -113,6 +113,7 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
     if not mine or run.state not in ACTIVE:
         return []
     settings = link.settings_of(run.spec)
+    now = {one.path: one.value for one in run.spec.changes if one.step <= run.step}
     found = []
     fixed = entry("method", run.spec.method.name)["fixed"]
     for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs if name not in fixed)]:
@@ -120,14 +121,15 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
         if info.annotation in (int, float):
             low, high = forms.bounds(info)
             name = forms.label(key.partition(".")[2])
-            found.append({"path": key, "label": name, "value": settings[key], "min": low, "max": high})
+            found.append({"path": key, "label": name, "value": now.get(key, settings[key]), "min": low, "max": high})
     return found
 
 
-def _aftermath(run_id: str, state_before: str, mine: bool, names: list[str], take: Take) -> None:
-    """How it ended and what to do next; while it runs, this looks once a second whether it has, or shows more."""
+def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str], take: Take) -> None:
+    """How it ended and what to do next; while it runs, this looks once a second whether it has, shows more or
+    was changed."""
     run = engine.store().get(run_id)
-    if run.state != state_before or suited(run) != names:
+    if (run.state, run.hash) != before or suited(run) != names:
         st.rerun()
     if run.state == "done":
         st.success(words.outcome(run.result or {}))

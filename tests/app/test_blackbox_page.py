@@ -65,7 +65,7 @@ def test_settings_of_a_run_come_into_the_form(lab: Open, store: Store) -> None:
     run = store.submit(spec(Order(preset="released", share=0.2)), "somebody")
     page = button(lab("blackbox", run=run.id), "Load these settings")
     assert page.query_params == {"run": run.id, "preset": "released", "share": "0.2"}
-    assert "Somebody else's run" in said(page)
+    assert "Read-only: this run belongs to another user" in said(page)
 
 
 def test_somebody_elses_teacher_is_a_file_that_is_kept(lab: Open, home: Path, store: Store) -> None:

@@ -123,7 +123,7 @@ def test_a_run_is_started_watched_and_opened_by_another_person(page: Page, chrom
     with person(chromium, address) as other:
         other.goto(page.url)
         expect(other.get_by_text("The student is right on")).to_be_visible()
-        expect(other.get_by_text("Somebody else's run")).to_be_visible()
+        expect(other.get_by_text("Read-only: this run belongs to another user")).to_be_visible()
         expect(other.get_by_role("button", name="Delete")).to_have_count(0)
 
 

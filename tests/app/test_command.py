@@ -13,7 +13,7 @@ from app.command import command
 from app.link import Settings, complete, spec_of
 from kdcore.errors import BadInput
 from kdcore.lineage import recommended
-from kdcore.spec import Spec
+from kdcore.spec import Change, Spec, with_changes
 
 
 def read(line: str) -> Spec:
@@ -21,8 +21,9 @@ def read(line: str) -> Spec:
     program, verb, *rest = shlex.split(line)
     assert (program, verb) == ("kdlab", "run")
     pairs = list(zip(rest[::2], rest[1::2], strict=True))
-    flags = {name.removeprefix("--"): text for name, text in pairs if name != "--set"}
-    return wanted(None, flags, [text for name, text in pairs if name == "--set"])
+    several = {flag: [text for name, text in pairs if name == flag] for flag in ("--set", "--change")}
+    flags = {name.removeprefix("--"): text for name, text in pairs if name not in several}
+    return wanted(None, flags, several["--set"], several["--change"])
 
 
 def test_a_recommended_run_is_short() -> None:
@@ -43,6 +44,17 @@ def test_the_line_gives_the_run_back(changes: Settings) -> None:
     line = command(spec)
     assert line is not None
     assert read(line) == spec
+
+
+@pytest.mark.parametrize("method", ["kd", "ban"])
+def test_the_line_of_a_changed_run_says_what_changed_and_when(method: str) -> None:
+    made = [Change(step=300, path=f"method.{knob}", value=value) for knob, value in (("label_weight", 0.7),)]
+    spec = with_changes(recommended("moons", method), [*made, Change(step=9, path="schedule.lr", value=0.02)])
+    line = command(spec)
+    assert line is not None
+    assert line.endswith("--change 9:schedule.lr=0.02 --change 300:method.label_weight=0.7")
+    assert read(line) == spec
+    assert read(line).hash != recommended("moons", method).hash
 
 
 @given(anything())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab_driver import ME, Finish, Open, button, components, labels, said
+from lab_driver import ME, Finish, Open, button, components, labels, said, story
 from streamlit.testing.v1 import AppTest
 
 from app import engine, state
+from kdcore.events import Changed
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
@@ -147,7 +148,7 @@ def test_a_finished_run_of_mine(lab: Open, finish: Finish) -> None:
 
 def test_a_strangers_run_can_be_seen_but_not_touched(lab: Open, finish: Finish) -> None:
     page = lab(run=finish(owner="somebody").id)
-    assert "Somebody else's run" in said(page)
+    assert "Read-only: this run belongs to another user" in said(page)
     assert not {"Delete", "Go on"} & set(labels(page))
     assert components(page) == 2
 
@@ -163,6 +164,23 @@ def test_fork_puts_the_settings_into_the_form(lab: Open, finish: Finish) -> None
     page = button(lab(run=run.id), "Load these settings")
     assert page.query_params == {"data": "moons", "method": "dkd", "seed": "8", "run": run.id}
     assert not page.warning
+
+
+def test_a_run_changed_by_hand_says_so_everywhere(lab: Open, store: Store, finish: Finish) -> None:
+    """In its title, in the command under Share, in the form it is loaded into, on the Runs page and beside its twin."""
+    plain, run = finish(), store.submit(recommended("moons"), "me", fresh=True)
+    store.claim(1, run.id)
+    first, *rest = story(run.spec, 0.8)
+    store.append(run.id, [first, Changed(step=0, path="method.temperature", old=4.0, new=8.0), *rest])
+    mark = "changed at step 0: temperature 4 → 8"
+    page = lab(run=run.id)
+    assert page.subheader[0].value.endswith(f" · {mark}")
+    assert any(code.value == "kdlab run --data moons --change 0:method.temperature=8.0" for code in page.code)
+    assert "does not hold what was changed" in said(button(page, "Load these settings"))
+    runs = lab("runs", compare=f"{plain.id},{run.id}")
+    assert mark in runs.dataframe[0].value["run"][0]
+    assert list(runs.table[0].value.loc["changed during training"]) == ["at step 0: temperature 4 → 8", "—"]
+    assert store.submit(recommended("moons"), "me").id == plain.id
 
 
 def test_delete_can_be_undone(lab: Open, store: Store, finish: Finish) -> None:

@@ -36,6 +36,27 @@ def test_values_may_hold_commas_colons_and_equals_signs() -> None:
     assert choice("data", "image_folder:path=8")["knobs"]["path"] == "8"
 
 
+def test_changes_on_the_way() -> None:
+    spec = wanted(None, {}, [], ["300:temperature=8", "9:schedule.lr=0.01"])
+    assert [(one.step, one.path, one.value) for one in spec.changes] == [
+        (9, "schedule.lr", 0.01), (300, "method.temperature", 8.0),
+    ]  # fmt: skip
+    assert wanted(None, {}, [], ["5:temperature=4"]) == recommended()  # which it is already
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("temperature=8", "takes step:path=value"),
+        ("5:schedule.steps=8", "cannot be changed during a run"),
+        ("5:temperature=-1", "temperature"),
+    ],
+)
+def test_a_wrong_change_is_one_sentence(change: str, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        wanted(None, {}, [], [change])
+
+
 def test_flags_land_where_they_belong() -> None:
     flags = {
         "data": "moons:noise=0.3",

@@ -1,0 +1,96 @@
+"""What tells runs apart: planted pairs that differ in one thing carry different names wherever runs are listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app import frontier, naming, words
+from kdcore.frontier import Point
+from kdcore.lineage import recommended
+from kdcore.orders import Order
+from kdcore.orders import spec as ordered
+from kdcore.presets import presets
+from kdcore.spec import Change, Spec, parse, with_changes
+
+PLAIN = recommended("moons")
+
+
+def altered(spec: Spec = PLAIN, **paths: Any) -> Spec:
+    """The spec with settings changed; `a__b` is the path a.b."""
+    raw = spec.model_dump(mode="json")
+    for path, value in paths.items():
+        *parents, last = path.split("__")
+        place: Any = raw
+        for key in parents:
+            place = place[key]
+        place[last] = value
+    return parse(raw)
+
+
+CHANGED = with_changes(PLAIN, [Change(step=300, path="method.temperature", value=8)])
+PAIRS = {
+    "temperature 2": altered(method__knobs__temperature=2.0),
+    "seed 1": altered(seed=1),
+    "noise 0.3": altered(data__knobs__noise=0.3, teacher__data__knobs__noise=0.3),
+    "learning rate 0.02": altered(schedule__lr=0.02),
+    "student's depth 3": altered(student__knobs__depth=3),
+    "teacher's steps 50": altered(teacher__schedule__steps=50),
+    "teacher's seed 4": altered(teacher__seed=4),
+    "device cpu": altered(device="cpu", teacher__device="cpu"),
+    "access logits": altered(access="logits"),
+    "changed at step 300: temperature 4 → 8": CHANGED,
+}
+
+
+@pytest.mark.parametrize("mark", PAIRS)
+def test_a_title_names_what_differs_from_what_is_recommended(mark: str) -> None:
+    assert words.title(PAIRS[mark]) == f"{words.title(PLAIN)} · {mark}"
+
+
+def test_what_is_recommended_needs_no_more_words() -> None:
+    for method in ("kd", "dkd", "ban", "takd", "dml"):
+        assert naming.deviations(recommended("moons", method)) == []
+    assert naming.deviations(ordered(Order())) == []
+
+
+def test_a_long_title_counts_what_it_leaves_out() -> None:
+    many = altered(method__knobs__temperature=2.0, schedule__lr=0.02, schedule__steps=7, schedule__batch=8, seed=3)
+    assert words.title(many).endswith("temperature 2 · steps 7 · batch 8 · 2 more settings")
+
+
+def test_many_changes_are_the_first_and_a_count() -> None:
+    twice = with_changes(CHANGED, [Change(step=400, path="schedule.lr", value=0.02)])
+    assert words.title(twice).endswith("changed at step 300: temperature 4 → 8, and 1 more change")
+    assert words.differences([PLAIN, twice]) == {
+        "changes": [None, "at step 300: temperature 4 → 8; at step 400: learning rate 0.01 → 0.02"]
+    }
+
+
+def test_names_in_a_list_are_as_many_as_the_runs_that_differ() -> None:
+    hidden = {"schedule__lr": 0.02, "schedule__steps": 7, "schedule__batch": 8, "method__knobs__temperature": 2.0}
+    specs = [PLAIN, *PAIRS.values(), *(altered(**hidden, seed=seed) for seed in (3, 4))]
+    assert len(set(words.titles(specs))) == len({spec.hash for spec in specs}) == len(specs)
+    assert words.titles([PLAIN, PLAIN]) == [words.title(PLAIN)] * 2
+    assert list(words.labels({"abcdef": PLAIN}).values()) == [f"{words.title(PLAIN)} · abcd"]
+
+
+def test_orders_of_the_black_box_are_told_apart() -> None:
+    orders = [Order(preset=name) for name in presets() if name in ("quick", "aligned", "paper", "released")]
+    orders += [Order(share=0.2), Order(budget=200_000), Order(price=2.0), Order(quick=False), Order(seed=1)]
+    specs = [ordered(order) for order in orders]
+    assert len({words.title(spec) for spec in specs}) == len(specs)
+
+
+def test_points_of_the_frontier_are_told_apart() -> None:
+    begun = ordered(Order())
+    specs = [begun, ordered(Order(budget=200_000)), ordered(Order(seed=1))]
+    specs.append(with_changes(begun, [Change(step=700, path="schedule.lr", value=0.02)]))
+    points = [Point(f"{place}", spec, 10, 0, 1.0, 0.8, 0.8, spent=False) for place, spec in enumerate(specs)]
+    names = frontier.named_apart(points)
+    assert len(set(names.values())) == len(points)
+    assert "changed at step 700: learning rate 0.002 → 0.02" in names["3"]
+    hovers = [text for trace in frontier.figure(points, None, "accuracy", "", "light")["data"]
+              for text in trace.get("hovertext", ())]  # fmt: skip
+    assert len({text.partition("<br>")[0] for text in hovers}) == len(points)
