@@ -395,9 +395,3 @@ def check_changes(spec: Spec, steps: int) -> None:
             f"{late.path!r} is to change at step {late.step}, but the run has {steps} steps; name one from 0 to "
             f"{steps - 1}."
         )
-
-
-def with_changes(spec: Spec, further: Sequence[Change]) -> Spec:
-    """The spec with further changes on the way; those it has already make no difference."""
-    new = [one.model_dump(mode="json") for one in further if one not in spec.changes]
-    return parse((raw := spec.model_dump(mode="json")) | {"changes": [*raw["changes"], *new]}) if new else spec

@@ -18,14 +18,15 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
+from kdcore import changes
 from kdcore.errors import BadInput
-from kdcore.events import EVENT, Changed, Finished, Started
+from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs import rows
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
 from kdcore.record import read_arrays, write_arrays
-from kdcore.spec import Change, Spec, parse, with_changes
+from kdcore.spec import Spec, parse
 from kdcore.untrusted import parsing, read_json
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", ".*")  # .bin: each answer of a teacher, paid for by one
@@ -71,9 +72,9 @@ def load(folder: Path) -> Recorded:
         times = {name: float(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
         run_id, label = str(facts["id"]), str(facts.get("label", ""))
-        changed = [heard.event for heard in told if isinstance(heard.event, Changed)]
+        changed = changes.told(heard.event for heard in told)
         pristine = bool(facts.get("pristine", not changed))
-        spec = with_changes(spec, [Change(step=one.step, path=one.path, value=one.new) for one in changed])
+        spec = changes.with_changes(spec, changed)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
         raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
     if not told or not isinstance(told[-1].event, Finished):

@@ -16,11 +16,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, func, insert, or_, select, update
 
+from kdcore.changes import told, with_changes
 from kdcore.errors import BadInput, unknown
 from kdcore.events import Changed
 from kdcore.jobs.states import State, check_move, turns
 from kdcore.jobs.tables import COMMANDS, RUNS
-from kdcore.spec import Change, Spec, parse, with_changes
+from kdcore.spec import Spec, parse
 
 LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()
@@ -121,7 +122,7 @@ def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
 def became(row: Row[Any], changed: Sequence[Changed]) -> dict[str, Any]:
     """The columns of a run whose settings changed: what it does is not what was asked, so its spec and hash say so."""
     spec = _spec(row.spec)
-    made = [Change(step=one.step, path=one.path, value=one.new) for one in changed]
+    made = told(changed)
     if all(one in spec.changes for one in made):
         return {}
     spec = with_changes(spec, made)

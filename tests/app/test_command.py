@@ -11,9 +11,10 @@ from test_link import anything, calm
 from app.cli.arguments import wanted
 from app.command import command
 from app.link import Settings, complete, spec_of
+from kdcore.changes import with_changes
 from kdcore.errors import BadInput
 from kdcore.lineage import recommended
-from kdcore.spec import Change, Spec, with_changes
+from kdcore.spec import Change, Spec
 
 
 def read(line: str) -> Spec:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from app import frontier, naming, words
+from kdcore.changes import with_changes
 from kdcore.frontier import Point
 from kdcore.lineage import recommended
 from kdcore.orders import Order
 from kdcore.orders import spec as ordered
 from kdcore.presets import presets
-from kdcore.spec import Change, Spec, parse, with_changes
+from kdcore.spec import Change, Spec, parse
 
 PLAIN = recommended("moons")
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kdcore.changes import with_changes
 from kdcore.checkpoint import newest
 from kdcore.contracts import Audience, Command, Desk, silent
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Started, Step
 from kdcore.parts import dataset, said
 from kdcore.record import read_arrays
-from kdcore.spec import Change, Choice, Schedule, Spec, Watch, change, with_changes
+from kdcore.spec import Change, Choice, Schedule, Spec, Watch, change
 from kdcore.train import marks, train
 
 MLP = Choice(name="mlp", knobs={"width": 8, "depth": 1})
