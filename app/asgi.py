@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import streamlit as st
 from anyio import to_thread
@@ -22,14 +21,14 @@ from app import curves, engine, examining, lens
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
+from app.paths import APP, ASSETS
 from kdcore.cases.case import purge
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.store import Store
 
-HERE = Path(__file__).resolve().parent
-DEMOS = HERE.parent / "assets" / "demo"
+DEMOS = ASSETS / "demo"
 KEEP_DELETED_S = 7 * 86_400.0  # how long a deleted run can be brought back
 KEEP_CASES_S = 30 * 86_400.0  # since somebody looked at them
 COLLECT_S = 60.0  # between two collections of garbage, which Streamlit no longer does after every rerun
@@ -78,4 +77,4 @@ async def collect_garbage() -> None:
 
 
 hub = Hub(engine.store)
-app = st.App(HERE / "main.py", lifespan=lifespan, routes=routes(hub), middleware=[Middleware(NameBrowsers)])
+app = st.App(APP / "main.py", lifespan=lifespan, routes=routes(hub), middleware=[Middleware(NameBrowsers)])

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from app.paths import ASSETS
 from kdcore.registry import METHODS
 
-FILE = Path(__file__).parent.parent / "assets" / "library.json"
+FILE = ASSETS / "library.json"
 Kind = Literal["method", "diagnostic", "data", "language method", "reading card"]
 Status = Literal["runs here", "reading card", "not built yet"]
 CONFIDENCE = {

@@ -1,14 +1,13 @@
 """The Lab's pages and how to get from one to the other."""
 
-from pathlib import Path
-
 import streamlit as st
 
+from app.paths import APP, ASSETS
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 
-VIEWS = Path(__file__).parent / "views"
-LOGO = Path(__file__).parent.parent / "assets" / "logo.svg"
+VIEWS = APP / "views"
+LOGO = ASSETS / "logo.svg"
 # An empty sidebar is the last page's, of which Streamlit forgets to let go; on a narrow screen it holds the pages.
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.5rem clamp(1rem, 2.5vw, 3rem) 3rem; }

@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.paths import ASSETS
 from kdcore.errors import BadInput
 from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, strict, verdicts
 
-FOLDER = Path(__file__).parent.parent / "assets" / "studies"
+FOLDER = ASSETS / "studies"
 COLUMNS = (
     "task",
     "method",

@@ -40,8 +40,7 @@ def served(folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = (
         beside: further folders to import from.
     """
     share_catalogue(folder)
-    with closing(socket.create_server(("127.0.0.1", 0))) as found:
-        port = found.getsockname()[1]
+    port = free_port()
     path = os.pathsep.join(map(str, (ROOT, *beside)))
     environment = os.environ | {"KDLAB_HOME": str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--no-access-log"]
@@ -52,6 +51,13 @@ def served(folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = (
         finally:
             server.terminate()
             server.wait()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as found:
+        port: int = found.getsockname()[1]
+    return port
 
 
 def end_workers(folder: Path) -> None:
