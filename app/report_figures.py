@@ -24,7 +24,17 @@ COVERAGE = {
     "argmax_inverse": "latents whose largest number is their image's class",
     "frechet": "Fréchet distance to local images, fixed random features",
 }
-COPIES = {"nearer_local": "share of nearest real images that are local", "copies_p": "p of a one-sided sign test"}
+COPIES = {
+    "copies_judged": "synthetic images judged",
+    "copies_held": "held-out images",
+    "copies_matched": "exact or near matches of local images",
+    "copies_closer": "closer to a local image than the closest 1 % of held-out images",
+    "copies_closer_p": "p of that count",
+    "nearer_local": "share of nearest real images that are local",
+    "copies_p": "p of that share, one-sided sign test",
+    "copies_finds_exact": "smallest share of exact copies found with probability 0.8",
+    "copies_finds": "smallest share of shifted, noisy copies found with probability 0.8",
+}
 
 
 def figures(facts: Facts, record: Record) -> dict[str, str]:
@@ -142,7 +152,7 @@ def _meter(facts: Facts) -> str:
 
 def _measured(facts: Facts, name: str, heading: str, notes: dict[str, str]) -> str:
     """Numbers that the last frame measured; "" where it measured none of them."""
-    rows = {said: f"{facts.notes[note]:.3g}" for note, said in notes.items() if note in facts.notes}
+    rows = {said: f"{facts.notes[note]:.4g}" for note, said in notes.items() if note in facts.notes}
     return _table(name, heading, rows) if rows else ""
 
 

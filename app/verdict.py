@@ -10,7 +10,7 @@ from app.words import named, percent, quantity
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
 from kdcore.frontier import Reference
-from kdcore.probes.copies import LIKELY
+from kdcore.probes.copies import judged
 from kdcore.spec import Spec
 
 Part = Literal["learned", "cost", "leaked"]
@@ -40,7 +40,8 @@ class Facts(NamedTuple):
 
 def verdict(facts: Facts) -> list[Said]:
     """What there is to say, part by part; what was not measured is said to be so."""
-    makes = entry("source", facts.spec.source.name)["makes"]
+    source = entry("source", facts.spec.source.name)
+    makes = source["makes"]
     return [
         _quality(facts),
         _beside(facts),
@@ -48,7 +49,7 @@ def verdict(facts: Facts) -> list[Said]:
         *([_coverage(facts)] if makes else []),
         *_costs(facts),
         *_sent(facts),
-        *([_copies(facts)] if makes else []),
+        *([_copies(facts)] if makes and not source["local"] else []),
         *_taken(facts),
     ]
 
@@ -163,15 +164,12 @@ def _sent(facts: Facts) -> list[Said]:
 
 
 def _copies(facts: Facts) -> Said:
-    nearer, p = facts.notes.get("nearer_local"), facts.notes.get("copies_p")
-    if nearer is None or p is None:
-        return Said("leaked", "Whether made images resemble the local ones too much was not measured.", "copies")
-    counted = f"{percent(nearer)} of the real images nearest to made ones are local, half would be even (p = {p:.2g})"
-    if p < LIKELY:
-        text = f"Made images lie nearer to the local images than to images that nobody learned from: {counted}. "
-        return Said("leaked", text + "So what was sent tells something of the local images.", "copies")
-    text = f"There is no sign that made images copy local ones: {counted}. "
-    return Said("leaked", text + "That is no proof that they never do.", "copies")
+    """Whether synthetic images copy local ones, what that rests on, and how much the test would have found."""
+    found = judged(facts.notes)
+    told = f"{found.verdict} {found.counts} {found.power}".split()
+    if found.outcome in ("copies", "closer"):
+        told.append("What was sent reveals something of the local images.")
+    return Said("leaked", " ".join(told), "copies")
 
 
 def _taken(facts: Facts) -> list[Said]:

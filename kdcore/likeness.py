@@ -1,10 +1,6 @@
-"""How alike two samples are: of answers, of images, and whether images were copied. Nothing here draws by chance of
-its own: directions and weights are fixed."""
+"""How alike two samples are, of answers or of images. Directions and weights are fixed: nothing is drawn by chance."""
 
 from __future__ import annotations
-
-from math import comb
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -73,32 +69,3 @@ class FixedFeatures(nn.Module):
             weight = self.get_buffer(f"weight_{place}")
             images = F.leaky_relu(F.conv2d(images, weight, stride=2 if place else 1, padding=1), STEEPEST)
         return images.mean((2, 3))
-
-
-class Copies(NamedTuple):
-    """Made images beside two equally large samples, of which the maker has seen one."""
-
-    local: Tensor  # (N,) distance to the nearest local image, root mean square over values from 0 to 1
-    held: Tensor  # (N,) to the nearest of those held out
-    nearest: tuple[int, int]  # local and other images that are the nearest of both samples to some made image
-    p: float  # of as many local ones or more, were both samples equally near
-
-
-def copies(made: Tensor, local: Tensor, held: Tensor) -> Copies:
-    """Whether made images (N, K, H, W) lie nearer to local ones (M, ...) than to as many held out; uint8 all.
-
-    A one-sided sign test. Its units are the real images that are somebody's nearest, each once: many made images
-    around one real image would not be independent.
-    """
-    flat = [images.flatten(1).float() / 255 for images in (made, local, held)]
-    far = [torch.cdist(flat[0], real) / flat[0].shape[1] ** 0.5 for real in flat[1:]]
-    nearest = set(torch.cat(far, dim=1).argmin(1).tolist())
-    ours = sum(place < len(local) for place in nearest)
-    to_local, to_held = (distances.amin(1) for distances in far)
-    return Copies(to_local, to_held, (ours, len(nearest) - ours), sign_test(ours, len(nearest)))
-
-
-def sign_test(wins: int, of: int) -> float:
-    """Probability of at least `wins` heads in `of` tosses of a fair coin."""
-    ways: int = sum(comb(of, heads) for heads in range(wins, of + 1))
-    return ways / float(2**of)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from math import isfinite
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ from torch import Tensor, nn
 
 from kdcore.chance import mix
 from kdcore.contracts import Access, Outputs
-from kdcore.likeness import FixedFeatures, copies, frechet, sliced_wasserstein
+from kdcore.copying import CopyTest, Found
+from kdcore.likeness import FixedFeatures, frechet, sliced_wasserstein
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making
 from kdcore.measure import Arrays, Probe, answers
@@ -27,7 +30,8 @@ TELLING = 8  # images by which a generator is known to be as it was
 INVERTED = 12  # probe rows whose answers are shown as images
 CYCLED = 128  # probe rows whose answers go through the generator and back to the teacher
 LOCAL = 18  # local images beside the pictures
-NEIGHBOURS = 500  # local images, and as many held out, among which the nearest are sought
+COMPARED = 500  # local images whose features are compared with those of synthetic ones
+JUDGED = 512  # synthetic images that are searched for copies once the generator is at rest; LATENTS until then
 FINE, COARSE = 24, 10  # points along a side of the latent plane; coarse while it is dear
 MARGIN = 0.75  # of the plane around its three anchors, in lengths of their box
 CHUNK = 144  # images in one pass
@@ -57,8 +61,8 @@ class Made:
         self.samples = type(source).sample is not Maker.sample
         chance = torch.Generator().manual_seed(mix(scene.seed, 0, salt=60))
         self.latents = torch.randn(LATENTS, scene.classes, generator=chance).to(scene.x.device)
-        count = min(NEIGHBOURS, len(scene.x), len(held))
-        self.local, self.held = (rows[torch.randperm(len(rows), generator=chance)[:count]] for rows in (scene.x, held))
+        self.local, self.held = scene.x[torch.randperm(len(scene.x), generator=chance)[:COMPARED]], held
+        self.more = torch.randn(JUDGED - LATENTS, scene.classes, generator=chance).to(scene.x.device)
         self.features = FixedFeatures(scene.x.shape[1]).to(scene.x.device)
         self.told = look(probe.normalise(probe.x)) if look else None
         self.anchors = anchors(self.told.logits) if self.told and self.samples and source.inverts else None
@@ -109,30 +113,35 @@ class Made:
         pictures = self._images(TELLING)
         if pictures is None:
             return {}
-        judged = self._once(f"pictures {whole}", pictures, lambda: self._judged(whole))
+        rests = step > self.lead > 0
+        judged = self._once(f"pictures {whole} {rests}", pictures, lambda: self._judged(whole, rests))
         return judged | self._inverted(student_logits, whole) | self._cells(step, pictures, whole)
 
-    def _judged(self, whole: bool) -> Arrays:
+    def _judged(self, whole: bool, rests: bool) -> Arrays:
         """The wall of pictures, what the teacher says of them, and how they compare with local images."""
         images = self._images(LATENTS)
         assert images is not None
         pixels = _bytes(images)
-        found = copies(pixels, self.local, self.held)
+        more = _bytes(self._sampled(self.more)) if rests and self.samples else pixels[:0]
         real, made = (self.features(shown.float() / 127.5 - 1) for shown in (self.local, pixels))
         arrays = {
             "made_x": pixels[:PICTURES],
-            "made_to_local": found.local,
-            "made_to_held": found.held,
-            "nearest_real": torch.tensor(found.nearest),
-            "note_nearer_local": torch.tensor(found.nearest[0] / sum(found.nearest), dtype=torch.double),
-            "note_copies_p": torch.tensor(found.p, dtype=torch.double),
             "note_frechet": torch.tensor(frechet(real, made)),
-        }
+        } | self._copied(torch.cat([pixels, more]))
         told = self._told(images if whole else images[:PICTURES])
         if told is not None:
             latents = self.latents[: len(told)] if self.samples and self.source.inverts else None
             arrays |= {"made_logits": told[:PICTURES]} | coverage(told, latents, self.scene.access)
         return _arrays(arrays)
+
+    def _copied(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Whether synthetic images (N, K, H, W) uint8 copy local ones; {} where too few are held out to say."""
+        return copy_facts(self.copying(pixels), len(self.held)) if self.copying else {}
+
+    @cached_property
+    def copying(self) -> CopyTest | None:
+        """The test, prepared when it is first needed."""
+        return CopyTest(self.scene.x, self.held) if len(self.held) > 1 else None
 
     def _inverted(self, student_logits: Tensor, whole: bool) -> Arrays:
         """The teacher's and the student's answers to probe rows as images."""
@@ -191,6 +200,28 @@ class Made:
             found = measure()
             self.known[name] = images, found
         return found
+
+
+def copy_facts(found: Found, held: int) -> dict[str, Tensor]:
+    """What the copies test found, as arrays and notes; `held` images were held out.
+
+    A share of copies that the test finds is absent where it finds none.
+    """
+    ours, others = found.nearest
+    notes = {
+        "copies_judged": len(found.local),
+        "copies_held": held,
+        "copies_matched": int(found.matches.sum()),
+        "copies_closer": found.closer,
+        "copies_closer_p": found.p_closer,
+        "copies_p": found.p_sign,
+        "nearer_local": ours / (ours + others),
+    }
+    finds = {"copies_finds_exact": found.finds_exact, "copies_finds": found.finds_altered}
+    notes |= {name: share for name, share in finds.items() if isfinite(share)}
+    arrays = {"made_to_local": found.local, "made_to_held": found.held, "made_copied": found.matches}
+    arrays["nearest_real"] = torch.tensor(found.nearest)
+    return arrays | {f"note_{name}": torch.tensor(value, dtype=torch.double) for name, value in notes.items()}
 
 
 def coverage(told: Tensor, latents: Tensor | None, access: Access) -> dict[str, Tensor]:

@@ -114,10 +114,17 @@ def _make(run: Run, random: np.random.Generator, static: dict[str, Any], frame: 
     frame |= {"own_pull_cosine": random.uniform(-1, 1, 64)}
 
 
+COPIES = {
+    "copies_judged": 50.0, "copies_held": 300.0, "copies_matched": 0.0, "copies_closer": 1.0, "copies_closer_p": 0.3,
+    "copies_p": 0.4, "nearer_local": 0.4, "copies_finds": 0.05, "copies_finds_exact": 0.03,
+}  # fmt: skip
+
+
 def _framed(step: int) -> Frame:
-    names = ("cycle", "argmax_inverse", "confidence", "class_entropy", "frechet", "sliced_wasserstein", "copies_p")
+    names = ("cycle", "argmax_inverse", "confidence", "class_entropy", "frechet", "sliced_wasserstein")
     pulls = {"image_pull": 0.2, "kl_pull": 0.4, "pull_cosine": -0.5}
-    return Frame(step=step, file=f"frames/{step:08d}.npz", notes=dict.fromkeys(names, (step + 1) / 100) | pulls)
+    told = dict.fromkeys(names, (step + 1) / 100) | pulls | COPIES
+    return Frame(step=step, file=f"frames/{step:08d}.npz", notes=told)
 
 
 def _own(run: Run, random: np.random.Generator, logits: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
-"""Whether made images lie suspiciously near to local ones."""
+"""Whether synthetic images copy local ones."""
 
+from textwrap import wrap
 from typing import Any
 
 from app import theme
@@ -7,8 +8,10 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import faint, note, number, plain
-from kdcore.probes.copies import SURE, Copies, copies
+from kdcore.probes.copies import Copies, copies
 from kdcore.record import Record
+
+WIDTH = 84  # letters in a line
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
@@ -19,23 +22,23 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         barmode="overlay",
         bargap=0.02,
         xaxis={"title": {"text": "distance to the nearest"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": "made images"}, "domain": [0.0, 0.76]},
-        annotations=[note(_text(found), 0.0, 0.79, align="left", font={"color": _warning(found, look)})],
+        yaxis={"title": {"text": "synthetic images"}, "domain": [0.0, 0.66]},
+        annotations=[note(_text(found), 0.0, 0.69, align="left", font={"color": _warning(found, look)})],
     )
     layout["legend"] |= {"y": 1.04}
     return {"data": [_bars(found, name, look) for name in ("local", "held")], "layout": layout}
 
 
 def _warning(found: Copies, look: theme.Theme) -> str:
-    return (theme.DISAGREE if found.p < SURE else theme.INK)[look]
+    return (theme.DISAGREE if found.judged.outcome in ("copies", "closer") else theme.INK)[look]
 
 
 def _bars(found: Copies, name: str, look: theme.Theme) -> dict[str, Any]:
     colour = {"local": theme.DISAGREE, "held": theme.MUTED}[name][look]
     median = {"local": found.local_median, "held": found.held_median}[name]
-    title = {"local": "local images", "held": "images nobody has shown"}[name]
+    title = {"local": "local images", "held": "held-out images"}[name]
     fill = {"color": faint(colour, 0.45), "line": {"color": colour, "width": 1.5}}
-    hover = f"%{{y}} made images at %{{x:.3f}}<extra>{title}</extra>"
+    hover = f"%{{y}} synthetic images at %{{x:.3f}}<extra>{title}</extra>"
     return {
         "type": "bar",
         "uid": name,
@@ -48,8 +51,10 @@ def _bars(found: Copies, name: str, look: theme.Theme) -> dict[str, Any]:
 
 
 def _text(found: Copies) -> str:
-    counted = f"{found.nearest_local} of {found.nearest} nearest are local, sign test p = {number(found.p, '.2g')}"
-    return f"<b>{found.verdict}</b><br>{counted}"
+    """The verdict, what it rests on and what it would have found, in lines of a card's width."""
+    judged = found.judged
+    lines = [f"<b>{line}</b>" for line in wrap(judged.verdict, WIDTH)]
+    return "<br>".join([*lines, *(line for text in (judged.counts, judged.power) for line in wrap(text, WIDTH))])
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

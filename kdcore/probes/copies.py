@@ -1,6 +1,8 @@
-"""Whether made images are copies of local ones: how near they are to these, and to images nobody has shown."""
+"""Whether synthetic images are copies of local ones: distances to these and to held-out images, and three tests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -9,39 +11,52 @@ from kdcore.probes._rows import newest
 from kdcore.record import Record
 
 BINS = 24
-SURE, LIKELY = 0.01, 0.05  # p below which nearness counts as more than chance, and as a hint
-SAYS = (
-    "No sign of copying.",
-    "Nearer to local images; once in twenty that is chance.",
-    "Nearer to local images than by chance: maybe copies.",
-)
+LEVEL = 0.02  # of each of the two tests, as in `kdcore.copying`
+FEWEST = 50  # held-out images without which nothing is said
+WEAK = 0.1  # share of copies that must be found with probability .8, or nothing is said
+NOTES = (
+    "copies_judged", "copies_held", "copies_matched", "copies_closer", "copies_closer_p", "copies_p", "nearer_local",
+    "copies_finds", "copies_finds_exact",
+)  # fmt: skip
+
+Outcome = Literal["copies", "closer", "none", "unknown"]
+
+
+class Judged(NamedTuple):
+    """What the test says, in sentences that hold anywhere."""
+
+    outcome: Outcome
+    verdict: str
+    counts: str  # what it rests on; "" where nothing was counted
+    power: str  # what it would have found; "" where that is not known
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Distances are root mean squares over values from 0 to 1."""
+    """Distances are root mean squares over values from 0 to 1, the smallest over shifts of up to a pixel."""
 
     centre: Floats  # (B,) of the bins
-    local: Ints  # (B,) made images by the distance to the nearest local image
-    held: Ints  # (B,) to the nearest of as many images held out
+    local: Ints  # (B,) synthetic images by the distance to the nearest local image
+    held: Ints  # (B,) to the nearest held-out image
     local_median: float
     held_median: float
-    nearest_local: int  # real images that are the nearest to some made one and local
+    nearest_local: int  # real images that are the nearest to some synthetic one and local
     nearest: int  # all of them
-    p: float  # of so many local ones or more, were both equally near (one-sided sign test)
-    verdict: str
+    p: float  # of so many local ones or more, if the generator knew none of them (one-sided sign test)
+    judged: Judged
 
 
 def copies(record: Record) -> Copies:
-    """Where made images are copies, they lie nearer to local images (left) than to images nobody has shown.
+    """Copies lie nearer to local images (left) than to held-out images, which the generator has not seen.
 
-    The sign test counts each real image that is the nearest to some made one once, so that many made images around one
-    real image count as one. It is made anew at each frame: of a hundred frames one will fall below 0.01 by chance.
+    All local images are searched. A match is an image at less than half of the relative distance of any held-out
+    image; one is enough. "Closer" counts images closer to a local one than the closest hundredth of held-out images.
+    The tests are repeated at each frame; at most one honest generator in twenty is flagged at a given frame.
     """
     local, held = (np.asarray(record.frame[f"made_to_{which}"], dtype=np.float64) for which in ("local", "held"))
     edges = np.linspace(0, max(float(local.max()), float(held.max()), 1e-6), BINS + 1)
     ours, others = (int(count) for count in record.frame["nearest_real"])
-    p = newest(record, "copies_p")
+    notes = {name: newest(record, name) for name in NOTES}
     return Copies(
         centre=(edges[1:] + edges[:-1]) / 2,
         local=np.histogram(local, edges)[0].astype(np.int64),
@@ -50,6 +65,64 @@ def copies(record: Record) -> Copies:
         held_median=float(np.median(held)),
         nearest_local=ours,
         nearest=ours + others,
-        p=p,
-        verdict=SAYS[(p < LIKELY) + (p < SURE)],
+        p=notes["copies_p"],
+        judged=judged({name: value for name, value in notes.items() if value == value}),
     )
+
+
+def judged(notes: Mapping[str, float]) -> Judged:
+    """What a frame's numbers say of copies; what is absent was not measured."""
+    if "copies_judged" not in notes:
+        missing = (
+            "this run was recorded before the test could detect copies" if notes else "too few images are held out"
+        )
+        return Judged("unknown", f"Cannot tell whether synthetic images copy local ones: {missing}.", "", "")
+    outcome, verdict = _verdict(notes)
+    return Judged(outcome, verdict, _counts(notes), _power(notes))
+
+
+def _verdict(notes: Mapping[str, float]) -> tuple[Outcome, str]:
+    images, matched = int(notes["copies_judged"]), int(notes["copies_matched"])
+    if matched:
+        match = "matches a local image" if matched == 1 else "match local images"
+        return "copies", f"{matched:,} of {images:,} synthetic images {match} exactly or nearly."
+    if min(notes["copies_closer_p"], notes["copies_p"]) < LEVEL:
+        return "closer", "Synthetic images lie closer to local images than to held-out ones."
+    if reason := _weakness(notes):
+        return "unknown", f"Cannot tell whether synthetic images copy local ones: {reason}."
+    return "none", f"No copies found among {images:,} synthetic images."
+
+
+def _weakness(notes: Mapping[str, float]) -> str:
+    """Why a test that found nothing says nothing; "" where it does."""
+    held, finds = int(notes["copies_held"]), notes.get("copies_finds")
+    if held < FEWEST:
+        return f"only {held} images are held out to compare with, and {FEWEST} are needed"
+    if finds is None:
+        return "in these data held-out images resemble local ones as closely as copies would"
+    if finds > WEAK:
+        return f"altered copies would be found only if they made up {_percent(finds)} of the synthetic images or more"
+    return ""
+
+
+def _counts(notes: Mapping[str, float]) -> str:
+    images, closer = int(notes["copies_judged"]), int(notes["copies_closer"])
+    return (
+        f"{closer:,} of {images:,} ({_percent(closer / images)}) are closer to a local image than the closest 1 % of "
+        f"held-out images (p = {notes['copies_closer_p']:.2g}); {_percent(notes['nearer_local'])} of the nearest real "
+        f"images are local (sign test, p = {notes['copies_p']:.2g})."
+    )
+
+
+def _power(notes: Mapping[str, float]) -> str:
+    """What share of copies would have been found."""
+    said = [
+        f"{kind} copies if they make up {_percent(notes[name])} of the synthetic images"
+        for kind, name in (("exact", "copies_finds_exact"), ("shifted, noisy", "copies_finds"))
+        if name in notes
+    ]
+    return f"With probability 0.8 this test finds {' and '.join(said)}." if said else ""
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from record_factory import COPIES
 
 from app import report, verdict
 from app.verdict import Facts
@@ -19,7 +20,7 @@ from kdcore.record import write_arrays
 
 RESULT = {"student_accuracy": 0.9, "teacher_accuracy": 0.98, "agreement": 0.91}
 METER = Meter(images=10_000, requests=157, bytes_up=2_560_000, bytes_down=400_000)
-NOTES = {"cycle": 0.95, "class_entropy": 2.2, "nearer_local": 0.5, "copies_p": 0.4}
+NOTES = {"cycle": 0.95, "class_entropy": 2.2, **COPIES}
 
 
 ORDER = Order(price=2.0)
@@ -66,13 +67,32 @@ def test_inversions_never_stand_without_cycle_accuracy(cycle: float, words: str)
 
 def test_what_was_not_measured_is_said_to_be_so() -> None:
     text = told(facts(notes={}))
-    assert text.count("was not measured") == 3
+    assert text.count("was not measured") == 2
+    assert "Cannot tell whether synthetic images copy local ones" in text
     assert "what the detour costs is not measured" in text
 
 
-@pytest.mark.parametrize(("p", "words"), [(0.01, "tells something of the local images"), (0.4, "That is no proof")])
-def test_copies_by_their_test(p: float, words: str) -> None:
-    assert words in told(facts(notes=NOTES | {"copies_p": p}))
+@pytest.mark.parametrize(
+    ("changes", "reveals", "words"),
+    [
+        (
+            {"copies_matched": 3.0},
+            True,
+            "3 of 50 synthetic images match local images exactly or nearly. 1 of 50",
+        ),
+        ({"copies_p": 0.01}, True, "closer to local images than to held-out ones. 1 of 50 (2.0 %)"),
+        ({}, False, "finds exact copies if they make up 3.0 % of the synthetic images and shifted, noisy copies if"),
+        ({"copies_held": 20.0}, False, "Cannot tell whether synthetic images copy local ones: only 20 images"),
+    ],
+)
+def test_what_is_said_of_copies_has_its_numbers(changes: dict[str, float], reveals: bool, words: str) -> None:
+    text = told(facts(notes=NOTES | changes))
+    assert words in text
+    assert ("What was sent reveals something of the local images." in text) == reveals
+
+
+def test_a_source_that_sends_local_images_is_not_searched_for_copies() -> None:
+    assert "copies" not in told(facts(Order(preset="knockoff", local=True))).lower()
 
 
 @pytest.mark.parametrize(

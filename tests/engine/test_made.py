@@ -18,6 +18,7 @@ from kdcore.made import (
     CYCLED,
     FINE,
     INVERTED,
+    JUDGED,
     LATENTS,
     LOCAL,
     PICTURES,
@@ -109,7 +110,19 @@ def test_a_frame_holds_pictures_inversions_and_cells(weights: Weights, tmp_path:
     assert run.measured(run.lead)["cells_teacher"].shape == (COARSE, COARSE)
     assert {"cycle", "argmax_inverse", "class_entropy", "confidence", "frechet", "sliced_wasserstein"} <= set(notes)
     assert {"nearer_local", "copies_p", "image_pull", "kl_pull", "pull_cosine"} <= set(notes)
+    assert notes["copies_judged"] == len(arrays["made_copied"]) == JUDGED
     assert run.probe.static["local_x"].shape == (LOCAL, 1, 8, 8)
+
+
+def test_a_generator_that_copies_is_caught_by_its_frames(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = setup(weights, tmp_path)
+    rows = torch.arange(JUDGED) % len(run.x)
+    monkeypatch.setattr(type(run.source), "sample", lambda _, __, latents: run.x[rows[: len(latents)]] / 127.5 - 1)
+    arrays, notes = parted(run.measured(run.lead + 1))
+    assert notes["copies_matched"] == notes["copies_judged"] == JUDGED
+    assert arrays["made_copied"][:PICTURES].all()
 
 
 def test_inversions_and_cycle_follow_their_definition(weights: Weights, tmp_path: Path) -> None:

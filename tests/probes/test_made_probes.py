@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from record_factory import Run, record
+from record_factory import COPIES, Run, record
 
 from kdcore.probes._rows import followed, newest
 from kdcore.probes.answers import answers
 from kdcore.probes.cells import border, cells
-from kdcore.probes.copies import copies
+from kdcore.probes.copies import copies, judged
 from kdcore.probes.coverage import coverage
 from kdcore.probes.inversions import inversions
 from kdcore.probes.loss import loss
@@ -112,12 +112,46 @@ def test_distance_of_answers_is_told_by_frames() -> None:
     assert answers(record(Run(making=True))).distance.tolist() == [0.01, 0.05, 0.09, 0.13]
 
 
-def test_the_verdict_follows_the_test() -> None:
-    plain = copies(seen(note_copies_p=np.array(0.4)))
-    assert plain.verdict == "No sign of copying."
+def test_distances_are_counted_and_the_verdict_stands_beside_them() -> None:
+    plain = copies(seen())
     assert (plain.nearest_local, plain.nearest, plain.local.sum()) == (20, 50, 50)
-    assert "once in twenty" in copies(seen(note_copies_p=np.array(0.018))).verdict  # as the verdict on the run says
-    assert "maybe copies" in copies(seen(note_copies_p=np.array(0.009))).verdict
+    assert plain.judged.verdict == "No copies found among 50 synthetic images."
+    assert plain.judged.counts.startswith(
+        "1 of 50 (2.0 %) are closer to a local image than the closest 1 % of held-out"
+    )
+    assert plain.judged.power == (
+        "With probability 0.8 this test finds exact copies if they make up 3.0 % of the synthetic images and shifted, "
+        "noisy copies if they make up 5.0 % of the synthetic images."
+    )
+    frame = seen(note_copies_matched=np.array(1.0))
+    assert copies(frame).judged.outcome == "copies"
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "words"),
+    [
+        ({}, "none", "No copies found among 50 synthetic images."),
+        ({"copies_matched": 1.0}, "copies", "1 of 50 synthetic images matches a local image exactly or nearly."),
+        ({"copies_matched": 50.0}, "copies", "50 of 50 synthetic images match local images exactly or nearly."),
+        ({"copies_closer_p": 0.019}, "closer", "closer to local images than to held-out ones"),
+        ({"copies_p": 0.019}, "closer", "closer to local images than to held-out ones"),
+        ({"copies_p": 0.021}, "none", "No copies found"),
+        ({"copies_held": 49.0}, "unknown", "only 49 images are held out to compare with, and 50 are needed"),
+        ({"copies_finds": 0.2}, "unknown", "found only if they made up 20.0 % of the synthetic images or more"),
+        ({"copies_finds": None}, "unknown", "held-out images resemble local ones as closely as copies would"),
+        ({"copies_held": 49.0, "copies_matched": 2.0}, "copies", "2 of 50"),
+        ({"copies_judged": None}, "unknown", "recorded before the test could detect copies"),
+    ],
+)
+def test_the_verdict_on_copies(changes: dict[str, float | None], outcome: str, words: str) -> None:
+    notes = {name: value for name, value in {**COPIES, **changes}.items() if value is not None}
+    found = judged(notes)
+    assert found.outcome == outcome
+    assert words in found.verdict
+
+
+def test_without_numbers_nothing_is_said_of_copies() -> None:
+    assert judged({}).verdict == "Cannot tell whether synthetic images copy local ones: too few images are held out."
 
 
 def test_the_meter_counts_what_was_asked() -> None:
