@@ -66,6 +66,11 @@ def settings_of(spec: Spec) -> Settings:
     return found | {"access": spec.access, "device": spec.device}
 
 
+def of_run(spec: Spec) -> Settings:
+    """The form's settings for a run like this one, as far as the form can say them."""
+    return complete(settings_of(spec))
+
+
 def spec_of(settings: Settings) -> Spec:
     """The run that the settings ask for.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import product
@@ -59,6 +59,30 @@ def said(path: str, found: Any) -> str:
     whose = "teacher's " if path.startswith(("teacher.", "start.")) else ""
     whose = "student's " if path.startswith("student.") else whose
     return f"{whose}{knob(path)} {found if path.endswith('seed') else value(found)}"
+
+
+def setting(path: str) -> str:
+    """What a setting is called where its value is not told: "teacher's steps", "data"."""
+    if path == "changes":
+        return "what was changed during training"
+    chosen = path.removesuffix(".name").removesuffix(".student")
+    if path.endswith(".name") or "." not in path:
+        return knob(chosen)
+    return said(path, "").strip()
+
+
+def few(names: Sequence[str]) -> str:
+    """Some names and how many more there are."""
+    rest = len(names) - MOST
+    return ", ".join(names[:MOST]) + (f" and {rest} more setting{'s' if rest > 1 else ''}" if rest > 0 else "")
+
+
+def ordered(paths: Iterable[str]) -> list[str]:
+    """Paths of settings, what is chosen first and its knobs after; a teacher's data are those of its student."""
+    return sorted(
+        (path for path in paths if not path.startswith("teacher.data.")),
+        key=lambda path: (not path.endswith("name"), _rank(path)),
+    )
 
 
 def changes(spec: Spec) -> list[str]:

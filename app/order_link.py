@@ -166,6 +166,12 @@ def order_for(asked: Spec) -> Order | None:
     return None
 
 
+def of_run(asked: Spec) -> Settings | None:
+    """The form's settings for a run like this one; None where no order makes it."""
+    order = order_for(asked.model_copy(update={"changes": ()}))
+    return settings_of(order) if order else None
+
+
 def _could_be(name: str, asked: Spec) -> bool:
     """Whether a preset has the run's source, and its method where the source tells nothing."""
     return source_of(name) == asked.source.name and (preset(name).kind != "local" or name == asked.method.name)

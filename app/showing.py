@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import engine, forms, link, state, words
+from app import engine, forms, link, naming, state, words
 from app.command import command
 from app.live import live, tokens
 from app.suited import suited
@@ -38,6 +38,30 @@ def opening(makes: bool) -> tuple[Run | None, bool]:
         st.warning(sentence)
     _undo()
     return run, demo
+
+
+def next_run(asked: Spec | None, run: Run | None) -> None:
+    """Whose settings the form holds, where they are not those of the run on show.
+
+    Args:
+        asked: what the form asks for; None where it is not complete.
+        run: the run on show.
+    """
+    left = words.differences([run.spec, asked]) if run and asked else {}
+    if left:
+        told = naming.few([naming.setting(path) for path in naming.ordered(left)])
+        st.info(f"**Settings for the next run.** The run on show differs in {told}.", icon=":material/next_plan:")
+
+
+def playing(recorded: Run, asked: Spec | None) -> str:
+    """What a recorded run is that plays unasked, and what Run starts beside it."""
+    if asked and not words.differences([recorded.spec, asked]):
+        return "**A recorded run is playing; press Run to start a real one here.**"
+    started = f": {words.title(asked)}." if asked else "."
+    return (
+        f"**A recorded run is playing: {words.title(recorded.spec)}.** Run starts a real one here with the settings "
+        f"in the form{started}"
+    )
 
 
 def run_button(asked: Callable[[], Spec], obstacle: str | None, says: str, key: str, width: Width = "stretch") -> None:
@@ -157,9 +181,12 @@ def _act(label: str, icon: str, act: partial[object]) -> None:
 
 
 def _again(run: Run) -> None:
-    """The same settings with the next seed."""
+    """The same settings with the next seed; a form that held the run's settings goes along."""
     seed = (run.spec.seed + 1) % 2**31
-    state.show(engine.store().submit(engine.altered(run.spec, seed=seed), state.viewer()).id)
+    new = engine.store().submit(engine.altered(run.spec, seed=seed), state.viewer())
+    if state.follows(run):
+        state.follow(new)
+    state.show(new.id)
 
 
 def _share(run: Run) -> None:

@@ -8,6 +8,7 @@ show can be replaced as a whole (another link, a fork, a reset) and no widget is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from types import ModuleType
 from typing import Any
@@ -15,11 +16,12 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app import case_link, link, order_link
+from app import case_link, engine, link, order_link
 from app.link import Link, Settings
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
 from kdcore.errors import BadInput
+from kdcore.jobs.rows import Run
 from kdcore.spec import Json
 
 LAB, METHODS, BLACKBOX, INSPECTOR = "lab", "methods", "blackbox", "inspector"
@@ -29,6 +31,7 @@ LINKED = {
     BLACKBOX: order_link,
     INSPECTOR: case_link,
 }  # pages whose URL is a whole link, and who reads it
+FORMS = (LAB, BLACKBOX)  # pages whose form asks for a run
 COMPARED = "compare"
 _state = st.session_state
 
@@ -66,8 +69,38 @@ def arrive(page: str) -> None:
     touched = _state.pop("touched", False)
     returns = came and not query and _held("link") in _state
     if _held("link") not in _state or (not touched and not returns and query != _state.get(_held("known"))):
-        _state[_held("link")], _state["complaints"] = codec().read(query)
+        found, _state["complaints"] = codec().read(query)
+        _state[_held("link")] = found if _says(query) else _following(found)
     _state[_held("known")] = query  # at once: a click may break this run off before it ends
+
+
+def _says(query: Mapping[str, str]) -> bool:
+    """Whether a query says something of the form, rather than only which run is on show and how."""
+    return bool(query.keys() - {"run", *codec().VIEW})
+
+
+def _following(found: Link) -> Link:
+    """The link with the settings of its run in the form, where the page has a form for runs."""
+    if _state["page"] not in FORMS or found.run is None:
+        return found
+    with suppress(BadInput):  # a run that cannot be shown is told of where it would be
+        run = engine.find(found.run)
+        settings = codec().of_run(run.spec) if run else None
+        return found._replace(settings=settings or found.settings)
+    return found
+
+
+def follow(run: Run) -> bool:
+    """Put the settings of a run into the form; whether the form can say them."""
+    settings = codec().of_run(run.spec)
+    if settings is not None:
+        take(settings)
+    return settings is not None
+
+
+def follows(run: Run) -> bool:
+    """Whether the form holds the settings of a run."""
+    return bool(shown().settings == codec().of_run(run.spec))
 
 
 def shown() -> Link:
@@ -88,6 +121,8 @@ def save() -> None:
     except BadInput as error:
         st.error(str(error))
         query = {"run": shown().run} if shown().run else {}
+    if shown().run and not _says(query) and _following(shown()).settings != shown().settings:
+        query["data"] = str(shown().settings["data"])  # or whoever opens the link would get the run's settings
     if query != st.query_params.to_dict():
         st.query_params.from_dict(query)
     _state[_held("known")] = query

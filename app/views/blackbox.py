@@ -38,10 +38,11 @@ TITLES = {
 # Ask
 
 
-def ask(settings: Settings) -> None:
-    """The form: the cloud, the edge, and what may be asked."""
+def ask(settings: Settings, run: Run | None) -> None:
+    """The form: the cloud, the edge, and what may be asked; beside the run on show."""
     order, asked, obstacle = _ordered(settings)
     _run_button(obstacle)
+    showing.next_run(asked, run)
     st.markdown("**The cloud**")
     _teacher(settings)
     _choose("access", "What it tells of an image", list(ordering.ACCESS), ordering.ACCESS, settings)
@@ -140,9 +141,8 @@ def _asked() -> Spec:
 # Show
 
 
-def stage(settings: Settings) -> None:
+def stage(settings: Settings, run: Run | None, demo: bool) -> None:
     """The run on show, or a recorded one whose source makes its images."""
-    run, demo = showing.opening(makes=True)
     if demo:
         _invitation(settings, run)
     if run is not None:
@@ -186,7 +186,7 @@ def _microscope(run: Run) -> None:
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        said = "**A recorded run is playing; press Run to start a real one here.** " if recorded else ""
+        said = f"{showing.playing(recorded, _ordered(settings)[1])}\n\n" if recorded else ""
         st.markdown(
             f"{said}A large network stands in the cloud and answers only questions, for money. A small one at the edge "
             "wants to learn from it and keeps its own images to itself: it makes images, asks about those, and learns "
@@ -206,16 +206,15 @@ def _others(names: list[str]) -> list[str]:
 
 def _take(run: Run) -> None:
     """A run's settings into the form, where the form can say them."""
-    found = order_link.order_for(run.spec.model_copy(update={"changes": ()}))
-    if found is None:
+    if not state.follow(run):
         raise BadInput("This run's settings are more than this form can say; open it in the Lab, or take its file.")
-    state.take(order_link.settings_of(found))
     if run.spec.changes:
-        state.complaints().append(words.UNPLANNED)
+        state.complain(words.UNPLANNED)
 
 
 state.arrive(state.BLACKBOX)
+on_show, playing = showing.opening(makes=True)
 with st.sidebar:
-    ask(state.shown().settings)
-stage(state.shown().settings)
+    ask(state.shown().settings, on_show)
+stage(state.shown().settings, on_show, playing)
 state.save()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from app import asking, forms, link, points, showing, state, words
 from app.link import NO_TEACHER, Settings
 from kdcore.catalogue import entry
+from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.spec import Spec
 
@@ -16,9 +19,10 @@ ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "neste
 # Ask
 
 
-def ask(settings: Settings) -> None:
-    """The form, in the order in which a run is thought of."""
+def ask(settings: Settings, run: Run | None) -> None:
+    """The form, in the order in which a run is thought of, beside the run on show."""
     _run_button(settings, "run")
+    showing.next_run(_wished(), run)
     asking.pick("data", "Data", settings)
     own = [key for key in _keys(settings, "data") if key != points.SETTING]
     _more("data", "Data settings", settings, sorted(own, key=lambda key: key.partition(".")[2] in asking.TROUBLES))
@@ -99,12 +103,18 @@ def _asked() -> Spec:
     return link.spec_of(state.shown().settings)
 
 
+def _wished() -> Spec | None:
+    """What the form asks for, where that is a run."""
+    with suppress(BadInput):  # which stands beside the button that cannot be pressed
+        return _asked()
+    return None
+
+
 # Show
 
 
-def stage(settings: Settings) -> None:
+def stage(settings: Settings, run: Run | None, demo: bool) -> None:
     """The run on show, or the newest recorded one."""
-    run, demo = showing.opening(makes=False)
     if settings["data"] == "points":
         with st.expander("Your points", expanded=demo, key="points", icon=":material/draw:"):
             points.editor(settings)
@@ -117,7 +127,7 @@ def stage(settings: Settings) -> None:
 def _invitation(settings: Settings, recorded: Run | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if recorded:
-            st.markdown("**A recorded run is playing; press Run to start a real one here.**")
+            st.markdown(showing.playing(recorded, _wished()))
         else:
             st.markdown(
                 "**A large network teaches a small one, and you watch.** Choose data, a teacher, a student and a "
@@ -127,17 +137,17 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
 
 
 def _fork(run: Run) -> None:
-    settings = link.complete(link.settings_of(run.spec))
-    state.take(settings)
-    left = words.differences([link.spec_of(settings), run.spec])
+    state.follow(run)
+    left = words.differences([_asked(), run.spec])
     if left.pop("changes", None):
-        state.complaints().append(words.UNPLANNED)
+        state.complain(words.UNPLANNED)
     if left:
         state.complain(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
 
 
 state.arrive(state.LAB)
+on_show, playing = showing.opening(makes=False)
 with st.sidebar:
-    ask(state.shown().settings)
-stage(state.shown().settings)
+    ask(state.shown().settings, on_show)
+stage(state.shown().settings, on_show, playing)
 state.save()

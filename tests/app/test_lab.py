@@ -29,7 +29,7 @@ def test_a_recorded_run_plays_on_the_first_screen(lab: Open, finish: Finish) -> 
     finish(owner=engine.DEMO)
     page = lab()
     assert not page.exception
-    assert "A recorded run is playing; press Run to start a real one here." in said(page)
+    assert "A recorded run is playing: Knowledge distillation · Moons" in said(page)
     assert "Knowledge distillation · Moons" in said(page)
     assert components(page) == 2
     assert page.query_params == {}
@@ -187,10 +187,10 @@ def test_delete_can_be_undone(lab: Open, store: Store, finish: Finish) -> None:
     run = finish()
     page = button(lab(run=run.id), "Delete")
     assert store.runs() == []
-    assert page.query_params == {}
+    assert page.query_params == {"data": "moons"}
     page = button(page, "Undo")
     assert [found.id for found in store.runs()] == [run.id]
-    assert page.query_params == {"run": run.id}
+    assert page.query_params == {"data": "moons", "run": run.id}
 
 
 def test_an_interrupted_run_goes_on(lab: Open, store: Store) -> None:
