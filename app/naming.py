@@ -57,7 +57,7 @@ def value(found: Any) -> str:
 def said(path: str, found: Any) -> str:
     """A setting and its value: "temperature 8", "teacher's steps 500"."""
     whose = "teacher's " if path.startswith(("teacher.", "start.")) else ""
-    whose = "student's " if path.startswith("student.") else whose
+    whose = "student's " if path.startswith("student.") else "data's " if path == "data.seed" else whose
     return f"{whose}{knob(path)} {found if path.endswith('seed') else value(found)}"
 
 

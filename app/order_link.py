@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -20,6 +21,7 @@ from kdcore.errors import BadInput, unknown
 from kdcore.orders import WORSE, Order, parse, spec
 from kdcore.presets import grants, pools, preset, presets, source_of
 from kdcore.spec import Choice, Json, Spec, Wall
+from kdcore.spec import parse as parse_spec
 
 Settings = dict[str, Json]
 SERVICE, OURS = "service", "none"
@@ -152,6 +154,12 @@ def _known(key: str, value: Json) -> None:
 
 def order_for(asked: Spec) -> Order | None:
     """The order that makes this very run, or None where none does."""
+    return _order_for(asked.model_dump_json())
+
+
+@lru_cache(maxsize=512)
+def _order_for(text: str) -> Order | None:
+    asked = parse_spec(text)
     wall = asked.wall or Wall()
     facts: dict[str, Any] = {name: getattr(wall, name) for name in (*WORSE, "upload", "price", "budget")}
     facts |= {"data": asked.data.name, "share": asked.data.knobs["train_fraction"], "seed": asked.seed}

@@ -121,11 +121,20 @@ def save() -> None:
     except BadInput as error:
         st.error(str(error))
         query = {"run": shown().run} if shown().run else {}
-    if shown().run and not _says(query) and _following(shown()).settings != shown().settings:
-        query["data"] = str(shown().settings["data"])  # or whoever opens the link would get the run's settings
+    if shown().run:
+        query = _beside_run(query, _following(shown()).settings == shown().settings)
     if query != st.query_params.to_dict():
         st.query_params.from_dict(query)
     _state[_held("known")] = query
+
+
+def _beside_run(query: dict[str, str], followed: bool) -> dict[str, str]:
+    """The query of a page with a run on show: one that came without settings keeps so while the form is the run's, and
+    one with the run's settings undone says so, or whoever opens it would get the run's."""
+    if followed and not _says(st.query_params.to_dict()):
+        return {key: text for key, text in query.items() if not _says({key: text})}
+    undone = _state["page"] in FORMS and not followed and not _says(query)
+    return query | ({"data": str(shown().settings["data"])} if undone else {})
 
 
 def complaints() -> list[str]:

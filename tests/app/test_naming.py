@@ -35,6 +35,7 @@ PAIRS = {
     "temperature 2": altered(method__knobs__temperature=2.0),
     "seed 1": altered(seed=1),
     "noise 0.3": altered(data__knobs__noise=0.3, teacher__data__knobs__noise=0.3),
+    "data's seed 3": altered(data__knobs__seed=3, teacher__data__knobs__seed=3),
     "learning rate 0.02": altered(schedule__lr=0.02),
     "student's depth 3": altered(student__knobs__depth=3),
     "teacher's steps 50": altered(teacher__schedule__steps=50),

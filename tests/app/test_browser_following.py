@@ -1,0 +1,91 @@
+"""A link to another person's run in a real browser: the form holds its settings, and Run starts just those."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from browsing import end_workers, person, served
+from lab_driver import story
+from playwright.sync_api import Browser, Page, expect
+
+from kdcore.jobs.store import Store
+from kdcore.lineage import recommended
+from kdcore.orders import Order
+from kdcore.orders import spec as ordered
+from kdcore.spec import Spec
+
+pytestmark = pytest.mark.browser
+NEXT = "Settings for the next run."
+SHOWN = {
+    "": recommended("circles", "dkd", seed=4),
+    "blackbox": ordered(Order(data="digits_color", budget=200_000, seed=3)),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with two finished runs of somebody else."""
+    home = tmp_path_factory.mktemp("home")
+    with closing(Store(home)) as store:
+        for spec in SHOWN.values():
+            run = store.submit(spec, "somebody")
+            store.claim(1, run.id)
+            store.append(run.id, story(spec, 0.8))
+    yield home
+    end_workers(home)
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """The address of a server over that home."""
+    with served(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    """A page of another person."""
+    with person(chromium, address) as opened:
+        yield opened
+
+
+def seed(page: Page, value: int) -> None:
+    """Type a seed into the form."""
+    field = page.locator(".st-key-form-seed input")
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def run_of(page: Page, folder: Path) -> tuple[str, Spec]:
+    """The run that the address names."""
+    found = re.search(r"run=([a-z0-9]+)", page.url)
+    assert found
+    with closing(Store(folder)) as store:
+        return found[1], store.get(found[1]).spec
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_run_starts_what_stands_beside_the_run_of_a_link(page: Page, folder: Path, path: str) -> None:
+    with closing(Store(folder)) as store:
+        shown = next(run for run in store.runs(states={"done"}) if run.spec == SHOWN[path])
+    page.goto(f"/{path}?run={shown.id}")
+    sidebar = page.get_by_test_id("stSidebar")
+    more = sidebar.get_by_text("Steps and seed")
+    if path:
+        more.click()
+    expect(page.locator(".st-key-form-seed input")).to_have_value(str(shown.spec.seed))
+    expect(page.get_by_text(NEXT)).to_have_count(0)
+    seed(page, 77)
+    expect(sidebar.get_by_text("The run on show differs in seed.")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text(NEXT)).to_have_count(0)
+    expect(page).to_have_url(re.compile(rf"\?run={shown.id}$"))
+    sidebar.get_by_role("button", name="Run", exact=True).click()
+    expect(page).not_to_have_url(re.compile(shown.id))
+    new, spec = run_of(page, folder)
+    assert new != shown.id
+    assert spec == SHOWN[path]
