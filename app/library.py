@@ -1,7 +1,8 @@
 """The register of papers behind the Lab: `assets/library.json`, one row to a line, edited by hand.
 
-A row says what a method does in one line and how sure we are of it. Whether it runs here is never written down:
-it does when `kdcore/methods` holds a file of its name, or where a command stands that does it without one.
+A row says what a method does in one line and how sure we are of it. Whether it runs here follows from what there is:
+a method or a source that is registered under its name, or a source, a section of the Inspector, a study or a command
+that the row points at.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from app.case_link import Section
 from app.paths import ASSETS
-from kdcore.registry import METHODS
+from kdcore.registry import METHODS, SOURCES
 
 FILE = ASSETS / "library.json"
 Kind = Literal["method", "diagnostic", "data", "language method", "reading card"]
-Status = Literal["runs here", "reading card", "not built yet"]
+Status = Literal["runs here", "reading card", "not implemented"]
+Way = Literal["method", "source", "section", "study", "command"]  # what runs a row
 CONFIDENCE = {
     "A": "formula read in the authors' code or a faithful public one",
     "B": "read in the paper's text or in a detailed second-hand account",
@@ -43,7 +46,10 @@ class Row(_Frozen):
     track: str
     mechanism: str
     shows: str  # what the dashboard shows, or will show
-    command: str | None = None  # what runs it, where it has no method of its own
+    source: str | None = None  # the source that does it, where that has another name
+    section: Section | None = None  # of the Inspector, which does it
+    study: str | None = None  # of assets/studies, which does it
+    command: str | None = None  # what does it, where nothing else is to be named
     here: str | None = None  # what is missing to run it, or what the command does
     kind: Kind
     wave: Literal[1, 2, 3] | None = None
@@ -103,16 +109,23 @@ def method_of(row: Row | Baseline) -> str | None:
     return row.name if row.name in METHODS else None
 
 
-def command_of(row: Row | Baseline) -> str | None:
-    """What runs a row that has no method of its own, or None."""
-    return row.command if isinstance(row, Row) else None
+def ways(row: Row | Baseline) -> dict[Way, str]:
+    """Everything that runs a row, by kind; empty where nothing does."""
+    if row.name is None and isinstance(row, Row) and row.same_as is not None:
+        return ways(next(other for other in library().rows if other.id == row.same_as))
+    found: dict[Way, str | None] = {"method": method_of(row), "source": row.name if row.name in SOURCES else None}
+    if isinstance(row, Row):
+        study = f"kdlab study assets/studies/{row.study}.yaml" if row.study else None
+        found |= {"source": row.source or found["source"], "section": row.section}
+        found |= {"study": study, "command": row.command}
+    return {way: what for way, what in found.items() if what and not (way == "source" and found["method"])}
 
 
 def status(row: Row | Baseline) -> Status:
     """What a person can do with the row today."""
-    if method_of(row) or command_of(row):
+    if ways(row):
         return "runs here"
-    return "reading card" if isinstance(row, Row) and row.kind == "reading card" else "not built yet"
+    return "reading card" if isinstance(row, Row) and row.kind == "reading card" else "not implemented"
 
 
 def find(

@@ -7,11 +7,13 @@ from html import escape
 import streamlit as st
 
 from app import state, theme
-from app.library import CONFIDENCE, WAVES, Baseline, Row, beside, command_of, find, library, method_of, papers, status
+from app.library import CONFIDENCE, WAVES, Baseline, Row, Way, beside, find, library, papers, status, ways
+from kdcore.contracts import Access
+from kdcore.presets import grants
 
 KINDS = ("method", "language method", "diagnostic", "data", "reading card")
-STATUSES = ("runs here", "not built yet", "reading card")
-MARKS = {"runs here": "●", "not built yet": "○", "reading card": "❏"}
+STATUSES = ("runs here", "not implemented", "reading card")
+MARKS = {"runs here": "●", "not implemented": "○", "reading card": "❏"}
 
 
 def style() -> str:
@@ -30,13 +32,33 @@ def style() -> str:
 
 
 def badge(row: Row | Baseline) -> str:
-    """Whether it runs here, with the way there."""
-    word, method = status(row), method_of(row)
-    if method:
-        lab, page = (f'href="./{path}?method={escape(method)}" target="_self"' for path in ("", "methods"))
-        return f'<a class="mark" {lab}>{MARKS[word]} {word}: open in the Lab</a> · <a {page}>its loss and knobs</a>'
-    command, mark = command_of(row), f'<span class="mark">{MARKS[word]} {word}</span>'
-    return f"{mark}: <code>{escape(command)}</code>" if command else mark
+    """Whether it runs here, with every way there."""
+    word, links = status(row), [link(way, what) for way, what in ways(row).items()]
+    return " · ".join([f'<span class="mark">{MARKS[word]} {word}</span>', *links])
+
+
+def link(way: Way, what: str) -> str:
+    """The way to what runs a row."""
+    if way == "method":
+        return (
+            f"{anchor(f'./?method={what}', 'open in the Lab')} · {anchor(f'./methods?method={what}', 'loss and knobs')}"
+        )
+    if way == "source":
+        return anchor(f"./blackbox?access={granted(what)}&preset={what}", f"open source {what} on the Black box page")
+    if way == "section":
+        return anchor(f"./inspector?section={what}", f"open the Inspector, section {what.capitalize()}")
+    return f"<code>{escape(what)}</code>"
+
+
+def anchor(address: str, label: str) -> str:
+    """A link within the product."""
+    return f'<a class="mark" href="{escape(address)}" target="_self">{escape(label)}</a>'
+
+
+def granted(preset: str) -> Access:
+    """The least that a teacher must tell for a preset."""
+    levels: tuple[Access, ...] = ("probabilities", "logits", "white_box")
+    return next(level for level in levels if grants(preset, level))
 
 
 def paragraph(name: str, text: str) -> str:
@@ -117,11 +139,13 @@ def page() -> None:
     """Search on top, rows below, and last what the reading list does not hold."""
     everything = library()
     runs, more = (sum(status(row) == "runs here" for row in part) for part in (everything.rows, everything.baselines))
+    absent = sum(status(row) == "not implemented" for row in everything.rows)
     st.header("Library", anchor=False)
     st.markdown(
-        f"{len(everything.rows)} rows stand for {papers(everything.rows)} papers on knowledge distillation. "
-        f"{runs} of them run here today, and {more} baselines and kin that stand below them; the others are reading "
-        "cards, or wait to be built."
+        f"{len(everything.rows)} rows stand for {papers(everything.rows)} papers on knowledge distillation. {runs} of "
+        f"them run here, {absent} are not implemented, and {len(everything.rows) - runs - absent} are reading cards: "
+        f"summaries with nothing to run. Of {len(everything.baselines)} baselines and related methods, listed below "
+        f"them, {more} run here."
     )
     legend()
     found, others = filters()

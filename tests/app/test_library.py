@@ -1,14 +1,17 @@
 """The register counts what it says it counts, finds what it holds, and is honest about what runs."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from typer.main import get_group
 
+from app.case_link import SECTIONS
 from app.cli import cli
-from app.library import CONFIDENCE, WAVES, beside, command_of, find, library, method_of, papers, place, status
-from kdcore.registry import METHODS
+from app.library import CONFIDENCE, WAVES, Baseline, Row, beside, find, library, method_of, papers, place, status, ways
+from kdcore.presets import presets
+from kdcore.registry import METHODS, SOURCES
 
 
 def test_counts_by_kind_wave_and_confidence() -> None:
@@ -48,11 +51,70 @@ def test_names_are_used_once() -> None:
     assert not set(names) & {baseline.name for baseline in library().baselines}
 
 
-def test_a_row_runs_exactly_when_its_method_is_registered_or_a_command_does_it() -> None:
+def test_a_row_runs_exactly_when_something_is_there_that_runs_it() -> None:
     for row in (*library().rows, *library().baselines):
-        runs = method_of(row) is not None or command_of(row) is not None
-        assert (status(row) == "runs here") == runs
+        assert (status(row) == "runs here") == bool(ways(row))
         assert method_of(row) in {None, *METHODS}
+
+
+def test_what_a_row_points_at_exists() -> None:
+    commands = get_group(cli).commands
+    for row in library().rows:
+        found = ways(row)
+        assert found.get("source", "data") in SOURCES, row.id
+        assert found.get("source", "quick") in {*presets()}, row.id  # the Black box page opens it
+        assert found.get("section", "where") in SECTIONS, row.id
+        for way in ("study", "command"):
+            kdlab, verb, what = found.get(way, "kdlab show RUN").split()
+            assert (kdlab, verb in commands) == ("kdlab", True), row.id
+            assert what == "RUN" or Path(what).is_file(), row.id
+
+
+@pytest.mark.parametrize(
+    ("row", "way", "what"),
+    [
+        ("4", "source", "zo_inversion"),
+        ("69", "source", "dfad"),
+        ("78", "section", "where"),
+        ("103", "section", "inside"),
+        ("98", "study", "kdlab study assets/studies/pruning.yaml"),
+        ("23", "command", "kdlab mimic RUN"),
+        ("52", "method", "fitnet"),
+    ],
+)
+def test_what_runs_a_row_may_be_of_any_kind(row: str, way: str, what: str) -> None:
+    found = next(one for one in library().rows if one.id == row)
+    assert status(found) == "runs here"
+    assert ways(found)[way] == what
+
+
+def plain(text: str) -> str:
+    """Words alone, so that a title is found across line breaks."""
+    return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
+
+
+def cited(row: Row | Baseline, texts: dict[Path, str]) -> list[Path]:
+    """The files that name a row's paper by its title, or by a half of it that is long enough to be meant."""
+    halves = [half for half in row.title.split(": ") if len(half) > 25]
+    names = [plain(name) for name in (row.title, *halves)]
+    return [path for path, text in texts.items() if any(name in text for name in names)]
+
+
+def test_a_paper_that_anything_here_cites_as_its_source_runs() -> None:
+    """Whoever writes a method, source, study or section after a paper of the Library links its row."""
+    parts = [*(f"kdcore/{part}/*.py" for part in ("methods", "sources", "exam", "cases", "mimics", "probes"))]
+    files = [path for part in (*parts, "app/inspector/*.py", "assets/studies/*.yaml") for path in Path().glob(part)]
+    texts = {path: plain(path.read_text()) for path in files}
+    assert len(texts) > 100
+    found = {row.id: cited(row, texts) for row in library().rows}
+    assert sum(map(bool, found.values())) > 40
+    assert [(row.id, found[row.id]) for row in library().rows if found[row.id] and status(row) != "runs here"] == []
+
+
+def test_a_method_or_source_of_a_rows_name_is_its_own() -> None:
+    for row in library().rows:
+        if row.name in {*METHODS, *SOURCES}:
+            assert row.name in ways(row).values()
 
 
 def test_baselines_are_listed_apart() -> None:
@@ -67,7 +129,7 @@ def test_baselines_are_listed_apart() -> None:
 
 def test_search_reaches_what_stands_beside_the_list() -> None:
     assert [row.name for row in beside("mutual learning")] == ["dml"]
-    assert [row.name for row in beside(statuses=["not built yet"])] == ["fcfd"]
+    assert [row.name for row in beside(statuses=["not implemented"])] == ["fcfd"]
     assert len(beside()) == len(library().baselines)
     for row in library().baselines:  # the Methods page points at a card by its paper
         assert row in beside(row.paper)
@@ -80,20 +142,12 @@ def test_a_method_has_one_place_or_none() -> None:
     assert place("no_such_method") is None
 
 
-def test_what_runs_says_nothing_of_what_is_missing() -> None:
+def test_what_is_missing_is_said_where_it_is_missing() -> None:
     told = [row for row in (*library().rows, *library().baselines) if row.here]
-    assert {row.name for row in told if not command_of(row)} == {"dho", "trg", "wcord", "kdaif", "stablekd", "fcfd"}
-    assert [status(row) for row in told if not command_of(row)] == ["not built yet"] * 6
+    absent = {row.name for row in told if status(row) == "not implemented"}
+    assert absent == {"dho", "trg", "wcord", "kdaif", "stablekd", "fcfd", "privacy_filter"}
+    assert all("issing" in str(row.here) for row in told if row.name in absent)
     assert all(row.here and row.here.endswith(".") for row in told)
-
-
-def test_a_command_is_one_that_there_is() -> None:
-    commands = {row.id: row.command.split() for row in library().rows if row.command}
-    assert {"23", "55", "98"} == set(commands)
-    for kdlab, verb, what in commands.values():
-        assert kdlab == "kdlab"
-        assert verb in get_group(cli).commands
-        assert what == "RUN" or Path(what).is_file()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +161,7 @@ def test_search_wants_every_word(text: str, expected: list[str]) -> None:
 def test_filters_narrow_and_partition() -> None:
     assert len(find()) == 132
     assert sum(len(find(kinds=[kind])) for kind in {row.kind for row in library().rows}) == 132
-    assert sum(len(find(statuses=[word])) for word in ("runs here", "reading card", "not built yet")) == 132
+    assert sum(len(find(statuses=[word])) for word in ("runs here", "reading card", "not implemented")) == 132
     cards = find(kinds=["reading card"], confidence=["D"])
     assert cards == find(confidence=["D"])
     assert all(row.track == "BB" for row in find(tracks=["BB"]))

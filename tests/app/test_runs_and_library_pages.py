@@ -80,7 +80,10 @@ def test_the_library_shows_every_row(lab: Open) -> None:
     assert 'href="./?method=fitnet"' in cards(page)
     assert 'href="./?method=kd"' in cards(page)
     assert 'href="./methods?method=crd"' in cards(page)
-    assert "not built yet" in cards(page)
+    assert "not implemented" in cards(page)
+    assert 'href="./blackbox?access=probabilities&amp;preset=zo_inversion"' in cards(page)
+    assert 'href="./blackbox?access=white_box&amp;preset=dfad"' in cards(page)
+    assert 'href="./inspector?section=where"' in cards(page)
     assert "reading card" in cards(page)
 
 
