@@ -15,14 +15,17 @@ NAMES = {  # by method; of others they are called paths
     "dho": "second head",
     "dml": "peer",
     "bdkd": "teacher now",
+    "wakd": "averaged student",
 }
+BACKWARDS = {"bld"}  # path i takes the student's blocks up to cut i, so the last is the student's neighbour
+EXITS = {"ofa"}  # path i leaves the student after its stage i, so the student itself comes last
 
 
 @dataclass(frozen=True)
 class Stones:
     """P paths between student and teacher; fractions of the probe rows."""
 
-    names: tuple[str, ...]  # "student", the paths in order, and "teacher" where there is one
+    names: tuple[str, ...]  # along the way to "teacher", the last where there is one
     accuracy: Floats
     agreement: Floats  # with the teacher; NaN throughout without one
     above: np.ndarray  # bool, where accuracy is at least agreement
@@ -30,13 +33,12 @@ class Stones:
 
 
 def stones(record: Record) -> Stones:
-    """From the student step by step to its teacher: each path is right, and agrees with the teacher, so often.
+    """The way from the student to its teacher: how often each path on it is right, and agrees with the teacher.
 
     A path of its own shares only part of the student: an exit, a second head, a peer, or half a teacher.
     """
-    teacher, paths = teacher_logits(record), record.frame["own_paths"]
-    told = dict(zip(_names(record.spec.method.name, len(paths)), paths, strict=True))
-    told = {"student": student_logits(record), **told} | ({} if teacher is None else {"teacher": teacher})
+    teacher = teacher_logits(record)
+    told = _ordered(record) | ({} if teacher is None else {"teacher": teacher})
     accuracy = np.array([(top_class(logits) == labels(record)).mean() for logits in told.values()])
     agreement = np.array([_agreement(logits, teacher) for logits in told.values()])
     return Stones(
@@ -46,6 +48,16 @@ def stones(record: Record) -> Stones:
         above=~(accuracy < agreement),
         kl_nats=np.array([np.nan if teacher is None else mean(kl_nats(teacher, one)) for one in told.values()]),
     )
+
+
+def _ordered(record: Record) -> dict[str, np.ndarray]:
+    """Logits (N, C) of the student and its paths by name, in the order in which they are drawn."""
+    method, paths = record.spec.method.name, record.frame["own_paths"]
+    named = list(zip(_names(method, len(paths)), paths, strict=True))
+    student = ("student", student_logits(record))
+    if method in EXITS:
+        return dict([*named, student])
+    return dict([student, *(reversed(named) if method in BACKWARDS else named)])
 
 
 def _names(method: str, count: int) -> list[str]:

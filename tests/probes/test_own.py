@@ -16,6 +16,7 @@ from kdcore.probes.stones import stones
 from kdcore.probes.target import CHANGED, moves, target
 from kdcore.probes.temperatures import temperatures
 from kdcore.record import Record
+from kdcore.spec import Choice
 
 USUAL = Run()
 
@@ -119,13 +120,32 @@ def test_paths_are_judged_like_the_student() -> None:
 
 @pytest.mark.parametrize(
     ("method", "count", "names"),
-    [("bld", 2, ["stone 1", "stone 2"]), ("dml", 1, ["peer"]), ("dml", 2, ["peer 1", "peer 2"]), ("kd", 1, ["path 1"])],
+    [("bld", 2, ["stone 2", "stone 1"]), ("dml", 1, ["peer"]), ("dml", 2, ["peer 1", "peer 2"]), ("kd", 1, ["path 1"])],
 )
 def test_paths_are_called_by_what_they_are(method: str, count: int, names: list[str]) -> None:
-    plain = record(Run(telling=True))
-    spec = plain.spec.model_copy(update={"method": plain.spec.method.model_copy(update={"name": method})})
-    frame = {**plain.frame, "own_paths": np.zeros((count, 64, 4))}
-    assert list(stones(replace(plain, spec=spec, frame=frame)).names) == ["student", *names, "teacher"]
+    assert list(stones(of_method(method, own_paths=np.zeros((count, 64, 4)))).names) == ["student", *names, "teacher"]
+
+
+def of_method(method: str, **frame: Any) -> Record:
+    plain = seen(Run(telling=True), **frame)
+    return replace(plain, spec=plain.spec.model_copy(update={"method": Choice(name=method)}))
+
+
+def test_stepping_stones_lead_from_the_student_to_the_teacher() -> None:
+    """Stone i is the student's first i blocks and the teacher's later ones; here each student's block errs by 1."""
+    drift, x = np.array([1.0, 0.0, 0.0, -1.0]), record().static["teacher_logits"]
+    paths = np.stack([x + blocks * drift for blocks in (1, 2, 3)])
+    found = stones(of_method("bld", own_paths=paths, student_logits=x + 4 * drift))
+    assert found.names == ("student", "stone 3", "stone 2", "stone 1", "teacher")
+    assert (np.diff(found.kl_nats) < 0).all()
+    assert found.kl_nats[3] == pytest.approx(kl_nats(x, x + drift).mean())
+
+
+def test_exits_come_before_the_student_that_they_leave() -> None:
+    logits = np.arange(3.0)[:, None, None] * record().static["teacher_logits"]
+    found = stones(of_method("ofa", own_paths=logits))
+    assert found.names == ("exit 1", "exit 2", "exit 3", "student", "teacher")
+    assert found.kl_nats[1] == pytest.approx(0, abs=1e-9)
 
 
 def test_notes_are_lines_and_shares_apart_from_other_units() -> None:
