@@ -171,7 +171,7 @@ def editor(settings: Settings) -> None:
     )
     _canvas()(
         key=KEY,
-        data={"points": points, "colors": theme.classes(CLASSES), "most": MOST},
+        data={"points": points, "colors": theme.classes(CLASSES, state.theme()), "most": MOST},
         on_points_change=lambda: state.attempt(lambda: replace(settings, checked(state.component(KEY, "points")))),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -20,6 +20,7 @@ from app import case_link, engine, link, order_link
 from app.link import Link, Settings
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
+from app.theme import Theme
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.spec import Json
@@ -218,10 +219,14 @@ def heard(key: str) -> None:
     _show(shown()._replace(view=view))
 
 
+def theme() -> Theme:
+    """The theme of the browser."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
 def view() -> View:
     """How somebody looks at the run, in the theme of their browser."""
-    theme = "dark" if st.context.theme.type == "dark" else "light"
-    return shown().view.model_copy(update={"theme": theme})
+    return shown().view.model_copy(update={"theme": theme()})
 
 
 def pin(sample: int) -> None:

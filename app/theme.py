@@ -1,14 +1,17 @@
 """The fixed colours of the Lab: teacher, student and disagreement look the same everywhere, in light and dark.
 
 Hues follow Okabe and Ito's palette for colour-blind readers (Color Universal Design, 2008), with a second shade of
-each where the first would fall below a contrast of 3:1 on that background.
+each where the first would fall below a contrast of 3:1 on that background. Classes have a palette of their own, which
+keeps away from those hues.
 """
 
+from colorsys import hls_to_rgb
 from typing import Any, Literal
 
 Theme = Literal["light", "dark"]
 TEACHER = {"light": "#0072B2", "dark": "#56B4E9"}
 STUDENT = {"light": "#C04F00", "dark": "#F5A142"}
+MENTOR = {"light": "#471800", "dark": "#E8DFFC"}  # who is neither: an assistant, a generation, a peer
 DISAGREE = {"light": "#A3307A", "dark": "#E58CC4"}
 PRIMARY = {"light": "#0072B2", "dark": "#1C77B3"}  # of buttons, which carry white text: at least 4.5:1
 GOOD = {"light": "#007A5A", "dark": "#2DC79B"}
@@ -17,12 +20,47 @@ MUTED = {"light": "#5B6070", "dark": "#A4A9B8"}
 GRID = {"light": "#E3E5EC", "dark": "#343846"}
 PAPER = {"light": "#FFFFFF", "dark": "#171A22"}
 FIELD_ZERO = {"light": "#F7F7F9", "dark": "#20242E"}  # the middle of a diverging scale
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
+SERIES = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C6BB1",
+    "#7F7F7F",
+)  # Streamlit's own charts
+CLASSES = {  # told apart by readers with protanopia and deuteranopia too, and from the colours above
+    "light": (
+        "#AD9247", "#582AEB", "#012B04", "#CC3E6A", "#9193AE", "#684A12", "#7E79F5", "#580D88", "#2A4352", "#310C43",
+    ),
+    "dark": (
+        "#BFDE3F", "#8E2DEE", "#D41101", "#26E8F8", "#CB6CFF", "#159599", "#CBFACA", "#A79701", "#5365A3", "#91555D",
+    ),
+}  # fmt: skip
+FREE_HUES = ((54, 116), (238, 280), (350, 358))  # degrees that no role has, for further classes
+FURTHER = {"light": ((0.6, 0.3), (0.45, 0.36)), "dark": ((0.6, 0.72), (0.5, 0.6))}  # saturation and lightness
 
 
-def classes(count: int) -> list[str]:
-    """One colour per class: the palette first, then hues evenly spread."""
-    return [SERIES[k] if k < len(SERIES) else f"hsl({(k * 137.508) % 360:.0f},55%,50%)" for k in range(count)]
+def classes(count: int, look: Theme) -> list[str]:
+    """One colour per class: the palette first, then hues that no role has, evenly spread."""
+    return [*CLASSES[look][:count], *(_further(place, look) for place in range(count - len(CLASSES[look])))]
+
+
+def _further(place: int, look: Theme) -> str:
+    saturation, lightness = FURTHER[look][place % 2]
+    red, green, blue = hls_to_rgb(_free_hue((place * 0.6180339887) % 1) / 360, lightness, saturation)
+    return f"#{round(255 * red):02X}{round(255 * green):02X}{round(255 * blue):02X}"
+
+
+def _free_hue(share: float) -> float:
+    """The hue in degrees at a share of all that is free."""
+    left = share * sum(high - low for low, high in FREE_HUES)
+    for low, high in FREE_HUES:
+        if left < high - low:
+            return low + left
+        left -= high - low
+    return FREE_HUES[0][0]
 
 
 def diverging(theme: Theme) -> list[list[Any]]:

@@ -27,15 +27,15 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         annotations=[*names, note(_text(found), 0.0, 1.0)],
     )
     layout["margin"] = {"l": 8, "r": 8, "t": 28, "b": 8}
-    return {"data": [_colours(found), _border(found, look), _corners(found, look)], "layout": layout}
+    return {"data": [_colours(found, look), _border(found, look), _corners(found, look)], "layout": layout}
 
 
 def _middle() -> dict[str, Any]:
     return {"xref": "x", "yref": "y", "xanchor": "center", "yanchor": "middle"}
 
 
-def _colours(found: Cells) -> dict[str, Any]:
-    every = theme.classes(found.numbers[-1] + 1)
+def _colours(found: Cells, look: theme.Theme) -> dict[str, Any]:
+    every = theme.classes(found.numbers[-1] + 1, look)
     steps = len(found.classes)
     scale = [[place / steps, every[k]] for at, k in enumerate(found.numbers) for place in (at, at + 1)]
     hover = [

@@ -34,7 +34,7 @@ def _lasting(static: Arrays, size: int, names: tuple[str, ...], look: theme.Them
     lasting = {
         "size": found.size,
         "extent": plain(found.extent),
-        **dressed(names, theme.classes(len(names)), look),
+        **dressed(names, theme.classes(len(names), look), look),
         "points": [[*point, k] for point, k in zip(plain(found.points), plain(found.point_classes), strict=True)],
         "probe_points": probe_points,
     }

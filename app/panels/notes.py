@@ -24,13 +24,12 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         **({"yaxis": share} if found.shares else {}),
         **({"yaxis2": other} if found.others else {}),
     )
-    return {"data": _lines(found), "layout": layout}
+    return {"data": _lines(found, look), "layout": layout}
 
 
-def _lines(found: Notes) -> list[dict[str, Any]]:
-    colours = dict(
-        zip([*found.shares, *found.others], theme.classes(len(found.shares) + len(found.others)), strict=True)
-    )
+def _lines(found: Notes, look: theme.Theme) -> list[dict[str, Any]]:
+    names = [*found.shares, *found.others]
+    colours = dict(zip(names, theme.classes(len(names), look), strict=True))
     shares = [line(name, found.step, values, colours[name]) for name, values in found.shares.items()]
     others = [line(name, found.step, values, colours[name], yaxis="y2") for name, values in found.others.items()]
     return [drawn | {"name": drawn["name"].replace("_", " ")} for drawn in shares + others]

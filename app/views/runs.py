@@ -120,7 +120,7 @@ def chart(points: pd.DataFrame, what: str, title: str, number: str) -> None:
         "field": "run",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": names, "range": theme.classes(len(names))},
+        "scale": {"domain": names, "range": theme.classes(len(names), state.theme())},
     }
     st.markdown(f"**{title}**")
     st.vega_lite_chart(

@@ -40,7 +40,7 @@ def regions(
     labels = case.rows.labels[spots.rows[spots.drawn]]
     shown, numbered = compact(plane, labels[labels >= 0])
     classes = np.where(labels >= 0, np.searchsorted(shown, labels), -1).tolist()
-    colours, two = theme.classes(len(case.classes)), "teacher_class" in plane
+    colours, two = theme.classes(len(case.classes), view.theme), "teacher_class" in plane
     head = {
         "step": 0,
         "size": len(plane["student_class"]),

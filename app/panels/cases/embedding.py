@@ -95,7 +95,7 @@ def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.nda
     if how == "kl":
         return [*others, ("KL", np.log10(np.maximum(rows.kl[here], 1e-4)), found.meant)]
     if how == "class":
-        colours = theme.classes(len(case.classes))
+        colours = theme.classes(len(case.classes), look)
         if len(colours) > NAMED:  # one trace: hundreds would be slow to draw
             return [*others, ("class", rows.labels[here], found.meant & (rows.labels[here] >= 0))]
         kinds = [(case.classes[k], colours[k], rows.labels[here] == k) for k in np.unique(rows.labels[here]) if k >= 0]
@@ -122,7 +122,7 @@ def _points(case: Case, plane: Arrays, found: Drawn, view: View, side: str) -> l
 def _scale(name: str, classes: int, look: theme.Theme) -> dict[str, Any]:
     """The colours of numbers: of KL by its logarithm, or of classes that are too many for a legend."""
     if name == "class":
-        colours = theme.classes(classes)
+        colours = theme.classes(classes, look)
         steps = [[(k + edge) / classes, colours[k]] for k in range(classes) for edge in (0, 1)]
         return {"colorscale": steps, "cmin": -0.5, "cmax": classes - 0.5, "showscale": False}
     return {"colorscale": theme.rising(theme.DISAGREE, look), "cmin": -4, "cmax": 1, "showscale": False}

@@ -28,7 +28,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     ground = {"type": "scattergl", "mode": "markers", "uid": "ground", "name": "all probe rows, last step"}
     ground |= {"x": plain(found.ends[:, 0]), "y": plain(found.ends[:, 1]), "hoverinfo": "skip"}
     traces = [ground | {"marker": {"size": 4, "color": faint(theme.MUTED[look], 0.35)}}]
-    labels, colours = seen.labels[found.probe], theme.classes(len(case.classes))
+    labels, colours = seen.labels[found.probe], theme.classes(len(case.classes), look)
     for k in np.unique(labels):
         name, colour = (case.classes[k], colours[k]) if k >= 0 else ("no label", theme.MUTED[look])
         traces.append(_lines(found, np.flatnonzero(labels == k), name, colour))
