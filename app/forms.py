@@ -24,6 +24,11 @@ FEW = 4  # options that fit side by side
 SHORT = 24  # characters that fit side by side
 
 
+def title_of(key: str) -> str:
+    """A setting's name as people read it, told apart from what else is called so on a page."""
+    return "Training temperature" if key == "method.temperature" else label(key.rpartition(".")[2])
+
+
 def label(name: str) -> str:
     """A knob's name as people read it."""
     words = " ".join(WORDS.get(word, word) for word in name.split("_"))
@@ -66,7 +71,7 @@ def shorten(text: str, length: int = 60) -> str:
 
 def field(key: str, info: FieldInfo, value: Json, default: Json, title: str | None = None) -> None:
     """One setting, marked where it differs from its default; its title is its name unless told."""
-    name = title or label(key.rpartition(".")[2])
+    name = title or title_of(key)
     shared: dict[str, Any] = {
         "label": name if value == default else f"{name} · changed",
         "help": help_of(info, default),

@@ -71,7 +71,7 @@ def five(found: Curves, example: Example, look: Theme, other: str | None) -> Fig
         bargap=0.25,
         xaxis=axis | {"title": {"text": "class"}},
         yaxis={"title": {"text": "push on the logit"}, "domain": [0.0, 0.46]},
-        yaxis2={"title": {"text": "probability"}, "domain": [0.56, 1.0], "range": [0, 1]},
+        yaxis2={"title": {"text": f"probability, T = {found['softened']:.3g}"}, "domain": [0.56, 1.0], "range": [0, 1]},
         shapes=[label_mark(example.label, look)],
     )
     for place, bar in enumerate(bars):

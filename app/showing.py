@@ -144,7 +144,7 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
         info = link.field_of(settings, key)
         if info.annotation in (int, float):
             low, high = forms.bounds(info)
-            name = forms.label(key.partition(".")[2])
+            name = forms.title_of(key)
             found.append({"path": key, "label": name, "value": now.get(key, settings[key]), "min": low, "max": high})
     return found
 
@@ -156,7 +156,8 @@ def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str
     if (run.state, run.hash) != before or suited(run) != names:
         st.rerun()
     if run.state == "done":
-        st.success(words.outcome(run.result or {}))
+        with st.container(key="ending"):  # a replay hides it until its own end
+            st.success(words.outcome(run.result or {}))
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))

@@ -42,6 +42,11 @@ FREE_HUES = ((54, 116), (238, 280), (350, 358))  # degrees that no role has, for
 FURTHER = {"light": ((0.6, 0.3), (0.45, 0.36)), "dark": ((0.6, 0.72), (0.5, 0.6))}  # saturation and lightness
 
 
+def role(name: str) -> dict[str, str]:
+    """The colour of a network by what it is to those who look: student, teacher, or one between them."""
+    return STUDENT if name == "student" else TEACHER if "teacher" in name else MENTOR
+
+
 def classes(count: int, look: Theme) -> list[str]:
     """One colour per class: the palette first, then hues that no role has, evenly spread."""
     return [*CLASSES[look][:count], *(_further(place, look) for place in range(count - len(CLASSES[look])))]

@@ -152,24 +152,31 @@ def _two(method: Method, example: Example) -> Curves:
 
 
 def _five(method: Method, example: Example) -> Curves:
-    """Probabilities of both, the target where the method names one, and which classes each term pushes up or down."""
+    """Probabilities of both, the target where the method names one, and which classes each term pushes up or down.
+
+    Probabilities are those at the method's temperature; a target, which methods name at temperature 1, is softened too.
+    """
     teacher, student = torch.tensor(example.teacher), torch.tensor(example.student)
     scene, x, labels = _of_logits(method, example, teacher, student, example.label)
     batch, terms = scene.terms(x, labels)
     with torch.no_grad():
         seen, notes = method.observe(batch, scene.state), method.notes(batch, scene.state)
+    own = seen.get("temperature")
+    warmth = float(own[0]) if own is not None and own.shape == (len(x),) else getattr(method, "temperature", 1.0)
     found: Curves = {
         "rows": len(x),
-        "student": batch.student.logits[0].softmax(0).tolist(),
-        "teacher": teacher.softmax(0).tolist() if scene.other else None,
+        "softened": warmth,
+        "student": (batch.student.logits[0] / warmth).softmax(0).tolist(),
+        "teacher": (teacher / warmth).softmax(0).tolist() if scene.other else None,
         "push": {key: _push(term.weight * term.value, batch).tolist() for key, term in terms.items()},
         "value": {key: term.weight * term.value.item() for key, term in terms.items()},
         "notes": {key: float(value) for key, value in notes.items()},
         **scene.facts,
     }
-    for key, shape in (("target", (len(x), 5)), ("temperature", (len(x),))):
-        if key in seen and seen[key].shape == shape:
-            found[key] = seen[key][0].tolist()
+    if own is not None and own.shape == (len(x),):
+        found["temperature"] = warmth
+    if "target" in seen and seen["target"].shape == (len(x), 5):
+        found["target"] = (seen["target"][0].log() / warmth).softmax(0).tolist()
     return found
 
 

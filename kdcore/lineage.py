@@ -173,6 +173,28 @@ def _copies(spec: Spec, count: int) -> Spec:
     return spec.model_copy(update={"mentors": tuple(copies)})
 
 
+def forerunners(spec: Spec) -> dict[str, str]:
+    """What each network that is trained before a spec's student is to it, such as "assistant 1", by its spec's hash."""
+    kind, chain = entry("method", spec.method.name)["lineage"], _chain(spec)
+    named = {"generations": "generation", "assistants": "assistant"}.get(kind)
+    teacher, between = (chain[:1], chain[1:]) if named else (chain[-1:], chain[:-1])
+    found = {one.hash: "teacher" for one in teacher} | _numbered(named or "earlier teacher", between)
+    if kind == "copies":
+        found |= {one.hash: f"teacher {place + 2}" for place, one in enumerate(spec.mentors)}
+    else:
+        found |= _numbered("mentor", spec.mentors)
+    return found | ({spec.start.hash: "starting network"} if spec.start else {})
+
+
+def _chain(spec: Spec) -> list[Spec]:
+    """The spec's teacher, that one's teacher and so on, the first to be trained first."""
+    return [*_chain(spec.teacher), spec.teacher] if spec.teacher else []
+
+
+def _numbered(name: str, specs: Sequence[Spec]) -> dict[str, str]:
+    return {one.hash: name if len(specs) == 1 else f"{name} {place + 1}" for place, one in enumerate(specs)}
+
+
 def further(spec: Spec, rows: Sequence[int], steps: int = 200) -> Spec:
     """The run that goes on from the final weights of `spec` with a half of each batch from some training rows.
 

@@ -61,6 +61,7 @@ class Record:
     frames: tuple[Frame, ...] = ()
     static: Arrays = field(default_factory=dict)
     frame: Arrays = field(default_factory=dict)
+    learner: str = "student"  # what the network that is trained is to those who look: "teacher" while that trains first
 
     @property
     def step(self) -> int:
@@ -98,10 +99,11 @@ def gather(
     frame: Arrays | None = None,
     until: int | None = None,
     static: Arrays | None = None,
+    learner: str = "student",
 ) -> Record:
     """The record of a run up to step `until` (everything when None), with `frame` on show.
 
-    `static` spares reading the folder's static arrays again.
+    `static` spares reading the folder's static arrays again; `learner` is what the trained network is called.
     """
     seen = [event for event in events if until is None or event.step <= until]
     return Record(
@@ -113,6 +115,7 @@ def gather(
         frames=tuple(event for event in seen if isinstance(event, Frame)),
         static=read_arrays(folder / "static.npz") if static is None else static,
         frame=frame or {},
+        learner=learner,
     )
 
 

@@ -14,9 +14,9 @@ from kdcore.errors import BadInput
 from kdcore.events import Finished, Step
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
-from kdcore.lineage import between, further, lineage, recommended, rooted
+from kdcore.lineage import between, forerunners, further, lineage, recommended, rooted
 from kdcore.registry import DATA, METHODS
-from kdcore.spec import Choice, Schedule, Spec, Watch, check, parse
+from kdcore.spec import Choice, Json, Schedule, Spec, Watch, check, parse
 from kdcore.train import train
 
 COUNTED = [kind for kind in LINEAGES if kind != "teacher"]
@@ -208,3 +208,23 @@ def test_too_many_rows_are_thinned_evenly_and_none_is_refused() -> None:
         further(recommended(), [])
     with pytest.raises(BadInput, match="source makes its images"):
         further(recommended("digits", "mekd"), [1])
+
+
+@pytest.mark.parametrize(
+    ("method", "knobs", "names"),
+    [
+        ("kd", {}, ["teacher"]),
+        ("ban", {"generations": 3}, ["teacher", "generation 1", "generation 2"]),
+        ("takd", {"assistants": 2}, ["teacher", "assistant 1", "assistant 2"]),
+        ("classroom", {"peers": 2}, ["teacher", "mentor 1", "mentor 2"]),
+        ("meal", {"copies": 3}, ["teacher", "teacher 2", "teacher 3"]),
+    ],
+)
+def test_each_network_before_the_student_has_a_name(method: str, knobs: dict[str, Json], names: list[str]) -> None:
+    spec = recommended("digits", method, method_knobs=knobs)
+    called = forerunners(spec)
+    chain = [spec]
+    while chain[0].teacher:
+        chain.insert(0, chain[0].teacher)
+    assert [called[one.hash] for one in (*chain[:-1], *spec.mentors)] == names
+    assert forerunners(further(spec, [1]))[spec.hash] == "starting network"

@@ -17,7 +17,7 @@ from app.live.tokens import SERVER
 from app.panels import View, panel
 
 SOFTENED = ("logits", "tug", "affinity")  # panels with a temperature slider of their own
-COLOURS = ("TEACHER", "STUDENT", "DISAGREE", "GOOD", "INK", "MUTED", "GRID", "PAPER")
+COLOURS = ("TEACHER", "STUDENT", "MENTOR", "DISAGREE", "GOOD", "INK", "MUTED", "GRID", "PAPER")
 
 _component = st.components.v2.component(
     "kdlab_live",

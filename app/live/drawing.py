@@ -12,10 +12,19 @@ from app.live.case_watcher import CaseWatcher
 from app.live.status import status
 from app.live.watcher import Watcher
 from app.panels import Panel, View
+from app.panels._lacks import Alone, Later
+from app.panels._recast import STUDENT, recast, renamed
 from kdcore.errors import BadInput
+from kdcore.jobs.states import ACTIVE
 
 log = logging.getLogger("kdlab.live")
 STATUS = "status"  # what the transport bar subscribes to, as if it were a panel
+ENDED: dict[str, str] = {
+    "done": "The run is over and has not recorded this.",
+    "failed": "The run failed before it recorded this; the message above says why.",
+    "cancelled": "The run was stopped before it recorded this.",
+    "lost": "The run was interrupted before it recorded this.",
+}
 FAILED = "This panel could not be drawn; the server's log says why."
 
 
@@ -90,10 +99,25 @@ def _payload(watcher: Watcher | CaseWatcher, panel: Panel | None, traced: Traced
     if panel is None:
         return member(STATUS, status(watcher, traced.at, traced.mine))
     record = watcher.subject.record(traced.at, field=panel.kind == "field")
-    lacking = panel.lacks(record)
+    lacking = lacks(watcher, panel, record, traced.at)
     if lacking:
         return member("lacks", lacking)
     drawing = panel.draw(record, traced)  # type: ignore[arg-type]
     if isinstance(drawing, bytes):
         return drawing
+    if isinstance(watcher, Watcher) and watcher.subject.learner != STUDENT:
+        drawing = recast(drawing, watcher.subject.learner, traced.theme)
     return member("figure" if panel.kind == "plotly" else panel.kind, drawing)
+
+
+def lacks(watcher: Watcher | CaseWatcher, panel: Panel, record: Any, at: int | None) -> str | None:
+    """Why a panel cannot be drawn, or None: what comes later comes only while the run goes on."""
+    lacking = panel.lacks(record)
+    if lacking is None or not isinstance(watcher, Watcher):
+        return lacking
+    learner = watcher.subject.learner
+    if isinstance(lacking, Alone) and watcher.teaching:
+        return f"The {learner} is trained first, without a teacher; this panel begins with the student."
+    if watcher.run.state in ACTIVE or not isinstance(lacking, Later):
+        return renamed(lacking, learner)
+    return f"Not recorded by step {at:,}." if at is not None else ENDED[watcher.run.state]

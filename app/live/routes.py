@@ -24,10 +24,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.live import messages
 from app.live.cookie import viewer_of
+from app.live.drawing import lacks
 from app.live.hub import Hub, watched
 from app.live.seat import Message, Seat
 from app.live.tokens import SERVER, verify
 from app.panels import View, panel
+from app.panels._recast import STUDENT
+from app.panels._recast import columns as headed
 from kdcore.errors import BadInput, sentence
 
 HELLO_S = 10.0  # a page that has not said who it is by then is not one of ours
@@ -161,9 +164,9 @@ def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
         view = View.model_validate(query)
         watcher = watched(hub.store, path["run"])
         record = watcher.subject.record(view.at, field=found.kind == "field")
-        if lacking := found.lacks(record):
+        if lacking := lacks(watcher, found, record, view.at):
             return PlainTextResponse(lacking, 404)
-        columns = found.table(record, view)
+        columns = headed(found.table(record, view), getattr(watcher.subject, "learner", STUDENT))
     except ValidationError as error:
         return PlainTextResponse(str(sentence(error, "The view")), 400)
     except BadInput as error:

@@ -28,6 +28,9 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "recorded": run.recorded,
         "paused": run.paused,
         "teaching": watcher.teaching,
+        "learner": subject.learner,
+        "taught": subject.spec.teacher is not None or subject.spec.service is not None,
+        "begins": _begins(record, step),
         "message": run.message,
         "place": watcher.place,
         "speed": watcher.speed,
@@ -38,6 +41,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "at": at,
         "frames": subject.frames,
         "loss": record.steps[-1].loss if record.steps else None,
+        "loss_step": record.steps[-1].step if record.steps else None,
         **_scores(record),
         "steps_per_s": rate,
         "elapsed_s": _elapsed_s(watcher),
@@ -46,14 +50,21 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
 
 
 def _scores(record: Record) -> dict[str, Any]:
-    """Both networks' newest accuracy; the test split's once there is one."""
+    """Both networks' newest accuracy, on which split and at which step; the test split's once there is one."""
     last = record.evaluations[-1] if record.evaluations else None
     return {
         "split": last.split if last else None,
+        "scored_step": last.step if last else None,
         "student_accuracy": last.student.accuracy if last else None,
         "teacher_accuracy": last.teacher.accuracy if last and last.teacher else None,
         "agreement": last.agreement if last else None,
     }
+
+
+def _begins(record: Record, step: int) -> int | None:
+    """The step after which the student learns, while its source still learns alone; None from then on."""
+    lead = record.started.lead if record.started else 0
+    return lead if step <= lead and lead else None
 
 
 def _resumes(told: Sequence[Heard], state: str) -> int | None:

@@ -36,9 +36,11 @@ class Subject:
     Args:
         store: where runs are.
         run: the run, as it stood when it came on show.
+        learner: what the network that it trains is to those who look.
     """
 
-    def __init__(self, store: Store, run: Run) -> None:
+    def __init__(self, store: Store, run: Run, learner: str = "student") -> None:
+        self.learner = learner
         self.store, self.id, self.folder, self.spec = store, run.id, run.folder, run.spec
         self.live = run.state == "running"
         self.told: list[Heard] = []
@@ -118,7 +120,8 @@ class Subject:
     def _gather(self, told: list[Heard], frame: Arrays) -> Record:
         if not self._static:
             self._static = read_arrays(self.folder / "static.npz")
-        return gather(self.spec, [heard.event for heard in told], self.folder, frame, static=self._static)
+        events = [heard.event for heard in told]
+        return gather(self.spec, events, self.folder, frame, static=self._static, learner=self.learner)
 
     def _fresh(self, channel: str) -> Arrays:
         path = self.folder / "live" / f"{channel}.npz"

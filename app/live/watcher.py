@@ -1,6 +1,6 @@
 """One run as people see it: where it stands, and what of it is on show.
 
-While a run trains its teacher first, the teacher's run is what there is to see, so that is shown.
+While a run trains its teacher or another network first, that one's run is what there is to see, so that is shown.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from kdcore.contracts import Command
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
+from kdcore.lineage import forerunners
 
 ROW_S = {True: 0.08, False: 1.0}  # between two looks at the database, while something goes on or not
 VERSIONS = count(1)  # no two states of anything share a number
+TEACHER = "Teacher"  # label of a run that was trained because another needed it
 TICK_S = 1.0  # clocks on the page move this often
 
 
@@ -38,13 +40,14 @@ class Watcher:
         self.speed: float | None = None  # steps per second somebody asked for; None is as fast as it goes
         self.record_version = self.field_version = self.status_version = self.stage_version = next(VERSIONS)
         self._due = self._tick_due = 0.0
+        self._forerunners = forerunners(self.run.spec)
         chosen = self._choose()
-        self.subject, self._stage = Subject(store, chosen), _stage(chosen)
+        self.subject, self._stage = Subject(store, chosen, self._learner(chosen)), _stage(chosen)
         self.poll()
 
     @property
     def teaching(self) -> bool:
-        """Whether the run still trains its teacher."""
+        """Whether the run still trains its teacher or another network before its own."""
         return self.subject.id != self.run.id
 
     @property
@@ -87,16 +90,37 @@ class Watcher:
         chosen = self._choose()
         if _stage(chosen) == self._stage:
             return moved
-        self.subject, self._stage, self.stage_version = Subject(self.store, chosen), _stage(chosen), next(VERSIONS)
+        self.subject = Subject(self.store, chosen, self._learner(chosen))
+        self._stage, self.stage_version = _stage(chosen), next(VERSIONS)
         return True
 
+    def _learner(self, chosen: Run) -> str:
+        """What the network that a run trains is to the one that is watched."""
+        if chosen.id != self.run.id:
+            return self._forerunners.get(chosen.spec.hash, "teacher")
+        alone = chosen.spec.teacher is None and chosen.spec.service is None
+        return "teacher" if chosen.label == TEACHER and alone else "student"
+
     def _choose(self) -> Run:
-        """The run itself, or its teacher's while that is being trained."""
+        """The run itself, or that of the network which is being trained before it can begin."""
         run = self.run
-        if run.state != "running" or not run.teacher_run or self.store.events(run.id, limit=1):
-            return run
-        teacher = self.store.get(run.teacher_run)
-        return teacher if teacher.state == "running" else run
+        while run.state == "running" and not self.store.events(run.id, limit=1):
+            before = self._before(run)
+            if before is None:
+                break
+            run = before
+        return run
+
+    def _before(self, run: Run) -> Run | None:
+        """The run for which another one waits at this moment."""
+        teacher = self.store.get(run.teacher_run) if run.teacher_run else None
+        if teacher and teacher.state == "running":
+            return teacher
+        others = {one.hash for one in (*run.spec.mentors, run.spec.start) if one}
+        running = self.store.runs(states={"running"}) if others else []
+        return next(
+            (one for one in running if one.spec.hash in others and (one.pid, one.host) == (run.pid, run.host)), None
+        )
 
 
 def _stage(run: Run) -> tuple[str, int, bool]:

@@ -34,7 +34,7 @@ class View(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     theme: Literal["light", "dark"] = "light"
-    temperature: float = Field(4.0, ge=0.1, le=50.0)
+    temperature: float | None = Field(None, ge=0.1, le=50.0, description="Of the display; None follows the training's.")
     sample: int = Field(0, ge=0, description="The pinned row of the probe set.")
     at: int | None = Field(None, ge=0, description="A recorded frame's step; None shows the newest.")
     select: str = Field("", max_length=LONGEST, description="Which rows of a case are meant; `kdcore.cases.choosing`.")
@@ -43,6 +43,12 @@ class View(BaseModel):
 
 
 Drawing = dict[str, Any] | bytes
+USUAL_TEMPERATURE = 4.0  # where neither a person nor the method names one
+
+
+def softening(view: View, trained: float | None = None) -> float:
+    """The temperature of the display: the one that was chosen, or else the training's."""
+    return view.temperature or trained or USUAL_TEMPERATURE
 
 
 def knob(view: View, name: str, default: str = "") -> str:
@@ -121,5 +127,6 @@ __all__ = [
     "knob",
     "panel",
     "panels",
+    "softening",
     "turned",
 ]

@@ -7,6 +7,7 @@ teacher_share, student_class, student_share, student_share_of_teacher_class; wit
 The JSON:
     step, size, extent [x0, x1, y0, y1], teacher (bool), agreement (fraction or null), pinned [x, y] or null,
     classes (names), colours (one per class), theme {teacher, student, disagree, zero, ink},
+    learner ("student", or what learns in its place),
     points [[x, y, class], ...] (class -1 is unlabelled), probe_points [[x, y], ...] (the index is the sample to pin).
 Where there is more to say:
     rows [sample, ...] of probe_points that are not numbered by their place, beside [x, y] of a second pinned row,
@@ -25,11 +26,14 @@ from app import theme
 MAGIC = 0x4B444631
 
 
-def dressed(names: Sequence[str], colours: Sequence[str], look: theme.Theme) -> dict[str, Any]:
-    """The members on classes and colours."""
-    kinds = {"teacher": theme.TEACHER, "student": theme.STUDENT, "disagree": theme.DISAGREE}
+def dressed(
+    names: Sequence[str], colours: Sequence[str], look: theme.Theme, learner: str = "student"
+) -> dict[str, Any]:
+    """The members on classes, colours, and what the network that learns is called."""
+    kinds = {"teacher": theme.TEACHER, "student": theme.role(learner), "disagree": theme.DISAGREE}
     kinds |= {"zero": theme.FIELD_ZERO, "ink": theme.INK}
-    return {"classes": names, "colours": colours, "theme": {name: shades[look] for name, shades in kinds.items()}}
+    shades = {name: shades[look] for name, shades in kinds.items()}
+    return {"classes": names, "colours": colours, "theme": shades, "learner": learner}
 
 
 def opened(lasting: Mapping[str, Any]) -> str:

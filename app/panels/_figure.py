@@ -15,7 +15,7 @@ _OTHERS = (  # loss terms that distil, after the first, which has the teacher's 
     {"light": "#00767C", "dark": "#5CCFD6"},
     {"light": "#7A5C2E", "dark": "#CDB38B"},
 )
-_LEADING = (  # terms of a source that learns before the student does
+QUANTITIES = (  # what is no network's: terms of a source that learns before the student does, traffic
     {"light": "#6B7A1E", "dark": "#C3CF6B"},
     {"light": "#9C4A3C", "dark": "#E39A8B"},
     {"light": "#4B5AA8", "dark": "#9FAAEF"},
@@ -88,25 +88,41 @@ def term_colours(reads_labels: Sequence[bool], look: Theme) -> list[str]:
 
 def lead_colours(count: int, look: Theme) -> list[str]:
     """Colours of what a source minimises alone."""
-    return [colour[look] for colour in (*_LEADING, *(theme.MUTED for _ in range(count)))][:count]
+    return [colour[look] for colour in (*QUANTITIES, *(theme.MUTED for _ in range(count)))][:count]
 
 
-def beginning(record: Record, look: Theme, height: float = 0.0) -> dict[str, list[dict[str, Any]]]:
-    """A vertical line at the student's first step, where a source learns alone before; shapes and annotations.
-
-    Args:
-        record: of the run.
-        look: light or dark.
-        height: where its name begins, as a share of the figure's height.
-    """
+def beginning(record: Record, look: Theme) -> list[dict[str, Any]]:
+    """A vertical line at the student's first step, where a source learns alone before; its name is in the legend."""
     lead = record.started.lead if record.started else 0
     if not lead:
-        return {"shapes": [], "annotations": []}
+        return []
     place = {"type": "line", "xref": "x", "yref": "paper", "x0": lead, "x1": lead, "y0": 0, "y1": 1}
-    mark = place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dot"}}
-    colour = {"font": {"color": theme.MUTED[look]}}
-    text = note("student begins", lead, height, xref="x", xanchor="right", textangle=-90, **colour)
-    return {"shapes": [mark], "annotations": [text]}
+    style = {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dot"}}
+    return [place | style | {"name": "student starts", "showlegend": True, "legendrank": 2000}]
+
+
+def below_start(axis: dict[str, Any], top: float | None) -> dict[str, Any]:
+    """An axis that the first values would dominate, up to `top` only; `start_note` says where the line comes from."""
+    return axis if top is None else axis | {"range": [0, top]}
+
+
+def start_note(top: float | None, first: Any, steps: Any, place: str = "y") -> list[dict[str, Any]]:
+    """The first of some values (S,) where the axis named `place` ends below it, in its upper right corner."""
+    if top is None:
+        return []
+    where = {"yref": f"{place} domain", "xanchor": "right", "yanchor": "top", "font": {"size": 12}}
+    return [note(f"↑ {number(float(first[0]), '.3g')} at step {int(steps[0]):,}", 1.0, 1.0, **where)]
+
+
+def shown_at(temperature: float, trained: float | None) -> str:
+    """The temperature of the display, and the training's where it is another one."""
+    apart = f" (training {trained:g})" if trained not in (None, temperature) else ""
+    return f"τ = {temperature:g}{apart}"
+
+
+def softened(layout: dict[str, Any], temperature: float) -> dict[str, Any]:
+    """The layout of a figure that shows probabilities at a temperature, which the card's slider reads off it."""
+    return layout | {"meta": {**layout.get("meta", {}), "temperature": temperature}}
 
 
 def class_title(shown: int, hidden: int) -> dict[str, Any]:

@@ -4,6 +4,15 @@ from collections.abc import Callable
 
 from kdcore.record import Record
 
+
+class Later(str):
+    """A sentence about what comes while the run goes on; of one that is over it would not be true."""
+
+
+class Alone(str):
+    """A sentence about the teacher that a run has not got."""
+
+
 Lacks = Callable[[Record], str | None]
 
 
@@ -13,26 +22,29 @@ def first(*checks: Lacks) -> Lacks:
 
 
 def steps(record: Record) -> str | None:
-    return None if record.steps else "No loss has been reported yet; the first point comes within a few steps."
+    return None if record.steps else Later("No loss yet; the first point comes within a few steps.")
 
 
 def scores(record: Record) -> str | None:
-    missing = "Nothing has been scored yet; the first accuracy comes with the first loss point."
+    missing = Later("No accuracy yet; the first one comes with the first loss point.")
     return None if record.steps or record.evaluations else missing
 
 
 def answers(record: Record) -> str | None:
     ready = "probe_labels" in record.static and "student_logits" in record.frame
-    return None if ready else "The student has not been asked yet; its first answers come with the first frame."
+    return None if ready else Later("The student has no answers yet; the first come with the first frame.")
 
 
 def teacher(record: Record) -> str | None:
-    missing = "This run has no teacher, so there is nothing to compare the student with."
-    return None if "teacher_logits" in record.static else missing
+    if "teacher_logits" in record.static:
+        return None
+    if record.spec.teacher is None and record.spec.service is None:
+        return Alone("This run has no teacher, so there is nothing to compare the student with.")
+    return Later("The teacher has no answers yet; they come with the first frame.")
 
 
 def evaluations(record: Record) -> str | None:
-    missing = "The student has not been compared with its teacher yet; that comes with the first validation pass."
+    missing = Later("The student has not been compared with its teacher yet; the first validation pass does it.")
     return None if any(seen.kl is not None for seen in record.evaluations) else missing
 
 
@@ -41,7 +53,7 @@ def recorded(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         there = all(name in record.frame or name in record.static for name in names)
-        return None if there else "This run has not recorded it; it comes with the first frame of methods that show it."
+        return None if there else Later("Not recorded yet; it comes with the first frame of methods that show it.")
 
     return check
 
@@ -51,8 +63,7 @@ def seen(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         there = all(name in record.frame or name in record.static for name in names)
-        missing = "It has not been looked at yet; it comes with a frame, as far as the looks at the teacher reach."
-        return None if there else missing
+        return None if there else Later("Not measured yet; it comes with a frame, as far as the budget of images goes.")
 
     return check
 
@@ -62,28 +73,26 @@ def followed(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         told = any(name in frame.notes for frame in record.frames for name in names)
-        return None if told else "No frame has told it yet; it comes with the next one that measures it."
+        return None if told else Later("No frame has measured it yet; the next one that does shows it.")
 
     return check
 
 
 def meter(record: Record) -> str | None:
     told = record.spec.wall and any(step.meter for step in record.steps)
-    return None if told else "Nothing has been counted yet; the count comes with the first loss point."
+    return None if told else Later("Nothing has been counted yet; the count comes with the first loss point.")
 
 
 def notes(record: Record) -> str | None:
-    missing = "The method has told nothing of itself yet; what it notes comes with the first loss point."
+    missing = Later("The method has noted nothing yet; its notes come with the first loss point.")
     return None if any(step.notes for step in record.steps) else missing
 
 
 def plane(record: Record) -> str | None:
     if not record.static:
-        return "The plane has not been laid yet; it comes with the first frame."
+        return Later("No plane yet; it comes with the first frame.")
     return None if "extent" in record.static else "Only data with two features have a plane to paint; choose a 2-D toy."
 
 
 def field(record: Record) -> str | None:
-    return (
-        None if "field_class" in record.frame else "The field has not been painted yet; it comes with the first frame."
-    )
+    return None if "field_class" in record.frame else Later("Nothing painted yet; it comes with the first frame.")

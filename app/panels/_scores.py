@@ -33,7 +33,7 @@ def layout(
         xaxis=class_axis(names, label) | class_title(len(names), hidden) | {"anchor": "y2"},
         yaxis={"title": {"text": "logit"}, "domain": [0.56 + room, 1.0]},
         yaxis2={
-            "title": {"text": "probability"}, "domain": [0.0, 0.44 - room], "tickformat": ".0%", "rangemode": "tozero",
+            "title": {"text": "probability"}, "domain": [0.0, 0.44 - room], "tickformat": ".0%", "range": [0, 1],
         },
         shapes=[] if label is None else [label_mark(label, look)],
         annotations=[note(text, 0.0, 0.45 - room, align="left")],

@@ -22,28 +22,29 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         lines.append(line("teacher", found.step, level, theme.TEACHER[look]))
         shade = {"fill": "tonexty", "fillcolor": faint(theme.MUTED[look], 0.18)}
     lines.append(line("student", found.step, found.student, theme.STUDENT[look], **shade))
-    begins = beginning(record, look, 0.2)  # above what the gap is
     layout = theme.layout(
         look,
         "accuracy",
         xaxis={"title": {"text": "step"}},
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
         hovermode="x unified",
-        shapes=begins["shapes"],
-        annotations=begins["annotations"] + _gap(found, look),
+        shapes=beginning(record, look),
+        annotations=_gap(found, look),
     )
-    layout["legend"] |= {"traceorder": "normal"}
+    layout["legend"] |= {"traceorder": "normal", "y": 1.09}
     return {"data": lines + _stars(found, look), "layout": layout}
 
 
 def _gap(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
-    """How far the student is from its teacher at the newest pass."""
-    if found.gap_points is None:
+    """How far the student is from its teacher at the newest pass, or when it starts to learn."""
+    if found.begins is not None:
+        text = f"<b>student starts at step {found.begins:,}</b>"
+    elif found.gap_points is None:
         return []
-    side = "behind" if found.gap_points >= 0 else "ahead"
-    text = f"<b>validation: {abs(found.gap_points):.1f} points {side}</b>"
-    colours = {"bgcolor": faint(theme.PAPER[look], 0.8), "font": {"color": theme.STUDENT[look]}}
-    return [note(text, 0.98, 0.03, xanchor="right", **colours)]
+    else:
+        side = "behind" if found.gap_points >= 0 else "ahead"
+        text = f"<b>validation, step {found.step[-1]:,}: {abs(found.gap_points):.1f} points {side}</b>"
+    return [note(text, 0.0, 1.01, font={"color": theme.STUDENT[look]})]
 
 
 def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:

@@ -3,19 +3,24 @@
 from typing import Any
 
 from app import theme
-from app.panels import Panel, View, caption
+from app.panels import Panel, View, caption, softening
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._cells import bare, cells, columns, heading, named_axis, numbered
-from app.panels._figure import number
+from app.panels._figure import number, softened
+from kdcore.probes._rows import trained_temperature
 from kdcore.probes.affinity import Affinity, affinity
 from kdcore.record import Record
 
 DOMAINS = columns(3, 0.05)
 
 
+def _found(record: Record, view: View) -> Affinity:
+    return affinity(record, softening(view, trained_temperature(record)))
+
+
 def draw(record: Record, view: View) -> dict[str, Any]:
-    return figure(affinity(record, view.temperature), view.theme)
+    return figure(_found(record, view), view.theme)
 
 
 def figure(found: Affinity, look: theme.Theme, **more: Any) -> dict[str, Any]:
@@ -38,7 +43,7 @@ def figure(found: Affinity, look: theme.Theme, **more: Any) -> dict[str, Any]:
         titles.append(heading(name, DOMAINS[place - 1], colour, look))
     layout = theme.layout(look, "affinity", showlegend=False, annotations=titles, **axes)
     layout["margin"] |= {"t": 28}
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": softened(layout, found.temperature)}
 
 
 def _hover(found: Affinity, name: str) -> dict[str, Any]:
@@ -55,7 +60,7 @@ def _axes(found: Affinity, place: int, look: theme.Theme) -> dict[str, Any]:
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:
-    return columns_of(affinity(record, view.temperature))
+    return columns_of(_found(record, view))
 
 
 def columns_of(found: Affinity) -> dict[str, list[Any]]:
@@ -74,7 +79,7 @@ PANEL = Panel(
     caption=caption(affinity),
     order=84,
     wide=True,
-    lacks=lacks.first(lacks.answers, lacks.teacher),
+    lacks=lacks.first(lacks.teacher, lacks.answers),
     draw=draw,
     table=table,
     extra=True,

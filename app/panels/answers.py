@@ -6,22 +6,21 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import beginning, line
+from app.panels._figure import beginning, below_start, line, start_note
 from kdcore.probes.answers import answers
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = answers(record), view.theme
-    begins = beginning(record, look)
+    distance = {"title": {"text": "sliced Wasserstein"}, "rangemode": "tozero"}
     layout = theme.layout(
         look,
         "answers",
         xaxis={"title": {"text": "step"}},
-        yaxis={"title": {"text": "sliced Wasserstein"}, "rangemode": "tozero"},
-        showlegend=False,
-        shapes=begins["shapes"],
-        annotations=begins["annotations"],
+        yaxis=below_start(distance, found.highest),
+        shapes=beginning(record, look),
+        annotations=start_note(found.highest, found.distance, found.step),
     )
     return {"data": [line("distance", found.step, found.distance, theme.STUDENT[look])], "layout": layout}
 

@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import beginning, line, number
+from app.panels._figure import QUANTITIES, beginning, below_start, line, number, start_note
 from kdcore.probes.coverage import SHARES, Coverage, coverage
 from kdcore.record import Record
 
@@ -15,16 +15,16 @@ NAMES = {"cycle": "cycle", "argmax_inverse": "inverse", "confidence": "confidenc
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = coverage(record), view.theme
-    begins = beginning(record, look)
+    distance = {"title": {"text": "Fréchet"}, "domain": [0.0, 0.3], "rangemode": "tozero", "nticks": 4}
     layout = theme.layout(
         look,
         "coverage",
         xaxis={"title": {"text": "step"}, "anchor": "y2"},
         yaxis={"title": {"text": "share"}, "domain": [0.4, 1.0], "range": [-0.02, 1.04], "tickformat": ".0%"},
-        yaxis2={"title": {"text": "Fréchet"}, "domain": [0.0, 0.3], "rangemode": "tozero", "nticks": 4},
+        yaxis2=below_start(distance, found.highest_frechet),
         hovermode="x unified",
-        shapes=begins["shapes"],
-        annotations=begins["annotations"],
+        shapes=beginning(record, look),
+        annotations=start_note(found.highest_frechet, found.frechet, found.step, "y2"),
     )
     return {"data": _lines(found, look), "layout": layout}
 
@@ -34,7 +34,7 @@ def _lines(found: Coverage, look: theme.Theme) -> list[dict[str, Any]]:
     lines = [line(NAMES[name], found.step, values, colours[name][look]) for name, values in found.shares.items()]
     said = [f"{number(value, '.2f')} of {number(found.highest, '.2f')} nats" for value in found.class_entropy]
     hover = {"customdata": said, "hovertemplate": "%{y:.0%} (%{customdata})"}
-    lines.append(line("entropy", found.step, found.entropy_share, theme.STUDENT[look], **hover))
+    lines.append(line("entropy", found.step, found.entropy_share, QUANTITIES[0][look], **hover))
     return [*lines, line("Fréchet", found.step, found.frechet, theme.MUTED[look], yaxis="y2")]
 
 

@@ -16,7 +16,7 @@ def draw(record: Record, view: View) -> bytes:
     found = field(record, view.sample)
     size = len(found.planes["student_class"])
     names = record.started.classes if record.started else ()
-    lasting, probe_points = _lasting(record.static, size, names, view.theme)
+    lasting, probe_points = _lasting(record.static, size, names, view.theme, record.learner)
     moving = {
         "step": found.step,
         "teacher": found.agreement is not None,
@@ -27,14 +27,16 @@ def draw(record: Record, view: View) -> bytes:
 
 
 @per_static
-def _lasting(static: Arrays, size: int, names: tuple[str, ...], look: theme.Theme) -> tuple[str, list[list[float]]]:
+def _lasting(
+    static: Arrays, size: int, names: tuple[str, ...], look: theme.Theme, learner: str
+) -> tuple[str, list[list[float]]]:
     """The JSON that stays while a run goes on, open at its end, and the points a click can pin."""
     found = ground(static, size)
     probe_points = plain(found.probe_points)
     lasting = {
         "size": found.size,
         "extent": plain(found.extent),
-        **dressed(names, theme.classes(len(names), look), look),
+        **dressed(names, theme.classes(len(names), look), look, learner),
         "points": [[*point, k] for point, k in zip(plain(found.points), plain(found.point_classes), strict=True)],
         "probe_points": probe_points,
     }

@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import line
+from app.panels._figure import below_start, line, start_note
 from kdcore.probes.kl_parts import kl_parts
 from kdcore.record import Record
 
@@ -15,12 +15,14 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = kl_parts(record), view.theme
     scale = "log" if found.logarithmic else "linear"
     decades = {"dtick": 1} if found.logarithmic else {}
+    whole = {"title": {"text": "KL(T‖S), nats"}, "type": scale, "rangemode": "tozero"}
     layout = theme.layout(
         look,
         f"kl parts {scale}",
         xaxis={"title": {"text": "step"}},
-        yaxis={"title": {"text": "KL(T‖S), nats"}, "type": scale, "rangemode": "tozero"} | decades,
+        yaxis=below_start(whole | decades, found.highest),
         hovermode="x unified",
+        annotations=start_note(found.highest, found.whole, found.step),
     )
     parts = (("both", found.whole, theme.INK), ("true class", found.target, theme.GOOD))
     parts = (*parts, ("other classes", found.rest, theme.TEACHER))

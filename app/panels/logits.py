@@ -3,16 +3,21 @@
 from typing import Any
 
 from app import theme
-from app.panels import Panel, View, caption
+from app.panels import Panel, View, caption, softening
 from app.panels import _lacks as lacks
-from app.panels._figure import number
+from app.panels._figure import number, shown_at, softened
 from app.panels._scores import bars, layout
+from kdcore.probes._rows import trained_temperature
 from kdcore.probes.logits import Logits, logits
 from kdcore.record import Record
 
 
+def _found(record: Record, view: View) -> Logits:
+    return logits(record, view.sample, softening(view, trained_temperature(record)))
+
+
 def draw(record: Record, view: View) -> dict[str, Any]:
-    found, look = logits(record, view.sample, view.temperature), view.theme
+    found, look = _found(record, view), view.theme
     sides = (("teacher", found.teacher, theme.TEACHER), ("student", found.student, theme.STUDENT))
     drawn = [
         bar
@@ -20,16 +25,18 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         if answer is not None
         for bar in bars(found.classes, answer.logits, answer.probability, name, colour[look])
     ]
-    return {"data": drawn, "layout": layout(look, "logits", found.classes, found.label, found.hidden, _text(found))}
+    text = _text(found, trained_temperature(record))
+    shown = layout(look, "logits", found.classes, found.label, found.hidden, text)
+    return {"data": drawn, "layout": softened(shown, found.temperature)}
 
 
-def _text(found: Logits) -> str:
+def _text(found: Logits, trained: float | None) -> str:
     distance = "" if found.kl_nats is None else f" · KL(T‖S) <b>{number(found.kl_nats, '.3g')} nats</b>"
-    return f"sample {found.sample} · τ = {found.temperature:g}{distance}"
+    return f"sample {found.sample} · {shown_at(found.temperature, trained)}{distance}"
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:
-    found = logits(record, view.sample, view.temperature)
+    found = _found(record, view)
     columns: dict[str, list[Any]] = {"class": list(found.classes)}
     columns["is_label"] = [place == found.label for place in range(len(found.classes))]
     for name, answer in (("teacher", found.teacher), ("student", found.student)):

@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import beginning, lead_colours, line, note, term_colours
+from app.panels._figure import beginning, below_start, faint, lead_colours, line, note, start_note, term_colours
 from kdcore.probes.loss import Change, Losses, Term, loss
 from kdcore.record import Record
 
@@ -14,16 +14,16 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = loss(record), view.theme
     scale = "log" if found.logarithmic else "linear"
     decades = {"dtick": 1} if found.logarithmic else {}
-    begins = beginning(record, look)
+    whole = {"title": {"text": "loss"}, "type": scale, "domain": [0.46 if found.source else 0.0, 1.0]}
     layout = theme.layout(
         look,
         f"loss {scale}{' and source' if found.source else ''}",
         xaxis={"title": {"text": "step"}, "anchor": "y2" if found.source else "y"},
-        yaxis={"title": {"text": "loss"}, "type": scale, "domain": [0.46 if found.source else 0.0, 1.0]} | decades,
+        yaxis=below_start(whole | decades, found.highest),
         **({"yaxis2": {"title": {"text": "source"}, "domain": [0.0, 0.36]}} if found.source else {}),
         hovermode="x unified",
-        shapes=[_mark(change, look) for change in found.changes] + begins["shapes"],
-        annotations=[_label(change) for change in found.changes] + begins["annotations"] + _broken(found, look),
+        shapes=[_mark(change, look) for change in found.changes] + beginning(record, look),
+        annotations=[_label(change, look) for change in found.changes] + _broken(found, look) + _start(found),
     )
     return {"data": _lines(found, look) + _source(found, look), "layout": layout}
 
@@ -57,14 +57,22 @@ def _source(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
     ]
 
 
+def _start(found: Losses) -> list[dict[str, Any]]:
+    return start_note(found.highest, found.total, found.step)
+
+
 def _mark(change: Change, look: theme.Theme) -> dict[str, Any]:
     """A vertical line where a person changed a setting."""
     place = {"type": "line", "xref": "x", "yref": "paper", "x0": change.step, "x1": change.step, "y0": 0, "y1": 1}
     return place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}}
 
 
-def _label(change: Change) -> dict[str, Any]:
-    return note(change.text, change.step, 1.0, xref="x", xanchor="right", yanchor="top", textangle=-90)
+def _label(change: Change, look: theme.Theme) -> dict[str, Any]:
+    ground = {"bgcolor": faint(theme.PAPER[look], 0.8), "font": {"color": theme.MUTED[look], "size": 12}}
+    hover = {"hovertext": "<br>".join(f"step {step:,}: {text}" for step, text in change.all)}
+    return note(
+        change.text, change.step, 1.0, xref="x", xanchor="right", yanchor="top", textangle=-90, **ground, **hover
+    )
 
 
 def _broken(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:

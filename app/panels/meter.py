@@ -6,14 +6,13 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import beginning, faint, line, note
+from app.panels._figure import QUANTITIES, beginning, faint, line, note
 from kdcore.probes.meter import Meters, meter
 from kdcore.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = meter(record), view.theme
-    begins = beginning(record, look)
     layout = theme.layout(
         look,
         "meter",
@@ -21,8 +20,8 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         yaxis={"title": {"text": "images"}, "domain": [0.44, 0.76], "rangemode": "tozero", "nticks": 5},
         yaxis2={"title": {"text": "MB"}, "domain": [0.0, 0.34], "rangemode": "tozero", "nticks": 4},
         hovermode="x unified",
-        shapes=begins["shapes"],
-        annotations=[*begins["annotations"], note(_text(found), 0.0, 0.78, align="left", bgcolor=theme.PAPER[look])],
+        shapes=beginning(record, look),
+        annotations=[note(_text(found), 0.0, 0.78, align="left", bgcolor=theme.PAPER[look])],
     )
     layout["legend"] |= {"y": 1.02}
     return {"data": _lines(found, look), "layout": layout}
@@ -35,8 +34,8 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
     lines = [
         line("local", found.step, found.local, theme.DISAGREE[look], **local),
         line("made", found.step, found.made, theme.TEACHER[look], fillcolor=faint(theme.TEACHER[look], 0.25), **pile),
-        line("up", found.step, found.up_megabytes, theme.STUDENT[look], yaxis="y2"),
-        line("down", found.step, found.down_megabytes, theme.GOOD[look], yaxis="y2"),
+        line("up", found.step, found.up_megabytes, QUANTITIES[0][look], yaxis="y2"),
+        line("down", found.step, found.down_megabytes, QUANTITIES[1][look], yaxis="y2"),
     ]
     thin = {"dash": "dot", "width": 1.5}
     if found.looked[-1]:

@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import beginning, line, note, number, plain
+from app.panels._figure import QUANTITIES, beginning, line, note, number, plain
 from kdcore.probes.pull import Pull, pull
 from kdcore.record import Record
 
@@ -15,7 +15,6 @@ WHOLE = {"minorloglabels": "complete"}  # 0.05 and not 5 between 0.01 and 0.1
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = pull(record), view.theme
-    begins = beginning(record, look)
     layout = theme.layout(
         look,
         "pull",
@@ -24,8 +23,8 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         yaxis2={"title": {"text": "cosine"}, "domain": [0.0, 0.46], "range": [-1.05, 1.05]},
         xaxis2={"title": {"text": "rows now"}, "domain": [0.82, 1.0], "anchor": "y2", "nticks": 3},
         hovermode="x unified",
-        shapes=begins["shapes"],
-        annotations=[*begins["annotations"], note(_text(found), 0.0, 0.475, bgcolor=theme.PAPER[look])],
+        shapes=beginning(record, look),
+        annotations=[note(_text(found), 0.0, 0.475, bgcolor=theme.PAPER[look])],
     )
     return {"data": _lines(found, look), "layout": layout}
 
@@ -36,7 +35,7 @@ def _lines(found: Pull, look: theme.Theme) -> list[dict[str, Any]]:
     counts = {"x": plain(found.rows), "y": plain(found.centre), "marker": {"color": colour}}
     hover = "%{x} rows around %{y:.2f}<extra></extra>"
     return [
-        line("image term", found.step, found.image, theme.STUDENT[look]),
+        line("image term", found.step, found.image, QUANTITIES[0][look]),
         line("KL term", found.step, found.kl, theme.TEACHER[look]),
         line("cosine", found.step, found.cosine, colour, yaxis="y2"),
         bars | counts | {"uid": "rows", "hovertemplate": hover},

@@ -14,7 +14,8 @@ from kdcore.record import Arrays, Record
 
 def draw(record: Record, view: View) -> dict[str, Any]:
     found = samples(record, view.sample)
-    return {"items": [_item(record.static, sample) for sample in found.shown], "pinned": found.pinned}
+    items = [_item(record.static, sample) for sample in found.shown]
+    return {"items": items, "pinned": found.pinned, "learner": record.learner}
 
 
 def _item(static: Arrays, sample: Sample) -> dict[str, Any]:

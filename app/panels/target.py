@@ -27,7 +27,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
             "title": {"text": "probability"},
             "domain": [floor, 0.97],
             "tickformat": ".0%",
-            "rangemode": "tozero",
+            "range": [0, 1],
             "nticks": 4,
         },
         shapes=[label_mark(found.label, look) | {"yref": "y domain"}],

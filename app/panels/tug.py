@@ -3,16 +3,31 @@
 from typing import Any
 
 from app import theme
-from app.panels import Panel, View, caption
+from app.panels import Panel, View, caption, softening
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import class_axis, class_title, label_mark, note, number, plain, term_colours
+from app.panels._figure import (
+    class_axis,
+    class_title,
+    label_mark,
+    note,
+    number,
+    plain,
+    shown_at,
+    softened,
+    term_colours,
+)
+from kdcore.probes._rows import trained_temperature
 from kdcore.probes.tug import Pull, Tug, tug
 from kdcore.record import Record
 
 
+def _found(record: Record, view: View) -> Tug:
+    return tug(record, view.sample, softening(view, trained_temperature(record)))
+
+
 def draw(record: Record, view: View) -> dict[str, Any]:
-    found, look = tug(record, view.sample, view.temperature), view.theme
+    found, look = _found(record, view), view.theme
     stripe = label_mark(found.label, look) | {"yref": "y domain"}
     classes = class_axis(found.classes, found.label) | class_title(len(found.classes), found.hidden)
     layout = theme.layout(
@@ -25,11 +40,12 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         xaxis2={"anchor": "y2", "rangemode": "tozero"},
         yaxis2={"anchor": "x2", "domain": [0.72, 0.96], "showgrid": False, "autorange": "reversed"},
         shapes=[stripe],
-        annotations=[note(_title(found), 0.0, 0.97), note(_text(found), 0.0, 0.53)],
+        annotations=[note(_title(found), 0.0, 0.97), note(_text(found, trained_temperature(record)), 0.0, 0.53)],
         legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
     )
     pulls = (("labels", found.label_pull, theme.GOOD), ("teacher", found.teacher_pull, theme.TEACHER))
-    return {"data": _forces(found, look) + [_bars(found, *pull, look) for pull in pulls], "layout": layout}
+    data = _forces(found, look) + [_bars(found, *pull, look) for pull in pulls]
+    return {"data": data, "layout": softened(layout, found.temperature)}
 
 
 def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
@@ -77,12 +93,12 @@ def _title(found: Tug) -> str:
     return f"gradient norms{rest}"
 
 
-def _text(found: Tug) -> str:
-    return f"sample {found.sample} · teacher at τ = {found.temperature:g}"
+def _text(found: Tug, trained: float | None) -> str:
+    return f"sample {found.sample} · teacher at {shown_at(found.temperature, trained)}"
 
 
 def table(record: Record, view: View) -> dict[str, list[Any]]:
-    found = tug(record, view.sample, view.temperature)
+    found = _found(record, view)
     return {
         "class": list(found.classes),
         "is_label": [place == found.label for place in range(len(found.classes))],
@@ -97,7 +113,7 @@ PANEL = Panel(
     caption=caption(tug),
     order=70,
     wide=False,
-    lacks=lacks.first(lacks.answers, lacks.teacher),
+    lacks=lacks.first(lacks.teacher, lacks.answers),
     draw=draw,
     table=table,
     suits=suits.taught,

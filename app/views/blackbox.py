@@ -150,7 +150,8 @@ def stage(settings: Settings, run: Run | None, demo: bool) -> None:
         _microscope(run)
         if run.spec.wall:
             st.subheader("The frontier: what was learned for what was asked", anchor="frontier")
-            state.fragment(frontier)(run)
+            with st.container(key="frontier"):  # where this run ended is among what it shows
+                state.fragment(frontier)(run)
         st.subheader("More of this run", anchor=False)
         showing.panels(run, _others, "more panels")
 

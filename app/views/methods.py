@@ -29,7 +29,8 @@ HEIGHT = 460
 CAPTIONS = {
     "two": "Above, each term of the loss times its weight; below, minus the gradient on the true class's logit: above "
     "zero the student is pushed towards it.",
-    "five": "Above, what both believe; below, minus the gradient on each logit, by term: bars upwards lift a class.",
+    "five": "Above, what both believe at the method's temperature T; below, minus the gradient on each logit, by term: "
+    "bars upwards lift a class.",
     "features": "Two small networks with random weights and one fixed batch: the student's weights go from another "
     "network's (0) to the teacher's own (1), and its features with them. Layers that the method trains beside the "
     "student are fitted to the teacher's features first.",

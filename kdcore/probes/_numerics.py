@@ -54,6 +54,20 @@ def thinned(count: int, limit: int) -> Ints:
     return np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64)
 
 
+def calm(*curves: Floats) -> float | None:
+    """A little above all but the first values (at least one, and 3 % of them) where those are twice as high; else None.
+
+    Curves are (S,) each and share their steps; one that is negative anywhere has no such height.
+    """
+    table = np.array([curve for curve in curves if np.isfinite(curve).any()])
+    skipped = 1 + table.shape[-1] // 33 if table.size else 0
+    first, later = table[..., :skipped], table[..., skipped:]
+    if table.size == 0 or np.isfinite(later).sum() < 5 or np.nanmin(table) < 0 or not np.isfinite(first).any():
+        return None
+    top = float(np.nanmax(later, initial=0.0, where=np.isfinite(later)))
+    return 1.1 * top if 0 < 2 * top < np.nanmax(first, where=np.isfinite(first), initial=0.0) else None
+
+
 def wide(values: Floats) -> bool:
     """Whether values that are nowhere negative span more than a factor of LOG_FROM."""
     known = values[np.isfinite(values)]

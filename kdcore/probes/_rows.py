@@ -40,6 +40,13 @@ def shown_classes(logits: np.ndarray, label: int, limit: int) -> np.ndarray:
     return likeliest if label in likeliest else np.append(likeliest, label)
 
 
+def trained_temperature(record: Record) -> float | None:
+    """The temperature that the method trains at by the step on show; None where it has not one for all samples."""
+    changed = [change.new for change in record.changes if change.path == "method.temperature"]
+    value = changed[-1] if changed else record.spec.method.knobs.get("temperature")
+    return float(value) if isinstance(value, (int, float)) else None
+
+
 def followed(record: Record, *names: str) -> tuple[Ints, dict[str, Floats]]:
     """Numbers that frames told, over the steps (F,) of those that told any of them; NaN where one was not told."""
     told = [frame for frame in record.frames if any(name in frame.notes for name in names)]

@@ -27,7 +27,8 @@ class Accuracies:
     step: Ints  # (E,) int64, steps of the validation passes
     student: Floats  # (E,) on the validation split
     teacher: float | None  # on the validation split
-    gap_points: float | None  # percentage points, teacher minus student at the newest pass
+    gap_points: float | None  # percentage points, teacher minus student at the newest pass; None before it learns
+    begins: int | None  # the step after which the student learns, until it does
     final: Final | None
 
     @property
@@ -46,13 +47,17 @@ def accuracy(record: Record, limit: int = 2000) -> Accuracies:
     tests = [seen for seen in record.evaluations if seen.split == "test"]
     newest = passes[-1] if passes else None
     teacher = newest.teacher.accuracy if newest and newest.teacher else None
+    lead = record.started.lead if record.started else 0
+    waits = lead > 0 and (newest is None or newest.step <= lead)
+    now = max(record.step, *(step.step for step in record.steps[-1:]), 0)
     return Accuracies(
         train_step=np.array([step.step for step in steps], dtype=np.int64),
         train=np.array([step.train_accuracy for step in steps], dtype=np.float64),
         step=np.array([seen.step for seen in passes], dtype=np.int64),
         student=np.array([seen.student.accuracy for seen in passes], dtype=np.float64),
         teacher=teacher,
-        gap_points=100 * (teacher - newest.student.accuracy) if newest and teacher is not None else None,
+        gap_points=100 * (teacher - newest.student.accuracy) if newest and teacher is not None and not waits else None,
+        begins=lead if waits and now <= lead else None,
         final=_final(tests[-1]) if tests else None,
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kdcore.probes._numerics import Floats, Ints
+from kdcore.probes._numerics import Floats, Ints, calm
 from kdcore.probes._rows import followed, newest
 from kdcore.record import Record
 
@@ -14,6 +14,7 @@ class Answers:
     step: Ints
     distance: Floats  # sliced Wasserstein-1 of the answers to the probe rows, over 64 fixed directions
     now: float
+    highest: float | None  # where the axis ends if the first values would dominate it
 
 
 def answers(record: Record) -> Answers:
@@ -23,4 +24,6 @@ def answers(record: Record) -> Answers:
     they agree on each image.
     """
     step, told = followed(record, "sliced_wasserstein")
-    return Answers(step, told["sliced_wasserstein"], newest(record, "sliced_wasserstein"))
+    return Answers(
+        step, told["sliced_wasserstein"], newest(record, "sliced_wasserstein"), calm(told["sliced_wasserstein"])
+    )

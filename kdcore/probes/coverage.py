@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import log
 
-from kdcore.probes._numerics import Floats, Ints
+from kdcore.probes._numerics import Floats, Ints, calm
 from kdcore.probes._rows import followed
 from kdcore.record import Record
 
@@ -19,6 +19,7 @@ class Coverage:
     class_entropy: Floats  # nats
     entropy_share: Floats  # of the highest possible
     highest: float  # nats, ln C
+    highest_frechet: float | None  # where its axis ends if the first values would dominate it
     frechet: Floats  # between local and made images in the features of a fixed random network
 
 
@@ -38,5 +39,6 @@ def coverage(record: Record) -> Coverage:
         class_entropy=told["class_entropy"],
         entropy_share=told["class_entropy"] / highest,
         highest=highest,
+        highest_frechet=calm(told["frechet"]),
         frechet=told["frechet"],
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdcore.probes._numerics import Floats, Ints, wide
+from kdcore.probes._numerics import Floats, Ints, calm, wide
 from kdcore.record import Record
 
 
@@ -17,6 +17,7 @@ class KlParts:
     target: Floats  # (E,) about the question whether the class is the true one
     rest: Floats  # (E,) about the other classes, weighted by how much of the answer the teacher gives them
     logarithmic: bool  # the whole's range is wide
+    highest: float | None  # where the axis ends if the first values would dominate it
 
 
 def kl_parts(record: Record) -> KlParts:
@@ -33,4 +34,5 @@ def kl_parts(record: Record) -> KlParts:
         target=target,
         rest=np.maximum(whole - target, 0.0),
         logarithmic=wide(whole),
+        highest=None if wide(whole) else calm(whole),
     )

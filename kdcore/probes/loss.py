@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdcore.events import Step
-from kdcore.probes._numerics import Floats, Ints, thinned, wide
+from kdcore.probes._numerics import Floats, Ints, calm, thinned, wide
 from kdcore.record import Record
+
+APART = 0.06  # of the axis, between two marks whose names do not overlap
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that a person changed while the run was under way."""
+    """Settings that a person changed while the run was under way, close together."""
 
-    step: int
-    text: str
+    step: int  # of the first
+    text: str  # the change, or how many there are
+    all: tuple[tuple[int, str], ...]  # step and text of each
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Losses:
     told: NDArray[np.bool_]  # (S,) where there was one
     changes: tuple[Change, ...]
     logarithmic: bool  # nothing is negative, and the range is wide
+    highest: float | None  # where the axis ends if the first values would dominate it
     broken_at: int | None  # the first step whose loss is not a number
 
 
@@ -65,6 +69,7 @@ def loss(record: Record, limit: int = 2000) -> Losses:
         with np.errstate(invalid="ignore"):
             terms.append(Term(name, name in label_terms, leading, weight * raw, raw))
     total = np.array([np.nan if step.lead else step.loss for step in steps], dtype=np.float64)
+    curves = [curve for term in terms for curve in (term.weighted, term.raw)]
     broken = [step.step for step in record.steps if not isfinite(step.loss)]
     return Losses(
         step=np.array([step.step for step in steps], dtype=np.int64),
@@ -72,9 +77,26 @@ def loss(record: Record, limit: int = 2000) -> Losses:
         terms=tuple(terms),
         source=_source(steps),
         told=np.array([bool(step.source) for step in steps], dtype=bool),
-        changes=tuple(Change(c.step, f"{c.path.rsplit('.', 1)[-1]} {c.old} → {c.new}") for c in record.changes),
-        logarithmic=wide(np.concatenate([total, *(curve for t in terms for curve in (t.weighted, t.raw))])),
+        changes=_changes(record),
+        logarithmic=wide(np.concatenate([total, *curves])),
+        highest=None if wide(np.concatenate([total, *curves])) else calm(total, *curves),
         broken_at=broken[0] if broken else None,
+    )
+
+
+def _changes(record: Record) -> tuple[Change, ...]:
+    """What was changed, as many marks as can be told apart on the axis."""
+    steps = record.steps[-1].step - record.steps[0].step if record.steps else 0
+    groups: list[list[tuple[int, str]]] = []
+    for one in record.changes:
+        said = (one.step, f"{one.path.rsplit('.', 1)[-1]} {one.old} → {one.new}")
+        if groups and one.step - groups[-1][0][0] <= APART * steps:
+            groups[-1].append(said)
+        else:
+            groups.append([said])
+    return tuple(
+        Change(group[0][0], group[0][1] if len(group) == 1 else f"{len(group)} changes", tuple(group))
+        for group in groups
     )
 
 

@@ -88,6 +88,21 @@ def test_five_classes_show_what_each_term_pushes() -> None:
     np.testing.assert_allclose(found["push"]["labels"], 0.1 * (np.eye(5)[1] - q), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
+def test_the_bars_are_drawn_at_the_methods_temperature(temperature: float) -> None:
+    teacher, student = PRESETS[0].logits, PRESETS[2].logits
+    five = Example(kind="five", teacher=teacher, student=student)
+    found = curves("kd", {"temperature": temperature}, five)
+    for who, logits in (("teacher", teacher), ("student", student)):
+        softened = np.exp(np.array(logits) / temperature)
+        np.testing.assert_allclose(found[who], softened / softened.sum(), rtol=1e-5)
+    assert found["softened"] == temperature
+    swapped = curves("swap_la", {"temperature": temperature}, five.model_copy(update={"label": 1}))
+    first, second, *others = found["teacher"]
+    np.testing.assert_allclose(swapped["target"], [second, first, *others], rtol=1e-5)
+    assert curves("ce", {}, five)["softened"] == 1
+
+
 @pytest.mark.parametrize("name", ["kd", "dkd", "rkd"])
 def test_a_student_with_the_teachers_weights_has_nothing_to_distil(name: str) -> None:
     terms = curves(name, {}, Example(kind="features"))["terms"]

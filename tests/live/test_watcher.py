@@ -1,17 +1,27 @@
 """A watcher notices each kind of news, shows the teacher's run first, and looks back exactly."""
 
+import json
 import os
+from typing import Any
 
 import pytest
 from stage import COST, OWNER, Stage
 
+from app import theme
 from app.live import watcher as module
+from app.live.drawing import Looker, draw
 from app.live.status import status, steps_per_s
 from app.live.watcher import Watcher
+from app.panels import panel, panels
+from app.panels._lacks import Later
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
-from kdcore.events import Checkpoint, Started
+from kdcore.events import Checkpoint, Evaluated, Event, Loss, Score, Started, Step
+from kdcore.jobs.rows import Run
+from kdcore.jobs.states import State
 from kdcore.jobs.store import Store
+from kdcore.lineage import recommended
+from kdcore.spec import Spec
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +105,115 @@ def test_while_the_teacher_is_trained_its_run_is_on_show(store: Store, stage: St
     assert watcher.poll()
     assert watcher.subject.id == stage.id
     assert not status(watcher, None, mine=True)["teaching"]
+
+
+def adopted(store: Store, spec: Spec | None) -> Run:
+    """The run of a network that is trained before the stage's own, which a worker has begun."""
+    assert spec
+    run = store.adopt(spec, OWNER)
+    facts = {"steps": 300, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
+    store.append(run.id, [Started(step=0, student=COST, teacher=None, **facts)])
+    labels = {"labels": Loss(weight=1, value=0.5)}
+    store.append(run.id, [Step(step=20, learning_rate=0.1, loss=0.5, terms=labels, train_accuracy=0.8)])
+    score = Score(accuracy=0.8, nll=0.3, ece=0.1)
+    store.append(run.id, [Evaluated(step=10, split="val", student=score)])
+    return run
+
+
+def test_the_teachers_own_training_is_called_and_coloured_the_teachers(store: Store, stage: Stage) -> None:
+    store.claim(os.getpid(), stage.id)
+    teacher = adopted(store, stage.run.spec.teacher)
+    store.note(stage.id, teacher_run=teacher.id)
+    watcher = Watcher(store, stage.id)
+    said = status(watcher, None, mine=True)
+    assert (said["learner"], said["taught"], said["split"], said["scored_step"]) == ("teacher", False, "val", 10)
+    for look in ("light", "dark"):
+        figure = drawn(watcher, "accuracy", theme=look)["figure"]
+        lines = {trace["name"]: trace["line"]["color"] for trace in figure["data"]}
+        assert lines == {"teacher, training": theme.MUTED[look], "teacher": theme.TEACHER[look]}
+        assert "tudent" not in json.dumps(figure)
+    assert "without a teacher" in drawn(watcher, "fidelity")["lacks"]
+    own = Watcher(store, teacher.id)  # opened by its own link
+    assert [trace["name"] for trace in drawn(own, "accuracy")["figure"]["data"]] == ["teacher, training", "teacher"]
+
+
+def test_whoever_is_trained_on_the_way_is_shown_under_its_own_name(store: Store) -> None:
+    run = store.submit(recommended("digits", "takd"), OWNER)
+    store.claim(os.getpid(), run.id)
+    assistant = store.adopt(run.spec.teacher, OWNER)
+    teacher = adopted(store, assistant.spec.teacher)
+    store.note(run.id, teacher_run=assistant.id)
+    store.note(assistant.id, teacher_run=teacher.id)
+    watcher = Watcher(store, run.id)
+    assert (watcher.subject.id, watcher.subject.learner) == (teacher.id, "teacher")
+    store.move(teacher.id, "lost")
+    adopted(store, run.spec.teacher)
+    watcher.poll()
+    assert (watcher.subject.id, watcher.subject.learner) == (assistant.id, "assistant")
+    assert status(watcher, None, mine=True)["taught"]
+    for look in ("light", "dark"):
+        lines = drawn(watcher, "accuracy", theme=look)["figure"]["data"]
+        assert [one["line"]["color"] for one in lines if one["name"] == "assistant"] == [theme.MENTOR[look]]
+
+
+def test_mentors_are_shown_while_they_are_trained(store: Store) -> None:
+    run = store.submit(recommended("digits", "classroom"), OWNER)
+    store.claim(os.getpid(), run.id)
+    mentor = adopted(store, run.spec.mentors[1])
+    assert Watcher(store, run.id).subject.id == mentor.id
+    assert Watcher(store, run.id).subject.learner == "mentor 2"
+
+
+def drawn(watcher: Watcher, name: str, **view: object) -> dict[str, Any]:
+    payload = draw(watcher, panel(name), Looker(**view), 1).payload
+    assert isinstance(payload, str)
+    return dict(json.loads(f"{{{payload}}}"))
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("failed", "The run failed before"), ("cancelled", "was stopped before"), ("lost", "was interrupted before")],
+)
+def test_a_run_that_ended_early_promises_nothing(store: Store, stage: Stage, state: State, said: str) -> None:
+    stage.begin()
+    watcher = Watcher(store, stage.id)
+    names = [name for name, one in panels().items() if isinstance(one.lacks(watcher.subject.record()), Later)]
+    assert len(names) > 5
+    assert "comes" in drawn(watcher, "loss")["lacks"]
+    store.move(stage.id, state)
+    for name in names:
+        assert said in drawn(Watcher(store, stage.id), name)["lacks"]
+
+
+def test_readouts_say_on_what_and_when_they_were_measured(store: Store, stage: Stage) -> None:
+    stage.begin()
+    stage.evaluate(10, 0.5)
+    for step in (10, 11, 12):  # single steps
+        stage.tell(step)
+    said = status(Watcher(store, stage.id), None, mine=True)
+    assert (said["split"], said["scored_step"], said["loss_step"], said["step"]) == ("val", 10, 12, 12)
+    assert (said["learner"], said["taught"], said["begins"]) == ("student", True, None)
+
+
+def test_a_student_that_has_not_begun_is_said_to_wait(store: Store, stage: Stage) -> None:
+    started = next(event for event in _told(store, stage) if isinstance(event, Started))
+    store.append(stage.id, [started.model_copy(update={"lead": 60})])
+    stage.evaluate(60, 0.1)
+    stage.record_frame(60)
+    watcher = Watcher(store, stage.id)
+    assert status(watcher, None, mine=True)["begins"] == 60
+    assert "starts at step 60" in json.dumps(drawn(watcher, "accuracy"))
+    assert "points behind" not in json.dumps(drawn(watcher, "accuracy"))
+    stage.tell(61)
+    stage.evaluate(70, 0.4)
+    watcher.poll()
+    assert status(watcher, None, mine=True)["begins"] is None
+    assert "validation, step 70: 57.0 points behind" in json.dumps(drawn(watcher, "accuracy"))
+
+
+def _told(store: Store, stage: Stage) -> list[Event]:
+    stage.begin()
+    return store.story(stage.id)
 
 
 def test_a_resumed_run_takes_back_what_it_tells_again(store: Store, stage: Stage) -> None:

@@ -71,4 +71,9 @@ export function save(url, name) {
   link.remove();
 }
 
+/** Whose colour a network has, by what it is: "student", "teacher", or "mentor" for one between them. */
+export const roleOf = (name) => (name === "student" ? name : name.includes("teacher") ? "teacher" : "mentor");
+
+export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 export const nextFrame = () => new Promise((done) => requestAnimationFrame(done));

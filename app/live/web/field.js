@@ -1,10 +1,9 @@
 // The decision field: teacher, student and their signed disagreement on one plane, under one cursor and one zoom.
 
-import { h, percent, save, write } from "./dom.js";
+import { capital, h, percent, save, write } from "./dom.js";
 import { paintDisagreement, paintNetwork, parse } from "./plane.js";
 import { wire } from "./wire.js";
 
-const TITLES = { teacher: "Teacher", student: "Student", disagree: "Student minus teacher" };
 const CLOSEST = 40; // most that can be zoomed in
 const CLICK_PX = 4; // moved less than this, it was a click
 const LEGEND = 12; // classes that fit into a legend
@@ -17,6 +16,8 @@ export class Field {
   #grip = null; // where a drag began
   #queued = false;
   #pictures = new Map(); // data URL -> image
+  #run = null; // whose plane it is
+  #told = ""; // what legend and titles were made of
 
   constructor() {
     this.row = h("div", { class: "kd-planes" });
@@ -25,15 +26,19 @@ export class Field {
     this.node = h("div", { class: "kd-field" }, this.row, this.legend, this.readout);
   }
 
-  /** Draw the bytes of the panel. */
-  draw(bytes) {
+  /** Draw the bytes of the panel; another run is another view, which begins without zoom. */
+  draw(bytes, run) {
     const before = this.#plane;
     this.#plane = parse(bytes);
-    const { extent, teacher } = this.#plane.info;
-    if (!before || String(before.info.extent) !== String(extent)) this.#rect = [...extent];
-    const names = teacher ? ["teacher", "student", "disagree"] : ["student"];
-    if (this.#views.length !== names.length) this.#build(names);
-    if (JSON.stringify(before?.info.classes) !== JSON.stringify(this.#plane.info.classes)) this.#explain();
+    const { extent, teacher, classes, colours, theme, learner } = this.#plane.info;
+    if (run !== this.#run || String(before.info.extent) !== String(extent)) this.#rect = [...extent];
+    this.#run = run;
+    const told = JSON.stringify([teacher, classes, colours, theme, learner]);
+    if (this.#told !== told) {
+      this.#build(teacher ? ["teacher", "student", "disagree"] : ["student"]);
+      this.#explain();
+    }
+    this.#told = told;
     this.#paint();
     this.#render();
   }
@@ -58,7 +63,7 @@ export class Field {
     context.font = `600 ${size * 0.045}px ${getComputedStyle(this.node).fontFamily}`;
     this.#views.forEach(({ name, canvas }, place) => {
       const left = gap + place * (size + gap);
-      context.fillText(TITLES[name], left, head * 0.7);
+      context.fillText(this.#title(name), left, head * 0.7);
       context.drawImage(canvas, left, head);
     });
     return sheet.toDataURL("image/png");
@@ -69,26 +74,42 @@ export class Field {
   // Parts ----------------------------------------------------------------------------------------------------------
 
   #build(names) {
+    if (this.#views.length !== names.length) this.#lay(names);
+    const { theme } = this.#plane.info;
+    for (const { name, canvas } of this.#views) {
+      const figcaption = canvas.previousSibling;
+      write(figcaption, this.#title(name));
+      figcaption.style.color = name === "disagree" ? "" : theme[name];
+      canvas.setAttribute("aria-label", `${this.#title(name)}: decision field`);
+    }
+  }
+
+  #lay(names) {
     this.#views = names.map((name) => {
-      const canvas = h("canvas", { tabindex: 0, role: "img", "aria-label": `${TITLES[name]}: decision field` });
+      const canvas = h("canvas", { tabindex: 0, role: "img" });
       this.#listen(canvas);
       return { name, canvas, context: canvas.getContext("2d"), painted: null };
     });
     const figures = this.#views.map(({ name, canvas }) =>
-      h("figure", { class: `kd-plane kd-${name}` }, h("figcaption", {}, TITLES[name]), canvas),
+      h("figure", { class: `kd-plane kd-${name}` }, h("figcaption", {}), canvas),
     );
     this.row.replaceChildren(...figures);
     this.resize();
   }
 
+  #title(name) {
+    const learner = this.#plane.info.learner ?? "student";
+    return { teacher: "Teacher", student: capital(learner), disagree: `${capital(learner)} minus teacher` }[name];
+  }
+
   #explain() {
-    const { classes, colours, teacher, theme } = this.#plane.info;
+    const { classes, colours, teacher, theme, learner = "student" } = this.#plane.info;
     const chip = (colour, label) =>
       h("span", { class: "kd-chip" }, h("i", { style: `background:${colour}` }), label);
     const named = classes.length <= LEGEND ? classes.map((name, k) => chip(colours[k], name)) : [];
     const hatched = `repeating-linear-gradient(45deg, ${theme.disagree} 0 2px, transparent 2px 5px)`;
     const signs = [
-      chip(theme.student, "student surer of the teacher's class"),
+      chip(theme.student, `${learner} surer of the teacher's class`),
       chip(theme.teacher, "teacher surer"),
       chip(hatched, "different class"),
     ];
@@ -224,6 +245,7 @@ export class Field {
 
   #read() {
     const { info, at } = this.#plane;
+    const { learner = "student" } = info;
     const agreement = info.agreement == null ? "" : `The same class on ${percent(info.agreement, 0)} of the plane. `;
     const hint = "Point to read, click to pin the nearest sample, drag to move, Ctrl + wheel or +/− to zoom.";
     if (!this.#cursor) return write(this.readout, [agreement + hint, info.note].filter(Boolean).join(" "));
@@ -232,8 +254,8 @@ export class Field {
     const name = (k) => info.classes[k] ?? k;
     const teacher = cell.teacher && `teacher ${name(cell.teacher.k)} ${percent(cell.teacher.share, 0)}`;
     const follows = cell.teacher && cell.teacher.k !== cell.student.k;
-    const apart = follows && `student's share of ${name(cell.teacher.k)} ${percent(cell.followed, 0)}`;
-    const student = `student ${name(cell.student.k)} ${percent(cell.student.share, 0)}`;
+    const apart = follows && `${learner}'s share of ${name(cell.teacher.k)} ${percent(cell.followed, 0)}`;
+    const student = `${learner} ${name(cell.student.k)} ${percent(cell.student.share, 0)}`;
     write(this.readout, [`x ${x.toFixed(2)}, y ${y.toFixed(2)}`, teacher, student, apart].filter(Boolean).join("  ·  "));
   }
 

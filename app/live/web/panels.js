@@ -13,6 +13,7 @@ const MEMBER = { plotly: "figure", field: "field", gallery: "gallery", table: "t
 const NEAR = "200px"; // a card this close to the screen is drawn already
 const LOWEST = 0.5;
 const HIGHEST = 20;
+const HEAT = "Display temperature"; // the training has one of its own
 let grids = 0; // for an id of each
 
 export class Panels {
@@ -109,6 +110,7 @@ class Card {
     const visible = this.visible;
     this.#look(false);
     this.#run = run;
+    this.#pending = null; // of the run before
     this.#look(visible);
     this.#onView();
   }
@@ -135,23 +137,31 @@ class Card {
 
   #slider() {
     const range = { min: Math.log(LOWEST), max: Math.log(HIGHEST), step: 0.01 };
-    this.heat = h("input", { type: "range", "aria-label": "Temperature", ...range });
+    this.heat = h("input", { type: "range", "aria-label": HEAT, ...range });
     this.heat.addEventListener("input", () => wire.look({ temperature: Number(Math.exp(this.heat.value).toPrecision(2)) }));
     this.degree = h("output", {});
-    return h("label", { class: "kd-heat" }, h("span", {}, "Temperature"), this.heat, this.degree);
+    const follow = () => wire.look({ temperature: null });
+    const title = this.panel.name.startsWith("case-") ? "Back to the usual temperature" : "Follow the training temperature";
+    this.follow = h("button", { type: "button", class: "kd-tool", title, hidden: "", onclick: follow }, "Reset");
+    return h("div", { class: "kd-heat" }, h("span", { "aria-hidden": "true" }, HEAT), this.heat, this.degree, this.follow);
   }
 
   #onView = () => {
     const { theme, temperature, ...rest } = wire.view;
-    if (this.heat) {
-      if (Number(Math.exp(this.heat.value).toPrecision(2)) !== temperature) this.heat.value = Math.log(temperature);
-      this.heat.setAttribute("aria-valuetext", temperature);
-      write(this.degree, temperature.toFixed(1));
-    }
+    if (temperature != null) this.#warm(temperature);
+    if (this.follow) this.follow.hidden = temperature == null;
     const told = Object.entries({ temperature, ...rest }).filter(([, value]) => value != null && value !== "");
     const query = new URLSearchParams(told);
     this.numbers.href = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
   };
+
+  /** Make the slider show the temperature of the display. */
+  #warm(temperature) {
+    if (!this.heat) return;
+    if (Number(Math.exp(this.heat.value).toPrecision(2)) !== temperature) this.heat.value = Math.log(temperature);
+    this.heat.setAttribute("aria-valuetext", temperature);
+    write(this.degree, temperature.toFixed(1));
+  }
 
   #toggleFull() {
     if (document.fullscreenElement) document.exitFullscreen();
@@ -190,6 +200,8 @@ class Card {
       try {
         this.#say(message.lacks);
         if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], this.#run);
+        const temperature = wire.view.temperature ?? message.figure?.layout.meta?.temperature;
+        if (temperature != null) this.#warm(temperature);
         this.root.dataset.run = message.run ?? this.#run;
       } catch (error) {
         this.#say(error.message);

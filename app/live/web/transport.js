@@ -1,6 +1,6 @@
 // The transport bar: what a run does now, and the controls of a run that trains or of one that is replayed.
 
-import { allow, duration, h, icon, percent, short, write } from "./dom.js";
+import { allow, capital, duration, h, icon, percent, roleOf, short, write } from "./dom.js";
 import { linkNote } from "./link.js";
 import { Replay } from "./replay.js";
 import { wire } from "./wire.js";
@@ -39,6 +39,9 @@ export class Transport {
     if (settings) this.#buildSettings();
     if (!moved) return;
     this.#leave?.();
+    this.#status = null; // of the run before
+    this.complaint.hidden = true;
+    this.#conceal(data.autoplay);
     this.#replay.begin(data.autoplay);
     this.#leave = wire.watch(data.run, "status", (message) => this.#hear(message));
   }
@@ -48,6 +51,7 @@ export class Transport {
     wire.removeEventListener("error", this.#onError);
     this.#leave?.();
     this.#replay.end();
+    this.#conceal(false);
     this.#link.end();
   }
 
@@ -117,45 +121,65 @@ export class Transport {
     write(this.pill, s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
     const rate = s.steps_per_s ? ` · ${short(s.steps_per_s)} steps/s · ${duration(s.eta_s)} left` : "";
     const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}`;
-    write(this.progress, `step ${s.step} of ${s.steps}${behind ? " (looking back)" : trains ? rate : took}`);
+    const whose = s.teaching ? `${capital(s.learner)}: ` : "";
+    write(this.progress, `${whose}step ${s.step} of ${s.steps}${behind ? " (looking back)" : trains ? rate : took}`);
     this.controls.hidden = false;
     this.#replay.root.style.width = `${trains ? Math.min(100, (100 * s.newest_step) / s.steps) : 100}%`;
     this.bar.firstChild.style.width = `${Math.min(100, (100 * s.step) / s.steps)}%`;
     this.#read(s);
     this.#replay.hear(s);
+    this.#conceal(!trains && wire.view.at != null);
     this.#permit();
     const note = this.#say(s);
     this.note.hidden = !note;
     write(this.note, note);
   }
 
+  /** During a replay the page keeps its result to itself: see component.css. */
+  #conceal(wanted) {
+    document.documentElement.toggleAttribute("data-kd-replay", wanted);
+  }
+
   #say(s) {
-    if (s.teaching) return "Training the teacher first; what you see is the teacher's own run.";
+    if (s.teaching) return `Training the ${s.learner} first; what you see is its own run.`;
     if (s.state === "queued") return s.place > 1 ? `${s.place - 1} before it in the queue.` : "It is next to start.";
-    if (s.state === "done") return "";
+    if (s.state === "done") return s.at == null ? "" : `Replay: this is the run at step ${s.at}; its result follows at the end.`;
     const lost = s.mine && s.resumes != null && s.resumes < s.newest_step;
     const from = s.resumes ? `step ${s.resumes}, its last checkpoint` : "the beginning, as it had no checkpoint yet";
     return [s.message, lost && `It would go on from ${from}.`].filter(Boolean).join(" ");
   }
 
   #read(s) {
-    const gap = s.teacher_accuracy == null || s.student_accuracy == null ? null : s.teacher_accuracy - s.student_accuracy;
+    const { learner } = s;
+    const both = s.begins == null && s.teacher_accuracy != null && s.student_accuracy != null;
+    const gap = both ? `${(100 * (s.teacher_accuracy - s.student_accuracy)).toFixed(1)} pts` : "–";
     const split = s.split === "test" ? "test" : "validation";
-    const rows = [
-      ["Student", percent(s.student_accuracy), "student", `Share of ${split} samples the student gets right.`],
-      ["Teacher", percent(s.teacher_accuracy), "teacher", `Share of ${split} samples the teacher gets right.`],
-      ["Gap", gap == null ? "–" : `${(100 * gap).toFixed(1)} pts`, "", "Teacher minus student, in percentage points."],
-      ["Agreement", percent(s.agreement), "", `Share of ${split} samples where both give the same class.`],
-      ["Loss", short(s.loss), "", "What training minimises, averaged over the last steps."],
+    const where = s.scored_step == null ? "" : `${split}, step ${s.scored_step}`;
+    const own = s.begins == null ? percent(s.student_accuracy) : `from step ${s.begins}`;
+    const waits = `The ${learner} starts at step ${s.begins}; until then only its source learns.`;
+    const compared = [
+      ["Teacher", percent(s.teacher_accuracy), "teacher", where, `Share of ${split} samples the teacher gets right.`],
+      ["Gap", gap, "", both ? where : "", `Teacher minus ${learner}, in percentage points.`],
+      ["Agreement", both ? percent(s.agreement) : "–", "", both ? where : "", `Share of ${split} samples where both give the same class.`],
     ];
-    while (this.readouts.children.length < rows.length)
-      this.readouts.append(h("div", {}, h("dt"), h("dd")));
-    rows.forEach(([name, value, role, title], place) => {
-      const item = this.readouts.children[place];
+    this.#list([
+      [capital(learner), own, roleOf(learner), s.begins == null ? where : "not training yet", s.begins == null ? `Share of ${split} samples the ${learner} gets right.` : waits],
+      ...(s.taught ? compared : []),
+      ["Loss", short(s.loss), "", s.loss_step == null ? "" : `training, step ${s.loss_step}`, "What training minimises, averaged over the last steps."],
+    ]);
+    this.root.dataset.role = roleOf(learner);
+  }
+
+  /** The readouts: [name, value, whose colour, split and step, explanation]. */
+  #list(rows) {
+    const items = this.readouts.children;
+    while (items.length > rows.length) this.readouts.lastChild.remove();
+    while (items.length < rows.length) this.readouts.append(h("div", {}, h("dt"), h("dd"), h("dd", { class: "kd-where" })));
+    rows.forEach(([name, value, role, where, title], place) => {
+      const item = items[place];
       item.className = role && `kd-${role}`;
       item.title = title;
-      write(item.firstChild, name);
-      write(item.lastChild, value);
+      [name, value, where].forEach((text, part) => write(item.children[part], text));
     });
   }
 
@@ -196,6 +220,7 @@ export class Transport {
   // What people do -------------------------------------------------------------------------------------------------
 
   #act(button, act) {
+    if (!this.#status) return;
     if (button.getAttribute("aria-disabled") === "true") this.#complain(button.title);
     else act();
   }

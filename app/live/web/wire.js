@@ -10,7 +10,7 @@ const LINGER_MS = 300; // a page that is rebuilt keeps its socket
 
 /** Events: "view" (it changed), "link" (the connection did), "error" (detail: {error, run}). */
 class Wire extends EventTarget {
-  view = { theme: "light", temperature: 4, sample: 0, at: null, select: "", beside: null, knobs: "" };
+  view = { theme: "light", temperature: null, sample: 0, at: null, select: "", beside: null, knobs: "" };
   #meant = this.view; // what somebody chose to look at: the view, but for what only passes by
   link = "connecting"; // connecting, open, lost, refused
   trouble = ""; // why it was refused

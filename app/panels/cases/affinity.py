@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.panels import Panel, View, caption
+from app.panels import Panel, View, caption, softening
 from app.panels.affinity import columns_of, figure
 from app.panels.cases import _needs as needs
 from kdcore.cases.affinity import affinity
@@ -12,7 +12,7 @@ from kdcore.probes.affinity import Affinity
 
 
 def _found(case: Case, view: View) -> Affinity:
-    return affinity(case.rows, case.classes, view.temperature, chosen(case, view.select))
+    return affinity(case.rows, case.classes, softening(view), chosen(case, view.select))
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

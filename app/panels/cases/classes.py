@@ -3,15 +3,15 @@
 from typing import Any
 
 from app import theme
-from app.panels import Panel, View, caption
-from app.panels._figure import number
+from app.panels import Panel, View, caption, softening
+from app.panels._figure import number, softened
 from app.panels._scores import bars, layout
 from kdcore.cases.case import Case
 from kdcore.cases.sample import Sample, sample
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
-    found, look = sample(case.rows, view.sample, view.temperature), view.theme
+    found, look = sample(case.rows, view.sample, softening(view)), view.theme
     names = [case.classes[k] for k in found.shown]
     drawn = []
     for who, side, colour in (("teacher", found.teacher, theme.TEACHER), ("student", found.student, theme.STUDENT)):
@@ -20,7 +20,8 @@ def draw(case: Case, view: View) -> dict[str, Any]:
             drawn += bars(said, side.logits, side.probability, who, colour[look])
     place = found.shown.tolist().index(found.label) if found.label >= 0 else None
     text = "<br>".join(lines(found, case.classes))
-    return {"data": drawn, "layout": layout(look, "classes", names, place, found.hidden, text, lines=4)}
+    shown = layout(look, "classes", names, place, found.hidden, text, lines=4)
+    return {"data": drawn, "layout": softened(shown, found.temperature)}
 
 
 def lines(found: Sample, classes: tuple[str, ...]) -> list[str]:
@@ -41,7 +42,7 @@ def _both(found: Sample, field: str, form: str) -> str:
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
-    found = sample(case.rows, view.sample, view.temperature)
+    found = sample(case.rows, view.sample, softening(view))
     columns: dict[str, list[Any]] = {"class": [case.classes[k] for k in found.shown]}
     columns["is_label"] = [int(k) == found.label for k in found.shown]
     for name, side in (("teacher", found.teacher), ("student", found.student)):

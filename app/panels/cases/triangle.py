@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from app import theme
-from app.panels import Panel, View, caption, knob
-from app.panels._figure import faint, note, plain
+from app.panels import Panel, View, caption, knob, softening
+from app.panels._figure import faint, note, plain, softened
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL
 from kdcore.cases.case import Case
@@ -20,7 +20,7 @@ KNOB = "three"  # places of classes, joined by "+"
 def _found(case: Case, view: View) -> Triangle:
     wanted = tuple(int(place) for place in knob(view, KNOB).split("+") if place.isdecimal())
     pinned = (view.sample,) if view.beside is None else (view.sample, view.beside)
-    return triangle(case.rows, view.temperature, chosen(case, view.select), wanted, pinned)
+    return triangle(case.rows, softening(view), chosen(case, view.select), wanted, pinned)
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(look, f"triangle {found.classes}", xaxis=bare, yaxis=upright)
     layout |= {"annotations": [*corners, note(said, 0.0, -0.02, yanchor="top", font={"size": SMALL})]}
     layout["margin"] |= {"l": 8, "b": 32}
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": softened(layout, softening(view))}
 
 
 def _lines(frame: dict[str, Any], ours: Floats, theirs: Floats, look: theme.Theme) -> dict[str, Any]:
