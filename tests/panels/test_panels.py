@@ -19,7 +19,6 @@ from app.panels import Panel, View, panel, panels
 from app.panels._figure import plain
 from app.panels._png import png_url
 from kdcore.errors import BadInput
-from kdcore.events import Changed, Loss
 from kdcore.record import Record
 
 
@@ -197,61 +196,6 @@ def test_raw_terms_are_dotted_and_changes_are_marked() -> None:
     (mark,), (text,) = drawn["layout"]["shapes"], drawn["layout"]["annotations"]
     assert (mark["x0"], text["x"], text["text"]) == (5, 5, "lr 0.1 → 0.05")
     assert drawn["layout"]["yaxis"]["type"] == "log"
-
-
-def test_names_of_changes_close_together_become_one() -> None:
-    plain = record()
-    steps = tuple(plain.steps[-1].model_copy(update={"step": step}) for step in range(1, 1001))
-    told = [(100, 0.1), (103, 0.2), (130, 0.3), (800, 0.4)]
-    changes = tuple(plain.changes[0].model_copy(update={"step": step, "new": new}) for step, new in told)
-    drawn = panel("loss").draw(replace(plain, steps=steps, changes=changes), View())
-    assert isinstance(drawn, dict)
-    assert [(text["x"], text["text"]) for text in drawn["layout"]["annotations"]] == [
-        (100, "3 changes"),
-        (800, "lr 0.1 → 0.4"),
-    ]
-    assert drawn["layout"]["annotations"][0]["hovertext"].count("<br>") == 2
-
-
-def test_the_first_value_does_not_set_the_axis() -> None:
-    plain = record(Run(teacher=False))
-    values = [40.0, *np.linspace(2.0, 1.0, 60)]
-    steps = tuple(
-        plain.steps[0].model_copy(
-            update={"step": step, "loss": value, "terms": {"labels": Loss(weight=1.0, value=value)}}
-        )
-        for step, value in enumerate(values)
-    )
-    drawn = panel("loss").draw(replace(plain, steps=steps, changes=()), View())
-    assert isinstance(drawn, dict)
-    axis = drawn["layout"]["yaxis"]
-    assert (axis["type"], said(drawn)) == ("linear", "↑ 40 at step 0")
-    assert 2.0 < axis["range"][1] < 2.5
-    assert "range" not in figure("loss", "no teacher")["layout"]["yaxis"]
-
-
-def test_a_probability_is_as_tall_as_it_is() -> None:
-    for name, run in (("logits", "hundred classes"), ("target", "telling, hundred classes")):
-        layout = figure(name, run)["layout"]
-        assert layout["yaxis2" if name == "logits" else "yaxis"]["range"] == [0, 1]
-
-
-def test_the_display_follows_the_training_temperature_until_a_person_chooses() -> None:
-    plain = RECORDS["plane"]
-    later = replace(plain, changes=(Changed(step=8, path="method.temperature", old=4.0, new=9.0),))
-    assert softened(later) == (9.0, "sample 0 · τ = 9 ·")
-    assert softened(later, temperature=2.0) == (2.0, "sample 0 · τ = 2 (training 9) ·")
-    assert softened(plain) == (4.0, "sample 0 · τ = 4 ·")
-    for name in ("tug", "affinity"):
-        drawn = panel(name).draw(later, View())
-        assert isinstance(drawn, dict)
-        assert drawn["layout"]["meta"]["temperature"] == 9.0
-
-
-def softened(seen: Record, **view: Any) -> tuple[float, str]:
-    drawn = panel("logits").draw(seen, View(**view))
-    assert isinstance(drawn, dict)
-    return drawn["layout"]["meta"]["temperature"], said(drawn).partition(" KL")[0]
 
 
 def test_a_broken_loss_is_a_gap_and_a_sentence() -> None:
