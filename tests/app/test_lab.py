@@ -56,7 +56,7 @@ def test_a_setting_goes_into_the_link_and_back_out(lab: Open) -> None:
     page = lab()
     next(item for item in page.number_input if item.label == "Training temperature").set_value(7.5).run()
     assert page.query_params == {"method.temperature": "7.5"}
-    assert any(item.label == "Temperature · changed" for item in page.number_input)
+    assert any(item.label == "Training temperature · changed" for item in page.number_input)
     button(page, "Back to what is recommended")
     assert page.query_params == {}
 
