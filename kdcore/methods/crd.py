@@ -1,7 +1,7 @@
 """CRD: the student's feature of an image is told apart, by the teacher's features, from those of other classes' images.
 
 Features before the classifier pass through a linear layer each and are scaled to length 1: u of the student, v of the
-teacher. A memory holds the last u and v of every training row. For a row i and M rows j of other classes, let
+teacher. A memory holds the last u and v of every training row. For a row i and M different rows j of other classes, let
 g_j = <u_i, v_j> / T - log Z - log(M / N), the log-odds that j is i's own row and not one of M drawn at random from N;
 Z makes the mean of exp(<u_i, v_j> / T) / Z equal to 1 / N at the first step. The contrast is
 softplus(-g_i) + the sum over j of softplus(g_j), and the same with student and teacher exchanged. The loss is
@@ -10,9 +10,12 @@ label_weight * CE(student, y) + contrast_weight * mean of both + kd_weight * T_k
 Source: Tian, Krishnan and Isola, Contrastive Representation Distillation, ICLR 2020, arXiv 1910.10699; 128 dimensions,
 temperature .07, momentum .5 and weight .8 as in their code, where 16384 negatives are drawn.
 
-Departs from it: 1024 negatives by default, which is ours, and never more than there are other rows; the odds are
-computed from logarithms, theirs with a small constant; the memory is written after the update; on unlabelled rows the
-teacher's choice stands for the class. The negatives of a step are the same in every run of as many steps.
+Departs from it: 1024 negatives by default, which is ours, and never more than there are other rows; where other classes
+have fewer, they are gone through once more, where their code then draws with replacement. A draw is made of its gaps:
+all rows of other classes are equally likely, but neighbours in the order of classes come together less often than by
+chance. The odds are computed from
+logarithms, theirs with a constant of 1e-7; the memory is written after the update; on unlabelled rows the teacher's
+choice stands for the class. The negatives of a step are the same in every run of as many steps.
 
 Zero when: never; it is least where each row's two embeddings agree and no other class's come near (the term
 "contrast").
@@ -83,11 +86,17 @@ class Memory(nn.Module):
         return [F.normalize(embed(pooled(side.features[-1].float()))) for embed, side in sides]
 
     def others(self, rows: Tensor, negatives: int, seed: int) -> Tensor:
-        """Rows (B, M) of other classes than those of `rows` (B,), drawn with replacement."""
+        """Rows (B, M) of other classes than those of `rows` (B,), none twice unless there are fewer than M.
+
+        M places with repeats, in order and each moved on by its number, never meet; a turn makes all equally likely.
+        """
         generator = torch.Generator(device=rows.device).manual_seed(seed)
-        chance = torch.rand(len(rows), negatives, generator=generator, device=rows.device)
+        chance = torch.rand(len(rows), negatives + 1, generator=generator, device=rows.device)
         count, first = (each[self.targets[rows]][:, None] for each in (self.count, self.first))
-        place = (chance * (len(self.order) - count)).long()
+        room = (len(self.order) - count).clamp(min=1)  # rows of other classes
+        apart = (chance[:, 1:] * (room - negatives + 1).clamp(min=1)).long().sort(1).values
+        step = torch.arange(negatives, device=rows.device)
+        place = (apart + step + (chance[:, :1] * room).long()) % room
         return self.order[(place + count * (place >= first)).clamp(max=len(self.order) - 1)]
 
 

@@ -1,7 +1,7 @@
 """Decision-based black-box KD: where the teacher tells labels only, the way to its boundaries stands for its sureness.
 
 Before training, each searched image x, which the teacher calls y, walks towards J images of every other class c, and a
-binary search of S questions finds where the teacher starts to say c. With d_c the mean of the J distances, 1 / d_c is
+binary search of S questions finds where the teacher starts to say c. With d_c the least of the J distances, 1 / d_c is
 how near x is to class c, and the target logits are u / d_c for c, and the sum of these over all c for y; u makes their
 mean over all searched images and their other classes 1. The loss is label_weight * CE(student, y_true) +
 kd_weight * T^2 * KL(softmax(target / T) || softmax(z_s / T)).
@@ -12,13 +12,13 @@ images, and images that are augmented are asked about besides. A budget that is 
 get the mean of what was found: one number for y and one for all other classes.
 
 Source: Wang, Zero-Shot Knowledge Distillation from a Decision-Based Black-Box Model, ICML 2021, arXiv 2106.03310, its
-part with data and boundary distances, and what MEKD's published code makes of it.
+part with data and boundary distances (mode "bd" of its released code).
 
-Departs from it: that d_c is the mean over images and that the search waits for class c rather than for any class but y
-are our reading. The unit u is ours: the paper takes pixels from 0 to 1, and how large 1 / d is then depends on the
-data. y is the teacher's label, as the edge's images may have none. The paper's third distance, which turns the
+Departs from it: the code walks towards 201 images of a class, each as far as the least distance so far, and halves
+until it knows it to 1e-5. The unit u is ours: the paper takes pixels from 0 to 1, and how large 1 / d is then depends
+on the data. y is the teacher's label, as the edge's images may have none. The paper's third distance, which turns the
 direction by estimated gradients and asks far more, is left out; temperature and weights are ours, as with plain
-distillation, where MEKD's code softens the student alone, by 20.
+distillation, where the code takes temperature 20, both weights 1, and the sum over a batch without the factor T^2.
 
 Zero when: the student's logits and the targets differ by a constant in each row (the term "kd").
 """
@@ -149,7 +149,7 @@ class DB3KD(Method):
         return Robustness(whole.index_copy(0, pair.shown, logits.index_copy(0, searched, found)))
 
     def _distances(self, pair: Pair, inputs: Tensor, labels: Tensor, searched: Tensor, goals: Examples) -> Tensor:
-        """Mean distances (R, C - 1) of the `searched` inputs (R,) to the classes after their own, in turn."""
+        """The least distances (R, C - 1) of the `searched` inputs (R,) to the classes after their own, in turn."""
         turn = torch.arange(1, pair.classes, device=labels.device)
         found = []
         for rows in torch.split(searched, max(1, AT_ONCE // ((pair.classes - 1) * self.images))):
@@ -160,9 +160,7 @@ class DB3KD(Method):
             wanted = others[..., None].expand(*others.shape, goals.place.shape[1]).flatten()
             share = boundary(pair, x, goal, wanted, self.search)
             far = (share * (goal - x).flatten(1).norm(dim=1)).view(*others.shape, -1)
-            known = known.view_as(far)
-            mean = far.masked_fill(~known, 0.0).sum(2) / known.sum(2).clamp(min=1)
-            found.append(mean.masked_fill(~known.any(2), torch.inf))
+            found.append(far.masked_fill(~known.view_as(far), torch.inf).amin(2))
         return torch.cat(found)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:

@@ -10,8 +10,10 @@ value is always 0, as it only bends the gradient.
 Source: Yang, Zong, Huang, Feng and An, Dual-Head Knowledge Distillation: Enhancing Logits Utilization with an Auxiliary
 Head, 2024, arXiv 2411.08937; T 2, alpha 1, the non-linear head and alignment as in the released example for CIFAR-100.
 
-Departs from it: the non-linear head has layer normalisation in the place of batch normalisation, so that a batch may
-have one row, and both heads read the last stage averaged over positions. All weights of the student count as one
+Departs from it: the released code clamps s(d) between 1e-8 and 1 - 1e-8, which stops the gradient of gaps below -18 T
+and, as single precision rounds 1 - 1e-8 to 1, makes the loss infinite for gaps above 17 T; there is no clamp here. The
+non-linear head has layer normalisation in the place of batch normalisation, so that a batch may have one row, and both
+heads read the last stage averaged over positions. All weights of the student count as one
 vector, as in the released code; the second head keeps its own gradient.
 
 Zero when: the second head's logits equal the teacher's (the term "logits").

@@ -1,14 +1,16 @@
 """Relational distillation: distances and angles between the samples of a batch agree, wherever the samples lie.
 
 With f the features before the classifier, the loss is label_weight * CE(student, y) + distance_weight * mean over pairs
-of h(d_s, d_t) + angle_weight * mean over triples of h(a_s, a_t). Here d is the distance of two samples over the mean of
-all distances that are not 0, a the cosine of the angle that two samples make at a third, and h the Huber loss with
-threshold 1.
+of h(d_s, d_t) + angle_weight * mean over triples of h(a_s, a_t). Here d is the distance of two samples over the mean
+distance of two different rows of the batch, a the cosine of the angle that two samples make at a third, and h the Huber
+loss with threshold 1.
 
-Source: Park, Kim, Lu and Cho, Relational Knowledge Distillation, CVPR 2019, arXiv 1904.05068; weights 25 and 50.
+Source: Park, Kim, Lu and Cho, Relational Knowledge Distillation, CVPR 2019, arXiv 1904.05068, and its released code;
+weights 25 and 50.
 
 Departs from it: angles are taken among the first `angle_rows` rows of a batch, as their number grows with the cube; two
-samples at the same place pull with no gradient, where theirs grows without bound.
+samples at the same place are 0 apart, theirs 1e-6, and pull on angles with no gradient, where theirs is multiplied by
+1e12. A batch that lies in one point has no distances, where theirs are all 1.
 
 Zero when: the student's features are the teacher's moved, rotated, mirrored or scaled (the terms "distance", "angle").
 """
@@ -31,9 +33,9 @@ def _over(value: Tensor, size: Tensor) -> Tensor:
 
 
 def relative_distances(features: Tensor) -> Tensor:
-    """Distances (B, B) between the rows of features (B, K), over the mean of those that are not 0."""
+    """Distances (B, B) between the rows of features (B, K), over their mean off the diagonal."""
     distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
-    return _over(distances, distances.sum() / (distances > 0).sum().clamp(min=1))
+    return _over(distances, distances.sum() / max(1, len(features) * (len(features) - 1)))
 
 
 def angles(features: Tensor) -> Tensor:

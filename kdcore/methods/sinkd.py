@@ -1,13 +1,13 @@
 """Sinkhorn distillation: the least cost of moving the student's answers of a batch onto the teacher's.
 
-With p_i and q_j the probabilities of teacher and student for rows i and j at temperature T, W_ij = |p_i - q_j|_1 is the
-cost of pairing them. The plan P starts as exp(-W / epsilon), and its rows and columns are divided by their sums in turn
-until each is close to 1; then loss = label_weight * CE(student, y) + kd_weight * T^2 KL(p || q)
-+ sinkhorn_weight * sum(P * W) / B. The cost stays finite and still points the way where p and q share no class and KL
-grows without bound.
+With q_i and p_j the probabilities of student and teacher for rows i and j at temperature T, W_ij = |q_i - p_j|_1 is the
+cost of pairing them. The plan P starts as exp(-W / epsilon); then its rows, one for each answer of the student, and its
+columns are divided by their sums in turn, so that the columns sum to 1 and the rows nearly so; then loss = label_weight
+* CE(student, y) + kd_weight * T^2 KL(p || q) + sinkhorn_weight * sum(P * W) / B. The cost stays finite and still points
+the way where p and q share no class and KL grows without bound.
 
 Source: Cui, Qin, Gao, Zhang, Xu, Wu, Li, Sun, Zhou and Li, Sinkhorn Distance Minimization for Knowledge Distillation,
-COLING 2024, arXiv 2402.17110; T 2, epsilon .1 and 20 rounds.
+COLING 2024, arXiv 2402.17110, and its released code; T 2, epsilon .1 and 20 rounds.
 
 Departs from it: the released code, for language tasks, multiplies the cost by about .001 and does not divide by B; the
 plan's rows sum to 1, so dividing by B makes a mean of it. The balance of the three weights is ours. The factor T^2 of
@@ -48,8 +48,8 @@ def sinkhorn_loss(
         epsilon: > 0; small makes the plan choose, large makes it pair all with all.
         rounds: how often rows and columns are normalised.
     """
-    p, q = (log_probs(logits, temperature).exp() for logits in (teacher_logits, student_logits))
-    costs = torch.cdist(p, q, p=1.0)
+    q, p = (log_probs(logits, temperature).exp() for logits in (student_logits, teacher_logits))
+    costs = torch.cdist(q, p, p=1.0)
     return (transport_plan(costs, epsilon, rounds) * costs).sum() / len(costs)
 
 
@@ -60,7 +60,7 @@ class SinKD(Method):
     family: ClassVar[str] = "logits"
     equation: ClassVar[str] = (
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\,\mathrm{KL}(p\,\|\,q) +"
-        r" \frac{\beta}{B}\,\langle P, W\rangle,\quad W_{ij} = \|p_i - q_j\|_1"
+        r" \frac{\beta}{B}\,\langle P, W\rangle,\quad W_{ij} = \|q_i - p_j\|_1"
     )
     paper: ClassVar[str] = "Cui, Qin, Gao, Zhang, Xu, Wu, Li, Sun, Zhou and Li, COLING 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})

@@ -1,17 +1,19 @@
 """TGeo-KD: for each sample a small network decides, from student, teacher and label, whom the student should follow.
 
 The loss is mean((1 - a_i) * CE_i + a_i * T^2 * KL_i), with a_i in (0, 1) given by a controller that sees the student's
-and the teacher's probabilities, the label, the teacher's mean over the sample's class, and the squared lengths of the
-sides of the two triangles that they form. The controller is right where following a_i lowers the error on rows that are
-held out: to first order, a step of the student along its gradient changes that error by the sum of c_i * a_i, with
-c_i = -<grad of (T^2 KL_i - CE_i) / B, grad of the held-out CE>. Its own loss is controller_weight * sum(c_i * a_i), in
-which c_i is constant, as a_i is in the student's.
+and the teacher's probabilities, the label, the teacher's mean over the sample's class, and the sides of the two
+triangles that they form, each as its C squared differences: 9C numbers. The controller is right where following a_i
+lowers the error on rows that are held out: to first order, a step of the student along its gradient changes that error
+by the sum of c_i * a_i, with c_i = -<grad of (T^2 KL_i - CE_i) / B, grad of the held-out CE>. Its own loss is
+controller_weight * sum(c_i * a_i), in which c_i is constant, as a_i is in the student's.
 
 Source: Hu, Wu, Li, Ma, Chen, Wang, Yan and Liu, Less or More From Teacher: Exploiting Trilateral Geometry For Knowledge
 Distillation, ICLR 2024, arXiv 2312.15112; T = 1.5.
 
 Departs from it: the released code computes a_i without gradients, and its held-out error does not reach the controller,
 which thus never learns; the one-step rule above is ours, with plain descent of rate 1 in place of the optimiser's step.
+The controller has one hidden layer of 128 units, theirs two of 32 and 16; CE_i is of the logits, theirs of
+probabilities that are softened once more. The teacher's class means are over all training rows, theirs over the batch.
 The teacher was trained on the held-out rows, which are kept from the student alone, and its class means include them.
 On unlabelled rows the teacher's choice stands for the label and a_i is 1 in the student's loss.
 
@@ -31,7 +33,7 @@ from kdcore.losses import class_means, cross_entropy, kl_rows, log_probs
 from kdcore.net import Net
 
 UNITS = 128  # of the controller's hidden layer
-TRAITS = 5  # squared sides
+SEEN = 9  # four points and five sides, of as many numbers as there are classes
 
 
 def centres(probabilities: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -41,9 +43,12 @@ def centres(probabilities: Tensor, targets: Tensor, classes: int) -> Tensor:
 
 
 def geometry(student: Tensor, teacher: Tensor, label: Tensor, centre: Tensor) -> Tensor:
-    """What the controller sees (B, 4C + 5): four points (B, C), and the squared sides S-T, S-G, T-G, S-C and C-G."""
-    sides = [(student, teacher), (student, label), (teacher, label), (student, centre), (centre, label)]
-    squared = [(one - other).square().sum(1, keepdim=True) for one, other in sides]
+    """What the controller sees (B, 9C): four points (B, C), and squared differences, C to each of five sides.
+
+    The sides are those of mean and student, label and student, teacher and student, teacher and label, mean and label.
+    """
+    sides = [(centre, student), (label, student), (teacher, student), (teacher, label), (centre, label)]
+    squared = [(one - other).square() for one, other in sides]
     return torch.cat((student, teacher, label, centre, *squared), dim=1)
 
 
@@ -74,8 +79,7 @@ class _Controller(nn.Module):
     def __init__(self, centres: Tensor) -> None:
         super().__init__()
         self.register_buffer("centres", centres)
-        inputs = 4 * len(centres) + TRAITS
-        self.layers = nn.Sequential(nn.Linear(inputs, UNITS), nn.ReLU(), nn.Linear(UNITS, 1), nn.Sigmoid())
+        self.layers = nn.Sequential(nn.Linear(SEEN * len(centres), UNITS), nn.ReLU(), nn.Linear(UNITS, 1), nn.Sigmoid())
 
     def forward(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
         """Weights (B,) from probabilities (B, C) and targets (B,)."""

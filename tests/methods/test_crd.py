@@ -51,13 +51,32 @@ def test_z_makes_the_mean_share_one_over_the_rows() -> None:
 def test_others_are_all_rows_of_other_classes_and_no_row_of_the_own() -> None:
     targets = torch.tensor([2, 0, 1, 2, 2, 0, 4, 4])  # no row of class 3
     memory = Memory((3, 5), 4, targets, 5)
-    drawn = memory.others(torch.arange(8), 400, seed=1)
-    for row, found in enumerate(drawn.tolist()):
-        assert set(found) == {other for other in range(8) if targets[other] != targets[row]}
-        shares = np.bincount(found, minlength=8) / len(found)
-        assert shares.max() < 2 / len(set(found))
-    assert torch.equal(drawn, memory.others(torch.arange(8), 400, seed=1))
-    assert not torch.equal(drawn, memory.others(torch.arange(8), 400, seed=2))
+    rows = torch.arange(8).repeat(500)
+    drawn = memory.others(rows, 3, seed=1)
+    for row in range(8):
+        found = drawn[rows == row].flatten().tolist()
+        others = [other for other in range(8) if targets[other] != targets[row]]
+        assert set(found) == set(others)
+        counts = np.bincount(found, minlength=8)[others]
+        assert np.abs(counts - 1500 / len(others)).max() < 5 * math.sqrt(1500 / len(others))
+    assert torch.equal(drawn, memory.others(rows, 3, seed=1))
+    assert not torch.equal(drawn, memory.others(rows, 3, seed=2))
+
+
+def test_no_row_is_drawn_twice_for_another() -> None:
+    targets = torch.arange(60) % 3
+    memory = Memory((3, 5), 4, targets, 3)
+    for negatives in (1, 7, 39, 40):
+        drawn = memory.others(torch.arange(60), negatives, seed=negatives)
+        assert all(len(set(found)) == negatives for found in drawn.tolist())
+        assert (targets[drawn] != targets[:, None]).all()
+    often = memory.others(torch.arange(60), 59, seed=0)  # 40 others: all of them, 19 once more
+    assert all(sorted(np.bincount(found, minlength=60)) == [0] * 20 + [1] * 21 + [2] * 19 for found in often.tolist())
+
+
+def test_training_rows_of_one_class_still_give_a_number() -> None:
+    memory = Memory((3, 5), 4, torch.zeros(6, dtype=torch.long), 2)
+    assert memory.others(torch.arange(6), 5, seed=0).shape == (6, 5)
 
 
 def test_the_terms_are_both_directions_against_the_memory() -> None:

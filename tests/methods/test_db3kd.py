@@ -104,7 +104,7 @@ def test_the_targets_are_those_of_a_loop() -> None:
         for c in range(CLASSES):
             if c != label:
                 ways = [(values[end] - value) for end in ends[c]]
-                far[c] = sum(slow_search(value, value + way, c, 10) * abs(way) for way in ways) / len(ways)
+                far[c] = min(slow_search(value, value + way, c, 10) * abs(way) for way in ways)
         near.append({c: 1 / distance for c, distance in far.items()})
     mean = sum(sum(row.values()) for row in near) / (ROWS * (CLASSES - 1))
     for row, (label, found_row) in enumerate(zip(labels, found.tolist(), strict=True)):

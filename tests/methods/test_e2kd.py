@@ -1,5 +1,8 @@
 """Grad-CAM against a loop, the cosine of explanations, and gradients of the second order against differences."""
 
+import math
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 from kdcore.connect import Pooled
 from kdcore.errors import BadInput
-from kdcore.methods.e2kd import E2KD, explanation_loss, grad_cam
+from kdcore.methods.e2kd import E2KD, enlarged, explanation_loss, grad_cam
 from kdcore.net import Net
 from kdcore.registry import MODELS
 
@@ -38,6 +41,19 @@ def slow_loss(student: Tensor, teacher: Tensor) -> float:
                 lengths[1] += b * b
             total += 1 - product / max(np.sqrt(lengths[0] * lengths[1]), 1e-12)
     return total / len(student)
+
+
+def slow_enlarged(maps: Tensor, size: int) -> Tensor:
+    """Square maps (B, h, h) between whose middles values rise and fall in a line, constant at the rim; (B, H, H)."""
+    found, count = torch.zeros(len(maps), size, size, dtype=torch.float64), maps.shape[1]
+    for row, i, j in product(range(len(maps)), range(size), range(size)):
+        for k, m in product(range(count), range(count)):
+            share = 1.0
+            for place, whole in ((i, k), (j, m)):
+                middle = min(max((place + 0.5) * count / size - 0.5, 0), count - 1)
+                share *= max(0.0, 1 - abs(middle - whole))
+            found[row, i, j] += share * maps[row, k, m].item()
+    return found
 
 
 def explanations(rows: int, side: int, scale: float = 1.0, seed: int = 0) -> Tensor:
@@ -74,22 +90,30 @@ def test_grad_cam_looks_through_the_blocks_after_the_last_map() -> None:
     np.testing.assert_allclose(found[0].numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("rows", "side", "scale"), [(5, 4, 1.0), (5, 4, 1e3), (1, 2, 1.0), (3, 1, 1.0)])
-def test_the_loss_is_the_slow_loop(rows: int, side: int, scale: float) -> None:
-    student, teacher = explanations(rows, side, scale), explanations(rows, side, 1.0, seed=1)
-    assert explanation_loss(student, teacher).item() == pytest.approx(slow_loss(student, teacher), rel=1e-5, abs=1e-6)
+@pytest.mark.parametrize(("rows", "mine", "theirs"), [(5, 4, 4), (5, 4, 2), (1, 2, 8), (3, 1, 1)])
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_the_loss_is_the_slow_loop(rows: int, mine: int, theirs: int, scale: float) -> None:
+    student, teacher = explanations(rows, mine, scale), explanations(rows, theirs, 1.0, seed=1)
+    expected = slow_loss(slow_enlarged(student, 8), slow_enlarged(teacher, 8))
+    assert explanation_loss(student, teacher, (8, 8)).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_the_loss_by_hand() -> None:
     teacher = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])
     student = torch.tensor([[[1.0, 1.0]], [[0.0, 3.0]]])
-    assert explanation_loss(student, teacher).item() == pytest.approx((1 - 0.5**0.5) / 2)
+    assert explanation_loss(student, teacher, (1, 2)).item() == pytest.approx((1 - 0.5**0.5) / 2)
+    wide = (1 + 0.75 + 0.25) / math.sqrt(4 * (1 + 0.75**2 + 0.25**2))  # 1, 0 at four places is 1, .75, .25, 0
+    assert explanation_loss(student, teacher, (1, 4)).item() == pytest.approx((1 - wide) / 2)
 
 
-def test_explanations_of_unlike_sizes_are_compared_at_the_smaller() -> None:
-    student, teacher = explanations(3, 4), explanations(3, 2, seed=1)
-    averaged = student.reshape(3, 2, 2, 2, 2).mean((2, 4))
-    torch.testing.assert_close(explanation_loss(student, teacher), explanation_loss(averaged, teacher))
+def test_enlarging_is_torchs_bilinear_interpolation_and_its_gradient() -> None:
+    maps = torch.rand(3, 2, 4).requires_grad_()
+    theirs = torch.nn.functional.interpolate(maps[:, None], (7, 9), mode="bilinear")[:, 0]
+    ours = enlarged(maps, (7, 9))
+    torch.testing.assert_close(ours, theirs)
+    slopes = [torch.autograd.grad(one.square().sum(), maps)[0] for one in (ours, theirs)]
+    torch.testing.assert_close(*slopes)
+    assert torch.equal(enlarged(maps, (2, 4)), maps)
 
 
 def test_an_empty_explanation_pulls_nowhere_and_everything_stays_finite() -> None:
@@ -97,7 +121,7 @@ def test_an_empty_explanation_pulls_nowhere_and_everything_stays_finite() -> Non
     features.requires_grad_()
     net = Net([nn.Identity()], nn.Sequential(Pooled(), nn.Linear(3, 2)))
     nn.init.ones_(net.head[1].weight)
-    loss = explanation_loss(grad_cam(net, (features,), torch.tensor([0, 1])), torch.ones(2, 2, 2))
+    loss = explanation_loss(grad_cam(net, (features,), torch.tensor([0, 1])), torch.ones(2, 2, 2), (4, 4))
     loss.backward()
     assert loss.item() == 1
     assert torch.equal(features.grad, torch.zeros_like(features))

@@ -55,7 +55,7 @@ def slow_huber(a: float, b: float) -> float:
 def slow_distances(features: np.ndarray) -> np.ndarray:
     rows = range(len(features))
     found = np.array([[math.sqrt(((features[i] - features[j]) ** 2).sum()) for j in rows] for i in rows])
-    return found / found[found > 0].mean() if (found > 0).any() else found
+    return found / (found.sum() / (len(rows) * (len(rows) - 1))) if (found > 0).any() else found
 
 
 def slow_cosine(at: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
@@ -204,6 +204,12 @@ def test_rkd_of_a_collapsed_student_is_finite_and_pulls_nowhere() -> None:
     assert loss.isfinite()
     assert torch.equal(student.grad, torch.zeros(4, 3))
     assert torch.equal(relative_distances(student), torch.zeros(4, 4))
+
+
+def test_rkd_counts_rows_at_the_same_place_in_the_mean() -> None:
+    """Of three pairs at 0, 3 and 3 the mean is 2, and not 3: the released code counts what is nearly 0, too."""
+    found = relative_distances(torch.tensor([[0.0], [0.0], [3.0]]))
+    torch.testing.assert_close(found, torch.tensor([[0.0, 0.0, 1.5], [0.0, 0.0, 1.5], [1.5, 1.5, 0.0]]))
 
 
 def test_angles_of_an_equilateral_triangle() -> None:

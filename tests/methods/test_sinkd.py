@@ -15,8 +15,9 @@ torch.set_num_threads(1)
 
 
 def slow_costs(student: Tensor, teacher: Tensor, temperature: float) -> np.ndarray:
-    p, q = ([softmax(row / temperature) for row in plain(logits)] for logits in (teacher, student))
-    return np.array([[sum(abs(a - b) for a, b in zip(left, right, strict=True)) for right in q] for left in p])
+    """A row for each answer of the student, a column for each of the teacher."""
+    q, p = ([softmax(row / temperature) for row in plain(logits)] for logits in (student, teacher))
+    return np.array([[sum(abs(a - b) for a, b in zip(left, right, strict=True)) for right in p] for left in q])
 
 
 def slow_plan(costs: np.ndarray, epsilon: float, rounds: int) -> np.ndarray:
@@ -41,6 +42,18 @@ def test_it_is_the_slow_loop(case: Case, epsilon: float, rounds: int) -> None:
     student, teacher, _ = case
     expected = slow_sinkhorn(student, teacher, 2.0, epsilon, rounds)
     assert sinkhorn_loss(student, teacher, 2.0, epsilon, rounds).item() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_the_students_answers_are_balanced_first_and_the_teachers_last() -> None:
+    """After one round of a plan that is far from balanced, each of the teacher's answers is taken up exactly once."""
+    student, teacher = torch.tensor([[3.0, 0.0], [2.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 3.0]])
+    costs = torch.from_numpy(slow_costs(student, teacher, 1.0))
+    plan = transport_plan(costs, 0.1, 1)
+    torch.testing.assert_close(plan.sum(0), torch.ones(2).double())
+    assert (plan.sum(1) - 1).abs().max() > 0.3
+    expected = (plan * costs).sum().item() / 2
+    assert sinkhorn_loss(student, teacher, 1.0, 0.1, 1).item() == pytest.approx(expected, rel=1e-5)
+    assert expected != pytest.approx((transport_plan(costs.T, 0.1, 1) * costs.T).sum().item() / 2, rel=0.01)
 
 
 def test_rows_and_columns_of_the_plan_sum_to_one() -> None:

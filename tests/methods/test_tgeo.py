@@ -31,10 +31,10 @@ def values(found: Situation, state: nn.Module, **knobs: float) -> dict[str, floa
 
 
 def slow_points(*points: list[float]) -> list[float]:
-    """What the controller sees of one row: the four points, then five squared sides."""
+    """What the controller sees of one row: the four points, then the squared differences along five sides."""
     student, teacher, label, centre = points
-    sides = [(student, teacher), (student, label), (teacher, label), (student, centre), (centre, label)]
-    squared = [sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) for one, other in sides]
+    sides = [(centre, student), (label, student), (teacher, student), (teacher, label), (centre, label)]
+    squared = [(a - b) ** 2 for one, other in sides for a, b in zip(one, other, strict=True)]
     return [*student, *teacher, *label, *centre, *squared]
 
 
@@ -145,6 +145,7 @@ def test_what_the_controller_sees_is_written_out() -> None:
     points = (torch.tensor(one, dtype=torch.float64) for one in (ours, theirs, one_hot, [centres[y] for y in labels]))
     torch.testing.assert_close(geometry(*points), torch.tensor(rows, dtype=torch.float64))
     first, _, last, _ = found.state.layers
+    assert first.in_features == 9 * 4
     expected = torch.sigmoid(last(torch.relu(first(torch.tensor(rows, dtype=torch.float32))))).squeeze(1)
     torch.testing.assert_close(TGeo().balance(found.batch, found.state), expected)
 
