@@ -54,7 +54,7 @@ def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence
         BadInput: the file is absent or damaged, or belongs to another network.
     """
     try:
-        net.load_state_dict(load_file(path))
+        net.load_state_dict(_named(load_file(path), net))
         said = head_of(path)
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -65,6 +65,13 @@ def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence
         put_right = _Affine(our_std / their_std, (our_mean - their_mean) / their_std)
         net.blocks[0] = nn.Sequential(put_right.to(next(net.parameters()).device), net.blocks[0])
     return net.eval().requires_grad_(False)
+
+
+def _named(tensors: dict[str, Tensor], net: Net) -> dict[str, Tensor]:
+    """The tensors as `net` names them: OFD once kept a head of one layer as the first part of a sequence."""
+    if not isinstance(net.head, nn.Linear):
+        return tensors
+    return {name.replace("head.0.", "head.", 1): tensor for name, tensor in tensors.items()}
 
 
 class _Affine(nn.Module):
@@ -130,12 +137,22 @@ def newest(folder: Path) -> Checkpoint | None:
 
 
 def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> dict[str, Tensor]:
-    """Put modules, optimisers and random states back as they were; the meter's part is returned."""
+    """Put modules, optimisers and random states back as they were; the meter's part is returned.
+
+    Raises:
+        BadInput: the checkpoint is of modules of other shapes.
+    """
     groups: dict[str, dict[str, Tensor]] = {name: {} for name in ("modules", "random", METER, *rules)}
     for name, tensor in checkpoint.tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = tensor
-    modules.load_state_dict(groups["modules"])
+    try:
+        modules.load_state_dict(groups["modules"])
+    except RuntimeError as error:
+        raise BadInput(
+            "This run broke off under an earlier version, whose method or network was built otherwise "
+            f"({str(error).splitlines()[-1].strip()}); it cannot go on: start it anew."
+        ) from error
     for name, rule in rules.items():
         rule.load(groups[name])
     torch.set_rng_state(groups["random"]["cpu"])

@@ -177,6 +177,13 @@ class Method(Knobs):
         """The teacher as this method reads it: of the same weights, perhaps cut elsewhere; itself by default."""
         return teacher
 
+    def read(self, student: Net) -> Net:
+        """The student as this method reads it: of the same weights, perhaps cut elsewhere; itself by default.
+
+        What is measured and kept is the student as it is.
+        """
+        return student
+
     def connect(self, pair: Pair) -> nn.Module | None:
         """What the method needs beside the two networks: what it trains with the student, and what it remembers.
 

@@ -82,7 +82,7 @@ class Scene(NamedTuple):
         asks, needs = self.method.asks, self.method.needs
         shown = self.method.show(x, torch.Generator().manual_seed(0), self.teacher) if "mixing" in asks else None
         mine, theirs = (shown.student, shown.teacher) if shown else (x, x)
-        student, teacher = self.student(mine), self.teacher(theirs)
+        student, teacher = self.method.read(self.student)(mine), self.teacher(theirs)
         return Batch(
             student=student,
             teacher=teacher if needs else None,
@@ -322,7 +322,7 @@ def _scene(
 
     state = method.connect(
         Pair(
-            student=stage_shapes(student, shape),
+            student=stage_shapes(method.read(student), shape),
             teacher=stage_shapes(teacher, shape),
             classes=classes,
             labels=torch.arange(TRAINING_ROWS) % classes,

@@ -15,12 +15,15 @@ class Net(nn.Module):
     Args:
         blocks: stages in order; the output of each is a stage feature, (B, K, H, W) or (B, K).
         head: from the last stage's feature to logits (B, C), pooling included.
+        stem: how many of the first blocks the distillation benchmarks do not count as stages.
+        tail: how many layers at the end of the last block, a sequence, those benchmarks do not count to its stage.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], head: nn.Module) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], head: nn.Module, stem: int = 0, tail: int = 0) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.head = head
+        self.stem, self.tail = stem, tail
 
     def forward(self, x: Tensor) -> Outputs:
         """Logits and stage features of normalised inputs x (B, K, H, W) or (B, F)."""
@@ -44,6 +47,40 @@ def stage_shapes(net: Net, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...
         features = net.eval()(torch.zeros(1, *shape, device=device)).features
     net.train(training)
     return tuple(tuple(feature.shape[1:]) for feature in features)
+
+
+class Closing(nn.Sequential):
+    """The layers between a network's last stage and its pooling; none in most networks."""
+
+
+def staged(net: Net, before_relu: bool = False, closing: bool = False) -> Net:
+    """The same network with shared weights, cut where the distillation benchmarks read its stages.
+
+    Source: the features named "feats" and "preact_feats" in the networks of megvii-research/mdistiller.
+
+    Args:
+        net: stays as it is.
+        before_relu: cut before the ReLU that ends a stage; a normalisation before it then belongs to the stage.
+        closing: what lies between the last stage and the pooling is a block of its own, so that its output is the last
+            feature. Else it is the first part of the head.
+    """
+    first = nn.Sequential(*net.blocks[: net.stem + 1]) if net.stem else net.blocks[0]
+    *blocks, last = first, *net.blocks[net.stem + 1 :]
+    stage, behind = _parted(last, net.tail, before_relu)
+    if closing:
+        found = Net([*blocks, stage, behind], net.head)
+    else:
+        found = Net([*blocks, stage], nn.Sequential(behind, net.head) if len(behind) else net.head)
+    return (unrectified(found) if before_relu else found).train(net.training)
+
+
+def _parted(block: nn.Module, tail: int, before_relu: bool) -> tuple[nn.Module, Closing]:
+    """A last block without its tail, and the tail; one without a convolution stays where what is cut is a ReLU."""
+    layers = list(block.children())
+    behind = layers[len(layers) - tail :]
+    if before_relu and not any(isinstance(layer, nn.Conv2d) for layer in behind):
+        behind = []
+    return nn.Sequential(*layers[: -len(behind)]) if behind else block, Closing(*behind)
 
 
 def unrectified(net: Net) -> Net:

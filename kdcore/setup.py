@@ -70,12 +70,14 @@ class Setup:
         self.method = METHODS[spec.method.name](**spec.method.knobs)
         self.learned, self.held = held_out(len(self.y), "validation" in self.method.asks, self.device)
         self.shown = shown(self.source, self.learned, spec.seed)
-        self.teacher = self.method.reread(self._trained(spec.teacher, teacher_weights)) if spec.teacher else None
+        self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
+        self.reread = self.method.reread(self.teacher) if self.teacher else None
         if len(mentor_weights) != len(spec.mentors):
             raise BadInput(f"This run needs the weights of {len(spec.mentors)} mentors, but got {len(mentor_weights)}.")
         mentors = [self._trained(*one) for one in zip(spec.mentors, mentor_weights, strict=True)]
         torch.manual_seed(spec.seed)
         self.student = self.method.remodel(self._net(spec.student), self._lent()).to(self.device)
+        self.read = self.method.read(self.student)
         if spec.start:
             self._begin(self._trained(spec.start, start_weights, "start"))
         self.student_cost = cost(self.student, self.shape)
@@ -119,8 +121,8 @@ class Setup:
             ) from error
 
     def _lent(self) -> Net | None:
-        """The teacher itself, for a method that works inside it."""
-        return self.teacher if self.method.needs & LENT else None
+        """The teacher as the method reads it, for one that works inside it."""
+        return self.reread if self.method.needs & LENT else None
 
     def _choose_threads(self) -> None:
         work = self.student_cost.multiply_adds * self.spec.schedule.batch
@@ -137,8 +139,8 @@ class Setup:
 
     def _pair(self) -> Pair:
         return Pair(
-            student=stage_shapes(self.student, self.shape),
-            teacher=stage_shapes(self.teacher, self.shape) if self.teacher else (),
+            student=stage_shapes(self.read, self.shape),
+            teacher=stage_shapes(self.reread, self.shape) if self.reread else (),
             classes=len(self.data.classes),
             labels=self.y,
             student_net=self.student,
@@ -154,9 +156,9 @@ class Setup:
     @torch.no_grad()
     def _survey(self) -> Outputs:
         """The teacher on all training rows as they are, features pooled."""
-        assert self.teacher is not None
+        assert self.reread is not None
         walled = self.answers if self.spec.wall else None
-        asked = walled or Teacher(self.teacher, self.spec.access, features=True)
+        asked = walled or Teacher(self.reread, self.spec.access, features=True)
         told = [asked(self.normalise(chunk), local=True) for chunk in torch.split(self.x, CHUNK)]
         stages = zip(*([pooled(feature.float()) for feature in answer.features] for answer in told), strict=True)
         return Outputs(torch.cat([answer.logits for answer in told]), tuple(torch.cat(stage) for stage in stages))
@@ -168,7 +170,7 @@ class Setup:
         line = None
         if spec.service:
             line = TEACHERS[spec.service.name](**spec.service.knobs).connect(self.shape, classes, spec.access)
-        behind = line or self.teacher
+        behind = line or self.reread
         if behind is None or not needed:
             return None
         if spec.wall is None:
@@ -279,7 +281,7 @@ class Setup:
             if seen and seen.row is not None:
                 labels, index = labels[seen.row], index[seen.row]
             return Batch(
-                student=self.student(mine),
+                student=self.read(mine),
                 teacher=self._answer(index if known else None, theirs, local, looking),
                 labels=labels,
                 index=index,
@@ -347,7 +349,7 @@ class Setup:
     def _second(self, raw: Tensor, labels: Tensor, step: int, looking: bool) -> View:
         """The same rows under strong augmentation."""
         inputs = self.normalise(self.source.strengthen(raw, self.spec.seed, step))
-        return View(self.student(inputs), self._answer(None, inputs, True, looking), labels)
+        return View(self.read(inputs), self._answer(None, inputs, True, looking), labels)
 
     def _validation(self, count: int, step: int) -> View:
         """Held-out rows, answered in eval mode, so that they leave no trace in the student's statistics."""

@@ -7,9 +7,10 @@ of mean((Q_s - Q_t)^2), the mean over samples and positions. It has no parameter
 Source: Zagoruyko and Komodakis, Paying More Attention to Attention, ICLR 2017, arXiv 1612.03928; the mean over
 positions and weight 1000 as in the mdistiller benchmark.
 
-Departs from it: stages are paired from the last one backwards, and pairs with no more than one position on a side are
-left out, as there is nowhere to look. The larger feature is averaged down to the smaller size, as the benchmark does.
-The mean over few positions is large, so that weight 1000 drowns the labels on small images (8x8).
+Departs from it: stages are those of the benchmark, but paired from the last one backwards, where it pairs them from the
+first; pairs with no more than one position on a side are left out, as there is nowhere to look. The larger feature is
+averaged down to the smaller size, as the benchmark does. The mean over few positions is large, so that weight 1000
+drowns the labels on small images (8x8).
 
 Zero when: the squares of the student's feature, averaged over channels, are proportional to the teacher's at each
 stage, as after a change of scale, sign or order of channels (the term "attention").
@@ -27,6 +28,7 @@ from kdcore.connect import aligned
 from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
 from kdcore.fit import paired, refuse_misfit
 from kdcore.losses import cross_entropy
+from kdcore.net import Net, staged
 
 
 def attention(feature: Tensor) -> Tensor:
@@ -64,6 +66,14 @@ class AT(Method):
         le=10000.0,
         description="Weight of the attention of all stages; 1000 is for images of 32x32, those of 8x8 want 50 or less.",
     )
+
+    def read(self, student: Net) -> Net:
+        """The student, cut where the benchmark reads its stages."""
+        return staged(student)
+
+    def reread(self, teacher: Net) -> Net:
+        """The teacher, cut likewise."""
+        return staged(teacher)
 
     def connect(self, pair: Pair) -> None:
         """Nothing; it only looks whether there is something to compare.

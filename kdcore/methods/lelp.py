@@ -123,7 +123,7 @@ class LELP(Method):
         classes, width = found.weight.shape
         split: nn.Module = nn.Linear(width, classes * self.subclasses)
         split = nn.Sequential(Pooled(), split) if found.maps else split
-        return Net(list(student.blocks), nn.Sequential(split, _Together(self.subclasses)))
+        return Net(list(student.blocks), nn.Sequential(split, _Together(self.subclasses)), student.stem, student.tail)
 
     def connect(self, pair: Pair) -> nn.Module:
         """The split of each class.

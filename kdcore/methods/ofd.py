@@ -10,11 +10,13 @@ Source: Heo, Kim, Yun, Park, Kwak and Choi, A Comprehensive Overhaul of Feature 
 1904.01866; weight 1e-3 for CIFAR as in its published code.
 
 Departs from it: the margin is measured on up to 2048 training rows, where the published code works it out of the
-parameters of the normalisation before, taking responses for Gaussian; the teacher stays in eval mode, where the code
-leaves it in train mode. Stages are paired from the last backwards, maps of unlike sizes joined by a strided, transposed
-or resampled convolution, and a feature without positions by a linear layer. Where a stage ends in no ReLU of its own
-(the first stages of a wide ResNet, MobileNetV2's, torchvision's ResNets) its feature is taken as it is, where the code
-takes the normalisation that follows in a wide ResNet.
+parameters of the normalisation before, taking responses for Gaussian, and takes -3 deviations where fewer than one in
+1000 are negative; the teacher stays in eval mode, where the code leaves it in train mode. Stages are those of the
+mdistiller benchmark. Maps of unlike sizes are joined by a strided, transposed or resampled convolution, where the code
+averages the teacher's, and a feature without positions by a linear layer; convolutions have a bias and begin as is
+usual in torch. Where a stage ends in no ReLU of its own (the first stages of a wide ResNet, MobileNetV2's,
+torchvision's ResNets) its feature is taken as it is, where the code takes the normalisation that follows in a wide
+ResNet.
 
 Zero when: every regressed feature of the student equals the teacher's behind the margin ReLU, or lies below it where it
 is not positive (the term "features").
@@ -31,7 +33,7 @@ from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.fit import paired
 from kdcore.losses import cross_entropy, halving
 from kdcore.measure import CHUNK
-from kdcore.net import Net, pooled, unrectified
+from kdcore.net import Net, pooled, staged
 
 MARGIN_ROWS = 2048  # training rows that margins are measured on, at most
 
@@ -82,13 +84,13 @@ class OFD(Method):
         1e-3, ge=0.0, le=10.0, description="Weight of the features; it counts for each place of a map."
     )
 
-    def remodel(self, student: Net, teacher: Net | None) -> Net:
-        """The student, cut before each ReLU."""
-        return unrectified(student)
+    def read(self, student: Net) -> Net:
+        """The student, cut before the ReLU of each stage."""
+        return staged(student, before_relu=True)
 
     def reread(self, teacher: Net) -> Net:
-        """The teacher, cut before each ReLU."""
-        return unrectified(teacher)
+        """The teacher, cut likewise."""
+        return staged(teacher, before_relu=True)
 
     @torch.no_grad()
     def connect(self, pair: Pair) -> Overhaul:

@@ -11,7 +11,8 @@ Source: Chen, Liu, Zhao and Jia, Distilling Knowledge via Knowledge Review, CVPR
 warm-up of 20 of 240 epochs as in the mdistiller benchmark, whose weights are 5 for ResNet8x4, .6 for ResNet20 and 1
 for ResNet32.
 
-Departs from it: stages are compared after their activation, theirs before it, and paired from the last backwards. A
+Departs from it: stages are those of the benchmark, the teacher's before their ReLU, but paired from the last backwards;
+the first stages of a wide ResNet as a teacher are taken as they are, theirs behind the normalisation that follows. A
 feature without positions counts as a map of one, so the last stage of an MLP counts twice. The warm-up rises with every
 step. Weight 1 is the benchmark's for ResNet32 only. Where a batch holds one value per channel, normalisation takes its
 running statistics.
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
 from kdcore.fit import paired
 from kdcore.losses import cross_entropy, ramp
-from kdcore.net import pooled
+from kdcore.net import Net, pooled, staged
 
 WIDEST = 512  # channels of the common width, at most
 
@@ -44,8 +45,8 @@ def hierarchical_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def levels(features: Sequence[Tensor]) -> list[Tensor]:
-    """Stage features (B, K, H, W) or (B, K) as maps, and the last one pooled, (B, K, 1, 1)."""
-    every = [*features, pooled(features[-1])]
+    """Stage features (B, K, H, W) or (B, K) as maps, and the last one, which the head reads, pooled: (B, K, 1, 1)."""
+    every = [*features[:-1], pooled(features[-1])]
     return [feature.float() if feature.dim() == 4 else feature.float()[:, :, None, None] for feature in every]
 
 
@@ -64,6 +65,12 @@ class _Norm(nn.BatchNorm2d):
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
+def _as_released(layer: nn.Module) -> None:
+    """Initialise a convolution without bias as the released code does."""
+    if isinstance(layer, nn.Conv2d) and layer.bias is None:
+        nn.init.kaiming_uniform_(layer.weight, a=1)
+
+
 class Fusion(nn.Module):
     """One level: mixes the student's stage with what the deeper levels found.
 
@@ -80,6 +87,7 @@ class Fusion(nn.Module):
         self.reduce = nn.Sequential(nn.Conv2d(inputs, middle, 1, bias=False), _Norm(middle))
         self.attend = None if deepest else nn.Sequential(nn.Conv2d(2 * middle, 2, 1), nn.Sigmoid())
         self.imitate = nn.Sequential(nn.Conv2d(middle, teacher[0], 3, padding=1, bias=False), _Norm(teacher[0]))
+        self.apply(_as_released)
 
     def forward(self, feature: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
         """The imitation, of the teacher's shape, and the mix that goes on, of the common width and that size.
@@ -148,9 +156,17 @@ class ReviewKD(Method):
     review_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's stages.")
     warmup: float = Field(0.083, ge=0.0, le=1.0, description="Share of the run in which distillation fades in.")
 
+    def read(self, student: Net) -> Net:
+        """The student's stages, and what its head reads."""
+        return staged(student, closing=True)
+
+    def reread(self, teacher: Net) -> Net:
+        """The teacher's stages before their ReLU, and what its head reads."""
+        return staged(teacher, before_relu=True, closing=True)
+
     def connect(self, pair: Pair) -> Review:
         """The fusions of all levels."""
-        return Review([*paired(pair.student, pair.teacher), (pair.student[-1][:1], pair.teacher[-1][:1])])
+        return Review([*paired(pair.student[:-1], pair.teacher[:-1]), (pair.student[-1][:1], pair.teacher[-1][:1])])
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Labels and the review."""

@@ -1,7 +1,8 @@
 """MobileNetV2 (Sandler et al. 2018) for CIFAR, as in the distillation benchmarks.
 
 Against the original, the blocks of 24 channels keep the size of their input, as images are small, activations are ReLU
-without a ceiling, and the first block has an expanding layer too, by a factor of 1.
+without a ceiling, and the first block has an expanding layer too, by a factor of 1. The last block ends in the 1x1
+convolution to 1280 channels, which the benchmarks do not count to a stage (`staged` in net.py).
 """
 
 from typing import ClassVar, Literal
@@ -62,6 +63,6 @@ class MobileNetV2(Model):
                 inputs = outputs
             stages.append(layers)
         stages[-1] += conv_bn_relu(inputs, LAST, kernel=1)
-        net = Net([nn.Sequential(*layers) for layers in stages], head(LAST, classes))
+        net = Net([nn.Sequential(*layers) for layers in stages], head(LAST, classes), tail=3)
         net.apply(kaiming)
         return net

@@ -1,4 +1,8 @@
-"""ShuffleNetV2 (Ma et al. 2018) for CIFAR, as in the distillation benchmarks: a 1x1 stem, no early pooling."""
+"""ShuffleNetV2 (Ma et al. 2018) for CIFAR, as in the distillation benchmarks: a 1x1 stem, no early pooling.
+
+The last block ends in the 1x1 convolution to 1024 channels, which the benchmarks do not count to a stage (`staged` in
+net.py).
+"""
 
 from typing import ClassVar, Literal
 
@@ -75,6 +79,6 @@ class ShuffleNetV2(Model):
             layers += [_Down(inputs, outputs), *units, nn.ReLU()]
             inputs = outputs
         stages[-1] += conv_bn_relu(inputs, LAST, kernel=1)
-        net = Net([nn.Sequential(*layers) for layers in stages], head(LAST, classes))
+        net = Net([nn.Sequential(*layers) for layers in stages], head(LAST, classes), tail=3)
         net.apply(kaiming)
         return net

@@ -20,7 +20,7 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class VGG(Model):
-    """Five stages; the first three are pooled, as in the distillation benchmarks."""
+    """Five blocks; the first three are pooled, as in the distillation benchmarks, where the last four are stages."""
 
     title: ClassVar[str] = "VGG (CIFAR)"
     family: ClassVar[str] = "CIFAR"
@@ -37,6 +37,6 @@ class VGG(Model):
             for _ in range(repeats):
                 layers += _convolution(outputs, outputs)
             blocks.append(nn.Sequential(*layers))
-        net = Net(blocks, head(WIDTHS[-1], classes))
+        net = Net(blocks, head(WIDTHS[-1], classes), stem=1)
         net.apply(kaiming)
         return net

@@ -1,4 +1,8 @@
-"""Wide residual networks for CIFAR (Zagoruyko and Komodakis 2016): depth 6n + 4, normalisation before convolution."""
+"""Wide residual networks for CIFAR (Zagoruyko and Komodakis 2016): depth 6n + 4, normalisation before convolution.
+
+The last block ends in the normalisation and ReLU before the pooling, which the distillation benchmarks do not count to
+a stage (`staged` in net.py).
+"""
 
 from typing import ClassVar, Literal
 
@@ -53,6 +57,6 @@ class WRN(Model):
             nn.Sequential(*_stage(first, second, count, stride=2)),
             nn.Sequential(*_stage(second, third, count, stride=2), *_bn_relu(third)),
         ]
-        net = Net(blocks, head(third, classes))
+        net = Net(blocks, head(third, classes), tail=2)  # the last normalisation and ReLU
         net.apply(kaiming)
         return net

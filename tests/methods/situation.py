@@ -41,7 +41,7 @@ def pair(method: Method, student: Net, teacher: Net, classes: int) -> Pair:
         return Outputs(outputs.logits, tuple(pooled(feature) for feature in outputs.features))
 
     return Pair(
-        student=stage_shapes(student, SHAPE),
+        student=stage_shapes(method.read(student), SHAPE),
         teacher=stage_shapes(teacher, SHAPE),
         classes=classes,
         labels=torch.arange(TRAINING_ROWS) % classes,
@@ -84,7 +84,7 @@ def situation(
     strong = x + 0.1 * torch.randn_like(x)
     other = torch.randn(rows, *SHAPE)
     batch = Batch(
-        student=cast(student(mine), dtype),
+        student=cast(method.read(student)(mine), dtype),
         teacher=asked(theirs) if method.needs else None,
         labels=labels,
         index=index,

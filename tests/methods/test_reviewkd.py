@@ -96,11 +96,11 @@ def test_a_fusion_adds_both_with_a_weight_for_each_position() -> None:
 def test_the_stages_of_any_two_networks_are_joined(ours: Shapes, theirs: Shapes) -> None:
     method, rows = ReviewKD(), 3
     *_, batch = situation(method)
-    told = pair(method, *nets(), classes=4)._replace(student=ours, teacher=theirs)
+    told = pair(method, *nets(), classes=4)._replace(student=(*ours, ours[-1]), teacher=(*theirs, theirs[-1]))
     state = method.connect(told)
     student, teacher = (
         Outputs(draw(rows, 4), tuple(draw(rows, *shape, seed=place) for place, shape in enumerate(shapes)))
-        for shapes in (ours, theirs)
+        for shapes in (told.student, told.teacher)
     )
     found = state(next(zip(*paired(levels(student.features), levels(teacher.features)), strict=True)))
     wanted = [
@@ -123,7 +123,9 @@ def test_the_term_sums_all_levels_the_pooled_one_too_and_fades_in() -> None:
     assert method.terms(batch._replace(progress=0.05), state)["review"].weight == pytest.approx(0.75)
     found = state(levels(batch.student.features))
     last = batch.teacher.features[-1].mean((2, 3))[:, :, None, None]
-    targets = [last, *reversed(batch.teacher.features)]
+    targets = [last, *reversed(batch.teacher.features[:-1])]
+    assert batch.teacher.features[-2].min() < 0
+    torch.testing.assert_close(batch.teacher.features[-2].relu(), batch.teacher.features[-1])
     expected = sum(slow_hcl(ours.detach(), theirs) for ours, theirs in zip(found, targets, strict=True))
     assert terms["review"].value.item() == pytest.approx(expected, rel=1e-5)
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdcore.contracts import Model
 from kdcore.costs import cost, costs, members
 from kdcore.errors import BadInput
-from kdcore.net import Net, pooled, stage_shapes, unrectified
+from kdcore.net import Net, pooled, stage_shapes, staged, unrectified
 from kdcore.registry import MODELS
 
 torch.set_num_threads(1)
@@ -230,3 +230,60 @@ def test_a_network_cut_before_its_relus_is_the_same_network(
     assert all(mine is theirs for mine, theirs in zip(cut.parameters(), built.parameters(), strict=True))
     again = unrectified(cut)(x)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(again.features, before.features, strict=True))
+
+
+BENCHMARK = [  # the shapes that mdistiller's networks tell of images of 32x32, their stem left out
+    ("wrn", {"variant": "16-2"}, [(32, 32, 32), (64, 16, 16), (128, 8, 8)]),
+    ("vgg", {"variant": "8"}, [(128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 4, 4)]),
+    ("resnet", {"variant": "8x4"}, [(64, 32, 32), (128, 16, 16), (256, 8, 8)]),
+    ("mobilenetv2", {"variant": "0.5"}, [(12, 16, 16), (16, 8, 8), (48, 4, 4), (160, 2, 2)]),
+    ("shufflenetv2", {"variant": "1.0"}, [(116, 16, 16), (232, 8, 8), (464, 4, 4)]),
+]
+
+
+@pytest.mark.parametrize(("name", "knobs", "stages"), BENCHMARK)
+@torch.no_grad()
+def test_a_staged_network_is_the_same_network_cut_as_in_the_benchmark(
+    name: str, knobs: dict[str, Any], stages: list[tuple[int, ...]]
+) -> None:
+    built = net(name, COLOUR, **knobs).eval()
+    before, x = built.state_dict(), torch.randn(2, *COLOUR)
+    cut = staged(built)
+    told, closed = cut(x), staged(built, closing=True)(x)
+    assert [tuple(feature.shape[1:]) for feature in told.features] == stages
+    torch.testing.assert_close(told.logits, built(x).logits)
+    assert {id(weight) for weight in cut.parameters()} == {id(weight) for weight in built.parameters()}
+    assert not cut.training
+    assert built.state_dict().keys() == before.keys()
+    torch.testing.assert_close(closed.logits, told.logits)
+    assert [feature.shape for feature in closed.features[:-1]] == [feature.shape for feature in told.features]
+    torch.testing.assert_close(closed.features[-1], built(x).features[-1])
+
+
+@torch.no_grad()
+def test_a_wide_resnets_last_stage_ends_before_its_normalisation_or_before_its_relu() -> None:
+    built, x = net("wrn", COLOUR, variant="16-1").eval(), torch.randn(2, *COLOUR)
+    *_, norm, relu = built.blocks[-1]
+    last = staged(built)(x).features[-1]
+    torch.testing.assert_close(relu(norm(last)), built(x).features[-1])
+    torch.testing.assert_close(staged(built, before_relu=True)(x).features[-1], norm(last))
+
+
+@torch.no_grad()
+def test_the_last_convolution_is_no_stage_before_the_relu_either() -> None:
+    x = torch.randn(2, *COLOUR)
+    for name, relu in (("mobilenetv2", False), ("shufflenetv2", True)):
+        built = net(name, COLOUR).eval()
+        plain, before = staged(built)(x), staged(built, before_relu=True, closing=True)(x)
+        assert before.features[-2].min() < 0
+        last = before.features[-2].relu() if relu else before.features[-2]
+        torch.testing.assert_close(last, plain.features[-1])
+        torch.testing.assert_close(before.features[-1], built(x).features[-1])
+        torch.testing.assert_close(before.logits, plain.logits)
+
+
+def test_networks_without_stem_and_tail_stay_as_they_are() -> None:
+    built, x = net("cnn", COLOUR), torch.randn(2, *COLOUR)
+    assert all(mine is theirs for mine, theirs in zip(staged(built).blocks, built.blocks, strict=True))
+    assert staged(built).training
+    torch.testing.assert_close(staged(built.eval(), closing=True)(x).features[-1], built(x).features[-1])
