@@ -5,12 +5,13 @@ highest entropy of the teacher's answer. The loss is label_weight * CE(student(x
 and student on the images x + T^2 KL of teacher and student on the kept samples).
 
 Source: Wang, Lohit, Jones and Fu, What Makes a "Good" Data Augmentation in Knowledge Distillation - A Statistical
-Perspective, NeurIPS 2022, arXiv 2012.02909; a pool of twice the batch, weights .1 and .9 and T 4 as released. The
-paper judges an augmentation by the spread of the teacher's mean answer over batches, lower being better; that is a
-measure and takes no part in the loss.
+Perspective, NeurIPS 2022, arXiv 2012.02909; a pool of twice the batch, weights .1 and .9 and T 4 as released. The paper
+judges an augmentation by the spread of the teacher's mean answer over batches, lower being better; that is a measure
+and takes no part in the loss.
 
-Departs from it: partner and box are drawn for each sample, in the released code once for a batch; images and kept
-samples go through the student in one pass, so that they share a batch's statistics.
+Departs from it: partner and box are drawn for each sample, in the released code once for a batch, and a sample may be
+its own partner, which that code avoids; images and kept samples go through the student in one pass, so that they share
+a batch's statistics.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the terms "kd" and "picked").
 """

@@ -7,12 +7,13 @@ compares classes, this also says how much evidence there is for each, so several
 Source: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, Multi-Label Knowledge Distillation, ICCV 2023, arXiv
 2308.06453, its logit part; weight 10 as in the released code.
 
-Departs from it: the paper's other two parts compare embeddings per label, class-aware (weight 100) and instance-aware
-(weight 1000); they need a network with one embedding per label and are left out. Its pictures have several labels and
-its networks learn by binary losses and Adam, which does not mind how large a loss is; here a row has one label,
-cross-entropy reads it, and with SGD a weight of 10 on a sum over classes can be too large a step: a lower learning rate
-or a weight of 1 mends it. A teacher trained by cross-entropy has logits with an arbitrary shift per row, which sigmoids
-do see.
+Departs from it: the released code clamps probabilities between 1e-8 and 1 - 1e-8, which single precision rounds to 1,
+so that a logit above 17 gives no number; there is no clamp here. The paper's other two parts compare embeddings per
+label, class-aware (weight 100) and instance-aware (weight 1000); they need a network with one embedding per label and
+are left out. Its pictures have several labels and its networks learn by binary losses and Adam, which does not mind how
+large a loss is; here a row has one label, cross-entropy reads it, and with SGD a weight of 10 on a sum over classes can
+be too large a step: a lower learning rate or a weight of 1 mends it. A teacher trained by cross-entropy has logits with
+an arbitrary shift per row, which sigmoids do see.
 
 Zero when: the student's logits equal the teacher's (the term "kd").
 """

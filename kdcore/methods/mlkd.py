@@ -10,10 +10,11 @@ those of the released code.
 
 Departs from it: the released code takes the usual view's logits for the strong view at temperatures 2 and 6, computes
 but does not add the matrices of the strong view, and multiplies its confidence masks into terms that are already
-averaged, which makes them a constant factor. Here each view uses its own logits at every temperature, all three levels
-count on both views, and there is no mask. Divided by C as released, the term of classes grows as (B / C)^2: at weight
-.9 it is small for batches of 64 with 100 classes and throws a student of 10 off at the usual learning rate. Twice the
-forward passes: not to be compared with methods of one view as if they cost the same.
+averaged, which makes them a constant factor of about a half, on the usual view alone. Here each view uses its own
+logits at every temperature, all three levels count on both views, and there is no mask. Divided by C as released, the
+term of classes grows as (B / C)^2: at weight .9 it is small for batches of 64 with 100 classes and throws a student of
+10 off at the usual learning rate. Twice the forward passes: not to be compared with methods of one view as if they cost
+the same.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the terms "kd", "classes", "batch").
 """

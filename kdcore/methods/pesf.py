@@ -10,10 +10,11 @@ released code: a linear layer from the features to C values, then C to 32 to C w
 
 Departs from it: the last layer of the adapter starts at 0, so that the first target is the teacher's own, where theirs
 starts at random; adapter_rate 0.1 is ours, as the released 2e-5 beside the usual 0.05 would hardly move in a short run;
-weights and temperature are those of plain distillation. As it scales gradients, adapter_rate says nothing under Adam,
-whose steps do not depend on their size. With `swap`, as the released code has it, the student learns from the teacher
-itself, its largest and its true logit exchanged, and the adapter from the student, repaired likewise. On unlabelled
-rows the teacher's choice stands for y outside the term "labels".
+weights and temperature are those of plain distillation. The code adds up the gradients of four batches before it steps.
+As it scales gradients, adapter_rate says nothing under Adam, whose steps do not depend on their size. With `swap`, as
+the released code has it, the student learns from the teacher itself, its largest and its true logit exchanged, and the
+adapter from the student, repaired likewise. On unlabelled rows the teacher's choice stands for y outside the term
+"labels".
 
 Zero when: the student's logits and the adapted ones differ by a constant in each row (the term "kd").
 """

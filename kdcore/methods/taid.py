@@ -1,18 +1,17 @@
 """TAID: the student imitates a mixture of itself and the teacher that moves towards the teacher as the student learns.
 
-With share t, the target is p_t = softmax((1 - t) sg(z_s) + t z_t), where sg(...) lets no gradient through, and
-loss = label_weight * CE(student, y) + kd_weight * KL(p_t || softmax(z_s)). After each step m follows the relative
-decrease of this KL as a moving average, m = beta m + (1 - beta) (last - now) / last, and
-t = min(1, max(start + (1 - start) * progress, t + alpha * sigmoid(m) * (1 - t))): never behind a straight line, and
-ahead of it while learning goes well.
+With share t, the target is p_t = softmax((1 - t) sg(z_s) + t z_t), where sg(...) lets no gradient through, and loss =
+label_weight * CE(student, y) + kd_weight * KL(p_t || softmax(z_s)). After each step m follows the relative decrease of
+this KL as a moving average, m = beta m + (1 - beta) (last - now) / last, and t = min(1, max(start + (1 - start) *
+progress, t + alpha * sigmoid(m) * (1 - t))): never behind a straight line, and ahead of it while learning goes well.
 
-Source: Shing, Misaki, Bao, Yokoi and Akiba, TAID: Temporally Adaptive Interpolated Distillation for Efficient
-Knowledge Transfer in Language Models, ICLR 2025, arXiv 2501.16937; start .4, alpha 5e-4 and beta .99.
+Source: Shing, Misaki, Bao, Yokoi and Akiba, TAID: Temporally Adaptive Interpolated Distillation for Efficient Knowledge
+Transfer in Language Models, ICLR 2025, arXiv 2501.16937; start .4, alpha 5e-4 and beta .99.
 
 Departs from it: it is a method for language models, and its use on images is ours, as are the weights .1 and 1 of true
 labels and mixture. A relative decrease counts as at least -1, so that one bad batch after a perfect one does not stop
-the share for good; the first step counts as one without change. In the few steps of a small run the straight line
-mostly leads.
+the share for good; the first step counts as one without change, where the released code leaves the share as it is. In
+the few steps of a small run the straight line mostly leads.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the term "taid"); at share 0 its
 value and its gradient are 0 whatever the student says.
