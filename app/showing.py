@@ -80,7 +80,7 @@ def run_button(asked: Callable[[], Spec], obstacle: str | None, says: str, key: 
 
 
 def _submit(asked: Callable[[], Spec]) -> None:
-    run = engine.store().submit(asked(), state.viewer())
+    run = engine.store().submit(asked(), state.viewer(), also=state.owners())
     if run.state == "done":
         state.complain("You have run exactly this before, so here it is; another seed gives a new run.")
     state.show(run.id)
@@ -107,7 +107,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
         between: what the page shows above the panels once the run is over.
     """
     st.subheader(words.title(run.spec), anchor=False)
-    mine = run.owner == state.viewer()
+    mine = state.owns(run)
     if not mine and run.owner != engine.DEMO:
         st.caption("Read-only: this run belongs to another user. For one of your own, load its settings and press Run.")
     knobs = _knobs(run, mine)
@@ -160,7 +160,7 @@ def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str
             st.success(words.outcome(run.result or {}))
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
-            _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.viewer()))
+            _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.owners()))
         if run.state not in ACTIVE:
             _act("Another seed", "casino", partial(_again, run))
         _act("Load these settings", "fork_right", partial(take, run))
@@ -202,7 +202,7 @@ def _share(run: Run) -> None:
 
 
 def _delete(run_id: str) -> None:
-    engine.store().delete(run_id, state.viewer())
+    engine.store().delete(run_id, state.owners())
     state.show(None)
     state.remember("deleted", [run_id])
 
@@ -217,6 +217,6 @@ def _undo() -> None:
 
 
 def _restore(run_id: str) -> None:
-    engine.store().restore(run_id, state.viewer())
+    engine.store().restore(run_id, state.owners())
     state.remember("deleted", [])
     state.show(run_id)

@@ -16,7 +16,7 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app import case_link, engine, link, order_link
+from app import case_link, engine, link, order_link, owning
 from app.link import Link, Settings
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
@@ -41,6 +41,16 @@ def viewer() -> str:
     """Who looks: the browser's own name, or the session's where no server gave it one."""
     named = str(st.context.cookies.get(COOKIE))
     return named if VIEWER.fullmatch(named) else str(_state.setdefault("viewer", new_viewer()))
+
+
+def owners() -> frozenset[str]:
+    """The owners of runs that the viewer may change."""
+    return owning.owners(viewer(), st.context.headers)
+
+
+def owns(run: Run) -> bool:
+    """Whether the viewer may change a run."""
+    return run.owner in owners()
 
 
 # The link that the page shows

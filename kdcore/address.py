@@ -12,7 +12,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to the address.
+    """A socket that listens on the address; who connects waits until somebody accepts.
 
     Raises:
         BadInput: it is taken, forbidden, or no address of this machine.
@@ -23,6 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)  # named, or asyncio lets small answers wait 40 ms for company
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(place)
+        bound.listen()  # at once: two sockets may be bound to one port until one of them listens
     except (OSError, ValueError, OverflowError) as error:  # a host may be no name at all, such as 300 letters
         if bound:
             bound.close()

@@ -56,11 +56,17 @@ def app(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the Lab in a browser.")] = True,
     slots: Annotated[int, typer.Option(min=1, max=64, help="Runs at the same time.")] = 1,
+    terminal_runs: Annotated[
+        bool | None,
+        typer.Option(
+            help="Let visitors control the runs of this home's command line; by default those on this machine."
+        ),
+    ] = None,
 ) -> None:
     """Serve the Lab until Ctrl-C."""
     from app.cli.serving import serve
 
-    serve(host, port, open_page, slots)
+    serve(host, port, open_page, slots, terminal_runs)
 
 
 @cli.command()
@@ -114,6 +120,20 @@ def run(
         "preset": preset,
     }
     return distil(wanted(spec, flags, setting or [], change or []), fresh=fresh, json=json)
+
+
+@cli.command()
+def resume(
+    run: RunId,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON event a line, from where it goes on; the last is the result.")
+    ] = False,
+) -> int:
+    """Go on here with a run that was stopped, failed or interrupted, from its last checkpoint."""
+    from app.cli.headless import resume as go_on
+
+    prepare()
+    return go_on(run, json=json)
 
 
 @cli.command()

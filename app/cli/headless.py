@@ -8,69 +8,131 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from app.cli import FAILED, WRONG
 from app.cli.telling import Bar, Lines, Teller, ending
 from app.words import ago, title
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
-from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE
+from kdcore.jobs.leases import Leases, settle
+from kdcore.jobs.rows import TERMINAL, Run
+from kdcore.jobs.states import ACTIVE, RESUMABLE
 from kdcore.jobs.store import Store
 from kdcore.orders import drowned
 from kdcore.spec import Spec
 
-OWNER = "terminal"
+if TYPE_CHECKING:
+    from kdcore.jobs.worker import Worker
+
 LOOK_S = 0.1  # between two looks at the store
-EXPIRE_S = 1.0  # between two looks for runs that nobody works on any more
 STOPPED = 130
+
+
+class Doing(threading.Thread):
+    """Does a claimed run beside the one who follows it."""
+
+    def __init__(self, worker: Worker, run: Run) -> None:
+        super().__init__(name="run", daemon=True)
+        self.worker, self.claimed = worker, run
+        self.error: Exception | None = None  # why the store does not know how the run ended
+
+    def run(self) -> None:
+        """Do the run to whatever end."""
+        try:
+            self.worker.work(self.claimed)
+        except Exception as error:
+            self.error = error
 
 
 def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
     """Do a run, or tell again one that was done; the exit code."""
     store = Store()
-    run = store.submit(spec, OWNER, fresh=fresh)
+    settle(store)
+    broken = _broken_off(store, spec)
+    run = store.submit(spec, TERMINAL, fresh=fresh)
     if lost := drowned(spec):
         print(lost, file=sys.stderr)
-    teller: Teller = Lines() if json else Bar() if sys.stderr.isatty() else Teller()
     if run.state == "done":
         print(f"Run {run.id} did this {ago(run.finished_at or 0.0)}; --fresh runs it again.", file=sys.stderr)
+        teller = _teller(json)
         for event in store.story(run.id):
             teller.event(event)
         return _conclude(store, run, json)
-    ours = run.state == "queued"
+    if broken and not fresh:
+        hint = f"kdlab resume {broken.id} goes on from there instead."
+        print(f"Run {broken.id} has these settings and broke off at step {broken.step}; {hint}", file=sys.stderr)
+    return _do(store, run, json)
+
+
+def resume(run_id: str, *, json: bool) -> int:
+    """Go on with a run that broke off, whoever began it in this home; the exit code.
+
+    Raises:
+        BadInput: there is no such run, or it did not break off.
+    """
+    store = Store()
+    settle(store)
+    run = store.get(run_id)
+    told = store.events(run_id, limit=None)
+    return _do(store, store.resume(run_id, run.owner), json, after=told[-1].seq if told else 0)
+
+
+def _broken_off(store: Store, spec: Spec) -> Run | None:
+    """The newest run of the terminal with the same settings that broke off behind its first step."""
+    found = (run for run in store.runs(states=RESUMABLE) if run.owner == TERMINAL and run.hash == spec.hash)
+    return next((run for run in found if run.step), None)
+
+
+def _teller(json: bool) -> Teller:
+    return Lines() if json else Bar() if sys.stderr.isatty() else Teller()
+
+
+def _do(store: Store, run: Run, json: bool, after: int = 0) -> int:
+    """Do a run that waits, or follow one under way, telling its events behind number `after`; the exit code."""
+    ours, doing = run.state == "queued", None
     try:
-        if ours:
-            _begin(store, run)
-        return _conclude(store, _follow(store, run, teller, expire=not ours), json)
+        doing = _begin(store, run) if ours else None
+        return _conclude(store, _follow(store, run, _teller(json), doing, after), json)
     except KeyboardInterrupt:
-        return _stop(store, run) if ours else STOPPED
+        return _stop(store, run, doing) if ours else STOPPED
     except BrokenPipeError:  # whoever listened has gone
         if ours:
-            _stop(store, run)
+            _stop(store, run, doing)
         raise
 
 
-def _begin(store: Store, run: Run) -> None:
+def _begin(store: Store, run: Run) -> Doing | None:
     """Do the run in a thread, if it still waits once torch is loaded."""
     from kdcore.jobs.worker import Worker
 
     logging.getLogger("kdcore").setLevel(logging.CRITICAL)  # the run's row keeps what went wrong
     worker = Worker(store)
     claimed = store.claim(os.getpid(), run.id)
-    if claimed:
-        threading.Thread(target=worker.work, args=(claimed,), name="run", daemon=True).start()
+    if claimed is None:
+        return None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: worker.stopping.set())  # the run can be resumed then
+    doing = Doing(worker, claimed)
+    doing.start()
+    return doing
 
 
-def _follow(store: Store, run: Run, teller: Teller, expire: bool) -> Run:
-    """Tell what happens until the run is over; the run as it is then."""
-    after, next_expire = 0, time.monotonic() + EXPIRE_S
+def _follow(store: Store, run: Run, teller: Teller, doing: Doing | None, after: int) -> Run:
+    """Tell what happens until the run is over; the run as it is then.
+
+    Raises:
+        BadInput: the store can no longer be used.
+    """
+    leases = Leases(store)
     with teller:
         while True:
+            ended = doing is not None and not doing.is_alive()  # before the look, which then sees how
             run = store.get(run.id)
             teller.look(run, store.get(run.teacher_run) if run.teacher_run else None)
             for heard, _, event in store.events(run.id, after, limit=None):
@@ -78,20 +140,29 @@ def _follow(store: Store, run: Run, teller: Teller, expire: bool) -> Run:
                 after = heard
             if run.state not in ACTIVE:
                 return run
-            if expire and time.monotonic() >= next_expire:
-                store.expire()
-                next_expire = time.monotonic() + EXPIRE_S
+            if ended and doing and doing.error:
+                raise doing.error
+            if doing is None:
+                leases.look()
             time.sleep(LOOK_S)
 
 
-def _stop(store: Store, run: Run) -> int:
+def _stop(store: Store, run: Run, doing: Doing | None) -> int:
     """Ask the run to stop and wait until it has."""
     print("Stopping after this step; Ctrl-C again leaves at once.", file=sys.stderr)
-    with suppress(BadInput):  # it ended by itself meanwhile
-        store.command(run.id, Command("cancel"), OWNER)
+    try:
+        store.command(run.id, Command("cancel"), run.owner)
+    except BadInput:  # it ended by itself meanwhile, or the store refuses
+        if doing:
+            doing.worker.stopping.set()
+    leases = Leases(store)
     with suppress(KeyboardInterrupt):
-        while store.get(run.id).state in ACTIVE:
+        while store.get(run.id).state in ACTIVE and (doing is None or doing.is_alive()):
+            if doing is None:
+                leases.look()
             time.sleep(LOOK_S)
+    if store.get(run.id).state in RESUMABLE:
+        print(f"kdlab resume {run.id} goes on.", file=sys.stderr)
     return STOPPED
 
 
@@ -101,7 +172,8 @@ def _conclude(store: Store, run: Run, json: bool) -> int:
         if not json:
             print(f"{title(run.spec)}\n{ending(run)}\nkdlab show {run.id} tells more.")
         return 0
-    print(f"{ending(run)} kdlab show {run.id} tells more.", file=sys.stderr)
+    goes_on = f", kdlab resume {run.id} goes on" if run.state in RESUMABLE else ""
+    print(f"{ending(run)} kdlab show {run.id} tells more{goes_on}.", file=sys.stderr)
     teacher = store.get(run.teacher_run) if run.teacher_run else None
     mendable = run.state == "failed" and not any(one.traceback for one in (run, teacher) if one)
     return WRONG if mendable else FAILED

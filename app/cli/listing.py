@@ -11,6 +11,7 @@ from app.cli.telling import ending
 from app.words import STATES, ago, differences, title, titles
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
+from kdcore.jobs.leases import settle
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
@@ -39,7 +40,9 @@ PARAGRAPHS = {
 
 def list_runs(as_json: bool) -> None:
     """Every run that was not deleted, newest first."""
-    found = Store().runs()
+    store = Store()
+    settle(store)
+    found = store.runs()
     if as_json:
         print(json.dumps([facts(run) for run in found]))
     elif not found:
@@ -55,7 +58,9 @@ def show_run(run_id: str, as_json: bool) -> None:
     Raises:
         BadInput: there is none of that id.
     """
-    run = Store().get(run_id)
+    store = Store()
+    settle(store)
+    run = store.get(run_id)
     changed = unusual(run)
     if as_json:
         more = {"folder": str(run.folder), "traceback": run.traceback, "differences": changed}

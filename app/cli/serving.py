@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import uvicorn
 
+from app import owning
 from app.cli import prepare
 from kdcore.address import address, listen
 from kdcore.jobs.store import Store
@@ -19,7 +20,7 @@ from kdcore.jobs.store import Store
 GRACE_S = 3  # for open pages when the server ends
 
 
-def serve(host: str, port: int, open_page: bool, slots: int) -> None:
+def serve(host: str, port: int, open_page: bool, slots: int, terminal_runs: bool | None) -> None:
     """Serve until Ctrl-C.
 
     Raises:
@@ -29,6 +30,7 @@ def serve(host: str, port: int, open_page: bool, slots: int) -> None:
         Store().close()  # a damaged one is told here, in a sentence
         prepare()
         os.environ["KDLAB_SLOTS"] = str(slots)
+        os.environ[owning.POLICY] = owning.policy_of(listening.getsockname()[0], terminal_runs)
         url = address(host, listening.getsockname()[1])
         config = uvicorn.Config(
             "app.asgi:app",

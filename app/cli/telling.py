@@ -102,5 +102,8 @@ class Bar(Teller):
 
     def _move(self, name: str, run: Run, said: str) -> None:
         if name not in self._bars:
-            self._bars[name] = self._progress.add_task(name, total=run.steps, said="")
-        self._progress.update(self._bars[name], completed=run.step, said=said)
+            self._bars[name] = self._progress.add_task(name, total=run.steps, completed=run.step, said="")
+        if run.paused:  # the time left is estimated anew from where it goes on
+            self._progress.reset(self._bars[name], total=run.steps, completed=run.step, said="paused")
+            return
+        self._progress.update(self._bars[name], total=run.steps, completed=run.step, said=said)

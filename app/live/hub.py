@@ -25,6 +25,7 @@ from app.panels import panel as find_panel
 from kdcore.contracts import Audience, Command
 from kdcore.errors import BadInput
 from kdcore.jobs.desk import attend
+from kdcore.jobs.rows import By
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 
@@ -122,7 +123,7 @@ class Hub:
             raise BadInput(f"One page can watch at most {SEATED} panels; close some of them.")
         panel = None if name == STATUS else self._panels(name)
         show = await self._open(run)
-        owned = show.watcher.run.owner == seat.viewer and not show.watcher.run.recorded
+        owned = show.watcher.run.owner in seat.owners and not show.watcher.run.recorded
         topic = show.topics.get((name, view.at)) or self._begin(show, name, panel, view.at)
         if self._topics.get(place) is not topic:
             self.leave(seat, key)
@@ -146,7 +147,7 @@ class Hub:
         for place in [place for place in self._topics if place.seat is seat]:
             self.leave(seat, place.key)
 
-    async def control(self, run: str, wish: Command, by: str) -> None:
+    async def control(self, run: str, wish: Command, by: By) -> None:
         """Ask something of a run.
 
         Raises:

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from app import owning
 from app.live import messages
 from app.live.cookie import viewer_of
 from app.live.drawing import lacks
@@ -90,7 +91,7 @@ async def serve(hub: Hub, socket: WebSocket) -> None:
         if server not in ("", SERVER):
             await socket.close(OUTLIVED)
             return
-        await _converse(hub, socket, Seat(viewer))
+        await _converse(hub, socket, Seat(viewer, owning.owners(viewer, socket.headers)))
 
 
 async def _greeted(socket: WebSocket) -> tuple[str, str]:
@@ -152,7 +153,7 @@ async def _hear(hub: Hub, seat: Seat, text: str) -> None:
         elif isinstance(message, messages.Leave):
             hub.leave(seat, message.key)
         elif isinstance(message, messages.Control):
-            await hub.control(message.run, message.wish, seat.viewer)
+            await hub.control(message.run, message.wish, seat.owners)
     except BadInput as error:
         seat.say(error=str(error), **asked)
 

@@ -17,10 +17,11 @@ class Seat:
 
     Args:
         viewer: the browser's name.
+        owners: whose runs it may change; the viewer's own alone when None.
     """
 
-    def __init__(self, viewer: str) -> None:
-        self.viewer = viewer
+    def __init__(self, viewer: str, owners: frozenset[str] | None = None) -> None:
+        self.viewer, self.owners = viewer, owners or frozenset({viewer})
         self._slots: dict[int, Message] = {}
         self._sent: dict[int, Message] = {}  # key -> payload, to keep quiet about what looks the same
         self._filled = Event()

@@ -21,7 +21,8 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
     record = subject.record(at)
     step = subject.step if at is None else at
     steps = record.started.steps if record.started else subject.spec.schedule.steps
-    rate = None if run.paused or run.state != "running" else steps_per_s(subject.told, subject.looks)
+    going = run.state == "running" and not run.paused
+    rate = steps_per_s(subject.told, subject.looks, watcher.begun, watcher.paced) if going else None
     return {
         "state": run.state,
         "mine": mine,
@@ -79,14 +80,23 @@ def _elapsed_s(watcher: Watcher) -> float | None:
     return None if run.started_at is None else (run.finished_at or time.time()) - run.started_at
 
 
-def steps_per_s(told: Sequence[Heard], looks: Iterable[tuple[float, int]] = ()) -> float | None:
+def steps_per_s(
+    told: Sequence[Heard], looks: Iterable[tuple[float, int]] = (), begun: float = 0.0, paced: float = 0.0
+) -> float | None:
     """Steps per second over the last few seconds, or since the point before where these lie apart.
+
+    Time in which the run was paused, went at another pace or was interrupted does not count.
 
     Args:
         told: what the run told; its loss points count, which lie minutes apart in a long run.
         looks: when somebody saw something of it, and its step then.
+        begun: when its newest attempt began, unix s; what was told before was told by another.
+        paced: when it was last let go on after a pause, or its speed was changed, unix s.
     """
-    points = sorted([*looks, *((heard.at, heard.event.step) for heard in told if isinstance(heard.event, Step))])
+    steps = ((heard.at, heard.event.step) for heard in told if isinstance(heard.event, Step))
+    points = sorted(point for point in [*looks, *steps] if point[0] >= begun)
+    before = [step for at, step in points if at <= paced]
+    points = [(paced, before[-1]) for _ in before[:1]] + [point for point in points if point[0] > paced]
     if len(points) < 2:
         return None
     end, last = points[-1]

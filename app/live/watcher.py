@@ -39,6 +39,8 @@ class Watcher:
         self.place = 0  # in the queue, from 1; 0 when the run does not wait
         self.speed: float | None = None  # steps per second somebody asked for; None is as fast as it goes
         self.record_version = self.field_version = self.status_version = self.stage_version = next(VERSIONS)
+        self.begun = 0.0  # when its newest attempt began, unix s
+        self.paced = 0.0  # when it was last let go on after a pause, or set to another speed, unix s
         self._due = self._tick_due = 0.0
         self._forerunners = forerunners(self.run.spec)
         chosen = self._choose()
@@ -88,6 +90,8 @@ class Watcher:
         moved = _facts(run) != _facts(self.run) or place != self.place
         self.run, self.place = run, place
         chosen = self._choose()
+        self.begun = chosen.started_at or 0.0
+        self.paced = self.store.obeyed_at({run.id, chosen.id}, ("resume", "speed"))
         if _stage(chosen) == self._stage:
             return moved
         self.subject = Subject(self.store, chosen, self._learner(chosen))

@@ -24,7 +24,7 @@ def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
     return [
         run
         for run in runs
-        if (not mine or run.owner == state.viewer())
+        if (not mine or state.owns(run))
         and all(
             token in f"{run.id} {run.label} {words.STATES[run.state]} {words.title(run.spec)}".lower()
             for token in tokens
@@ -45,7 +45,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
         "agreement": result.get("agreement"),
         "seed": run.spec.seed,
         "started": words.ago(run.created_at),
-        "whose": "recorded" if run.owner == engine.DEMO else "mine" if run.owner == state.viewer() else "another's",
+        "whose": "recorded" if run.owner == engine.DEMO else "mine" if state.owns(run) else "another's",
         "id": run.id,
     }
 
@@ -187,7 +187,7 @@ def difference(runs: list[Run]) -> None:
 
 def actions(runs: list[Run]) -> None:
     """What can be done with the ticked runs."""
-    own = [run for run in runs if run.owner == state.viewer() and run.state not in ACTIVE]
+    own = [run for run in runs if state.owns(run) and run.state not in ACTIVE]
     with st.container(horizontal=True):
         for run in runs[:ABREAST]:
             st.page_link(
@@ -208,14 +208,14 @@ def actions(runs: list[Run]) -> None:
 def delete(ids: list[str]) -> None:
     """Put runs away; `undo` offers to bring them back."""
     for run_id in ids:
-        engine.store().delete(run_id, state.viewer())
+        engine.store().delete(run_id, state.owners())
     state.remember("deleted", ids)
 
 
 def restore(ids: list[str]) -> None:
     """Bring deleted runs back."""
     for run_id in ids:
-        engine.store().restore(run_id, state.viewer())
+        engine.store().restore(run_id, state.owners())
     state.remember("deleted", [])
 
 
@@ -262,7 +262,7 @@ def bring_back(runs: list[Run]) -> None:
     for run in runs[:50]:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{words.title(run.spec)} · `{run.id}`")
-            if run.owner == state.viewer():
+            if state.owns(run):
                 st.button(
                     "Bring back", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)
                 )

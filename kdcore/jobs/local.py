@@ -17,9 +17,10 @@ import numpy as np
 
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
+from kdcore.jobs.leases import Leases, obituary, release_dead
 from kdcore.jobs.log import Heard
-from kdcore.jobs.process import WorkerProcess, command_line, is_worker, kill
-from kdcore.jobs.rows import HOST, LEASE_S, Run
+from kdcore.jobs.process import WorkerProcess, is_worker, kill
+from kdcore.jobs.rows import HOST, By, Run
 from kdcore.jobs.store import Store
 from kdcore.record import read_arrays
 from kdcore.spec import Spec
@@ -29,7 +30,9 @@ TICK_S = 0.1
 CALM_S = 3.0  # a run is left alone for so long before the next worker warms up beside it
 GRACE_S = 3.0  # from "cancel" to SIGTERM
 LAST_S = 5.0  # from "cancel" to SIGKILL
-RETRY_S = 5.0  # between workers that do not even warm up
+RETRY_S = 5.0  # between workers that do not even begin a run
+READY_S = 300.0  # a worker that is not warm by then hangs
+CLAIM_S = 60.0  # a worker that has not claimed the run it was given by then hangs
 
 
 class Capacity(NamedTuple):
@@ -51,7 +54,7 @@ class LocalBackend:
         """Queue a run, or return the owner's own of that spec unless `fresh`."""
         return self.store.submit(spec, owner, label=label, fresh=fresh)
 
-    def control(self, run_id: str, command: Command, by: str) -> None:
+    def control(self, run_id: str, command: Command, by: By) -> None:
         """Ask something of a run; see `Store.command`."""
         self.store.command(run_id, command, by)
 
@@ -89,8 +92,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock: IO[bytes] | None = None
-        self._looked = time.time()  # for lapsed leases
-        self._trust_from = 0.0  # leases count from then on
+        self._leases = Leases(store)
         self._hire_from = 0.0
 
     def start(self) -> None:
@@ -123,6 +125,9 @@ class Supervisor:
             except (BadInput, OSError) as error:  # the store or the disk may come back; the server lives on
                 LOG.error("%s", error)
                 self._stopping.wait(1.0)
+            except Exception:  # a bug, but without a supervisor every run would wait for ever
+                LOG.exception("The supervisor goes on after an error")
+                self._stopping.wait(1.0)
             self.store.news.wait(TICK_S)
             self.store.news.clear()
 
@@ -140,43 +145,41 @@ class Supervisor:
 
     def _tick(self) -> None:
         self._bury()
-        self._expire()
+        self._end_hanging()
+        for run in self._leases.look():
+            self._signal(run, signal.SIGKILL)
         running = self.store.runs(states={"running"})
         self._insist(running)
-        self._find_orphans(running)
+        release_dead(self.store, {worker.pid for worker in self._workers})
         busy = {run.pid for run in running} | {worker.pid for worker in self._workers if worker.run_id}
         free = self.slots - len(busy)
         self._hire(free)
         self._hand_out(free)
 
     def _bury(self) -> None:
-        """Workers that ended: what they left running is lost."""
+        """Workers that ended: what they left running is lost. Where the store refuses, the next tick tries again."""
         for worker in [worker for worker in self._workers if worker.exit_code is not None]:
-            self._workers.remove(worker)
-            if worker.run_id is None:
+            self.store.gone(worker.pid, obituary(worker.exit_code or 0))
+            if worker.run_id is None or worker.run_id in self.store.waiting():
                 self._misstarted(worker)
-            self.store.gone(worker.pid, _obituary(worker.exit_code or 0))
+            self._workers.remove(worker)
             worker.close()
 
+    def _end_hanging(self) -> None:
+        """Workers that neither become ready nor begin the run they were given are killed; that run still waits."""
+        hanging = [worker for worker in self._workers if not worker.ready and _late(worker)]
+        waiting = self.store.waiting() if hanging else []
+        for worker in hanging:
+            if worker.run_id is None or worker.run_id in waiting:
+                kill(worker.pid, signal.SIGKILL)
+
     def _misstarted(self, worker: WorkerProcess) -> None:
-        """A worker ended before it had work; those who wait are told why."""
+        """A worker ended before it began a run; those who wait are told why."""
         self._hire_from = time.monotonic() + RETRY_S
-        cause = (worker.errors().splitlines() or [_obituary(worker.exit_code or 0)])[-1]
-        LOG.error("A worker ended before it was ready: %s", cause)
+        cause = (worker.errors().splitlines() or [obituary(worker.exit_code or 0)])[-1]
+        LOG.error("A worker ended before it began a run: %s", cause)
         for run_id in self.store.waiting():
             self.store.note(run_id, message=f"No worker could start ({cause}); KD Lab keeps trying.")
-
-    def _expire(self) -> None:
-        """Once a second: workers that stopped beating lose their runs. A machine that slept gives them time to beat."""
-        now = time.time()
-        if now - self._looked < 1.0:
-            return
-        if now - self._looked > LEASE_S / 2:
-            self._trust_from = now + LEASE_S
-        self._looked = now
-        if now >= self._trust_from:
-            for run in self.store.expire(now):
-                self._signal(run, signal.SIGKILL)
 
     def _insist(self, running: list[Run]) -> None:
         """Workers that do not heed "cancel" are asked again, then killed."""
@@ -188,13 +191,6 @@ class Supervisor:
     def _signal(self, run: Run, number: signal.Signals) -> None:
         if run.pid and run.host == HOST and is_worker(run.pid):
             kill(run.pid, number)
-
-    def _find_orphans(self, running: list[Run]) -> None:
-        """Runs of processes that are no children of ours and have ended."""
-        ours = {worker.pid for worker in self._workers}
-        for pid in {run.pid for run in running if run.pid and run.host == HOST} - ours:
-            if not command_line(pid):
-                self.store.gone(pid, _obituary(None))
 
     def _hire(self, free: int) -> None:
         """Keep one worker warm; beside a run that just began, a little later, unless another may begin now."""
@@ -214,11 +210,6 @@ class Supervisor:
                 worker.give(run_id)
 
 
-def _obituary(exit_code: int | None) -> str:
-    """One sentence on how a worker ended; None where nobody knows."""
-    how = {
-        None: "is gone",
-        -9: "was killed (signal 9; memory may have run out)",
-        -11: "crashed (signal 11)",
-    }.get(exit_code, f"ended with exit code {exit_code}")
-    return f"Its worker {how}; resume goes on from the last checkpoint."
+def _late(worker: WorkerProcess) -> bool:
+    """Whether a worker that is not ready should be by now, or should have claimed its run."""
+    return time.monotonic() - worker.since > (READY_S if worker.run_id is None else CLAIM_S)

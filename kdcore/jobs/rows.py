@@ -7,7 +7,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ from kdcore.spec import Spec, parse
 
 LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()
+TERMINAL = "terminal"  # owner of the runs of the command line
 LOG_FILE = "worker.log"  # in a run's folder: what its workers wrote to stdout and stderr
 TAIL_BYTES = 4000
 LEASE_S = 10.0  # a run whose worker was not heard of for so long is lost
@@ -143,14 +144,17 @@ def find(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]
     return row
 
 
-def owned(connection: Connection, run_id: str, by: str, what: str) -> Row[Any]:
+By = str | frozenset[str]  # who asks for a change: an owner, or all those a person stands for
+
+
+def owned(connection: Connection, run_id: str, by: By, what: str) -> Row[Any]:
     """The locked row of a run that `by` may change.
 
     Raises:
         BadInput: somebody else owns it.
     """
     row = find(connection, run_id, lock=True)
-    if row.owner != by:
+    if row.owner not in ({by} if isinstance(by, str) else by):
         raise BadInput(f"Run {run_id} belongs to somebody else, so you cannot {what} it; start your own to do so.")
     return row
 
@@ -214,11 +218,11 @@ def waiting(connection: Connection) -> list[str]:
     return turns(rows, {row[0]: row[1] for row in connection.execute(served.group_by(RUNS.c.owner))}) if rows else []
 
 
-def twin(connection: Connection, spec: Spec, owner: str) -> str | None:
-    """The owner's run of the same spec that waits, runs or is done, and which nobody changed or stopped."""
+def twin(connection: Connection, spec: Spec, owners: Collection[str]) -> str | None:
+    """A run of the owners, of the same spec, that waits, runs or is done, and which nobody changed or stopped."""
     query = select(RUNS.c.id).where(
         RUNS.c.hash == spec.hash,
-        RUNS.c.owner == owner,
+        RUNS.c.owner.in_(owners),
         RUNS.c.state.in_(("queued", "running", "done")),
         RUNS.c.cancel_at.is_(None),
         RUNS.c.deleted_at.is_(None),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from kdcore import catalogue
 from kdcore.contracts import Command
@@ -24,7 +24,7 @@ from kdcore.errors import BadInput
 from kdcore.events import Event, Finished
 from kdcore.jobs import exchange, log, rows, wishes
 from kdcore.jobs.log import Heard
-from kdcore.jobs.rows import LEASE_S, Run
+from kdcore.jobs.rows import LEASE_S, By, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove, State
 from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, one_sentence, prepare
 from kdcore.spec import Spec, check
@@ -100,6 +100,12 @@ class Store:
             last = log.last(connection, run_id)
         return last if isinstance(last, Finished) else None
 
+    def obeyed_at(self, run_ids: Collection[str], names: Collection[str]) -> float:
+        """When one of the runs last took up one of the named wishes, unix s; 0.0 where none ever did."""
+        wishes_ = and_(COMMANDS.c.run.in_(run_ids), COMMANDS.c.name.in_(names))
+        with self._read() as connection:
+            return float(connection.execute(select(func.max(COMMANDS.c.taken_at)).where(wishes_)).scalar() or 0.0)
+
     def finished_teacher(self, hash: str) -> Run | None:
         """A done run of that hash, whoever owns it, whose weights are there."""
         same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done")
@@ -109,8 +115,17 @@ class Store:
 
     # What people do -------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: Spec, owner: str, *, label: str = "", fresh: bool = False) -> Run:
+    def submit(
+        self, spec: Spec, owner: str, *, label: str = "", fresh: bool = False, also: frozenset[str] = frozenset()
+    ) -> Run:
         """Queue a run, or return the owner's own run of that spec that waits, runs or is done, unless `fresh`.
+
+        Args:
+            spec: what to run.
+            owner: of the new run.
+            label: of the new run.
+            fresh: whether a new run is wanted in any case.
+            also: other owners whose run will do.
 
         Raises:
             BadInput: the spec cannot be run here.
@@ -118,12 +133,12 @@ class Store:
         check(spec)
         with self._write() as connection:
             lock_all(connection)
-            found = None if fresh else rows.twin(connection, spec, owner)
+            found = None if fresh else rows.twin(connection, spec, {owner, *also})
             run_id = found or rows.add(connection, spec, owner, label=label)
         self.news.set()
         return self.get(run_id)
 
-    def command(self, run_id: str, command: Command, by: str) -> None:
+    def command(self, run_id: str, command: Command, by: By) -> None:
         """Ask something of a run that waits or runs; "cancel" of a waiting run takes effect at once.
 
         Raises:
@@ -140,13 +155,13 @@ class Store:
                 rows.move(connection, row, "cancelled", message="Stopped before it began.")
                 return
             wish = {"name": command.name, "value": json.dumps(value)}
-            connection.execute(insert(COMMANDS).values(run=run_id, owner=by, at=time.time(), **wish))
+            connection.execute(insert(COMMANDS).values(run=run_id, owner=row.owner, at=time.time(), **wish))
             facts = wishes.FACTS.get(command.name, dict)()
             if facts:
                 rows.change(connection, run_id, **facts)
         self.news.set()
 
-    def resume(self, run_id: str, by: str) -> Run:
+    def resume(self, run_id: str, by: By) -> Run:
         """Queue a lost, failed or cancelled run again; it goes on from its last checkpoint.
 
         Raises:
@@ -167,7 +182,7 @@ class Store:
         self.news.set()
         return self.get(run_id)
 
-    def delete(self, run_id: str, by: str) -> None:
+    def delete(self, run_id: str, by: By) -> None:
         """Put a run away; `restore` brings it back. A waiting run is cancelled.
 
         Raises:
@@ -181,7 +196,7 @@ class Store:
                 rows.move(connection, row, "cancelled", message="Stopped before it began.")
             rows.change(connection, run_id, deleted_at=row.deleted_at or time.time())
 
-    def restore(self, run_id: str, by: str) -> Run:
+    def restore(self, run_id: str, by: By) -> Run:
         """Undo `delete`."""
         with self._write() as connection:
             rows.owned(connection, run_id, by, "restore")

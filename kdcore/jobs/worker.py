@@ -2,8 +2,8 @@
 
 The process is started before there is work, so that torch is imported by then; it ends with its run, so that all
 memory returns. Its teacher, and the run it starts from, are trained first where no finished one exists. While it works
-it beats once a second; a worker that stops beating has lost its run. SIGTERM ends it between two steps and leaves the
-run to be resumed.
+it beats once a second; a worker that stops beating has lost its run, and one that waits for such a run sees to that.
+SIGTERM ends it between two steps and leaves the run to be resumed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import faulthandler
 import logging
 import os
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from typing import Any
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Started
 from kdcore.jobs.desk import WorkerDesk
+from kdcore.jobs.leases import Leases
 from kdcore.jobs.rows import HOST, LOG_FILE, Run
 from kdcore.jobs.states import IllegalMove, State
 from kdcore.jobs.store import Store
@@ -36,6 +39,7 @@ Engine = Callable[..., Iterator[Event]]  # as `kdcore.train.train`
 BEAT_S = 1.0
 IDLE_S = 2.0  # without work, before what only some runs need is imported too
 NOTE_S = 0.5  # between two notes on long preparations
+INSIST_S = 10.0  # for which the end of a run is told again to a store that refuses it
 
 
 class Worker:
@@ -62,7 +66,11 @@ class Worker:
         return bool(self._desks)
 
     def work(self, run: Run) -> Run:
-        """Do a run that this process claimed, its teacher first; the run as it is afterwards."""
+        """Do a run that this process claimed, its teacher first; the run as it is afterwards.
+
+        Raises:
+            BadInput: the store can no longer be used, so that it does not know how the run ended.
+        """
         self._over.clear()
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         heart.start()
@@ -73,6 +81,7 @@ class Worker:
             heart.join()
 
     def _beat(self) -> None:
+        leases = Leases(self.store)
         while not self._over.wait(BEAT_S):
             for run_id, desk in list(self._desks.items()):
                 try:
@@ -81,7 +90,11 @@ class Worker:
                     elif run_id in self._desks and not desk.cancelled:
                         self.stopping.set()
                 except (BadInput, IllegalMove) as error:  # the store may come back before the lease ends
-                    print(error, file=sys.stderr)
+                    LOG.warning("%s", error)
+            try:
+                leases.look()  # this run may wait for one whose worker is gone, and no server may be there to see it
+            except BadInput as error:
+                LOG.warning("%s", error)
 
     def _do(self, run: Run, pupil: WorkerDesk | None) -> Run:
         """One attempt, to whatever end; the only place where any error ends."""
@@ -94,7 +107,7 @@ class Worker:
                     run, state, "Stopped." if state == "cancelled" else "Its worker was stopped; resume goes on."
                 )
         except IllegalMove as error:  # the run was taken away or is over; nothing of it is ours to change
-            print(error, file=sys.stderr)
+            LOG.warning("%s", error)
         except KeyboardInterrupt:
             self._move(run, "cancelled", "Stopped.")
             raise
@@ -106,8 +119,21 @@ class Worker:
         return self.store.get(run.id)
 
     def _move(self, run: Run, state: State, message: str, trace: str | None = None) -> None:
-        if self.store.get(run.id).state == "running":
-            self.store.move(run.id, state, attempt=run.attempt, message=message, traceback=trace)
+        """Tell the store how the run ended; where it refuses, make some room and try again for a while."""
+        deadline = time.monotonic() + INSIST_S
+        while True:
+            try:
+                if self.store.get(run.id).state == "running":
+                    self.store.move(run.id, state, attempt=run.attempt, message=message, traceback=trace)
+                return
+            except IllegalMove as error:  # it was taken away meanwhile
+                LOG.warning("%s", error)
+                return
+            except BadInput:
+                if time.monotonic() >= deadline:
+                    raise
+                shutil.rmtree(run.folder / "live", ignore_errors=True)  # of use only while the run goes on
+                time.sleep(BEAT_S / 2)
 
     def _told(self, run: Run, desk: WorkerDesk) -> State:
         """Train and tell; "done" once `Finished` is stored."""
@@ -255,15 +281,25 @@ def main() -> int:
     print("ready", flush=True)
     if "KDLAB_TRAIN" not in os.environ and not select.select([sys.stdin], [], [], IDLE_S)[0]:
         import_module("torchvision")  # the published data sets need it; nobody waits for it meanwhile
+    try:
+        _serve(worker)
+    except BadInput as error:  # the store can no longer be used; the supervisor tells those who wait
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _serve(worker: Worker) -> None:
+    """Do the first run that is named on stdin and still waits, with a log of its own where the disk allows one."""
     while run_id := sys.stdin.readline().strip():
-        run = store.claim(os.getpid(), run_id)  # here and not by who says it, so that their end leaves nothing claimed
+        run = worker.store.claim(os.getpid(), run_id)  # not by who names it, so that their end leaves nothing claimed
         if run:
-            _log_to(run.folder / LOG_FILE)
+            with suppress(OSError):
+                _log_to(run.folder / LOG_FILE)
             limit_gpu()
             worker.work(run)
-            break
+            return
         print("ready", flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fixture_jobs import job
 from patience import until
 
 from kdcore.contracts import Audience, Command
+from kdcore.errors import BadInput
 from kdcore.events import Step
+from kdcore.jobs import local
 from kdcore.jobs.desk import attend
 from kdcore.jobs.local import LocalBackend, Supervisor
 from kdcore.jobs.process import command_line, is_worker, kill
@@ -112,6 +115,65 @@ def test_a_frozen_worker_is_killed_when_its_lease_ends(store: Store, supervise: 
     store.note(run.id, lease_until=1.0)
     assert "stopped answering" in reaches(store, run, "lost").message
     until(lambda: not command_line(pid))
+
+
+def ready(supervisor: Supervisor) -> int:
+    """The process id of a warm worker."""
+    until(lambda: any(worker.free for worker in supervisor._workers), "for a warm worker")
+    return next(worker.pid for worker in supervisor._workers if worker.free)
+
+
+def test_a_worker_that_does_not_begin_the_run_it_was_given_is_replaced(
+    store: Store, supervise: Supervise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped while it waited, warm; its run is done by another."""
+    monkeypatch.setattr(local, "CLAIM_S", 0.5)
+    stopped = ready(supervise())
+    kill(stopped, signal.SIGSTOP)
+    done = reaches(store, store.submit(job(), "me"), "done")
+    assert done.pid != stopped
+    assert done.attempt == 1
+    until(lambda: not command_line(stopped))
+
+
+def test_a_worker_that_never_becomes_ready_is_replaced(store: Store, supervise: Supervise) -> None:
+    supervisor = supervise()
+    stopped = ready(supervisor)
+    (worker,) = supervisor._workers
+    kill(stopped, signal.SIGSTOP)
+    worker.since, worker.ready = worker.since - local.READY_S, False  # as if it had never said so
+    assert reaches(store, store.submit(job(), "me"), "done").pid != worker.pid
+
+
+def test_a_worker_that_ends_before_it_begins_its_run_leaves_it_waiting(store: Store, supervise: Supervise) -> None:
+    """The next one does it, after a while, so that one death after another does not keep the machine busy."""
+    supervisor = supervise()
+    stopped = ready(supervisor)
+    kill(stopped, signal.SIGSTOP)
+    run = store.submit(job(), "me")
+    until(lambda: any(worker.run_id == run.id for worker in supervisor._workers))
+    kill(stopped, signal.SIGKILL)
+    until(lambda: store.get(run.id).message)
+    assert "No worker could start (Its worker was killed" in store.get(run.id).message
+    assert reaches(store, run, "done").attempt == 1
+
+
+def test_the_supervisor_survives_what_nobody_foresaw(
+    store: Store, supervise: Supervise, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    troubles = iter([RuntimeError("odd"), BadInput("the disk is full")])
+    looked = store.runs
+
+    def runs(**asked: Any) -> list[Run]:
+        for trouble in troubles:
+            raise trouble
+        return looked(**asked)
+
+    monkeypatch.setattr(store, "runs", runs)
+    supervise()
+    reaches(store, store.submit(job(), "me"), "done")
+    assert "RuntimeError: odd" in caplog.text
+    assert "the disk is full" in caplog.text
 
 
 def test_a_restarted_server_takes_over_what_runs(store: Store, supervise: Supervise) -> None:

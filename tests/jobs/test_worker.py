@@ -4,16 +4,20 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixture_jobs import job, point, started
 from patience import until
 
 from kdcore.contracts import Command
+from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Started, Step
 from kdcore.jobs.rows import Run
+from kdcore.jobs.states import State
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker, forget_untold
 from kdcore.spec import Spec
@@ -52,6 +56,49 @@ def test_a_failure_is_one_sentence(method: str, says: str, traced: bool, store: 
     assert "\n" not in run.message
     assert (run.traceback is not None and "_act" in run.traceback) is traced
     assert [event.step for event in store.story(run.id) if isinstance(event, Step)] == [1, 2]
+
+
+def refuses(store: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
+    """Let the store refuse as a full disk does: from the first event of a run on, for so many writes."""
+    said: list[str] = []
+
+    def append(*_: object, **__: object) -> None:
+        monkeypatch.setattr(store, "move", move)
+        raise BadInput("The run store cannot be used (database or disk is full); free some disk space and try again.")
+
+    moved = store.move
+
+    def move(run_id: str, state: State, **facts: Any) -> None:
+        said.append(state)
+        if len(said) <= times:
+            raise BadInput("The run store cannot be used (database or disk is full).")
+        moved(run_id, state, **facts)
+
+    monkeypatch.setattr(store, "append", append)
+    monkeypatch.setattr("kdcore.jobs.worker.BEAT_S", 0.02)
+    return said
+
+
+def test_the_end_of_a_run_is_told_again_until_the_store_takes_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = store.submit(job(), "me")
+    (run.folder / "live").mkdir(parents=True)
+    (run.folder / "live" / "frame.npz").write_bytes(b"of use only while the run goes on")
+    said = refuses(store, monkeypatch, times=3)
+    done = do(store, job())
+    assert said == ["failed"] * 4
+    assert done.state == "failed"
+    assert "free some disk space" in done.message
+    assert not (run.folder / "live").exists(), "it made room"
+
+
+def test_a_store_that_refuses_for_good_ends_the_worker_with_a_sentence(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdcore.jobs.worker.INSIST_S", 0.1)
+    refuses(store, monkeypatch, times=10**6)
+    with pytest.raises(BadInput, match="database or disk is full"):
+        do(store, job())
+    assert store.get(store.runs()[0].id).state == "running"  # until whoever looks next ends its lease
 
 
 def test_the_teacher_is_trained_first_and_once(store: Store) -> None:
@@ -172,6 +219,35 @@ def test_a_teacher_trained_elsewhere_is_awaited(store: Store) -> None:
     thread.join()
     assert done[0].state == "done"
     assert len(store.runs()) == 2
+
+
+def test_a_teacher_whose_worker_is_gone_is_taken_over_where_no_server_runs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a teacher ends the lease of its worker, and trains the teacher on."""
+    monkeypatch.setattr("kdcore.jobs.worker.BEAT_S", 0.05)
+    monkeypatch.setattr("kdcore.jobs.leases.LOOK_S", 0.05)
+    teacher = store.submit(job(), "me")
+    store.claim(1, teacher.id)  # by a process that was killed
+    store.note(teacher.id, lease_until=time.time() + 0.5)
+    run = do(store, job("kd", teacher=job()))
+    assert run.state == "done"
+    taken = store.get(teacher.id)
+    assert (taken.state, taken.attempt, taken.pid) == ("done", 2, os.getpid())
+    assert len(store.runs()) == 2
+
+
+def test_somebody_elses_teacher_whose_worker_is_gone_is_trained_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdcore.jobs.worker.BEAT_S", 0.05)
+    monkeypatch.setattr("kdcore.jobs.leases.LOOK_S", 0.05)
+    teacher = store.submit(job(), "you")
+    store.claim(1, teacher.id)
+    store.note(teacher.id, lease_until=time.time() + 0.5)
+    run = do(store, job("kd", teacher=job()))
+    assert (run.state, store.get(teacher.id).state) == ("done", "lost")
+    assert run.teacher_run != teacher.id
 
 
 @pytest.mark.parametrize("pauses", [True, False])

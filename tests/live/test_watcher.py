@@ -272,6 +272,7 @@ def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, st
     watcher.poll()
     heard = [one for one in watcher.subject.told if one.event.kind == "step"]
     watcher.subject.told = [one._replace(at=1000.0 + place) for place, one in enumerate(heard)]
+    watcher.begun = 1000.0
     said = status(watcher, None, mine=False)
     assert said["steps_per_s"] == 100.0
     assert said["eta_s"] == (2000 - 200) / 100
@@ -284,6 +285,49 @@ def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, st
     store.command(stage.id, Command("pause"), OWNER)
     watcher.poll()
     assert status(watcher, None, mine=False)["eta_s"] is None
+
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("points", "begun", "paced", "expected"),
+    [
+        ([(0.0, 0), (1.0, 100), (DAY_S, 150)], 0.0, DAY_S - 1, 50.0),  # a pause of a day
+        ([(0.0, 0), (1.0, 100), (DAY_S, 150), (DAY_S + 9, 240)], 0.0, DAY_S - 1, 10.0),  # later the last seconds count
+        (
+            [(0.0, 0), (1.0, 100), (50.0, 101), (60.0, 102), (DAY_S, 152)],
+            0.0,
+            DAY_S - 1,
+            50.0,
+        ),  # single steps meanwhile
+        ([(0.0, 0), (1.0, 100)], 0.0, DAY_S, None),  # it has only just been let go on
+        ([(0.0, 0), (1.0, 100), (2.0, 101), (3.0, 102)], 0.0, 1.0, 1.0),  # slowed down
+        ([(0.0, 0), (1.0, 100), (DAY_S, 60), (DAY_S + 1, 80)], DAY_S - 5, 0.0, 20.0),  # resumed after a break of a day
+        ([(0.0, 0), (1.0, 100), (DAY_S, 60)], DAY_S - 5, 0.5, None),  # and one point is too little
+    ],
+)
+def test_the_speed_is_that_since_it_last_went_on(
+    points: list[tuple[float, int]], begun: float, paced: float, expected: float | None
+) -> None:
+    assert steps_per_s([], points, begun, paced) == pytest.approx(expected)
+
+
+def test_the_time_left_after_a_pause_is_that_of_the_steps_since(store: Store, stage: Stage) -> None:
+    stage.begin()
+    stage.tell(0)
+    stage.tell(100)
+    for wish in ("pause", "resume"):
+        store.command(stage.id, Command(wish), OWNER)
+        store.take_commands(stage.id)
+    stage.tell(200)
+    watcher = Watcher(store, stage.id)
+    assert watcher.begun == store.get(stage.id).started_at
+    assert [one.at for one in watcher.subject.told][-2] <= watcher.paced <= watcher.subject.told[-1].at
+    told = [one._replace(at=one.at + DAY_S) if one.event.step == 200 else one for one in watcher.subject.told]
+    watcher.subject.told, watcher.paced = told, told[-1].at - 5.0
+    said = status(watcher, None, mine=False)
+    assert said["eta_s"] == pytest.approx((2000 - 200) / (100 / 5.0))
 
 
 def test_a_run_that_is_not_there_is_said_at_once(store: Store) -> None:
