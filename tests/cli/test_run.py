@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.arguments import wanted
 from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs.store import Store
+from kdcore.spec import Schedule
 
 Kdlab = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")
@@ -69,7 +71,8 @@ def test_a_run_that_breaks(kdlab: Kdlab, lab: Path) -> None:
     done = kdlab(*TOY, "--seed", "13")
     run = Store(lab).runs()[0]
     assert (done.returncode, run.state) == (1, "failed")
-    assert done.stderr == f"The run failed. RuntimeError: the toy is broken. kdlab show {run.id} tells more.\n"
+    more = f"kdlab show {run.id} tells more, kdlab resume {run.id} goes on."
+    assert done.stderr == f"The run failed. RuntimeError: the toy is broken. {more}\n"
     assert "Traceback" in kdlab("show", run.id).stdout
 
 
@@ -112,6 +115,54 @@ class TestStopping:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 130
         assert Store(lab).get(run.id).state == "cancelled"
+
+    def test_a_run_whose_process_was_killed_goes_on_with_resume(self, kdlab: Kdlab, lab: Path) -> None:
+        """At once: that the process is gone is seen without waiting for its lease."""
+        with started(self.words) as process:
+            process.kill()
+        store = Store(lab)
+        (run,) = store.runs()
+        seen = kdlab("show", run.id)
+        assert "interrupted" in seen.stdout
+        with started(("resume", run.id, "--json")) as second:
+            refused = kdlab("resume", run.id)
+            assert (refused.returncode, refused.stdout) == (2, "")
+            assert "is running, but only runs that are" in refused.stderr
+            second.send_signal(signal.SIGTERM)
+            _, said = second.communicate(timeout=60)
+            assert second.returncode == 1
+        assert f"kdlab resume {run.id} goes on" in said
+        ended = store.get(run.id)
+        assert (ended.state, ended.attempt, len(store.runs())) == ("lost", 2, 1)
+
+    def test_resume_tells_what_is_new_and_ends_as_run_does(self, kdlab: Kdlab, lab: Path) -> None:
+        with started(self.words) as process:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 130
+        store = Store(lab)
+        (run,) = store.runs()
+        assert said.endswith(f"kdlab resume {run.id} goes on.\n")
+        store.note(
+            run.id, spec=run.spec.model_copy(update={"schedule": Schedule(steps=5, momentum=0)}).model_dump_json()
+        )
+        again = kdlab("resume", run.id, "--json")
+        assert again.returncode == 0, again.stderr
+        events = [EVENT.validate_json(line) for line in again.stdout.splitlines()]
+        assert [event.step for event in events] == [0, 1, 2, 3, 4, 5, 5]
+        over = kdlab("resume", run.id)
+        assert (over.returncode, over.stdout) == (2, "")
+        assert over.stderr == f"Run {run.id} is done, but only runs that are cancelled, failed, lost can be resumed.\n"
+
+    def test_the_same_settings_again_name_the_run_that_broke_off(self, kdlab: Kdlab, lab: Path) -> None:
+        with started(self.words) as process:
+            process.kill()
+        (run,) = Store(lab).runs()
+        words = ("run", "--data", "moons", "--set", "teacher.schedule.steps=1")
+        Store(lab).note(run.id, step=7, hash=wanted(None, {"data": "moons"}, words[-1:]).hash)
+        done = kdlab(*words)
+        assert done.returncode == 0
+        assert f"Run {run.id} has these settings and broke off at step 7; kdlab resume {run.id} goes on" in done.stderr
 
     def test_a_run_whose_process_was_killed_is_lost_and_done_anew(self, kdlab: Kdlab, lab: Path) -> None:
         with started(self.words) as process:
