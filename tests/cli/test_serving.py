@@ -28,6 +28,12 @@ def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(told.err.splitlines()) == 1
 
 
+def test_of_two_servers_that_begin_at_once_one_gets_the_port() -> None:
+    """Before either of them answers."""
+    with listen("127.0.0.1", 0) as first, pytest.raises(BadInput, match="is in use; choose another one"):
+        listen("127.0.0.1", first.getsockname()[1])
+
+
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7", "h" * 300, "a..b", "\0", "\udcff"])
 def test_an_address_of_another_machine(host: str) -> None:
     with pytest.raises(BadInput, match=r"is no address of this machine .*--host"):
