@@ -40,13 +40,13 @@ class Doing(threading.Thread):
     def __init__(self, worker: Worker, run: Run) -> None:
         super().__init__(name="run", daemon=True)
         self.worker, self.claimed = worker, run
-        self.error: Exception | None = None  # why the store does not know how the run ended
+        self.error: BadInput | None = None  # why the store does not know how the run ended
 
     def run(self) -> None:
         """Do the run to whatever end."""
         try:
             self.worker.work(self.claimed)
-        except Exception as error:
+        except BadInput as error:
             self.error = error
 
 
@@ -140,8 +140,8 @@ def _follow(store: Store, run: Run, teller: Teller, doing: Doing | None, after: 
                 after = heard
             if run.state not in ACTIVE:
                 return run
-            if ended and doing and doing.error:
-                raise doing.error
+            if ended and doing and doing.claimed.attempt == run.attempt:
+                raise doing.error or RuntimeError(f"Run {run.id} ended and the store does not know how.")
             if doing is None:
                 leases.look()
             time.sleep(LOOK_S)

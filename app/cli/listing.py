@@ -11,6 +11,7 @@ from app.cli.telling import ending
 from app.words import STATES, ago, differences, title, titles
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
+from kdcore.errors import BadInput
 from kdcore.jobs.leases import settle
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
@@ -40,9 +41,7 @@ PARAGRAPHS = {
 
 def list_runs(as_json: bool) -> None:
     """Every run that was not deleted, newest first."""
-    store = Store()
-    settle(store)
-    found = store.runs()
+    found = _settled().runs()
     if as_json:
         print(json.dumps([facts(run) for run in found]))
     elif not found:
@@ -58,8 +57,7 @@ def show_run(run_id: str, as_json: bool) -> None:
     Raises:
         BadInput: there is none of that id.
     """
-    store = Store()
-    settle(store)
+    store = _settled()
     run = store.get(run_id)
     changed = unusual(run)
     if as_json:
@@ -79,6 +77,16 @@ def show_run(run_id: str, as_json: bool) -> None:
         print("Every setting is as the data set recommends.")
     if run.traceback:
         print(f"\n{run.traceback}")
+
+
+def _settled() -> Store:
+    """The store, after a look for runs whose worker is gone; where that cannot be stored, it is said beside."""
+    store = Store()
+    try:
+        settle(store)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+    return store
 
 
 def list_kind(kind: str, as_json: bool) -> None:

@@ -12,7 +12,6 @@ import faulthandler
 import logging
 import os
 import select
-import shutil
 import signal
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ BEAT_S = 1.0
 IDLE_S = 2.0  # without work, before what only some runs need is imported too
 NOTE_S = 0.5  # between two notes on long preparations
 INSIST_S = 10.0  # for which the end of a run is told again to a store that refuses it
+RESERVE_BYTES = 1 << 18  # of disk space, given back before the end of a run is told
 
 
 class Worker:
@@ -101,7 +101,8 @@ class Worker:
         desk = WorkerDesk(self.store, run, self.stopping, pupil)
         self._desks[run.id] = desk
         try:
-            state = self._told(run, desk)
+            with reserve(run.folder):
+                state = self._told(run, desk)
             if state != "done":
                 self._move(
                     run, state, "Stopped." if state == "cancelled" else "Its worker was stopped; resume goes on."
@@ -119,7 +120,7 @@ class Worker:
         return self.store.get(run.id)
 
     def _move(self, run: Run, state: State, message: str, trace: str | None = None) -> None:
-        """Tell the store how the run ended; where it refuses, make some room and try again for a while."""
+        """Tell the store how the run ended; where it refuses, try again for a while."""
         deadline = time.monotonic() + INSIST_S
         while True:
             try:
@@ -132,7 +133,6 @@ class Worker:
             except BadInput:
                 if time.monotonic() >= deadline:
                     raise
-                shutil.rmtree(run.folder / "live", ignore_errors=True)  # of use only while the run goes on
                 time.sleep(BEAT_S / 2)
 
     def _told(self, run: Run, desk: WorkerDesk) -> State:
@@ -207,6 +207,22 @@ class Worker:
                 self.store.note(run.id, message=f"{what} ({share:.0%})")
 
         return report
+
+
+@contextmanager
+def reserve(folder: Path) -> Iterator[None]:
+    """Hold some disk space meanwhile, so that on a full disk there is room to tell how the run ended.
+
+    Raises:
+        OSError: there is not even that much.
+    """
+    path = folder / ".reserve"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(RESERVE_BYTES))  # what can be compressed may take no space
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def forget_untold(store: Store, run: Run) -> None:

@@ -19,7 +19,7 @@ from kdcore.events import Checkpoint, Event, Finished, Started, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import State
 from kdcore.jobs.store import Store
-from kdcore.jobs.worker import Worker, forget_untold
+from kdcore.jobs.worker import RESERVE_BYTES, Worker, forget_untold
 from kdcore.spec import Spec
 
 
@@ -80,15 +80,29 @@ def refuses(store: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> list[s
 
 
 def test_the_end_of_a_run_is_told_again_until_the_store_takes_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = store.submit(job(), "me")
-    (run.folder / "live").mkdir(parents=True)
-    (run.folder / "live" / "frame.npz").write_bytes(b"of use only while the run goes on")
     said = refuses(store, monkeypatch, times=3)
     done = do(store, job())
     assert said == ["failed"] * 4
     assert done.state == "failed"
     assert "free some disk space" in done.message
-    assert not (run.folder / "live").exists(), "it made room"
+
+
+def test_on_a_full_disk_there_is_room_left_to_tell_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room that is held from the first to the last step is given back before the end of the run is told."""
+    held: list[int] = []
+
+    def hear(run: Run, _: Event) -> None:
+        held.append((run.folder / ".reserve").stat().st_size)
+
+    def move(run_id: str, *_: object, **__: object) -> None:
+        held.append((store.get(run_id).folder / ".reserve").exists())
+
+    moved = store.move
+    monkeypatch.setattr(store, "move", lambda *told, **facts: (move(*told), moved(*told, **facts)))
+    run = do(store, job("full"), hear=hear)
+    assert "disk is full" in run.message
+    assert set(held[:-1]) == {RESERVE_BYTES}
+    assert held[-1] is False
 
 
 def test_a_store_that_refuses_for_good_ends_the_worker_with_a_sentence(
