@@ -31,20 +31,28 @@ def share_catalogue(folder: Path) -> None:
 
 
 @contextmanager
-def served(folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = ()) -> Iterator[str]:
+def served(
+    folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = (), log: Path | None = None, slots: int = 1
+) -> Iterator[str]:
     """The address of a server over the home `folder`; it ends with the context.
 
     Args:
         folder: the home.
         app: what uvicorn serves.
         beside: further folders to import from.
+        log: the file that gets what the server writes.
+        slots: how many runs may go on at once.
     """
     share_catalogue(folder)
     port = free_port()
     path = os.pathsep.join(map(str, (ROOT, *beside)))
-    environment = os.environ | {"KDLAB_HOME": str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    own = {"KDLAB_HOME": str(folder), "KDLAB_SLOTS": str(slots)}
+    environment = os.environ | own | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--no-access-log"]
-    with subprocess.Popen(command, cwd=ROOT / "app", env=environment, stderr=subprocess.DEVNULL) as server:
+    with (
+        (log or Path(os.devnull)).open("wb") as written,
+        subprocess.Popen(command, cwd=ROOT / "app", env=environment, stdout=written, stderr=written) as server,
+    ):
         try:
             wait_for(f"http://127.0.0.1:{port}/api/health")
             yield f"http://127.0.0.1:{port}"

@@ -1,0 +1,6 @@
+"""The server without recorded runs: a home where truly nothing is yet."""
+
+from app import asgi
+
+asgi.DEMOS = asgi.HERE / "absent"
+app = asgi.app
