@@ -11,7 +11,7 @@ export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chr
 MLSERVER ?= $(VENV)-mlserver
 export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
 
-.PHONY: run test browser check bench soak mlserver clean
+.PHONY: run test browser walk check bench soak mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
@@ -21,6 +21,9 @@ test: $(VENV)/.installed-dev  ## All tests but those in a browser and the long o
 
 browser: $(VENV)/.installed-dev  ## The tests that walk through the pages in a real chromium.
 	$(BIN)/python -m pytest -m "browser and not soak" -n auto --dist loadfile -rs $(ARGS)
+
+walk: $(VENV)/.installed-dev  ## Use every control of every page once in a chromium, measure boxes, run axe-core; ARGS="--help".
+	$(BIN)/python tests/walk/run.py $(ARGS)
 
 check: $(VENV)/.installed-dev  ## Lint, format and types.
 	$(BIN)/ruff check .

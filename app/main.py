@@ -12,6 +12,11 @@ LOGO = ASSETS / "logo.svg"
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.5rem clamp(1rem, 2.5vw, 3rem) 3rem; }
 .stSidebar:not(:has(.stElementContainer, [data-testid=stSidebarNav])) { display: none; }
+.stApp [data-testid=stCaptionContainer] { opacity: .8; }
+.katex-display > .katex { white-space: normal; } /* a long equation goes on in the next line, as one in a text does */
+.katex-display .base { margin-block: .15em; }
+.stSidebar .katex-display > .katex { font-size: .9em; }
+.stApp [data-testid=stButtonGroup] button:is([aria-checked=true], [aria-pressed=true]) { color: inherit; }
 </style>"""
 
 st.set_page_config(page_title="KD Lab", page_icon=str(LOGO), layout="wide")

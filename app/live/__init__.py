@@ -79,6 +79,7 @@ def live(
     """
     data = {
         "kind": kind,
+        "label": key.capitalize(),
         "run": run,
         "token": token,
         "server": SERVER,

@@ -22,7 +22,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         bargap=0.2,
         xaxis={"anchor": "y2", "title": {"text": "confidence"}, "range": [0, 1], "tickformat": ".0%"},
         yaxis={"title": {"text": "accuracy"}, "domain": [0.3, 1.0], "range": [0, 1.02], "tickformat": ".0%"},
-        yaxis2={"title": {"text": "samples"}, "domain": [0.0, 0.2]},
+        yaxis2={"title": {"text": "samples"}, "domain": [0.0, 0.2], "nticks": 4},
     )
     return {"data": traces, "layout": layout}
 

@@ -21,7 +21,7 @@ def style() -> str:
     return f"""<style>
     .card {{ border: 1px solid rgba(128,128,128,.35); border-radius: .6rem; }}
     .card {{ padding: .7rem 1rem; margin-bottom: .6rem; }}
-    .card h4 {{ margin: 0 0 .2rem; padding: 0; font-size: 1.1rem; line-height: 1.35; }}
+    .card h3 {{ margin: 0 0 .2rem; padding: 0; font-size: 1.1rem; line-height: 1.35; }}
     .card p {{ margin: .3rem 0 0; font-size: 1rem; line-height: 1.5; overflow-wrap: anywhere; }}
     .card .facts {{ opacity: .8; }}
     .card .mark {{ font-weight: 600; white-space: nowrap; }}
@@ -82,7 +82,7 @@ def card(row: Row) -> str:
     said = f"See row {row.same_as}." if row.same_as else row.mechanism
     shown = "What this dashboard can tell about it is on this card." if row.shows == "card" else row.shows
     return f"""<article class="card" id="row-{row.id}">
-      <h4>{escape(row.id)} · {" · ".join([*filter(None, names), escape(row.title)])}{note}</h4>
+      <h3>{escape(row.id)} · {" · ".join([*filter(None, names), escape(row.title)])}{note}</h3>
       <p class="facts">{escape(facts(row))} · {badge(row)}</p>
       {paragraph("Mechanism", said)}{"" if row.same_as else paragraph("What the Lab shows, or will", shown)}
       {here(row)}</article>"""
@@ -95,7 +95,7 @@ def here(row: Row | Baseline) -> str:
 
 def baseline(row: Baseline) -> str:
     """A method that the reading list does not hold."""
-    return f"""<article class="card"><h4><code>{row.name}</code> · {escape(row.title)}</h4>
+    return f"""<article class="card"><h3><code>{row.name}</code> · {escape(row.title)}</h3>
       <p class="facts">{escape(row.paper)} · {badge(row)}</p>
       {paragraph("Mechanism", row.mechanism)}{paragraph("What the Lab shows, or will", row.shows)}
       {here(row)}</article>"""

@@ -176,13 +176,13 @@ def difference(runs: list[Run]) -> None:
         return
     heads = [f"{run.id[:4]} · {words.named('method', run.spec.method)}" for run in runs]
     changed = found.pop("changes", None)
-    told = {
-        path: [forms.shorten("—" if value is None else str(value)) for value in values]
+    told = [
+        [path, *(forms.shorten("—" if value is None else str(value)) for value in values)]
         for path, values in found.items()
-    }
+    ]
     if changed:
-        told["changed during training"] = [value or "—" for value in changed]
-    st.table(pd.DataFrame.from_dict(told, orient="index", columns=heads), alt="Settings that differ")
+        told.append(["changed during training", *(value or "—" for value in changed)])
+    st.table(pd.DataFrame(told, columns=["setting", *heads]), hide_index=True, alt="Settings that differ")
 
 
 def actions(runs: list[Run]) -> None:

@@ -9,7 +9,10 @@ from typing import NamedTuple
 from visit import Visit
 
 AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(({id, nodes}) =>
-  nodes.map(({target, any, all, none}) => [id, target.flat().at(-1), [...any, ...all, ...none][0]?.message ?? ""]))"""
+  nodes.map(({target, html, any, all, none}) => {
+    const place = /data-testid="(\\w+)"/.exec(html)?.[1] ?? target.flat().at(-1);
+    return [id, place, [...any, ...all, ...none][0]?.message ?? ""];
+  }))"""
 SHOWN = 3  # places a rule is shown at
 
 
@@ -32,12 +35,14 @@ def look(visit: Visit) -> Looked:
     shift = float(visit.page.evaluate("walk.shift.worth"))
     folded = visit.page.evaluate("walk.boxes()")
     visit.unfold()
-    unfolded = visit.page.evaluate("walk.boxes()")
-    return Looked([*dict.fromkeys([*folded, *unfolded]), *rules(visit), *visit.faults()], shift)
+    found = [*dict.fromkeys([*folded, *visit.page.evaluate("walk.boxes()")]), *rules(visit), *visit.faults()]
+    return Looked(found, shift)
 
 
 def rules(visit: Visit) -> list[str]:
     """axe-core's violations, a line a rule and reason."""
+    visit.page.set_viewport_size(visit.page.evaluate("walk.whole()"))  # axe-core passes over what is out of sight
+    visit.settle()
     visit.page.evaluate(axe())
     found: dict[str, list[str]] = {}
     for rule, place, message in visit.page.evaluate(AXE):

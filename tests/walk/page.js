@@ -8,6 +8,7 @@ window.walk = (() => {
     "select, textarea, canvas[tabindex], input:not([type=file], [type=hidden])"; // prettier-ignore
   const CHOSEN = "[aria-checked=true][role=radio], [aria-selected=true], [aria-current=page], .modebar-btn.active";
   const OWN = ["[data-testid=stElementContainer]", "label, .kd-pair", "*"]; // where a control's own value stands
+  const HIGHEST = 16_000; // px, which Chromium still draws in good time
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   const text = (e) => (e?.textContent ?? "").replace(/\s+/g, " ").trim();
 
@@ -157,10 +158,16 @@ window.walk = (() => {
     main.scrollTo(0, 0);
   }
 
+  /** A window as wide as this one that holds the page from top to bottom. */
+  function whole() {
+    const parts = [...document.querySelectorAll("[data-testid=stMain], [data-testid=stSidebarContent]")];
+    return { width: innerWidth, height: Math.min(HIGHEST, Math.max(innerHeight, ...parts.map((one) => one.scrollHeight + 100))) };
+  }
+
   const shift = { worth: 0 };
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift.worth += entry.value;
   }).observe({ type: "layout-shift", buffered: true });
 
-  return { print, settle, mark, changed, find, unfold, stroll, elements, seen, text, shift };
+  return { print, settle, mark, changed, find, unfold, stroll, whole, elements, seen, text, shift };
 })();

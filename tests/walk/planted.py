@@ -16,7 +16,8 @@ FAULTS = """<style>
 </style>
 <div class="planted"><span>one text lies here</span><span>another on top of it</span></div>
 <div class="planted-cut">this sentence is longer than its box</div>
-<div class="planted-wide">this one begins inside of the page, and its long sentence goes on and on until it stands beyond the right edge</div>
+<div class="planted-wide">this one begins on the page, and its long sentence goes on and on until it stands far
+beyond the right edge</div>
 <p class="planted-pale">too pale to read</p>
 <h4>a heading that skips two levels</h4>
 <img src="/media/absent.png" alt="absent" width="10" height="10">"""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PLANTED = (
     r"overlap: “one text lies here” and “another on top of it”",
     r"cut: “this sentence is longer than its box”",
-    r"beyond the right edge: “this one begins inside",
+    r"beyond the right edge: “this one begins on the page",
     r"axe color-contrast: 1 such as .* contrast of 2\.32",
     r"axe heading-order: 1",
     r"console: .*absent\.png",

@@ -26,7 +26,7 @@ export class Panels {
     const id = `kd-extra-${++grids}`;
     this.extra = h("div", { class: "kd-grid", id });
     this.more = h("button", { type: "button", class: "kd-button kd-more", "aria-controls": id, onclick: () => this.#unfold(!this.#unfolded) });
-    this.root = h("section", { class: "kd kd-panels", "aria-label": "Panels" }, this.grid, this.more, this.extra, this.#link.note);
+    this.root = h("section", { class: "kd kd-panels" }, this.grid, this.more, this.extra, this.#link.note);
     this.#unfold(false);
   }
 
@@ -47,6 +47,7 @@ export class Panels {
 
   /** New data from Python: cards that stay keep their node, their zoom and what they show. */
   update(data) {
+    this.root.setAttribute("aria-label", data.label); // two groups of panels on one page have two names
     const wanted = data.panels.map(({ name }) => name);
     for (const [name, card] of this.#cards) {
       if (wanted.includes(name)) continue;

@@ -9,6 +9,7 @@ const BOXED = { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemo
 const BARE = ["toImage", "select2d", "lasso2d"];
 const CONFIG = { ...BOXED, displayModeBar: HOVERS && "hover", modeBarButtonsToRemove: BARE }; // never another object
 const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } }];
+const UNFIT = /[^\p{L}\p{N}_-]+/gu; // in a name of which Plotly makes selectors
 const HALTED_MS = 500; // after which a figure that played has come to rest
 let library = null; // one promise for the whole page
 
@@ -41,11 +42,12 @@ export class Plot {
     if (!this.node.isConnected) return;
     const font = { ...layout.font, family: getComputedStyle(this.node).fontFamily };
     const shown = { ...layout, font, uirevision: `${run} ${layout.uirevision}`, autosize: true };
+    const named = data.map((trace) => (trace.uid ? { ...trace, uid: trace.uid.replace(UNFIT, "-") } : trace));
     const first = !this.#drawn;
     const config = layout.meta?.box ? BOXED : CONFIG;
     if (this.#plays) await Plotly.animate(this.node, ...HALT); // a new figure has other frames
     this.#plays = Boolean(frames);
-    this.#drawn = await Plotly.react(this.node, { data, layout: shown, config, frames });
+    this.#drawn = await Plotly.react(this.node, { data: named, layout: shown, config, frames });
     if (first) this.#listen();
   }
 

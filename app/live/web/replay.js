@@ -21,7 +21,6 @@ export class Replay {
     this.speed.value = 1;
     this.newest = h("button", { type: "button", class: "kd-button", "aria-label": "The newest frame" }, icon("newest"));
     this.newest.addEventListener("click", () => this.#go(this.#stops.length - 1, true));
-    allow(this.newest, "", "The newest frame");
     wire.addEventListener("view", this.#show);
   }
 
@@ -97,7 +96,9 @@ export class Replay {
 
   #show = () => {
     const place = this.#place;
+    const last = place === this.#stops.length - 1;
     this.scrubber.value = place;
+    allow(this.newest, last ? "This is the newest frame." : "", "The newest frame");
     this.scrubber.setAttribute("aria-valuetext", wire.view.at == null ? "the newest" : `step ${wire.view.at}`);
   };
 }

@@ -11,7 +11,7 @@ export class Table {
 
   /** Draw {columns, rows}: a column is {text, colour}, a row {name, part, cells} and a cell [number, what stands behind it]. */
   draw({ columns, rows }) {
-    fit(this.head, columns.length + 1, (place) => h("th", place ? { scope: "col" } : {}));
+    fit(this.head, columns.length + 1, (place) => h(place ? "th" : "td", place ? { scope: "col" } : {}));
     columns.forEach(({ text, colour }, place) => {
       const cell = this.head.children[place + 1];
       write(cell, text);
