@@ -179,7 +179,10 @@ def test_a_run_changed_by_hand_says_so_everywhere(lab: Open, store: Store, finis
     assert "does not hold what was changed" in said(button(page, "Load these settings"))
     runs = lab("runs", compare=f"{plain.id},{run.id}")
     assert mark in runs.dataframe[0].value["run"][0]
-    assert list(runs.table[0].value.loc["changed during training"]) == ["at step 0: temperature 4 → 8", "—"]
+    assert list(runs.table[0].value.set_index("setting").loc["changed during training"]) == [
+        "at step 0: temperature 4 → 8",
+        "—",
+    ]
     assert store.submit(recommended("moons"), "me").id == plain.id
 
 

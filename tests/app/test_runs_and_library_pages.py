@@ -31,15 +31,14 @@ def test_a_link_ticks_the_runs_it_compares(lab: Open, finish: Finish) -> None:
     assert not page.exception
     assert len(page.get("vega_lite_chart")) == 2
     (table,) = page.table
-    assert list(table.value.index) == ["seed"]
-    assert list(table.value.loc["seed"]) == ["2", "0"]
+    assert table.value.values.tolist() == [["seed", "2", "0"]]
 
 
 def test_different_data_are_not_laid_over_each_other(lab: Open, finish: Finish) -> None:
     page = lab("runs", compare=f"{finish().id},{finish(data='circles').id}")
     assert "These runs are on different data (Circles, Moons)" in said(page)
     assert len(page.get("vega_lite_chart")) == 0
-    assert "data.name" in page.table[0].value.index
+    assert "data.name" in list(page.table[0].value["setting"])
 
 
 def test_losses_of_different_methods_come_with_a_caveat(lab: Open, finish: Finish) -> None:
