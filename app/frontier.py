@@ -93,7 +93,7 @@ def name(spec: Spec) -> str:
 
 
 def named_apart(points: list[Point]) -> dict[str, str]:
-    """The points' names by run, with what was changed on the way and what tells apart those of one name."""
+    """The points' names by run, with what was changed during the run and what tells apart those of one name."""
     specs = [point.spec for point in points]
     told = distinct([" · ".join([name(spec), *(f"changed {one}" for one in changes(spec))]) for spec in specs], specs)
     return dict(zip((point.run for point in points), told, strict=True))

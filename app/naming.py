@@ -86,7 +86,7 @@ def ordered(paths: Iterable[str]) -> list[str]:
 
 
 def changes(spec: Spec) -> list[str]:
-    """What changed on the way: "at step 300: temperature 4 → 8"."""
+    """What changed during the run: "at step 300: temperature 4 → 8"."""
     return [f"at step {one.step:,}: {knob(one.path)} {value(old)} → {value(one.value)}" for one, old in course(spec)]
 
 
@@ -216,7 +216,7 @@ def _apart(specs: Sequence[Spec]) -> list[list[str]]:
 
 
 def _whole(spec: Spec) -> Leaves:
-    """Everything that makes a run another, with its changes on the way as one."""
+    """Everything that makes a run another, with its changes during the run as one."""
     found = dict(leaves("", spec.model_dump(mode="json")))
     told = changes(spec)
     return found | {"changes": f"changed {'; '.join(told)}" if told else "unchanged"}

@@ -175,7 +175,7 @@ def settings(run: Run) -> str:
         "source": _said(spec.source.name, spec.source.knobs),
         "method": _said(spec.method.name, spec.method.knobs),
         "student's steps": f"{spec.schedule.steps:,} of {spec.schedule.batch} images",
-        **({"changed on the way": "; ".join(changes(spec))} if spec.changes else {}),
+        **({"changed during training": "; ".join(changes(spec))} if spec.changes else {}),
         "settings' hash": run.hash,
     }
     return _table("settings", "Settings", rows)

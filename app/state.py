@@ -298,6 +298,11 @@ def ticks(table: str) -> list[str]:
     return ticked
 
 
+def tick_too(table: str, other: str) -> None:
+    """Callback of a table: tick the same rows in another one of the same runs."""
+    _state[other] = {"selection": dict(_state[table]["selection"])}
+
+
 def recall(name: str, default: Any) -> Any:
     """Something a page remembers for as long as the session lives."""
     return _state.setdefault(f"kept {name}", default)

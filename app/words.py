@@ -73,7 +73,7 @@ WALLS = {"logits": "behind a wall, logits", "probabilities": "behind a wall, pro
 
 def title(spec: Spec) -> str:
     """A run in one line: method, source, data set, networks and wall; the settings that differ from what is
-    recommended; and what was changed on the way."""
+    recommended; and what was changed during the run."""
     deviating, changed = naming.deviations(spec), naming.changes(spec)
     rest = len(deviating) - naming.MOST
     more = [f"{rest} more setting{'s' if rest > 1 else ''}"] if rest > 0 else []

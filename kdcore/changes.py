@@ -9,7 +9,7 @@ from kdcore.spec import Change, Spec, parse
 
 
 def with_changes(spec: Spec, further: Sequence[Change]) -> Spec:
-    """The spec with further changes on the way; those it has already make no difference."""
+    """The spec with further changes during the run; those it has already make no difference."""
     new = [one.model_dump(mode="json") for one in further if one not in spec.changes]
     return parse((raw := spec.model_dump(mode="json")) | {"changes": [*raw["changes"], *new]}) if new else spec
 

@@ -85,7 +85,7 @@ class Wall(_Frozen):
 
 
 class Change(_Frozen):
-    """One setting that takes another value on the way, before the update that follows `step` of them."""
+    """One setting that takes another value during the run, before the update that follows `step` of them."""
 
     step: int = Field(ge=0, le=2 * 10**7)  # those of the source's lead among them
     path: str  # such as schedule.lr or method.temperature
@@ -110,7 +110,7 @@ class Spec(_Frozen):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of weights, order and augmentation.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the GPU where there is one.")
     watch: Watch = Watch()
-    changes: tuple[Change, ...] = Field((), description="Settings that change on the way, planned or by hand.")
+    changes: tuple[Change, ...] = Field((), description="Settings that change during the run, planned or by hand.")
 
     @model_validator(mode="after")
     def _complete(self) -> Spec:
@@ -362,7 +362,7 @@ def course(spec: Spec) -> Iterator[tuple[Change, Json]]:
     Of several changes of one setting at one step the last counts; what changes nothing is left out.
 
     Raises:
-        BadInput: a setting cannot change on the way, or its value is out of bounds.
+        BadInput: a setting cannot change during the run, or its value is out of bounds.
     """
     last: dict[tuple[int, str], Change] = {}
     for one in spec.changes:

@@ -90,7 +90,9 @@ def run(
     ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option(metavar="STEP:PATH=VALUE", help="A setting that changes on the way, as 300:method.temperature=8."),
+        typer.Option(
+            metavar="STEP:PATH=VALUE", help="A setting that changes during the run, such as 300:method.temperature=8."
+        ),
     ] = None,
     spec: Annotated[Text, typer.Option(metavar="FILE", help="Start from a spec or a run in JSON; - is stdin.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what was run before.")] = False,

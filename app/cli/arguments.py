@@ -141,7 +141,7 @@ def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str],
 
 
 def _plan(raw: dict[str, Any], changes: Sequence[str]) -> None:
-    """Add what changes on the way, each as step:path=value; a knob alone means the method's."""
+    """Add what changes during the run, each as step:path=value; a knob alone means the method's."""
     for text in changes:
         named = re.fullmatch(r"(\d+):([\w.]+)=(.*)", text, re.DOTALL)
         if named is None:

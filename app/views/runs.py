@@ -14,6 +14,12 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 
 TABLE = "table of runs"
+NARROW = "narrow table of runs"  # the same runs for a small screen; the stylesheet shows one of the two
+STYLE = """<style>
+.st-key-runs-narrow { display: none; }
+@media (max-width: 640px) { .st-key-runs-wide { display: none; } .st-key-runs-narrow { display: flex; } }
+</style>"""
+LINES = 112  # pixels of a row that holds a title in five lines
 SHOWN = 500  # rows of the table; search finds the others
 ABREAST = 8  # runs that can be told apart in one chart
 
@@ -45,7 +51,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
         "agreement": result.get("agreement"),
         "seed": run.spec.seed,
         "started": words.ago(run.created_at),
-        "whose": "recorded" if run.owner == engine.DEMO else "mine" if state.owns(run) else "another's",
+        "whose": "recorded" if run.owner == engine.DEMO else "mine" if state.owns(run) else "another user",
         "id": run.id,
     }
 
@@ -59,21 +65,51 @@ COLUMNS = {
 }
 
 
+SMALL = {
+    "run": st.column_config.TextColumn("run", width=180),
+    "student": st.column_config.NumberColumn("student", format="percent", width=75, help="Accuracy on the test split"),
+    "open": st.column_config.LinkColumn("open", display_text="open", width=60),
+}
+
+
 def table(runs: list[Run]) -> list[Run]:
-    """The runs as a table; those that are ticked."""
-    state.hold_ticks(TABLE, [run.id for run in runs])
-    st.dataframe(
-        pd.DataFrame([row(*named) for named in zip(runs, words.titles([run.spec for run in runs]), strict=True)]),
-        column_config=COLUMNS,
-        hide_index=True,
-        key=TABLE,
-        on_select="rerun",
-        selection_mode="multi-row",
-        placeholder="–",
-        alt="Table of runs; tick rows to compare them",
-    )
+    """The runs as a table, with few columns where the screen is small; those that are ticked."""
+    rows = [row(*named) for named in zip(runs, words.titles([run.spec for run in runs]), strict=True)]
+    ids = [run.id for run in runs]
+    st.html(STYLE)
+    with st.container(key="runs-wide"):
+        _grid(TABLE, NARROW, ids, rows, COLUMNS)
+    with st.container(key="runs-narrow"):
+        small = [
+            {"run": f"{one['run']} · {one['state']}"} | {name: one[name] for name in ("student", "open")}
+            for one in rows
+        ]
+        _grid(NARROW, TABLE, ids, small, SMALL, row_height=LINES)
     ticked = state.ticks(TABLE)
     return [run for run in runs if run.id in ticked]
+
+
+def _grid(
+    key: str,
+    other: str,
+    ids: list[str],
+    rows: list[dict[str, Any]],
+    columns: dict[str, Any],
+    row_height: int | None = None,
+) -> None:
+    """One of the two tables; what is ticked in it is ticked in the other too."""
+    state.hold_ticks(key, ids)
+    st.dataframe(
+        pd.DataFrame(rows),
+        column_config=columns,
+        hide_index=True,
+        key=key,
+        on_select=partial(state.tick_too, key, other),
+        selection_mode="multi-row",
+        placeholder="–",
+        row_height=row_height,
+        alt="Table of runs; tick rows to compare them",
+    )
 
 
 def incomparable(runs: list[Run]) -> str | None:

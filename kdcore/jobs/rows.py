@@ -51,7 +51,7 @@ class Run:
     lease_until: float | None
     cancel_at: float | None
     paused: bool
-    pristine: bool  # nobody changed a setting by hand on the way; what was changed stands in its spec
+    pristine: bool  # nobody changed a setting by hand during the run; what was changed stands in its spec
     step: int
     steps: int
     message: str | None  # one sentence

@@ -186,7 +186,7 @@ class Worker:
                 teacher = self._do(teacher, desk)
             if teacher.state == "done" and teacher.hash == spec.hash:
                 return teacher
-            if teacher.state == "done":  # somebody changed it on the way, so it is no longer what was asked for
+            if teacher.state == "done":  # somebody changed it during training, so it is no longer what was asked for
                 self.store.note(run.id, message=f"Its {role} was changed during training, so it is trained again.")
             if teacher.state == "failed":
                 raise BadInput(f"Its {role}, run {teacher.id}, failed: {teacher.message}")

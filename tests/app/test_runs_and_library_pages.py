@@ -18,7 +18,7 @@ def test_the_table_lists_and_finds(lab: Open, finish: Finish) -> None:
     page = lab("runs")
     assert not page.exception
     assert list(page.dataframe[0].value["id"]) == [circles.id, moons.id]
-    assert list(page.dataframe[0].value["whose"]) == ["another's", "mine"]
+    assert list(page.dataframe[0].value["whose"]) == ["another user", "mine"]
     page.text_input[0].set_value("moons kd").run()
     assert "No run matches this." in said(page)
     page.text_input[0].set_value("moons distillation").run()
