@@ -12,6 +12,7 @@ from browsing import end_workers, person, served
 from lab_driver import story
 from playwright.sync_api import Browser, Page, expect
 
+from kdcore.events import Changed
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.orders import Order
@@ -66,6 +67,22 @@ def run_of(page: Page, folder: Path) -> tuple[str, Spec]:
     assert found
     with closing(Store(folder)) as store:
         return found[1], store.get(found[1]).spec
+
+
+def test_a_change_by_hand_comes_into_the_title_while_the_run_goes_on(page: Page, folder: Path) -> None:
+    with closing(Store(folder)) as store:
+        run = store.adopt(recommended("moons", seed=9), "somebody")  # as if this process did it
+        store.beat(run.id, lease_s=600.0)
+        store.append(run.id, story(run.spec, 0.8)[:1])
+        page.goto(f"/?run={run.id}")
+        expect(page.get_by_role("heading", name=re.compile("Moons"))).to_be_visible()
+        expect(page.get_by_role("heading", name=re.compile("changed"))).to_have_count(0)
+        store.append(run.id, [Changed(step=0, path="method.temperature", old=4.0, new=8.0)])
+        mark = page.get_by_role("heading", name=re.compile("changed at step 0: temperature 4 → 8"))
+        expect(mark).to_be_visible()
+        page.get_by_role("button", name="Share").click()
+        expect(page.get_by_text("--change 0:method.temperature=8.0")).to_be_visible()
+        store.move(run.id, "cancelled")
 
 
 @pytest.mark.parametrize("path", SHOWN)
