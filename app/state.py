@@ -132,7 +132,7 @@ def save() -> None:
     except BadInput as error:
         st.error(str(error))
         query = {"run": shown().run} if shown().run else {}
-    if shown().run:
+    if shown().run and _state["page"] in FORMS:
         query = _beside_run(query, _following(shown()).settings == shown().settings)
     if query != st.query_params.to_dict():
         st.query_params.from_dict(query)
@@ -144,7 +144,7 @@ def _beside_run(query: dict[str, str], followed: bool) -> dict[str, str]:
     one with the run's settings undone says so, or whoever opens it would get the run's."""
     if followed and not _says(st.query_params.to_dict()):
         return {key: text for key, text in query.items() if not _says({key: text})}
-    undone = _state["page"] in FORMS and not followed and not _says(query)
+    undone = not followed and not _says(query)
     return query | ({"data": str(shown().settings["data"])} if undone else {})
 
 

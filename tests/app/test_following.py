@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from case_factory import random_case
 from lab_driver import ME, Finish, Open, button, said, story
 
 from app import link, naming, order_link
+from kdcore.cases.case import folder_of
 from kdcore.changes import with_changes
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
@@ -96,6 +98,15 @@ def test_what_a_form_can_say_of_a_run() -> None:
     assert link.spec_of(link.of_run(changed)) == plain
     assert order_link.of_run(spec(Order(budget=200_000))) == order_link.complete({"budget": 200_000})
     assert order_link.of_run(plain) is None
+
+
+def test_a_comparison_that_comes_on_show_stays_in_the_address(lab: Open) -> None:
+    """Only pages with a form for runs follow one."""
+    random_case(folder_of("case-0123456789ab"))
+    page = lab("inspector")
+    shown = page.session_state["link of inspector"]
+    page.session_state["link of inspector"] = shown._replace(run="case-0123456789ab")
+    assert page.run().query_params["case"] == "case-0123456789ab"
 
 
 def test_few_names() -> None:
