@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.request
 import zlib
@@ -372,3 +373,21 @@ def test_panels_that_not_everybody_needs_are_folded_away(context: BrowserContext
     expect(button).to_have_attribute("aria-expanded", "true")
     button.click()
     expect(page.locator(card("kl_parts"))).to_be_hidden()
+
+
+def test_a_panel_with_nothing_to_show_offers_no_file_until_it_has(context: BrowserContext, stage: Stage) -> None:
+    stage.begin()
+    page = context.new_page()
+    page.goto(f"/?run={stage.id}&panels=loss")
+    loss = page.locator(card("loss"))
+    files = loss.locator("[aria-label*='as a file']")
+    reason = loss.locator(".kd-lacks")
+    expect(loss).to_have_attribute("data-empty", "lacks")
+    for tool in files.all():
+        expect(tool).to_have_attribute("title", reason.inner_text())
+        expect(tool).not_to_have_attribute("href", re.compile("."))
+    stage.tell(1)
+    expect(loss).not_to_have_attribute("data-empty", "lacks")
+    expect(files.last).to_have_attribute("href", re.compile("loss.csv"))
+    with page.expect_download():
+        files.first.click()

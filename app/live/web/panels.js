@@ -1,6 +1,6 @@
 // A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
 
-import { h, icon, nextFrame, save, write } from "./dom.js";
+import { allow, h, icon, nextFrame, save, write } from "./dom.js";
 import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
 import { linkNote } from "./link.js";
@@ -11,6 +11,9 @@ import { wire } from "./wire.js";
 const DRAWERS = { plotly: Plot, field: Field, gallery: Gallery, table: Table };
 const MEMBER = { plotly: "figure", field: "field", gallery: "gallery", table: "table" };
 const NEAR = "200px"; // a card this close to the screen is drawn already
+const PATIENCE_MS = 15_000; // for the drawing of a card that nobody sees
+const PICTURE = "The picture as a file (PNG)";
+const NUMBERS = "The numbers as a file (CSV)";
 const LOWEST = 0.5;
 const HIGHEST = 20;
 const HEAT = "Display temperature"; // the training has one of its own
@@ -80,6 +83,9 @@ class Card {
   visible = false;
   #pending = null;
   #drawing = false;
+  #heard = 0; // messages so far
+  #due = 0; // the first of them since the server was last asked
+  #shown = 0; // the last of them that is drawn
 
   constructor(panel, plotly) {
     this.panel = panel;
@@ -130,10 +136,9 @@ class Card {
   #tools() {
     const tool = (sign, title, act) =>
       h("button", { type: "button", class: "kd-tool", title, "aria-label": `${title}: ${this.panel.title}`, onclick: act }, icon(sign));
-    const title = "The numbers as a file (CSV)";
-    this.numbers = h("a", { class: "kd-tool", title, "aria-label": `${title}: ${this.panel.title}`, download: "" }, icon("data"));
-    const picture = this.drawer.picture && tool("picture", "The picture as a file (PNG)", () => this.#savePicture());
-    return h("div", { class: "kd-tools" }, tool("full", "Full screen", () => this.#toggleFull()), picture || null, this.numbers);
+    this.numbers = h("a", { class: "kd-tool", title: NUMBERS, "aria-label": `${NUMBERS}: ${this.panel.title}`, download: "" }, icon("data"));
+    this.picture = this.drawer.picture ? tool("picture", PICTURE, () => this.#savePicture()) : null;
+    return h("div", { class: "kd-tools" }, tool("full", "Full screen", () => this.#toggleFull()), this.picture, this.numbers);
   }
 
   #slider() {
@@ -153,7 +158,8 @@ class Card {
     if (this.follow) this.follow.hidden = temperature == null;
     const told = Object.entries({ temperature, ...rest }).filter(([, value]) => value != null && value !== "");
     const query = new URLSearchParams(told);
-    this.numbers.href = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
+    this.csv = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
+    this.#offer();
   };
 
   /** Make the slider show the temperature of the display. */
@@ -164,39 +170,69 @@ class Card {
     write(this.degree, temperature.toFixed(1));
   }
 
+  /** Offer the files where there is something to save, or say why not. */
+  #offer() {
+    const reason = this.root.dataset.empty === "lacks" ? this.lacks.textContent : "";
+    if (this.picture) allow(this.picture, reason, PICTURE);
+    allow(this.numbers, reason, NUMBERS);
+    if (reason) this.numbers.removeAttribute("href");
+    else this.numbers.href = this.csv;
+  }
+
   #toggleFull() {
+    const fill = () => this.root.classList.toggle("kd-full"); // phones keep full screen for films, and frames may forbid it
     if (document.fullscreenElement) document.exitFullscreen();
-    else if (this.root.requestFullscreen) this.root.requestFullscreen();
-    else this.root.classList.toggle("kd-full"); // phones that keep full screen for films
+    else if (this.root.requestFullscreen) this.root.requestFullscreen().catch(fill);
+    else fill();
   }
 
   async #savePicture() {
-    const paper = getComputedStyle(this.root).backgroundColor;
-    const url = await this.drawer.picture(paper);
+    if (this.picture.hasAttribute("aria-busy")) return;
+    this.picture.setAttribute("aria-busy", "true");
+    await this.#drawn();
+    this.picture.removeAttribute("aria-busy");
+    if ("empty" in this.root.dataset) return; // the card says why
+    const url = await this.drawer.picture(getComputedStyle(this.root).backgroundColor);
     save(url, `${this.#run}-${this.panel.name}.png`);
+  }
+
+  /** Wait until the newest is drawn here: a card out of sight asks for nothing by itself. */
+  async #drawn() {
+    if (!this.#leave) this.#watch();
+    const [goal, end] = [Math.max(this.#due, this.#heard), performance.now() + PATIENCE_MS];
+    while (this.#shown < goal && performance.now() < end) await nextFrame();
+    if (this.#shown < this.#due) this.#say("The server did not answer in time; try again in a moment.");
+    if (!this.visible) this.#unwatch();
   }
 
   // Drawing --------------------------------------------------------------------------------------------------------
 
   #look(visible) {
     this.visible = visible;
-    if (visible && this.#run && !this.#leave)
-      this.#leave = wire.watch(this.#run, this.panel.name, (message) => this.#hear(message));
-    else if (!visible && this.#leave) {
-      this.#leave();
-      this.#leave = null;
-    }
+    if (visible && this.#run && !this.#leave) this.#watch();
+    else if (!visible) this.#unwatch();
+  }
+
+  #watch() {
+    this.#due = this.#heard + 1;
+    this.#leave = wire.watch(this.#run, this.panel.name, (message) => this.#hear(message));
+  }
+
+  #unwatch() {
+    this.#leave?.();
+    this.#leave = null;
   }
 
   #hear(message) {
     this.#pending = message;
+    this.#heard += 1;
     if (!this.#drawing) this.#draw();
   }
 
   async #draw() {
     this.#drawing = true;
     while (this.#pending) {
-      const message = this.#pending;
+      const [message, number] = [this.#pending, this.#heard];
       this.#pending = null;
       try {
         this.#say(message.lacks);
@@ -210,6 +246,7 @@ class Card {
       }
       this.root.dataset.updates = Number(this.root.dataset.updates) + 1;
       await nextFrame();
+      this.#shown = number;
     }
     this.#drawing = false;
   }
@@ -217,8 +254,11 @@ class Card {
   /** Say why there is nothing to see, or show the drawing. */
   #say(sentence) {
     this.lacks.hidden = sentence == null;
-    if (sentence == null) return delete this.root.dataset.empty;
-    this.root.dataset.empty = "lacks";
-    write(this.lacks, sentence);
+    if (sentence == null) delete this.root.dataset.empty;
+    else {
+      this.root.dataset.empty = "lacks";
+      write(this.lacks, sentence);
+    }
+    this.#offer();
   }
 }

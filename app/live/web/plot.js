@@ -10,6 +10,7 @@ const BARE = ["toImage", "select2d", "lasso2d"];
 const CONFIG = { ...BOXED, displayModeBar: HOVERS && "hover", modeBarButtonsToRemove: BARE }; // never another object
 const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } }];
 const UNFIT = /[^\p{L}\p{N}_-]+/gu; // in a name of which Plotly makes selectors
+const ROOM = 1.15; // an image knows no web fonts, and what stands in for them is wider
 const HALTED_MS = 500; // after which a figure that played has come to rest
 let library = null; // one promise for the whole page
 
@@ -73,7 +74,9 @@ export class Plot {
 
   /** The figure as it is now, zoom included, as a PNG's data URL. */
   picture(paper) {
-    const { data, layout, clientWidth: width, clientHeight: height } = this.node;
+    const { layout } = this.node;
+    const [width, height] = [this.node.clientWidth, this.node.clientHeight].map((side) => Math.round(side * ROOM));
+    const data = this.node.data.map(({ uid: _, ...trace }) => trace); // Plotly seeks a colour bar by it, blanks and all
     return window.Plotly.toImage({ data, layout: { ...layout, paper_bgcolor: paper } }, { format: "png", width, height, scale: 2 });
   }
 

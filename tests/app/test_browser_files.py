@@ -1,0 +1,52 @@
+"""What panels give as files, in a real browser: every chart, whether or not it is on screen."""
+
+from __future__ import annotations
+
+import csv
+import struct
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+SEEN = 300  # pixels of the window, so that most cards lie far below it
+
+
+def file_of(page: Page, tool: Locator) -> Path:
+    """What a press gives, without bringing the tool on screen first."""
+    with page.expect_download() as given:
+        tool.evaluate("tool => tool.click()")
+    return given.value.path()
+
+
+def size(picture: Path) -> tuple[int, int]:
+    """Width and height of a PNG."""
+    head = picture.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", head[16:])
+    return width, height
+
+
+@pytest.mark.parametrize("path", ["/", "/blackbox"])
+def test_every_panel_gives_its_picture_and_its_numbers(page: Page, path: str) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Error" in said.text else None)
+    page.set_viewport_size({"width": 1280, "height": SEEN})
+    page.goto(path)
+    cards = page.locator(".kd-card")
+    expect(cards.first).to_be_attached()
+    page.locator(".kd-more").first.evaluate("more => more.hidden || more.click()")
+    names = [card.get_attribute("data-panel") for card in cards.all()]
+    waiting = page.locator(".kd-card[data-empty=waits]")
+    assert waiting.count() > len(names) / 2  # nobody has seen them, so nothing was drawn
+    for name in names:
+        card = page.locator(f".kd-card[data-panel='{name}']")
+        for picture in card.get_by_role("button", name="The picture as a file").all():
+            width, height = size(file_of(page, picture))
+            assert min(width, height) > 100, name
+        rows = list(csv.reader(file_of(page, card.locator("a.kd-tool")).read_text().splitlines()))
+        assert len(rows) > 1, name
+    assert not faults
+
