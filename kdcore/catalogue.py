@@ -15,9 +15,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
 
 from kdcore.errors import BadInput, sentence, unknown
 from kdcore.maker import Maker
@@ -26,6 +27,19 @@ ROOT = Path(__file__).parent
 KINDS = ("method", "model", "data", "source", "teacher")
 WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
 BESIDE = ("cases", "exam", "probes", "jobs", "mimics")  # folders of which the catalogue says nothing
+TYPES = {"integer": int, "number": float, "boolean": bool, "string": str, "null": None}  # of JSON schema
+BOUNDS = {  # of JSON schema, and how pydantic calls them
+    "minimum": "ge",
+    "exclusiveMinimum": "gt",
+    "maximum": "le",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "pattern": "pattern",
+    "minItems": "min_length",
+    "maxItems": "max_length",
+}
 Entry = dict[str, Any]  # name, title, family, doc, source, departs, zero_when, schema, and the kind's own facts
 
 
@@ -74,8 +88,12 @@ def entry(kind: str, name: str) -> Entry:
 @cache
 def knobs_model(kind: str, name: str) -> type[BaseModel]:
     """The knobs of one thing as a pydantic model with the same fields, bounds and descriptions."""
-    schema = entry(kind, name)["schema"]
-    fields = {key: _field(value) for key, value in schema.get("properties", {}).items()}
+    return _model(name, entry(kind, name)["schema"])
+
+
+def _model(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
+    """A pydantic model with the fields of a JSON schema."""
+    fields = {key: _field(key, value) for key, value in schema.get("properties", {}).items()}
     frozen = ConfigDict(frozen=True, extra="forbid")
     model: type[BaseModel] = create_model(f"{name} knobs", __config__=frozen, **fields)  # type: ignore[call-overload]
     return model
@@ -118,25 +136,48 @@ def reads(model: str, shape: Sequence[int]) -> bool:
     return any(row["shape"] == list(shape) for row in entry("model", model)["costs"])
 
 
-def _field(schema: Mapping[str, Any]) -> tuple[Any, Any]:
+def _field(key: str, schema: Mapping[str, Any]) -> tuple[Any, Any]:
     """One JSON-schema property as a pydantic field."""
-    kinds = {"integer": int, "number": float, "boolean": bool, "string": str, "array": list}
-    annotation: Any = Literal[tuple(schema["enum"])] if "enum" in schema else kinds[schema["type"]]
-    if "const" in schema:
-        annotation = Literal[schema["const"]]
-    bounds = {
-        ours: schema[theirs]
-        for ours, theirs in (
-            ("ge", "minimum"),
-            ("gt", "exclusiveMinimum"),
-            ("le", "maximum"),
-            ("lt", "exclusiveMaximum"),
-            ("max_length", "maxItems"),
-            ("min_length", "minItems"),
+    bounds = {ours: schema[theirs] for theirs, ours in BOUNDS.items() if theirs in schema}
+    given = schema.get("title") != key.title().replace("_", " ")  # which pydantic says of a field without a title
+    title = schema.get("title") if given else None
+    return _type(schema), Field(schema["default"], title=title, description=schema.get("description"), **bounds)
+
+
+def _type(schema: Mapping[str, Any]) -> Any:
+    """What values a JSON schema describes, its bounds aside."""
+    if "enum" in schema or "const" in schema:
+        return Literal[tuple(schema.get("enum", [schema.get("const")]))]
+    if "anyOf" in schema:
+        return Union[tuple(_type(one) for one in schema["anyOf"])]
+    if schema.get("type") == "array":
+        return list[_type(schema.get("items", {}))]  # type: ignore[misc]
+    return TYPES[schema["type"]] if "type" in schema else Any
+
+
+def check_copy(kind: str, name: str, thing: type[BaseModel]) -> None:
+    """Make sure that the knobs of a thing are whole in its schema: those without torch know nothing else of them.
+
+    Raises:
+        TypeError: a bound or a type gets lost, or a validator says what no schema can.
+    """
+    schema = thing.model_json_schema()
+    validators = thing.__pydantic_decorators__
+    hidden = [*validators.field_validators, *validators.model_validators, *validators.validators]
+    copy = _model(name, schema)
+    lost = [key for key, field in thing.model_fields.items() if not _alike(field, copy.model_fields[key])]
+    told = copy.model_json_schema().get("properties", {})
+    lost += [key for key, value in schema.get("properties", {}).items() if told[key] != value and key not in lost]
+    if lost or hidden:
+        raise TypeError(
+            f"The schema of {kind} {name!r} does not say all of {', '.join(lost or hidden)}: say each bound in the "
+            "knob's Field, with a type that JSON schema knows, and check what concerns several knobs where they are used."
         )
-        if theirs in schema
-    }
-    return annotation, Field(schema["default"], description=schema.get("description"), **bounds)
+
+
+def _alike(one: FieldInfo, other: FieldInfo) -> bool:
+    """Whether two fields have the same bounds and nothing else that checks them."""
+    return {repr(rule) for rule in one.metadata} == {repr(rule) for rule in other.metadata}
 
 
 def _paragraphs(doc: str) -> dict[str, str]:
@@ -154,6 +195,7 @@ def _paragraphs(doc: str) -> dict[str, str]:
 
 def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
     """One entry, read from the class and its file's docstring."""
+    check_copy(kind, name, thing)
     module = sys.modules[thing.__module__]
     described: Entry = {
         "name": name,

@@ -49,4 +49,3 @@ def test_every_panel_gives_its_picture_and_its_numbers(page: Page, path: str) ->
         rows = list(csv.reader(file_of(page, card.locator("a.kd-tool")).read_text().splitlines()))
         assert len(rows) > 1, name
     assert not faults
-
