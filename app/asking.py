@@ -13,7 +13,7 @@ from kdcore import catalogue
 from kdcore.contracts import FAMILIES, GRANTS, Data
 from kdcore.errors import BadInput
 from kdcore.registry import DATA
-from kdcore.spec import Choice, unjoined
+from kdcore.spec import Choice, check, unjoined
 
 TROUBLES = tuple(Data.model_fields)  # the settings that every data set has
 ORDER = ["2-D toy", "image", *FAMILIES]
@@ -62,9 +62,10 @@ def lacking(method: str, settings: Settings) -> str | None:
 
 
 def _unjoined(method: str, settings: Settings) -> str | None:
-    """Why a method cannot join the two chosen networks, in one sentence."""
+    """Why a method cannot join the two chosen networks, in one sentence; None where it can or the data are unknown."""
     nets = [Choice(name=str(settings[part]), knobs=below(settings, part)) for part in ("student", "teacher")]
-    return unjoined(Choice(name=method), *nets, signature(settings)[0])
+    known = _known(settings)
+    return unjoined(Choice(name=method), *nets, known[0]) if known else None
 
 
 def allowed(method: str, settings: Settings) -> bool:
@@ -81,27 +82,34 @@ def signature(settings: Settings) -> tuple[tuple[int, ...], int]:
     return DATA[str(settings["data"])].model_validate(below(settings, "data")).signature()
 
 
-def cost(settings: Settings, part: str) -> Mapping[str, Any] | None:
-    """What the chosen network weighs on the chosen data; None where it is not known beforehand."""
+def _known(settings: Settings) -> tuple[tuple[int, ...], int] | None:
+    """Shape and number of classes, or None while the data's settings describe no data set: a form may be unfinished."""
     try:
-        shape, classes = signature(settings)
+        return signature(settings)
     except BadInput:
         return None
-    return catalogue.cost_of(str(settings[part]), below(settings, part), shape, classes)
+
+
+def cost(settings: Settings, part: str) -> Mapping[str, Any] | None:
+    """What the chosen network weighs on the chosen data; None where it is not known beforehand."""
+    known = _known(settings)
+    return catalogue.cost_of(str(settings[part]), below(settings, part), *known) if known else None
 
 
 def hindrance(settings: Settings) -> str | None:
     """The first thing that stands in the way of a run, in one sentence."""
+    if unread := state.unread():
+        return unread[0]
     if settings["data"] == "points" and (missing := points.advice(settings[points.SETTING])):  # type: ignore[arg-type]
         return missing
     try:
-        spec_of(settings)
+        asked = spec_of(settings)
         said = next((said for part in ("teacher", "student") if (said := _misfit(settings, part))), None)
-        if said or settings["teacher"] == NO_TEACHER:
-            return said
-        return _unjoined(str(settings["method"]), settings)
+        if not said:
+            check(asked)
     except BadInput as error:
         return str(error)
+    return said
 
 
 def _misfit(settings: Settings, part: str) -> str | None:

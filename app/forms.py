@@ -61,6 +61,7 @@ def help_of(info: FieldInfo, default: Json) -> str:
     if info.annotation in (int, float):
         low, high = bounds(info)
         parts += [f"From {low:.4g}" + (f" to {high:.4g}." if high is not None else ".")] if low is not None else []
+        parts += [f"A multiple of {multiple(info):g}."] if multiple(info) else []
     return " ".join(part for part in parts if part)
 
 
@@ -71,7 +72,7 @@ def shorten(text: str, length: int = 60) -> str:
 
 def field(key: str, info: FieldInfo, value: Json, default: Json, title: str | None = None) -> None:
     """One setting, marked where it differs from its default; its title is its name unless told."""
-    name = title or title_of(key)
+    name = title or info.title or title_of(key)
     shared: dict[str, Any] = {
         "label": name if value == default else f"{name} · changed",
         "help": help_of(info, default),
@@ -85,6 +86,13 @@ def field(key: str, info: FieldInfo, value: Json, default: Json, title: str | No
         _number(key, info, value, default, shared)
     else:
         st.text_input(key=state.widget(key, link.encode(value)), args=(key, reader(key, info)), **shared)
+    unread(key)
+
+
+def unread(key: str) -> None:
+    """Why what was typed for a setting cannot be taken, below its field."""
+    if found := state.draft(key):
+        st.error(found.says)
 
 
 def _options(key: str, options: tuple[Any, ...], value: Json, shared: dict[str, Any]) -> None:
@@ -98,16 +106,31 @@ def _options(key: str, options: tuple[Any, ...], value: Json, shared: dict[str, 
 def _number(key: str, info: FieldInfo, value: Any, default: Any, shared: dict[str, Any]) -> None:
     kind: Callable[[float], float] = int if info.annotation is int else float
     low, high = bounds(info)
-    step = step_of(default, high) if default or kind is float else 1.0
+    step = multiple(info) or (step_of(default, high) if default or kind is float else 1.0)
     st.number_input(
         min_value=None if low is None else kind(low),
         max_value=None if high is None else kind(high),
         step=max(1, int(step)) if kind is int else step,
         format="%d" if kind is int else "%g",
         key=state.widget(key, kind(value)),
-        args=(key, int if kind is int else tidy),
+        args=(key, lambda number: checked(key, info, kind(number) if kind is int else tidy(number))),
         **shared,
     )
+
+
+def checked(key: str, info: FieldInfo, number: float) -> Json:
+    """The number, where the setting takes it.
+
+    Raises:
+        BadInput: it is within the bounds and yet none of its values, such as an odd number of an even setting.
+    """
+    value: Json = link.decode(link.encode(number), info, f"{title_of(key)!r}")
+    return value
+
+
+def multiple(info: FieldInfo) -> float | None:
+    """What a field's values are multiples of, where they are."""
+    return next((rule.multiple_of for rule in info.metadata if hasattr(rule, "multiple_of")), None)
 
 
 def tidy(value: float) -> float:

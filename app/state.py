@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 from pydantic import ValidationError
@@ -80,6 +80,7 @@ def arrive(page: str) -> None:
     touched = _state.pop("touched", False)
     returns = came and not query and _held("link") in _state
     if _held("link") not in _state or (not touched and not returns and query != _state.get(_held("known"))):
+        _drafts().clear()
         found, _state["complaints"] = codec().read(query)
         _state[_held("link")] = found if _says(query) else _following(found)
     _state[_held("known")] = query  # at once: a click may break this run off before it ends
@@ -214,6 +215,7 @@ def compare(case_id: str) -> None:
 
 def take(settings: Settings) -> None:
     """Replace every setting of the form."""
+    _drafts().clear()
     _show(shown()._replace(settings=settings))
 
 
@@ -253,12 +255,38 @@ def look(**change: Any) -> None:
 # Widgets of the form
 
 
+class Draft(NamedTuple):
+    """What somebody typed that is no value of its setting, which keeps the value it had."""
+
+    typed: Any
+    says: str  # why it is none
+    value: Json  # of the setting meanwhile
+
+
+def _drafts() -> dict[str, Draft]:
+    """By setting, on the page of now."""
+    found: dict[str, Draft] = _state.setdefault(_held("drafts"), {})
+    return found
+
+
+def draft(key: str) -> Draft | None:
+    """What was typed for a setting and could not be taken; None once the setting is gone or has another value."""
+    found = _drafts().get(key)
+    return found if found and shown().settings.get(key) == found.value else None
+
+
+def unread() -> list[str]:
+    """Sentences on what was typed and could not be taken, so that the form shows other settings than it holds."""
+    return [found.says for key in _drafts() if (found := draft(key))]
+
+
 def widget(key: str, value: Any) -> str:
-    """The session's name of a setting's widget, after making the widget show `value`.
+    """The session's name of a setting's widget, after making the widget show `value`, or what was typed in its place.
 
     Where a click broke off the last run of the page, the browser may never have heard the value, so it is told again.
     """
-    name = f"form {key}"
+    name, typed = f"form {key}", draft(key)
+    value = typed.typed if typed else value
     if name not in _state or _state[name] != value or _state["broken off"]:
         _state[name] = value
     return name
@@ -271,7 +299,20 @@ def put(key: str, value: Json) -> None:
 
 def changed(key: str, parse: Callable[[Any], Json]) -> None:
     """Callback of a setting's widget: the setting becomes what the widget shows."""
-    attempt(lambda: put(key, parse(_state[f"form {key}"])))
+    propose(key, _state[f"form {key}"], parse)
+
+
+def propose(key: str, typed: Any, parse: Callable[[Any], Json]) -> None:
+    """Make a setting what somebody typed; where that is no value of it, it stays in the form with a sentence."""
+    touch()
+    _drafts().pop(key, None)
+    try:
+        put(key, parse(typed))
+    except BadInput as error:
+        if key not in shown().settings:  # no field stands for it that could keep what was typed
+            complain(str(error))
+            return
+        _drafts()[key] = Draft(typed, str(error), shown().settings[key])
 
 
 # The Runs page

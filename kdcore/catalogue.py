@@ -13,9 +13,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -149,7 +150,7 @@ def _type(schema: Mapping[str, Any]) -> Any:
     if "enum" in schema or "const" in schema:
         return Literal[tuple(schema.get("enum", [schema.get("const")]))]
     if "anyOf" in schema:
-        return Union[tuple(_type(one) for one in schema["anyOf"])]
+        return reduce(or_, (_type(one) for one in schema["anyOf"]))
     if schema.get("type") == "array":
         return list[_type(schema.get("items", {}))]  # type: ignore[misc]
     return TYPES[schema["type"]] if "type" in schema else Any
@@ -171,7 +172,7 @@ def check_copy(kind: str, name: str, thing: type[BaseModel]) -> None:
     if lost or hidden:
         raise TypeError(
             f"The schema of {kind} {name!r} does not say all of {', '.join(lost or hidden)}: say each bound in the "
-            "knob's Field, with a type that JSON schema knows, and check what concerns several knobs where they are used."
+            "knob's Field, with a type that JSON schema knows; check what concerns several knobs where they are used."
         )
 
 
@@ -221,6 +222,8 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
         described |= {"makes": makes, "needs": sorted(thing.needs) if makes else [], "inverts": makes and thing.inverts}
         described |= {"probes": thing.probes if makes else ""}
         described |= {"local": thing.local if makes else True}  # whether it shows the teacher local images
+    if kind == "teacher":
+        described |= {"says": thing.says, "upload": thing.upload, "required": thing.required}
     if kind == "data":
         shape, classes = thing().signature()
         described |= {"recipe": thing.recipe._asdict(), "shape": list(shape), "classes": classes}

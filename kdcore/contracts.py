@@ -303,6 +303,13 @@ class Data(Knobs):
         """Shape of one input, (K, H, W) or (F,), and the number of classes, without loading anything."""
         raise NotImplementedError
 
+    def ready(self) -> None:
+        """Make sure before a run that all is given that a person must give.
+
+        Raises:
+            BadInput: something is missing, such as the path of a folder.
+        """
+
     def load(self, folder: Path, report: Report = silent) -> Dataset:
         """Read or make the data; files of downloadable sets live below `folder`.
 

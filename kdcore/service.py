@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from kdcore.contracts import Access, Knobs
 
@@ -26,7 +26,16 @@ Line = Callable[["Tensor"], Answered]  # from images (B, K, H, W) with values fr
 
 
 class Service(Knobs):
-    """A teacher that is no run of ours: it answers images and shows nothing else."""
+    """A teacher that is no run of ours: it answers images and shows nothing else.
+
+    What the form says of it follows from here: a knob's `Field` may give it a title beside its description.
+    """
+
+    says: ClassVar[str] = ""  # what one should know before choosing it, in a sentence or two
+    upload: ClassVar[str] = (
+        ""  # the ending of the file that its knob `file` names, such as "onnx"; "" where it has none
+    )
+    required: ClassVar[dict[str, str]] = {}  # knobs that must be filled in -> what is missing, and what to do
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line over which it is asked about images of `shape`, for what `access` grants.

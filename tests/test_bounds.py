@@ -55,11 +55,11 @@ def test_every_bound_of_every_knob_holds_before_anything_runs(kind: str, name: s
 def test_the_width_of_a_generator_is_even_everywhere() -> None:
     flags = {"data": "digits", "access": "probabilities"}
     words = ["source=mekd", "source.width=33", "method=mekd"]
-    with pytest.raises(BadInput, match="width.*multiple of 2.*33"):
+    with pytest.raises(BadInput, match=r"width.*multiple of 2.*33"):
         wanted(None, flags, words)
     raw = wanted(None, flags, ["source=mekd", "source.width=32", "method=mekd"]).model_dump(mode="json")
     raw["source"]["knobs"]["width"] = 33
-    with pytest.raises(BadInput, match="width.*multiple of 2.*33"):
+    with pytest.raises(BadInput, match=r"width.*multiple of 2.*33"):
         parse(json.dumps(raw))
 
 

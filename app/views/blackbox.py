@@ -71,6 +71,8 @@ def _ordered(settings: Settings) -> tuple[Order | None, Spec | None, str | None]
     """The order, its run, and the first thing that stands in the way."""
     order = None
     try:
+        if unread := state.unread():
+            raise BadInput(unread[0])
         order = order_link.order_of(settings)
         asked = spec(order)
         check(asked)

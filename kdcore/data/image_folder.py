@@ -44,6 +44,10 @@ class ImageFolder(Prepared):
         """The square after resizing, and as many classes as there are folders; 2 while no path is given."""
         return (1 if self.grey else 3, self.side, self.side), len(self._folders()) if self.path else 2
 
+    def ready(self) -> None:
+        """The path is given and leads to class folders."""
+        self._folders()
+
     def raw(self, folder: Path, report: Report) -> Raw:
         """Every image, a fifth of each class apart to test."""
         folders = self._folders()

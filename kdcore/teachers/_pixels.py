@@ -25,7 +25,9 @@ class Reader(Service):
         "unit", description="Pixels as it reads them: 0 to 1, -1 to 1, 0 to 255, or (value - mean) / std."
     )
     mean: tuple[float, ...] = Field((0.0,), description="Of 0-to-1 pixels, one or one per channel; 'normalised' only.")
-    std: tuple[float, ...] = Field((1.0,), description="Of 0-to-1 pixels, one or one per channel; 'normalised' only.")
+    std: tuple[float, ...] = Field(
+        (1.0,), title="Standard deviation", description="Of 0-to-1 pixels, one or one per channel; 'normalised' only."
+    )
     answers: Literal["logits", "probabilities"] = Field(
         "logits", description="What its answers are, where they are no class numbers."
     )

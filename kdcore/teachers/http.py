@@ -49,14 +49,36 @@ class HttpTeacher(Reader):
     """A model behind a server of the Open Inference Protocol."""
 
     title: ClassVar[str] = "Remote server"
-    url: str = Field("http://localhost:8500", description="Where the server is, without the /v2 of the protocol.")
+    says: ClassVar[str] = (
+        "A model behind a server that speaks the Open Inference Protocol, such as Triton, KServe or MLServer. If it "
+        "answers with class numbers, it tells labels alone. Only this machine and the hosts in KDLAB_HOSTS are called."
+    )
+    required: ClassVar[dict[str, str]] = {
+        "url": "the server's address: fill it in",
+        "model": "the model's name on that server: fill it in",
+    }
+    url: str = Field(
+        "http://localhost:8500", title="Address", description="Where the server is, without the /v2 of the protocol."
+    )
     model: str = Field("", description="The model's name there.")
     version: str = Field("", description="The model's version; empty leaves it to the server.")
-    binary: bool = Field(True, description="Whether tensors are sent as bytes, where the server can read them.")
-    batch: int = Field(64, ge=1, le=4096, description="Most images in a request.")
-    timeout_s: float = Field(30.0, ge=0.05, le=3600.0, description="Most seconds for one answer.")
-    retries: int = Field(5, ge=0, le=15, description="How often a request is sent again before the run stops.")
-    rate_per_s: float = Field(0.0, ge=0.0, le=1e6, description="Most requests a second; 0 sets no limit.")
+    binary: bool = Field(
+        True, title="Tensors as bytes", description="Whether tensors are sent as bytes, where the server can read them."
+    )
+    batch: int = Field(64, title="Images in a request, at most", ge=1, le=4096, description="Most images in a request.")
+    timeout_s: float = Field(
+        30.0, title="Seconds for an answer, at most", ge=0.05, le=3600.0, description="Most seconds for one answer."
+    )
+    retries: int = Field(
+        5,
+        title="Tries after the first",
+        ge=0,
+        le=15,
+        description="How often a request is sent again before the run stops.",
+    )
+    rate_per_s: float = Field(
+        0.0, title="Requests a second, at most", ge=0.0, le=1e6, description="Most requests a second; 0 sets no limit."
+    )
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line to the server, once it says that it is ready and what its model reads and answers.

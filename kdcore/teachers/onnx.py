@@ -43,6 +43,12 @@ class OnnxTeacher(Reader):
     """An uploaded ONNX file."""
 
     title: ClassVar[str] = "ONNX file"
+    says: ClassVar[str] = (
+        "A model in one ONNX file. It is tried in a process of its own before it is asked anything. If it answers with "
+        "class numbers, it tells labels alone."
+    )
+    upload: ClassVar[str] = "onnx"
+    required: ClassVar[dict[str, str]] = {"file": "its file: upload one"}
     file: str = Field("", description="Name of the uploaded file, as `kdlab upload FILE` prints it.")
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
@@ -52,7 +58,7 @@ class OnnxTeacher(Reader):
             BadInput: also where the file is refused.
         """
         self.check_scale(shape)
-        path = uploads.path(self.file, "onnx")
+        path = uploads.path(self.file, self.upload)
         facts = _facts(path, shape)
         if facts["dtype"] not in _trial.DTYPES.values():
             raise BadInput(f"The teacher reads {facts['dtype']}, but images are floats or bytes; export it for those.")
@@ -64,7 +70,7 @@ class OnnxTeacher(Reader):
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The sides that the file fixes, and those of the data where it takes any."""
-        reads = _facts(uploads.path(self.file, "onnx"), shape)["reads"][1:]
+        reads = _facts(uploads.path(self.file, self.upload), shape)["reads"][1:]
         if len(reads) != len(shape):
             return None
         return tuple(mine if size is None else size for size, mine in zip(reads, shape, strict=True))

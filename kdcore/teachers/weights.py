@@ -48,9 +48,16 @@ class WeightsTeacher(Reader):
     """Uploaded weights of a known network."""
 
     title: ClassVar[str] = "Uploaded weights"
+    says: ClassVar[str] = "Weights in safetensors for a network that KD Lab knows."
+    upload: ClassVar[str] = "safetensors"
+    required: ClassVar[dict[str, str]] = {"file": "its file: upload one"}
     file: str = Field("", description="Name of the uploaded file, as `kdlab upload FILE` prints it.")
     model: str = Field("", description="The network, as `kdlab models` lists it; empty where the file says it.")
-    model_knobs: str = Field("", description="Its knobs as knob=value,knob=value; those left out take their defaults.")
+    model_knobs: str = Field(
+        "",
+        title="The network's knobs",
+        description="Its knobs as knob=value,knob=value; those left out take their defaults.",
+    )
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line to the network with these weights.
@@ -58,7 +65,7 @@ class WeightsTeacher(Reader):
         Raises:
             BadInput: also where they do not fit it; the first tensor that differs is named.
         """
-        path = uploads.path(self.file, "safetensors")
+        path = uploads.path(self.file, self.upload)
         head = _head(path)
         told = _listed(head, "classes")
         check_classes(len(told) if told else classes, classes)
@@ -68,7 +75,7 @@ class WeightsTeacher(Reader):
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """That of the data whose run wrote the weights."""
-        head = _head(uploads.path(self.file, "safetensors"))
+        head = _head(uploads.path(self.file, self.upload))
         if self.model or "spec" not in head.said:
             return None
         data = parse(head.said["spec"]).data
@@ -76,7 +83,7 @@ class WeightsTeacher(Reader):
 
     def classes(self) -> tuple[str, ...]:
         """The names of its classes in its own order, where the file says them."""
-        return tuple(map(str, _listed(_head(uploads.path(self.file, "safetensors")), "classes")))
+        return tuple(map(str, _listed(_head(uploads.path(self.file, self.upload)), "classes")))
 
     def _reading(self, head: _Head) -> Reader:
         """How pixels are fed: as the file says, unless a scale was chosen."""
