@@ -62,7 +62,12 @@ def test_its_knobs_are_called_what_its_file_calls_them(lab: Open, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("kind", "part", "like"),
-    [("method", "method", "kd"), ("model", "student", "mlp"), ("model", "teacher", "mlp"), ("source", "source", "data")],
+    [
+        ("method", "method", "kd"),
+        ("model", "student", "mlp"),
+        ("model", "teacher", "mlp"),
+        ("source", "source", "data"),
+    ],
 )
 def test_a_new_file_of_any_kind_is_in_the_lab(
     lab: Open, monkeypatch: pytest.MonkeyPatch, kind: str, part: str, like: str
