@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kdcore import ranges
 from kdcore.catalogue import catalogue, check_knobs, entry, reads
-from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access, Data
+from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
 from kdcore.errors import BadInput, sentence
 from kdcore.fit import misfit, stages_of
 from kdcore.registry import DATA
@@ -222,7 +222,7 @@ def check(spec: Spec) -> None:
             there is nothing to learn from, or the method cannot join the two networks.
     """
     shape, classes = _signature(spec.data)
-    _data(spec.data).ready()
+    DATA[spec.data.name].model_validate(spec.data.knobs).ready()
     _check_labels(spec)
     if entry("method", spec.method.name)["lineage"] in SEVERAL and not spec.mentors:
         raise BadInput(f"Method {spec.method.name!r} learns from several teachers, but the spec names no mentors.")
@@ -282,11 +282,7 @@ def _check_same_data(teacher: Choice, student: Choice, role: str = "teacher", wa
 
 
 def _signature(data: Choice) -> tuple[tuple[int, ...], int]:
-    return _data(data).signature()
-
-
-def _data(choice: Choice) -> Data:
-    return DATA[choice.name].model_validate(choice.knobs)
+    return DATA[data.name].model_validate(data.knobs).signature()
 
 
 def _check_labels(spec: Spec) -> None:
