@@ -63,7 +63,7 @@ def test_run_asks_for_exactly_this_run(lab: Open, store: Store) -> None:
 
 def test_settings_of_a_run_come_into_the_form(lab: Open, store: Store) -> None:
     run = store.submit(spec(Order(preset="released", share=0.2)), "somebody")
-    page = button(lab("blackbox", run=run.id), "Load these settings")
+    page = button(lab("blackbox", run=run.id, seed="1"), "Load these settings")
     assert page.query_params == {"run": run.id, "preset": "released", "share": "0.2"}
     assert "Read-only: this run belongs to another user" in said(page)
 

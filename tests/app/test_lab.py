@@ -161,7 +161,7 @@ def test_another_seed_is_a_new_run(lab: Open, store: Store, finish: Finish) -> N
 
 def test_fork_puts_the_settings_into_the_form(lab: Open, finish: Finish) -> None:
     run = finish(method="dkd", seed=8)
-    page = button(lab(run=run.id), "Load these settings")
+    page = button(lab(run=run.id, seed="1"), "Load these settings")
     assert page.query_params == {"data": "moons", "method": "dkd", "seed": "8", "run": run.id}
     assert not page.warning
 
