@@ -126,6 +126,23 @@ def test_a_remodelled_network_is_trained_measured_and_kept(
     assert [name for name in moved if name.startswith("head.0.")]
 
 
+def test_networks_that_are_read_before_their_relu_are_measured_and_kept_as_they_are(
+    weights: Weights, tmp_path: Path
+) -> None:
+    """So whoever learns from such a student finds what its classifier reads in its last feature."""
+    spec = taught("ofd")
+    setup = parts(spec, weights)
+    assert setup.teacher is not None
+    batch, x = setup.batch(torch.arange(6), 3), setup.normalise(setup.x[:6])
+    assert batch.teacher is not None
+    for seen, net in ((batch.student, setup.student), (batch.teacher, setup.teacher)):
+        assert seen.features[-1].min() < 0 <= net(x).features[-1].min()
+    assert batch.student_net is setup.student
+    assert batch.teacher_net is setup.reread is not setup.teacher
+    list(run(spec, tmp_path, weights))
+    assert kept(tmp_path).keys() == parts(taught("kd"), weights).student.state_dict().keys()
+
+
 class Last(KD):
     """Ends with a student of noughts and tells what it was given to do so."""
 
