@@ -98,5 +98,9 @@ def _upright(x: float, look: Theme, text: str) -> tuple[dict[str, Any], dict[str
     """A vertical line through both plots, and what it marks."""
     across = {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
     note = {"x": x, "xref": "x", "y": 1, "yref": "paper", "yanchor": "top", "text": text, "showarrow": False}
-    side = {"xanchor": "right" if x > 0 else "left", "font": {"color": theme.TEACHER[look]}}
+    side = {
+        "xanchor": "right" if x > 0 else "left",
+        "xshift": -6 if x > 0 else 6,
+        "font": {"color": theme.TEACHER[look]},
+    }
     return across | {"line": {"color": theme.TEACHER[look], "dash": "dash", "width": 1.5}}, note | side

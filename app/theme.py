@@ -20,6 +20,7 @@ MUTED = {"light": "#5B6070", "dark": "#A4A9B8"}
 GRID = {"light": "#E3E5EC", "dark": "#343846"}
 PAPER = {"light": "#FFFFFF", "dark": "#171A22"}
 FIELD_ZERO = {"light": "#F7F7F9", "dark": "#20242E"}  # the middle of a diverging scale
+FONT = '"Source Sans", sans-serif'  # Streamlit's; Plotly measures what it writes, so it must know the name
 SERIES = (
     "#0072B2",
     "#D55E00",
@@ -85,7 +86,7 @@ def layout(theme: Theme, revision: str, **more: Any) -> dict[str, Any]:
         "uirevision": revision,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": INK[theme], "size": 14, "family": "inherit"},
+        "font": {"color": INK[theme], "size": 14, "family": FONT},
         "margin": {"l": 48, "r": 12, "t": 8, "b": 40},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
         "hoverlabel": {"bgcolor": PAPER[theme], "bordercolor": GRID[theme], "font": {"color": INK[theme]}},

@@ -74,6 +74,11 @@ def class_axis(names: Sequence[str], label: int | None = None, most: int = 25) -
     return ticks | {"range": [-0.5, len(names) - 0.5]}
 
 
+def lines(name: str, most: int = 9) -> str:
+    """A name for a narrow place: a line for each word, cut where that is too long."""
+    return "<br>".join(word if len(word) <= most else f"{word[: most - 1]}…" for word in name.split())
+
+
 def label_mark(position: int, look: Theme) -> dict[str, Any]:
     """A stripe behind the true class."""
     across = {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}

@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import beginning, faint, line, note, plain
+from app.panels._figure import beginning, faint, line, plain
 from kdcore.probes.accuracy import Accuracies, accuracy
 from kdcore.record import Record
 
@@ -25,26 +25,25 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         "accuracy",
-        xaxis={"title": {"text": "step"}},
+        xaxis={"title": {"text": f"step{_gap(found, look)}"}},
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
         hovermode="x unified",
         shapes=beginning(record, look),
-        annotations=_gap(found, look),
     )
-    layout["legend"] |= {"traceorder": "normal", "y": 1.09}
+    layout["legend"] |= {"traceorder": "normal"}
     return {"data": lines + _stars(found, look), "layout": layout}
 
 
-def _gap(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
-    """How far the student is from its teacher at the newest pass, or when it starts to learn."""
+def _gap(found: Accuracies, look: theme.Theme) -> str:
+    """How far the student is from its teacher at the newest pass, or when it starts to learn, as a second line."""
     if found.begins is not None:
-        text = f"<b>student starts at step {found.begins:,}</b>"
+        text = f"student starts at step {found.begins:,}"
     elif found.gap_points is None:
-        return []
+        return ""
     else:
         side = "behind" if found.gap_points >= 0 else "ahead"
-        text = f"<b>validation, step {found.step[-1]:,}: {abs(found.gap_points):.1f} points {side}</b>"
-    return [note(text, 0.0, 1.01, font={"color": theme.STUDENT[look]})]
+        text = f"validation, step {found.step[-1]:,}: {abs(found.gap_points):.1f} points {side}"
+    return f'<br><span style="color:{theme.STUDENT[look]};font-size:13px"><b>{text}</b></span>'
 
 
 def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
@@ -57,12 +56,9 @@ def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
             "type": "scatter",
             "uid": f"{name}, test",
             "name": f"{name}, test {share:.1%}",
-            "mode": "markers+text",
+            "mode": "markers",
             "x": [found.final.step],
             "y": plain([share]),
-            "text": [f"test {share:.1%}"],
-            "textposition": "top left" if name == "teacher" else "bottom left",
-            "textfont": {"color": colour[look]},
             "marker": {"symbol": "star", "size": 13, "color": colour[look]},
             "cliponaxis": False,
         }

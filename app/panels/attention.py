@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import note, number
+from app.panels._figure import lines, note, number
 from app.panels._png import png_url, veil_url
 from app.panels._static import per_static
 from kdcore.probes.attention import Attention, Sight, attention
@@ -23,7 +23,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     sights = found.sights[:SHOWN]
     colours = {"image": theme.INK[look], "teacher": theme.TEACHER[look], "student": theme.STUDENT[look]}
     hidden = {"showgrid": False, "zeroline": False, "fixedrange": True}
-    below = [f"{sight.asked}<br>{number(sight.cosine, '.2f')}" for sight in sights]
+    below = [f"{lines(sight.asked)}<br>{number(sight.cosine, '.2f')}" for sight in sights]
     sides = [f'<span style="color:{colours[name]}">{name}</span>' for name in ROWS]
     layout = theme.layout(
         look,

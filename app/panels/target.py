@@ -6,10 +6,11 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import class_axis, class_title, faint, label_mark, note, plain
+from app.panels._figure import class_axis, faint, label_mark, note, plain
 from kdcore.probes.target import Moves, Target, target
 from kdcore.record import Record
 
+ROOM = 36  # letters that fit below the bars
 COLOURS = {"teacher": theme.TEACHER, "target": theme.GOOD, "student": theme.STUDENT}
 
 
@@ -22,7 +23,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         f"target {found.sample}",
         barmode="group",
         bargap=0.25,
-        xaxis=class_axis(found.classes, found.label) | _hidden(found),
+        xaxis=_classes(found),
         yaxis={
             "title": {"text": "probability"},
             "domain": [floor, 0.97],
@@ -39,8 +40,12 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     return {"data": bars + ([] if found.moves is None else _moves(found.moves, look)), "layout": layout}
 
 
-def _hidden(found: Target) -> dict[str, Any]:
-    return class_title(len(found.classes), found.hidden) if found.hidden else {"title": {"text": ""}}
+def _classes(found: Target) -> dict[str, Any]:
+    """The axis of the bars: the label alone is named where all names would reach into the plot below."""
+    axis = class_axis(found.classes, found.label) | {"title": {"text": ""}, "tickangle": 0}
+    if sum(len(name) + 2 for name in found.classes) <= ROOM:
+        return axis
+    return axis | {"tickvals": [found.label], "ticktext": [f"<b>{found.classes[found.label]}</b>"]}
 
 
 def _lower_axes() -> dict[str, Any]:
@@ -68,7 +73,8 @@ def _moves(found: Moves, look: theme.Theme) -> list[dict[str, Any]]:
 
 
 def _which(found: Target) -> str:
-    return f"sample {found.sample}" if found.chosen else f"sample {found.sample}, the one that is changed most"
+    of = f" · {len(found.classes)} of {len(found.classes) + found.hidden} classes" if found.hidden else ""
+    return f"sample {found.sample}{'' if found.chosen else ', changed most'}{of}"
 
 
 def _text(found: Target, moves: Moves) -> str:

@@ -37,7 +37,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         bargap=0.25,
         xaxis=classes,
         yaxis={"title": {"text": "pull on the logit"}, "domain": [0.0, 0.52]},
-        xaxis2={"anchor": "y2", "rangemode": "tozero"},
+        xaxis2={"anchor": "y2", "rangemode": "tozero", "showticklabels": False},
         yaxis2={"anchor": "x2", "domain": [0.72, 0.96], "showgrid": False, "autorange": "reversed"},
         shapes=[stripe],
         annotations=[note(_title(found), 0.0, 0.97), note(_text(found, trained_temperature(record)), 0.0, 0.53)],
@@ -52,6 +52,7 @@ def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
     """One bar per loss term: the length of its gradient on all weights."""
     colours = term_colours([term.reads_labels for term in found.terms], look)
     hover = "gradient norm %{x:.3g}<extra>%{y}</extra>"
+    longest = max((term.norm for term in found.terms), default=0.0)
     return [
         {
             "type": "bar",
@@ -60,7 +61,7 @@ def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
             "x": plain([term.norm]),
             "y": [term.name],
             "text": [_cosine(term)],
-            "textposition": "auto",
+            "textposition": "inside" if term.norm > longest / 2 else "outside",
             "textfont": {"size": 14},
             "constraintext": "none",
             "marker": {"color": colour},

@@ -81,7 +81,7 @@ def _method(settings: Settings) -> None:
         st.caption(demands)
     _more("method", "Method settings", settings, _keys(settings, "method"))
     with st.expander("Equation and source", key="equation"):
-        st.latex(method["equation"])
+        st.markdown(rf"$\displaystyle {method['equation']}$")  # within a text it is broken where the line ends
         st.markdown(
             f"{method['paper']}\n\n**Departs from it:** {method['departs']}\n\n**Zero when:** {method['zero_when']}"
         )

@@ -52,6 +52,7 @@ def test_a_link_says_where_a_replay_was_halted_but_not_what_it_passes(page: Page
     halted = page.url
     step = re.compile(rf"^step {halted.rpartition('at=')[2]}$")
     expect(scrubber).to_have_attribute("aria-valuetext", step)
+    expect(page.get_by_text("The student is right on")).to_be_hidden()  # until the replay is there
     page.get_by_role("button", name="Play the recorded frames").click()
     expect(scrubber).not_to_have_attribute("aria-valuetext", step)
     page.get_by_role("link", name="Library", exact=True).click()

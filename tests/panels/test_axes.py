@@ -57,6 +57,14 @@ def test_a_probability_is_as_tall_as_it_is() -> None:
         assert layout["yaxis2" if name == "logits" else "yaxis"]["range"] == [0, 1]
 
 
+def test_names_below_the_targets_bars_stay_out_of_the_plot_below() -> None:
+    many = figure("target", record(Run(telling=True, classes=50, rows=300)))["layout"]
+    assert len(many["xaxis"]["tickvals"]) == 1
+    assert "20 of 50 classes" in many["annotations"][0]["text"] or "21 of 50" in many["annotations"][0]["text"]
+    few = figure("target", record(Run(telling=True, classes=2)))["layout"]["xaxis"]
+    assert (len(few["tickvals"]), few["tickangle"]) == (2, 0)
+
+
 def test_the_display_follows_the_training_temperature_until_a_person_chooses() -> None:
     plain = record(Run(plane=20))
     later = replace(plain, changes=(Changed(step=8, path="method.temperature", old=4.0, new=9.0),))

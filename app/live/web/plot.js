@@ -12,6 +12,9 @@ const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }
 const UNFIT = /[^\p{L}\p{N}_-]+/gu; // in a name of which Plotly makes selectors
 const ROOM = 1.15; // an image knows no web fonts, and what stands in for them is wider
 const HALTED_MS = 500; // after which a figure that played has come to rest
+const TICK_PX = 16; // a name on an axis needs that much, upright or turned
+const MARGINS_PX = 110;
+const COLORBAR_PX = 90;
 let library = null; // one promise for the whole page
 
 function plotly(address) {
@@ -28,6 +31,28 @@ function plotly(address) {
   return library;
 }
 
+/** The layout with as many names on axes of classes as have room. */
+function roomy(layout, { clientWidth, clientHeight }, taken) {
+  const sizes = { x: clientWidth - taken, y: clientHeight };
+  const fitted = Object.entries(layout).map(([name, value]) => {
+    const size = /^[xy]axis\d*$/.test(name) && value.tickmode === "array" ? sizes[name[0]] : 0;
+    const [low, high] = value?.domain ?? [0, 1];
+    return [name, size ? thinned(value, (size - MARGINS_PX) * (high - low)) : value];
+  });
+  return Object.fromEntries(fitted);
+}
+
+/** Every so many ticks of an axis; one in bold stays, and its neighbours give way. */
+function thinned(axis, room) {
+  const { tickvals, ticktext } = axis;
+  const every = Math.ceil((tickvals.length * TICK_PX) / Math.max(room, TICK_PX));
+  if (every < 2) return axis;
+  const bold = ticktext?.findIndex((text) => text.startsWith("<b>")) ?? -1;
+  const stays = (place) => place === bold || (place % every === 0 && (bold < 0 || Math.abs(place - bold) >= every));
+  const kept = (values) => values?.filter((_, place) => stays(place));
+  return { ...axis, tickvals: kept(tickvals), ticktext: kept(ticktext) };
+}
+
 export class Plot {
   #drawn = null;
   #plays = false; // whether it has frames, which may be under way
@@ -42,7 +67,8 @@ export class Plot {
     const [Plotly] = await Promise.all([plotly(this.address), document.fonts.ready]); // texts are measured once
     if (!this.node.isConnected) return;
     const font = { ...layout.font, family: getComputedStyle(this.node).fontFamily };
-    const shown = { ...layout, font, uirevision: `${run} ${layout.uirevision}`, autosize: true };
+    const bars = data.filter(({ colorbar, showscale }) => colorbar && showscale !== false).length;
+    const shown = { ...roomy(layout, this.node, bars * COLORBAR_PX), font, uirevision: `${run} ${layout.uirevision}`, autosize: true };
     const named = data.map((trace) => (trace.uid ? { ...trace, uid: trace.uid.replace(UNFIT, "-") } : trace));
     const first = !this.#drawn;
     const config = layout.meta?.box ? BOXED : CONFIG;

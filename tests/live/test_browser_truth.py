@@ -1,0 +1,142 @@
+"""In a real browser: nothing of another run stays on show, and every number says what it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsing import PATIENCE_MS, served
+from playwright.sync_api import Browser, Page, expect
+from stage import CLASSES, OWNER, ROWS, Stage
+
+from app.live.tokens import COOKIE
+from kdcore.events import Changed
+from kdcore.jobs.store import Store
+from kdcore.record import read_arrays, write_arrays
+
+pytestmark = pytest.mark.browser
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with closing(Store(tmp_path_factory.mktemp("truth"))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page(store: Store, chromium: Browser) -> Iterator[Page]:
+    with (
+        served(store.home, "small_server:app", (HERE,)) as address,
+        chromium.new_context(base_url=address, viewport={"width": 1280, "height": 900}) as context,
+    ):
+        context.add_cookies([{"name": COOKIE, "value": OWNER, "url": address}])
+        context.set_default_timeout(PATIENCE_MS)
+        yield context.new_page()
+
+
+def staged(store: Store, seed: int, images: bool = False, teacher: bool = True) -> Stage:
+    """A run with one frame; of images, or without a teacher, if asked."""
+    stage = Stage(store, seed=seed)
+    stage.begin()
+    static = read_arrays(stage.run.folder / "static.npz")
+    if images:
+        static["probe_x"] = np.random.default_rng(seed).integers(256, size=(ROWS, 1, 8, 8)).astype(np.uint8)
+    if not teacher:
+        static = {name: array for name, array in static.items() if not name.startswith("teacher")}
+    write_arrays(stage.run.folder / "static.npz", static)
+    stage.record_frame(10)
+    return stage
+
+
+def show(page: Page, run: str) -> None:
+    """Put another run on show in the same page."""
+    page.get_by_label("Run", exact=True).fill(run)
+    page.get_by_label("Run", exact=True).press("Enter")
+    page.wait_for_function("run => document.querySelector('.kd-card').dataset.run === run", arg=run)
+
+
+def test_tiles_have_the_faces_of_the_run_on_show(store: Store, page: Page) -> None:
+    points, images = staged(store, 1), staged(store, 2, images=True)
+    page.goto(f"/?run={points.id}&panels=samples")
+    expect(page.locator(".kd-tile .kd-point")).to_have_count(ROWS)
+    show(page, images.id)
+    expect(page.locator(".kd-tile img")).to_have_count(ROWS)
+    expect(page.locator(".kd-tile .kd-point")).to_have_count(0)
+    show(page, points.id)
+    expect(page.locator(".kd-tile img")).to_have_count(0)
+    expect(page.locator(".kd-tile .kd-point").first).to_contain_text("(")
+
+
+def test_the_third_plane_brings_its_legend_and_a_run_its_own_zoom(store: Store, page: Page) -> None:
+    alone, taught = staged(store, 3, teacher=False), staged(store, 4)
+    page.goto(f"/?run={alone.id}&panels=field")
+    expect(page.locator(".kd-legend .kd-chip")).to_have_count(CLASSES)
+    canvas = page.locator(".kd-plane canvas").first
+    canvas.focus()
+    canvas.press("+")
+    show(page, taught.id)
+    expect(page.locator(".kd-legend")).to_contain_text("teacher surer")
+    expect(page.locator(".kd-plane")).to_have_count(3)
+    plane = page.locator(".kd-plane canvas").first
+    box = plane.bounding_box()
+    assert box
+    plane.hover(position={"x": 1, "y": box["height"] / 2})
+    expect(page.locator(".kd-readout")).to_contain_text("x -2.9")  # the whole plane
+
+
+def test_the_display_follows_the_training_until_a_person_chooses(store: Store, page: Page) -> None:
+    stage = staged(store, 5)
+    page.goto(f"/?run={stage.id}&panels=logits,tug")
+    shown = page.locator('[data-panel="logits"] output')
+    expect(shown).to_have_text("4.0")
+    store.append(stage.id, [Changed(step=11, path="method.temperature", old=4.0, new=9.0)])
+    expect(shown).to_have_text("9.0")
+    page.get_by_label("Display temperature").first.evaluate(
+        "slider => { slider.value = Math.log(2); slider.dispatchEvent(new Event('input')); }"
+    )
+    expect(page.locator('[data-panel="tug"] output')).to_have_text("2.0")
+    store.append(stage.id, [Changed(step=12, path="method.temperature", old=9.0, new=6.0)])
+    expect(shown).to_have_text("2.0")
+    page.get_by_role("button", name="Reset").first.click()
+    expect(shown).to_have_text("6.0")
+
+
+def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: Store, page: Page) -> None:
+    stage = staged(store, 6)
+    stage.evaluate(10, 0.5)
+    for step in (10, 11, 12):
+        stage.tell(step)
+    page.goto(f"/?run={stage.id}&panels=accuracy")
+    readouts = page.locator(".kd-readouts")
+    expect(readouts).to_contain_text("Student50.0 %validation, step 10")
+    expect(readouts).to_contain_text("training, step 12")
+    stage.evaluate(20, 0.9)
+    stage.record_frame(20)
+    stage.finish(20)
+    expect(readouts).to_contain_text("Student90.0 %validation, step 20")
+    page.get_by_role("slider", name="Recorded frames").press("Home")
+    expect(readouts).to_contain_text("Student50.0 %validation, step 10")
+    expect(page.locator("html[data-kd-replay]")).to_be_attached()
+    page.get_by_role("button", name="The newest frame").click()
+    expect(page.locator("html[data-kd-replay]")).not_to_be_attached()
+
+
+def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: Page) -> None:
+    stage = Stage(store, seed=7)
+    store.claim(1, stage.id)
+    assert stage.run.spec.teacher
+    teacher = store.adopt(stage.run.spec.teacher, OWNER)
+    store.note(stage.id, teacher_run=teacher.id)
+    own = Stage.__new__(Stage)
+    own.__dict__ |= stage.__dict__ | {"run": teacher}
+    own.evaluate(10, 0.5)
+    page.goto(f"/?run={stage.id}&panels=accuracy")
+    names = page.locator(".kd-readouts dt")
+    expect(names.first).to_have_text("Teacher")
+    expect(page.locator(".kd-readouts > div").first).to_have_class("kd-teacher")
+    expect(page.locator(".kd-note")).to_contain_text("Training the teacher first")
+    expect(page.locator(".kd-readouts")).not_to_contain_text("Student")
