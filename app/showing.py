@@ -109,7 +109,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
     st.subheader(words.title(run.spec), anchor=False)
     mine = state.owns(run)
     if not mine and run.owner != engine.DEMO:
-        st.caption("Read-only: this run belongs to another user. For one of your own, load its settings and press Run.")
+        st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
     knobs = _knobs(run, mine)
     live("transport", run.id, **_shared(), **_reporting("transport"), settings=knobs, autoplay=demo)
     again = 1.0 if run.state in ACTIVE else None
@@ -163,7 +163,8 @@ def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.owners()))
         if run.state not in ACTIVE:
             _act("Another seed", "casino", partial(_again, run))
-        _act("Load these settings", "fork_right", partial(take, run))
+        if not state.follows(run):
+            _act("Load these settings", "fork_right", partial(take, run))
         _inspect(run)
         _share(run)
         if mine and run.state not in ACTIVE:

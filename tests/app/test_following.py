@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from case_factory import random_case
-from lab_driver import ME, Finish, Open, button, said, story
+from lab_driver import ME, Finish, Open, button, labels, said, story
 
 from app import link, naming, order_link
 from kdcore.cases.case import folder_of
@@ -56,6 +56,7 @@ def test_an_edited_form_says_whose_its_settings_are(lab: Open, store: Store, fin
     assert f"**{NEXT}** The run on show differs in seed." in said(page)
     button(page, "Load these settings")
     assert NEXT not in said(page)
+    assert "Load these settings" not in labels(page)
     assert page.query_params["run"] == shown.id
 
 
