@@ -42,11 +42,11 @@ def pick(part: str, label: str, settings: Settings) -> None:
     """The list from which one part is chosen."""
     st.selectbox(
         label,
-        options(part),
+        offered := options(part),
         format_func=lambda name: option(part, name, settings),
         key=state.widget(part, settings[part]),
-        on_change=state.changed,
-        args=(part, str),
+        on_change=state.picked,
+        args=(part, offered),
     )
 
 

@@ -7,7 +7,7 @@ show can be replaced as a whole (another link, a fork, a reset) and no widget is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from types import ModuleType
@@ -313,6 +313,16 @@ def propose(key: str, typed: Any, parse: Callable[[Any], Json]) -> None:
             complain(str(error))
             return
         _drafts()[key] = Draft(typed, str(error), shown().settings[key])
+
+
+def picked(key: str, options: Sequence[str]) -> None:
+    """Callback of a setting's list: the setting becomes the option that was picked.
+
+    Where the labels of options change, a browser still answers with the old label of the one it holds, and Streamlit
+    calls that a new value: it is no option, nobody picked it, and the list shows the setting again.
+    """
+    if _state[f"form {key}"] in options:
+        changed(key, str)
 
 
 # The Runs page

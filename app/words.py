@@ -118,6 +118,18 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
+def share(count: int, rows: int) -> str:
+    """A share as people read it, with the counts that it rests on; the rows must not be none."""
+    return f"{percent(count / rows)} ({count:,} of {rows:,})"
+
+
+def repeats(count: int, errors: int, expected: float) -> str:
+    """How many of a teacher's errors a student repeats, beside what its own habit would give."""
+    if not errors:
+        return "the teacher makes no error"
+    return f"repeats {count:,} of {errors:,} teacher errors ({percent(expected)} expected by chance)"
+
+
 def outcome(result: Mapping[str, float]) -> str:
     """What came out, in a sentence or two."""
     student, teacher = result.get("student_accuracy"), result.get("teacher_accuracy")

@@ -10,13 +10,14 @@ import copy
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from kdcore.cases.question import Party
-from kdcore.cases.scaling import COLDEST, HOTTEST, fitted
+from kdcore.cases.scaling import COLDEST, HOTTEST, fitted, off
 from kdcore.catalogue import home
 from kdcore.checkpoint import save_tensors
 from kdcore.contracts import Dataset, silent
@@ -31,14 +32,23 @@ TRIED = 256  # rows on which the new weights are compared with the old
 WITHIN = 1e-5  # how far their logits may differ from logits / T, as a share of the largest: rounding in float32
 
 
-def on_validation(model: Model, data: Dataset) -> tuple[float, int]:
-    """The temperature that suits a model's logits on validation rows, and how many rows those were.
+class Fit(NamedTuple):
+    """A temperature, how many rows it was fitted on, and the p that T = 1 is off by chance alone."""
+
+    temperature: float
+    rows: int
+    p: float
+
+
+def on_validation(model: Model, data: Dataset) -> Fit:
+    """The temperature that suits a model's logits on validation rows.
 
     Raises:
         BadInput: no row has a label.
     """
     rows = data.val.x[:MOST]
-    return fitted(model.logits(torch.from_numpy(rows)).numpy(), data.val.y[:MOST]), len(rows)
+    logits, labels = model.logits(torch.from_numpy(rows)).numpy(), data.val.y[:MOST]
+    return Fit(fitted(logits, labels), len(rows), off(logits, labels))
 
 
 def divided(net: Net, temperature: float, x: Tensor) -> Net:
@@ -103,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     party = Party(title="The student", folder=str(asked.folder), spec=asked.spec)
     model = Model(party, data, spec.data, torch.device("cpu"))
     if asked.temperature == "auto":
-        temperature, rows = on_validation(model, data)
+        temperature, rows, _ = on_validation(model, data)
         told = f", fitted on {rows:,} validation rows"
     else:
         temperature, told = float(asked.temperature), ""

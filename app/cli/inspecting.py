@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app import engine, examining
-from app.words import percent
+from app.words import percent, repeats
 from kdcore.cases.case import PARTS, Case, Where, progress
 from kdcore.cases.partition import partition
 from kdcore.errors import BadInput
@@ -18,8 +18,6 @@ NAMES = {
     "student_accuracy": "student right",
     "teacher_accuracy": "teacher right",
     "agreement": "same answer",
-    "copied": "of the teacher's errors copied",
-    "expected": "were they copied by habit alone",
     "student_ece": "student's calibration error",
     "teacher_ece": "teacher's calibration error",
 }
@@ -61,8 +59,9 @@ def figures(case: Case) -> dict[str, Any]:
         right = float((rows.student_top[known] == rows.labels[known]).mean())
         return found | {"student_accuracy": right, "student_ece": own.ece}
     parts = partition(rows)
-    shares = {name: getattr(parts, name) for name in NAMES if hasattr(parts, name)}
+    shares = {name: getattr(parts, name) for name in (*NAMES, "copied", "expected") if hasattr(parts, name)}
     shares |= {"student_ece": own.ece, "teacher_ece": calibration(rows.teacher[known], rows.labels[known]).ece}
+    found |= {"teacher_errors": parts.teacher_errors, "teacher_errors_repeated": parts.repeated}
     found["partition"] = dict(zip(PARTS, parts.counts.tolist(), strict=True))
     return found | {name: value for name, value in shares.items() if np.isfinite(value)} | {"kl": float(rows.kl.mean())}
 
@@ -70,8 +69,12 @@ def figures(case: Case) -> dict[str, Any]:
 def _sentences(case: Case, found: dict[str, Any]) -> str:
     about = case.about
     lines = [about.student.title, f"beside {about.teacher.title}" if about.teacher else "without a teacher"]
-    lines += [f"{found['rows']:,} rows", *found["notes"], ""]
+    whole = f" (of {about.whole:,})" if about.whole and about.whole > found["rows"] else ""
+    lines += [f"{found['rows']:,} rows{whole}", *found["notes"], ""]
     lines += [f"  {PARTS[name]:<26}{count:>8,}" for name, count in found.get("partition", {}).items()]
     lines += [f"  {said:<34}{percent(found[name]):>8}" for name, said in NAMES.items() if name in found]
+    if "teacher_errors" in found:
+        counts = found["teacher_errors_repeated"], found["teacher_errors"]
+        lines.append(f"  student {repeats(*counts, found['expected'])}" if counts[1] else f"  {repeats(*counts, 0.0)}")
     lines += [f"  {'mean KL(teacher || student)':<30}{found['kl']:>7.3f} nats"] if "kl" in found else []
     return "\n".join([*lines, "", f"In the Inspector: /inspector?case={case.id}"])

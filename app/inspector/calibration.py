@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import streamlit as st
@@ -12,6 +13,7 @@ from kdcore.cases.case import Case
 from kdcore.cases.scaling import COLDEST, HOTTEST, TASK, Scaled, halved, scaled
 
 TAKEN = "Its last linear layer is divided by T: same answers, and logits that come out scaled. As safetensors."
+LEVEL = 0.05  # p above which nothing is said of the student
 BINS = {"width": "Bins of equal width", "mass": "Bins of equal mass"}
 
 
@@ -50,7 +52,7 @@ def _said(found: Scaled) -> str:
         return "No temperature has been fitted yet. It is fitted on labelled validation rows."
     text = (
         f"One temperature for all of the student's logits, fitted by NLL on {found.rows:,} labelled rows: "
-        f"**{found.temperature:.3g}**. {_meaning(found.temperature)}"
+        f"**{found.temperature:.3g}**. {_meaning(found.temperature, found.p)}"
     )
     if found.halves:
         first, second = found.halves
@@ -61,7 +63,13 @@ def _said(found: Scaled) -> str:
     return text
 
 
-def _meaning(temperature: float) -> str:
+def _meaning(temperature: float, p: float) -> str:
+    """What the temperature says of the student: that it is too sure or too shy only where that is beyond chance."""
     if temperature in (COLDEST, HOTTEST):
         return "That is the end of what was tried: NLL has no minimum on these rows."
-    return f"On them the student is too {'sure: it is softened' if temperature > 1 else 'shy: it is sharpened'}."
+    if math.isnan(p):
+        return "Above 1 it softens the student, below 1 it sharpens it."
+    if p > LEVEL:
+        return f"These rows do not show that the student is too sure or too shy at T = 1 (p = {p:.2g})."
+    how = "sure: it is softened" if temperature > 1 else "shy: it is sharpened"
+    return f"On them the student is too {how} (p = {p:.1g} were T = 1 right)."

@@ -8,18 +8,20 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.words import percent
+from app.words import repeats, share
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import Bools, mask, told, without
 from kdcore.cases.partition import partition
 from kdcore.errors import BadInput
+
+SPLITS = {"val": "validation rows", "test": "test rows", "train": "training rows", "given": "rows"}
 
 
 def bar(case: Case) -> None:
     """The selection as buttons that undo it, and how many rows it means."""
     text = state.view().select
     if not text:
-        st.markdown(f"**{len(case.rows):,}** rows{figures(case, None)}")
+        st.markdown(f"**{len(case.rows):,}** rows{_among(case)}{figures(case, None)}")
         st.caption("Click a bar, a cell or a point to select the rows that it stands for.")
         return
     try:
@@ -27,7 +29,7 @@ def bar(case: Case) -> None:
     except BadInput as error:
         st.warning(f"{error} The selection was left out.")
         terms, meant = [], np.ones(len(case.rows), dtype=np.bool_)
-    st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} rows{figures(case, meant)}")
+    st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} rows{_among(case)}{figures(case, meant)}")
     with st.container(horizontal=True, vertical_alignment="center", key="selection"):
         for key, words in terms:
             act = partial(_drop, key)
@@ -42,13 +44,21 @@ def _drop(key: str) -> None:
     state.look(select=without(state.view().select, key))
 
 
+def _among(case: Case) -> str:
+    """Of which split they are a part, where they are not all of it."""
+    whole = case.about.whole
+    return f" (of {whole:,} {SPLITS[case.about.where]})" if whole and whole > len(case.rows) else ""
+
+
 def figures(case: Case, meant: Bools | None) -> str:
-    """How good both are on these rows, how often they agree, and how many of the teacher's errors are copied."""
+    """How good both are on these rows, how often they agree, and how many of the teacher's errors are repeated."""
     rows = case.rows
     if rows.teacher is None:
         return ""
     found = partition(rows, meant)
-    shares = {"student right": found.student_accuracy, "teacher right": found.teacher_accuracy,
-              "same answer": found.agreement, "of the teacher's errors copied": found.copied}  # fmt: skip
-    said = "".join(f" · {name} **{percent(share)}**" for name, share in shares.items() if np.isfinite(share))
-    return said + (f" (by habit alone {percent(found.expected)})" if np.isfinite(found.copied) else "")
+    shares = {"student right": (found.student_right, found.rows), "teacher right": (found.teacher_right, found.rows),
+              "same answer": (found.agreed, found.asked)}  # fmt: skip
+    said = [f"{name} **{share(count, of)}**" for name, (count, of) in shares.items() if of]
+    if found.rows:
+        said.append(repeats(found.repeated, found.teacher_errors, found.expected))
+    return "".join(f" · {one}" for one in said)

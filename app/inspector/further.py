@@ -23,6 +23,7 @@ from kdcore.lineage import further
 
 STEPS = 200
 POLL_S = 1.0
+LEVEL = 0.05  # rate of false discoveries among the differences that are told
 
 
 class Work(BaseModel):
@@ -139,8 +140,8 @@ def _tell(case: Case, after: Case, select: str, run_id: str) -> None:
     found = effects(case.rows, after.rows.student, mask(case, select), case.classes)
     st.dataframe([_line(one) for one in found], hide_index=True, width="stretch")
     st.caption(
-        "On the rows of this comparison, none of which it was trained on unless they are training rows. Where gained "
-        "and lost are about equal, the difference is chance."
+        "On the rows of this comparison, none of which it was trained on unless they are training rows. Differences "
+        f"are named at a rate of {LEVEL:.0%} false discoveries (McNemar's test)."
     )
     st.button(
         "Inspect the student afterwards",
@@ -157,7 +158,14 @@ def _inspect(run_id: str, after: Case) -> None:
 
 def _line(one: Effect) -> dict[str, object]:
     line: dict[str, object] = {"rows": one.name, "how many": one.rows, "right before": percent(one.before),
-            "right after": percent(one.after), "gained": one.gained, "lost": one.lost}  # fmt: skip
+            "right after": percent(one.after), "gained": one.gained, "lost": one.lost,
+            "difference": _difference(one)}  # fmt: skip
     if not math.isnan(one.agreed_before):
         line |= {"agreed before": percent(one.agreed_before), "agreed after": percent(one.agreed_after)}
     return line
+
+
+def _difference(one: Effect) -> str:
+    if one.p > LEVEL:
+        return "may be chance"
+    return f"{'more' if one.gained > one.lost else 'fewer'} right (q = {one.p:.1g})"

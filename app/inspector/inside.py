@@ -60,7 +60,7 @@ def _classes(case: Case) -> None:
 
 
 def _corners() -> None:
-    chosen = "+".join(map(str, state.component("form three") or ()))
+    chosen = "+".join(str(k) for k in state.component("form three") or () if isinstance(k, int))
     state.look(knobs=turned(state.view(), THREE, chosen))
 
 

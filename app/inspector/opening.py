@@ -98,7 +98,7 @@ def _choice(key: str, label: str, options: list[str], told: Callable[[str], str]
     held = str(state.shown().settings[key])
     known = options if held in options else [held, *options] if held else options
     name = state.widget(key, held if held in known else known[0])
-    st.selectbox(label, known, format_func=told, key=name, on_change=state.changed, args=(key, str))
+    st.selectbox(label, known, format_func=told, key=name, on_change=state.picked, args=(key, known))
 
 
 def question() -> Question:

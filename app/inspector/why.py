@@ -9,7 +9,7 @@ import streamlit as st
 from app import forms, state
 from app.inspector import gathering
 from app.inspector._cards import cards
-from app.words import percent
+from app.words import percent, share
 from kdcore.cases.case import Case
 from kdcore.cases.causes import CAUSES, WITNESSES, Knobs, causes, keep, knobs_of, missing
 from kdcore.cases.evidence import Line, evidence
@@ -55,15 +55,15 @@ def _gained(one: Gain) -> str:
     """A witness beside students of the same recipe."""
     verdict = f"**{CAUSES[one.cause]}**" if one.stands_out else f"not {CAUSES[one.cause]} beyond chance"
     return (
-        f"{verdict}: {WITNESSES[one.kind]} agrees with the teacher on {percent(one.agreement)} of the rows, students "
-        f"of this recipe on {percent(one.usual)} ± {percent(one.error)} (p = {one.p:.2g})."
+        f"{verdict}: {WITNESSES[one.kind]} agrees with the teacher on {percent(one.agreement)} of {one.rows:,} rows, "
+        f"students of this recipe on {percent(one.usual)} ± {percent(one.error)} (p = {one.p:.2g})."
     )
 
 
 def _concentrated(case: Case, one: Concentration) -> str:
     return (
-        f"**{CAUSES[one.cause]}**: {percent(one.share)} of the rows that the teacher calls {case.classes[one.answer]}, "
-        f"{percent(one.elsewhere)} of the others ({one.rows:,} rows, q = {one.q:.1g})."
+        f"**{CAUSES[one.cause]}**: {share(one.rows, one.of)} of the rows that the teacher calls "
+        f"{case.classes[one.answer]}, {percent(one.elsewhere)} of the others (q = {one.q:.1g})."
     )
 
 

@@ -7,6 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import note, number, plain
+from app.words import repeats
 from kdcore.probes.fidelity import fidelity
 from kdcore.record import Record
 
@@ -16,14 +17,16 @@ COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = fidelity(record), view.theme
     parts = zip(found.parts.items(), found.shares.values(), COLOURS, strict=True)
-    text = f"agreement <b>{found.agreement:.1%}</b> · KL(T‖S) <b>{number(found.kl_nats, '.3g')} nats</b>"
+    same = f"agreement <b>{found.agreement:.1%}</b> ({found.agreed:,} of {found.rows:,})"
+    again = repeats(found.both_wrong_same, found.teacher_errors, found.expected)
+    text = f"{same} · KL(T‖S) <b>{number(found.kl_nats, '.3g')} nats</b><br>{again}"
     layout = theme.layout(
         look,
         "fidelity",
         barmode="stack",
         xaxis={"title": {"text": f"share of {found.rows} probe samples"}, "tickformat": ".0%", "range": [0, 1]},
-        yaxis={"visible": False, "domain": [0.0, 0.8]},
-        annotations=[note(text, 0.0, 0.84, font={"size": 16})],
+        yaxis={"visible": False, "domain": [0.0, 0.72]},
+        annotations=[note(text, 0.0, 0.76, align="left", font={"size": 14})],
     )
     layout["legend"] |= {"traceorder": "normal"}
     return {"data": [_part(*part, share, colour[look]) for part, share, colour in parts], "layout": layout}

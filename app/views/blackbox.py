@@ -97,13 +97,14 @@ def _teacher(settings: Settings) -> None:
 
 def _choose(key: str, label: str, options: list[str], names: dict[str, str], settings: Settings) -> None:
     """One of several, by its name."""
+    offered = options if settings[key] in options else [*options, str(settings[key])]
     st.selectbox(
         label,
-        options if settings[key] in options else [*options, str(settings[key])],
+        offered,
         format_func=lambda name: names.get(name, name),
         key=state.widget(key, settings[key]),
-        on_change=state.changed,
-        args=(key, str),
+        on_change=state.picked,
+        args=(key, offered),
     )
 
 

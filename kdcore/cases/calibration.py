@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from kdcore.cases.choosing import Bools
+from kdcore.cases.intervals import wilson
 from kdcore.probes._bins import Bins, binned, equal_mass, equal_width
 from kdcore.probes._numerics import Floats, Ints
 
@@ -68,7 +69,8 @@ class ByAnswer:
     count: Ints  # (C,)
     confidence: Floats  # (C,) mean
     accuracy: Floats  # (C,)
-    error: Floats  # (C,) standard error of accuracy - confidence
+    low: Floats  # (C,) between which accuracy minus confidence lies with 95 %, by Wilson's interval of the accuracy
+    high: Floats  # (C,)
 
     @property
     def gap(self) -> Floats:
@@ -84,8 +86,8 @@ def by_answer(one: Forecast) -> ByAnswer:
     """
     classes = one.log_q.shape[1]
     count = np.bincount(one.top, minlength=classes)
-    lean = one.right - one.sure
+    right = np.bincount(one.top, weights=one.right, minlength=classes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = [np.bincount(one.top, weights=v, minlength=classes) / count for v in (one.sure, one.right, lean**2)]
-        error = np.sqrt(np.maximum(means[2] - (means[1] - means[0]) ** 2, 0.0) / count)
-    return ByAnswer(count, means[0], means[1], error)
+        sure = np.bincount(one.top, weights=one.sure, minlength=classes) / count
+        low, high = (end - sure for end in wilson(right, count))
+        return ByAnswer(count, sure, right / count, low, high)

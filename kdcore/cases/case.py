@@ -62,6 +62,7 @@ class About(BaseModel):
     data: Choice | None = None  # None where nothing but answers was given
     where: Where = "val"
     shape: tuple[int, ...] = ()  # of one row; () where the rows are not at hand
+    whole: int | None = None  # rows of the split, of which the case may have fewer; None where nobody counted
     notes: tuple[str, ...] = ()  # what a person should know, such as what was resized
 
 
@@ -120,7 +121,7 @@ class Rows:
         """(N,) the place of each row's part in PARTS, UNKNOWN without a label; there must be a teacher."""
         truth, ours, theirs = self.labels, self.student_top, self.teacher_top
         right, taught = ours == truth, theirs == truth
-        found = np.select([right & taught, taught, right, ours == theirs], [0, 1, 2, 3], 4)
+        found = np.select([right & taught, taught, right, (ours == theirs) & (ours >= 0)], [0, 1, 2, 3], 4)
         return np.where(truth < 0, UNKNOWN, found).astype(np.int64)
 
     @cached_property

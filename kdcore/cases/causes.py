@@ -26,6 +26,7 @@ from kdcore.record import write_arrays
 
 Cause = Literal[
     "label_suspect",
+    "both_wrong",
     "teacher_wrong",
     "off_support",
     "under_trained",
@@ -36,6 +37,7 @@ Cause = Literal[
 ]
 CAUSES: dict[Cause, str] = {  # in the order in which they are tested, and what they are called on screen
     "label_suspect": "label suspicious",
+    "both_wrong": "both wrong, same answer",
     "teacher_wrong": "teacher wrong",
     "off_support": "off the training support",
     "under_trained": "under-trained",
@@ -179,6 +181,7 @@ def verdicts(case: Case, knobs: Knobs) -> Mapping[Cause, np.ndarray]:
     lasting = ~never if seeds is None else 1 - seeds.share >= knobs.repeated
     return {
         "label_suspect": never if seeds is None else wrong & _against_label(case, knobs, seeds),
+        "both_wrong": wrong & (rows.student_top == rows.teacher_top) & (rows.teacher_top >= 0),
         "teacher_wrong": wrong,
         "off_support": never if far is None else case.part("support")["distance"] > far,
         "under_trained": never if longer is None else lasting & (longer.share > 0),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import binomtest
 
 from kdcore.cases.case import Rows
 from kdcore.cases.choosing import Bools
+from kdcore.cases.significance import discovered
 from kdcore.probes._numerics import top_class
 
 
@@ -21,12 +23,16 @@ class Effect:
     after: float
     gained: int  # rows that became right
     lost: int  # rows that became wrong
+    p: float  # that so unequal a gain and loss are chance: McNemar's test, exact, for all lines at once
     agreed_before: float  # with the teacher; NaN without one
     agreed_after: float
 
 
 def effects(rows: Rows, after: np.ndarray, meant: Bools, classes: tuple[str, ...]) -> list[Effect]:
     """On the rows that were meant, on all others, and on the others of each class.
+
+    Source: McNemar, Note on the Sampling Error of the Difference between Correlated Proportions, Psychometrika 12,
+    1947. Its p is raised to the rate of false discoveries over all lines (`kdcore.cases.significance.discovered`).
 
     Args:
         rows: the answers before.
@@ -38,7 +44,9 @@ def effects(rows: Rows, after: np.ndarray, meant: Bools, classes: tuple[str, ...
     parts = {"the slice": meant, "elsewhere": ~meant}
     parts |= {f"elsewhere, {name}": ~meant & (rows.labels == place) for place, name in enumerate(classes)}
     answers = top_class(after)
-    return [_effect(name, rows, answers, here & known) for name, here in parts.items() if (here & known).any()]
+    found = [_effect(name, rows, answers, here & known) for name, here in parts.items() if (here & known).any()]
+    rates = discovered(np.array([one.p for one in found]))
+    return [replace(one, p=float(rate)) for one, rate in zip(found, rates, strict=True)]
 
 
 def _effect(name: str, rows: Rows, answers: np.ndarray, here: Bools) -> Effect:
@@ -48,13 +56,15 @@ def _effect(name: str, rows: Rows, answers: np.ndarray, here: Bools) -> Effect:
     if rows.teacher is not None:
         first, second = (float((top[here] == rows.teacher_top[here]).mean()) for top in (rows.student_top, answers))
         agreed = (first, second)
+    gained, lost = int((now & ~was).sum()), int((was & ~now).sum())
     return Effect(
         name=name,
         rows=int(here.sum()),
         before=float(was.mean()),
         after=float(now.mean()),
-        gained=int((now & ~was).sum()),
-        lost=int((was & ~now).sum()),
+        gained=gained,
+        lost=lost,
+        p=float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0,
         agreed_before=agreed[0],
         agreed_after=agreed[1],
     )

@@ -42,14 +42,20 @@ def _label(case: Case, knobs: Knobs, row: int) -> Said:
     text = f"The teacher gives the label {_name(case, label)} {given:.1%} (at most {knobs.doubt:.0%} is suspicious)"
     if seeds is None:
         return f"{text}; other seeds were not asked.", ()
-    backing = (seeds.answers[:, row] == case.rows.teacher_top[row]).mean()
-    return f"{text}, and {backing:.0%} of the other seeds answer as it does (at least {knobs.backing:.0%}).", seeds.runs
+    backing = (seeds.answers[:, row] == case.rows.teacher_top[row]).tolist()
+    return f"{text}, and {_of_seeds(backing)} answer as it does (at least {knobs.backing:.0%}).", seeds.runs
 
 
 def _teacher(case: Case, _: Knobs, row: int) -> Said:
     label, answer = int(case.rows.labels[row]), int(case.rows.teacher_top[row])
     said = "nothing is known" if label < 0 else _name(case, label)
     return f"The teacher says {_name(case, answer)}; the label says {said}.", ()
+
+
+def _both(case: Case, knobs: Knobs, row: int) -> Said:
+    answers = _name(case, int(case.rows.teacher_top[row])), _name(case, int(case.rows.student_top[row]))
+    same = f"Both say {answers[0]}" if answers[0] == answers[1] else f"Teacher and student say {' and '.join(answers)}"
+    return f"{same}; {_teacher(case, knobs, row)[0].partition('; ')[2]}", ()
 
 
 def _support(case: Case, knobs: Knobs, row: int) -> Said:
@@ -59,7 +65,8 @@ def _support(case: Case, knobs: Knobs, row: int) -> Said:
     distance, own = float(case.part("support")["distance"][row]), case.part("support")["own"]
     return (
         f"Its 10th nearest training row is {distance:.3g} away in the teacher's features, farther than that of "
-        f"{(own < distance).mean():.1%} of the training rows; beyond {knobs.far:g}%, {far:.3g}, is off the support.",
+        f"{int((own < distance).sum()):,} of {len(own):,} training rows; beyond {knobs.far:g}%, {far:.3g}, is off the "
+        "support.",
         (),
     )
 
@@ -79,7 +86,12 @@ def _runs(kind: str) -> Callable[[Case, Knobs, int], Said]:
 def _repeated(seeds: Witness | None, knobs: Knobs, row: int) -> str:
     if seeds is None:
         return "whether other seeds would too was not asked."
-    return f"{1 - seeds.share[row]:.0%} of the other seeds disagree as well (at least {knobs.repeated:.0%})."
+    return f"{_of_seeds((~seeds.like_teacher[:, row]).tolist())} disagree as well (at least {knobs.repeated:.0%})."
+
+
+def _of_seeds(held: list[bool]) -> str:
+    """How many of the other seeds something holds of."""
+    return f"{sum(held)} of {len(held)} other seeds"
 
 
 def _noise(case: Case, knobs: Knobs, row: int) -> Said:
@@ -87,7 +99,8 @@ def _noise(case: Case, knobs: Knobs, row: int) -> Said:
     if seeds is None:
         return "Other seeds were not asked.", ()
     answers = ", ".join(_name(case, int(k)) for k in seeds.answers[:, row])
-    text = f"Other seeds say {answers}: {float(unlike(case, seeds)[row]):.0%} are unlike this student"
+    count = round(float(unlike(case, seeds)[row]) * len(seeds.answers))
+    text = f"Other seeds say {answers}: {count} of {len(seeds.answers)} are unlike this student"
     return f"{text} (at least {knobs.otherwise:.0%}).", seeds.runs
 
 
@@ -100,6 +113,7 @@ def _confidence(case: Case, knobs: Knobs, row: int) -> Said:
 
 SENTENCES: dict[Cause, Callable[[Case, Knobs, int], Said]] = {
     "label_suspect": _label,
+    "both_wrong": _both,
     "teacher_wrong": _teacher,
     "off_support": _support,
     "under_trained": _runs("longer"),

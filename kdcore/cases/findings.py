@@ -30,7 +30,8 @@ class Concentration:
     cause: Cause
     answer: int  # the teacher's class
     rows: int
-    share: float  # of the rows with that answer
+    of: int  # rows with that answer
+    share: float  # of these
     elsewhere: float  # of the others
     q: float
 
@@ -50,6 +51,7 @@ class Gain:
     usual: float  # mean of this student and the other seeds
     error: float  # the standard error of one more seed
     p: float
+    rows: int
 
     @property
     def stands_out(self) -> bool:
@@ -77,9 +79,13 @@ def _by_class(found: Causes, rows: np.ndarray, place: int) -> list[tuple[Concent
     hits, cause = found.by_class[:, place], list(CAUSES)[place]
     p = more_often(hits, rows, int(hits.sum()), int(rows.sum()))
     share = hits / np.maximum(rows, 1)
+    counts = list(zip(hits.tolist(), rows.tolist(), strict=True))
     elsewhere = (hits.sum() - hits) / np.maximum(rows.sum() - rows, 1)
     return [
-        (Concentration(cause, int(k), int(hits[k]), float(share[k]), float(elsewhere[k]), 1.0), float(p[k]))
+        (
+            Concentration(cause, int(k), *counts[k], float(share[k]), float(elsewhere[k]), 1.0),
+            float(p[k]),
+        )
         for k in np.flatnonzero(hits)
     ]
 
@@ -101,6 +107,8 @@ def gains(case: Case) -> list[Gain]:
     told = {kind: witness(case, knobs, kind) for kind in kinds}
     shares = {kind: float(one.like_teacher.mean()) for kind, one in told.items() if one}
     return [
-        Gain(kind, kinds[kind], share, mean, float(error), float(t.sf((share - mean) / error, count - 1)))
+        Gain(
+            kind, kinds[kind], share, mean, float(error), float(t.sf((share - mean) / error, count - 1)), len(case.rows)
+        )
         for kind, share in shares.items()
     ]

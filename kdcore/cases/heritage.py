@@ -90,9 +90,10 @@ def inherited(lean: Floats, groups: Groups) -> Inherited:
     varied = all(np.isfinite(side).all() and np.ptp(side) > 0 for two in pairs for side in two if len(side))
     if len(groups.kept) < LEAST_GROUPS or not varied:
         return Inherited(float("nan"), float("nan"), float("nan"))
-    ranked = [np.corrcoef(rankdata(one), rankdata(other))[0, 1] for one, other in pairs]
-    middle = float(np.arctanh(np.clip(ranked, -1 + 1e-9, 1 - 1e-9)).mean())
-    half = NORMAL_95 * np.sqrt(1.06 / (len(groups.kept) - 3))
+    ranked, count = [np.corrcoef(rankdata(one), rankdata(other))[0, 1] for one, other in pairs], len(groups.kept)
+    highest = 1 - 6 / (count * (count**2 - 1))  # midway from 1 to the next that so many ranks can give
+    middle = float(np.arctanh(np.clip(ranked, -highest, highest)).mean())
+    half = NORMAL_95 * np.sqrt(1.06 / (count - 3))
     return Inherited(*(float(np.tanh(value)) for value in (middle, middle - half, middle + half)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from kdcore.cases.case import PARTS, Rows
 from kdcore.cases.choosing import Bools
 from kdcore.cases.trail import Trail
+from kdcore.probes._errors import repeated_by_chance
 from kdcore.probes._numerics import Floats, Ints
 
 
@@ -18,9 +19,9 @@ class Partition:
 
     counts: Ints  # (5,)
     by_class: Ints  # (C, 5) of each true class
-    agreement: float  # fraction of rows with the same answer
-    copied: float  # of the rows where the teacher errs, the fraction where the student gives the same wrong answer
-    expected: float  # the same, were the student's errors there spread like its errors elsewhere on the same classes
+    agreed: int  # rows with the same answer, of ...
+    asked: int  # ... all that count, with a label or without
+    expected: float  # share of the teacher's errors that the student would repeat by its own habit; NaN without errors
 
     @property
     def rows(self) -> int:
@@ -28,14 +29,44 @@ class Partition:
         return int(self.counts.sum())
 
     @property
+    def teacher_right(self) -> int:
+        """Rows where the teacher is right."""
+        return int(self.counts[:2].sum())
+
+    @property
+    def student_right(self) -> int:
+        """Rows where the student is right."""
+        return int(self.counts[[0, 2]].sum())
+
+    @property
+    def teacher_errors(self) -> int:
+        """Rows where the teacher is wrong."""
+        return self.rows - self.teacher_right
+
+    @property
+    def repeated(self) -> int:
+        """Rows where the student gives the teacher's wrong answer."""
+        return int(self.counts[3])
+
+    @property
+    def agreement(self) -> float:
+        """Fraction of rows with the same answer; NaN without rows."""
+        return self.agreed / self.asked if self.asked else float("nan")
+
+    @property
+    def copied(self) -> float:
+        """Fraction of the teacher's errors that the student repeats; NaN where it makes none."""
+        return self.repeated / self.teacher_errors if self.teacher_errors else float("nan")
+
+    @property
     def teacher_accuracy(self) -> float:
         """Fraction of rows where the teacher is right; NaN where no row has a label."""
-        return float(self.counts[:2].sum() / self.rows) if self.rows else float("nan")
+        return self.teacher_right / self.rows if self.rows else float("nan")
 
     @property
     def student_accuracy(self) -> float:
         """The same of the student."""
-        return float(self.counts[[0, 2]].sum() / self.rows) if self.rows else float("nan")
+        return self.student_right / self.rows if self.rows else float("nan")
 
 
 def partition(rows: Rows, meant: Bools | None = None) -> Partition:
@@ -57,25 +88,10 @@ def partition(rows: Rows, meant: Bools | None = None) -> Partition:
     return Partition(
         counts=by_class.sum(0),
         by_class=by_class,
-        agreement=float(same[meant_rows].mean()) if meant_rows.any() else float("nan"),
-        copied=float(same[erring].mean()) if erring.any() else float("nan"),
-        expected=_expected(rows, erring),
+        agreed=int(same[meant_rows].sum()),
+        asked=int(meant_rows.sum()),
+        expected=repeated_by_chance(rows.labels, rows.student_top, rows.teacher_top, classes, erring),
     )
-
-
-def _expected(rows: Rows, erring: Bools) -> float:
-    """How often the student would name the teacher's wrong class by its own habit: the share of its answers on the
-    same true class, over rows where the teacher is right or wrong alike."""
-    erring = erring & (rows.teacher_top >= 0)
-    if not erring.any():
-        return float("nan")
-    known = (rows.labels >= 0) & (rows.student_top >= 0)
-    classes = rows.student.shape[1]
-    counts = np.bincount(rows.labels[known] * classes + rows.student_top[known], minlength=classes**2)
-    habit: Floats = (
-        counts.reshape(classes, classes) / np.maximum(np.bincount(rows.labels[known], minlength=classes), 1)[:, None]
-    )
-    return float(habit[rows.labels[erring], rows.teacher_top[erring]].mean())
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from kdcore.cases.calibration import Forecast, forecast
 from kdcore.cases.case import Case, Rows
 from kdcore.cases.choosing import Bools
 from kdcore.errors import BadInput
 from kdcore.probes._bins import binned, equal_width
-from kdcore.probes._numerics import Floats, Ints, log_softmax, mean
+from kdcore.probes._numerics import Floats, Ints, log_softmax, mean, softmax
 
 COLDEST, HOTTEST = 0.05, 20.0  # between which a temperature is sought
 TASK = "temperature"  # fits on validation rows where the case's are others
@@ -54,6 +55,25 @@ def fitted(logits: np.ndarray, labels: Ints) -> float:
     return float(np.exp(-brentq(slope, low, high, xtol=1e-10)))
 
 
+def off(logits: np.ndarray, labels: Ints) -> float:
+    """Two-sided p that logits (N, C) are off by chance alone, their softmax at T = 1 being true; NaN without labels.
+
+    The score test of 1 / T: what the label's logit lacks of the expected one, over its deviation under that softmax.
+
+    Source: Rao, Large Sample Tests of Statistical Hypotheses Concerning Several Parameters, Mathematical Proceedings of
+    the Cambridge Philosophical Society 44, 1948.
+    """
+    known = (labels >= 0) & np.isfinite(logits).all(axis=1)
+    z = np.asarray(logits[known], dtype=np.float64)
+    q = softmax(z)
+    expected = (q * z).sum(1)
+    variance = float((q * (z - expected[:, None]) ** 2).sum())
+    if variance <= 0:
+        return float("nan")
+    lacking = float((expected - z[np.arange(len(z)), labels[known]]).sum())
+    return float(2 * ndtr(-abs(lacking) / np.sqrt(variance)))
+
+
 class Halves(NamedTuple):
     """Logits of rows that were scaled by temperatures fitted on the other half."""
 
@@ -85,6 +105,7 @@ class Scaled:
     halves: tuple[float, float] | None  # where rows were scaled by the temperature of the other half
     rows: int  # it was fitted on
     claims: dict[str, Forecast]  # of "teacher", "student" and "scaled", those that there are
+    p: float = float("nan")  # that T = 1 is off by chance alone; NaN where it was not tested
 
     def among(self, meant: Bools | None) -> dict[str, Forecast]:
         """The claims about some rows; all when None."""
@@ -122,9 +143,10 @@ def _scaled(folder: Path, _: tuple[int, ...]) -> Scaled:
     told = case.part(TASK)
     if not told:
         return Scaled(None, None, 0, claims)
+    p = float(told.get("p", np.nan))  # comparisons of before say nothing of it
     temperature = float(told["temperature"])
     claims["scaled"] = forecast(log_softmax(rows.student, temperature), rows.labels)
-    return Scaled(temperature, None, int(told["rows"]), claims)
+    return Scaled(temperature, None, int(told["rows"]), claims, p)
 
 
 def _halved(rows: Rows, claims: dict[str, Forecast]) -> Scaled:
@@ -133,7 +155,8 @@ def _halved(rows: Rows, claims: dict[str, Forecast]) -> Scaled:
         return Scaled(None, None, count, claims)
     found = crossed(rows.student, rows.labels)
     claims["scaled"] = forecast(log_softmax(found.logits), rows.labels)
-    return Scaled(fitted(rows.student, rows.labels), found.temperatures, count, claims)
+    own = fitted(rows.student, rows.labels)
+    return Scaled(own, found.temperatures, count, claims, off(rows.student, rows.labels))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import fft, sparse, stats
 
 from kdcore.cases.calibration import Forecast
-from kdcore.cases.intervals import wilson
+from kdcore.cases.intervals import of_mean, wilson
 from kdcore.cases.risk import errors
 from kdcore.probes._bins import BINS, equal_mass, equal_width, placed
 from kdcore.probes._numerics import Floats
@@ -83,17 +83,16 @@ def intervals(one: Forecast, found: dict[str, float]) -> dict[str, tuple[float, 
     if rows < FEWEST or min(right, rows - right) < RARE:
         return around
     drawn = resamples(rows)
-    around |= {name: _of_mean(values) for name, values in _each(one).items() if name != "accuracy"}
+    around |= {name: _mean_ends(values) for name, values in _each(one).items() if name != "accuracy"}
     plain = np.ones((1, rows))
     around |= {name: _of_absolutes(cells(one, drawn), cells(one, plain)[0]) for name, cells in CELLED.items()}
     return around | {name: _spread(found[name], values) for name, values in aurc(one, drawn).items()}
 
 
-def _of_mean(values: Floats) -> tuple[float, float]:
+def _mean_ends(values: Floats) -> tuple[float, float]:
     """Of the mean of values (N,)."""
-    middle, quantile = float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1))
-    reach = quantile * float(values.std(ddof=1)) / np.sqrt(len(values))
-    return middle - reach, middle + reach
+    low, high = of_mean(values)
+    return float(low), float(high)
 
 
 def _spread(value: float, drawn: Floats) -> tuple[float, float]:

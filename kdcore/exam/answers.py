@@ -39,6 +39,7 @@ def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays | None:
             data=question.data,
             where=question.where,
             shape=pair.shape,
+            whole=None if question.given else len(pair.split.y),
             notes=(*question.notes, *(note for model in pair.models for note in model.notes)),
         ),
     )

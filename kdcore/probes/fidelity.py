@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kdcore.probes._errors import repeated_by_chance
 from kdcore.probes._numerics import kl_nats, mean, top_class
 from kdcore.probes._rows import labels, student_logits, teacher_logits
 from kdcore.record import Record
@@ -20,7 +21,18 @@ class Fidelity:
     both_wrong_same: int
     both_wrong_differently: int
     agreement: float  # fraction of rows where both give the same class
+    expected: float  # share of the teacher's errors that the student would repeat by its own habit; NaN without errors
     kl_nats: float  # mean KL(teacher || student) at temperature 1
+
+    @property
+    def agreed(self) -> int:
+        """Rows where both give the same class."""
+        return round(self.agreement * self.rows)
+
+    @property
+    def teacher_errors(self) -> int:
+        """Rows where the teacher is wrong."""
+        return self.student_only + self.both_wrong_same + self.both_wrong_differently
 
     @property
     def shares(self) -> dict[str, float]:
@@ -61,5 +73,6 @@ def fidelity(record: Record) -> Fidelity:
         both_wrong_same=count(wrong & same),
         both_wrong_differently=count(wrong & ~same),
         agreement=float(same.mean()),
+        expected=repeated_by_chance(truth, student, teacher, teachers.shape[1], ~teacher_right),
         kl_nats=mean(kl_nats(teachers, student_logits(record))),
     )

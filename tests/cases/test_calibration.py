@@ -154,7 +154,8 @@ def test_gaps_are_grouped_by_what_is_answered() -> None:
     assert found.count.tolist() == [2, 1, 0]
     assert found.gap[:2].tolist() == pytest.approx([0.5 - 0.8, 1 - 0.8])
     assert np.isnan(found.gap[2])
-    assert found.error[0] == pytest.approx(np.std([1 - 0.9, 0 - 0.7]) / np.sqrt(2))
+    low, high = binomtest(1, 2).proportion_ci(method="wilson")
+    assert (found.low[0], found.high[0]) == pytest.approx((low - 0.8, high - 0.8))
 
 
 def test_smooth_ece_agrees_with_a_slow_sum_of_reflected_gaussians() -> None:

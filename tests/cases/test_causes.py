@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from case_factory import case, random_case
 
-from kdcore.cases.case import Case
+from kdcore.cases.case import PARTS, Case
 from kdcore.cases.causes import CAUSES, NONE, Knobs, causes, disagree, keep, knobs_of, missing, verdicts
 from kdcore.cases.choosing import mask, told
 from kdcore.cases.evidence import evidence
@@ -60,7 +60,8 @@ def seen(tmp_path: Path) -> Case:
 
 
 def test_each_row_has_the_cause_that_was_worked_out(seen: Case) -> None:
-    assert causes(seen).code.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, NONE]
+    others = [name for name in CAUSES if name != "both_wrong"]
+    assert [NAMES[k] for k in causes(seen).code] == [*others, NAMES[NONE]]
     assert missing(seen) == []
 
 
@@ -104,10 +105,27 @@ def test_evidence_says_what_the_tests_say(seen: Case) -> None:
         first = next((line.cause for line in lines if line.holds), "unclear")
         code = causes(seen).code[row]
         assert code == NONE or NAMES[code] == first
-    longer = evidence(seen, 3)[3]
+    longer = evidence(seen, 3)[4]
     assert longer.runs == ("longer0",)
-    assert "is class 0, which agrees with the teacher; 100% of the other seeds disagree as well" in longer.says
-    assert "farther than that of 100.0%" in evidence(seen, 2)[2].says
+    assert "is class 0, which agrees with the teacher; 3 of 3 other seeds disagree as well" in longer.says
+    assert "farther than that of 101 of 101 training rows" in evidence(seen, 2)[3].says
+
+
+def test_the_same_wrong_answer_of_both_is_a_cause_of_its_own(tmp_path: Path) -> None:
+    """Label 2, both say 0, the student far less sure: that is neither the teacher alone nor confidence alone."""
+    made = case(tmp_path, np.array([2, 2, 0]), logits(np.zeros(3, int), np.array([HALF, SURE, HALF])),
+                logits(np.array([0, 1, 0]), np.full(3, SURE)))  # fmt: skip
+    assert [NAMES[k] for k in causes(made).code] == ["both_wrong", "teacher_wrong", "confidence_only"]
+    line = next(line for line in evidence(made, 0) if line.cause == "both_wrong")
+    assert (line.holds, line.says) == (True, "Both say class 0; the label says class 2.")
+    assert mask(made, "cause=both_wrong").tolist() == [True, False, False]
+    assert [int(made.rows.part[k]) for k in range(3)] == [3, 4, 0]
+
+
+def test_no_answer_of_both_is_no_shared_one(tmp_path: Path) -> None:
+    nothing = np.full((1, 3), np.nan)
+    made = case(tmp_path, np.array([2]), nothing, nothing)
+    assert list(PARTS)[made.rows.part[0]] == "wrong_differently"
 
 
 def test_thresholds_are_kept_and_hold(seen: Case) -> None:

@@ -7,9 +7,10 @@ from app.panels._figure import note
 SMALL = 12  # size of the type of what is said beside a figure, so that it fits on narrow screens
 
 
-def asked(rows: int, select: str) -> str:
-    """Which rows a task was asked about."""
-    return f"{rows:,} rows{' of the selection that was asked about' if select else ''}"
+def asked(rows: int, of: int, select: str) -> str:
+    """Which rows a task was asked about, of all that the case has."""
+    few = f" of {of:,}" if rows < of and not select else ""
+    return f"{rows:,}{few} rows{' of the selection that was asked about' if select else ''}"
 
 
 def aside(*lines: str, lifted: int = 0) -> dict[str, Any]:

@@ -40,11 +40,15 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         hover = {"hovertemplate": f"{found.name} %{{x}} · {name} %{{y:{form}}}<extra></extra>"}
         shown = band(name, found.strength, curve.value, curve.low, curve.high, colour[look], yaxis=axis, **style)
         data += [shown[0], shown[1] | hover | {"mode": "lines+markers"}]
+    across = f"{found.name}, {found.unit} · {asked(found.rows, len(case.rows), found.select)}"
     beside = {"domain": [0.0, 0.34], "title": {"text": "nats"}, "rangemode": "tozero"}
     layout = theme.layout(
         look,
         f"augment {found.name}",
-        xaxis={"title": {"text": f"{found.name}, {found.unit} · {asked(found.rows, found.select)}"}, "anchor": "y2"},
+        xaxis={
+            "title": {"text": across},
+            "anchor": "y2",
+        },
         yaxis={"domain": [0.42 if found.kl else 0.0, 1.0], "tickformat": ".0%", "title": {"text": "share of rows"}},
         **({"yaxis2": beside} if found.kl else {}),
     )

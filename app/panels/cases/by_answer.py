@@ -10,7 +10,6 @@ from app.panels._figure import plain
 from app.panels.cases import _claims
 from kdcore.cases.calibration import ByAnswer, by_answer
 from kdcore.cases.case import Case
-from kdcore.probes._bins import NORMAL_95
 
 OWN = ("student", "teacher")  # keys of what it shows itself
 MOST = 20  # classes that are shown: those in which the student is furthest off
@@ -45,7 +44,8 @@ def _trace(case: Case, name: str, one: ByAnswer, shown: np.ndarray) -> dict[str,
     key = "teacher" if name == "teacher" else "student"
     points = {"x": plain(one.gap[shown]), "y": [case.classes[k] for k in shown], "customdata": shown.tolist()}
     look = {"type": "scatter", "mode": "markers", "marker": {"size": 9}, "uid": name, "name": _claims.NAMES[name]}
-    bars = {"type": "data", "array": plain(NORMAL_95 * one.error[shown]), "thickness": 1, "width": 0}
+    bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 0}
+    bars |= {"array": plain((one.high - one.gap)[shown]), "arrayminus": plain((one.gap - one.low)[shown])}
     said = [f"confidence {c:.1%}, right {a:.1%} of {n:,} rows" for c, a, n in
             zip(one.confidence[shown], one.accuracy[shown], one.count[shown], strict=True)]  # fmt: skip
     hover = f"%{{y}}: %{{text}}<extra>{_claims.NAMES[name]}</extra>"
@@ -58,7 +58,8 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"answer": list(case.classes)}
     for name, one in _found(case, view).items():
         columns |= {f"{name}_rows": one.count.tolist(), f"{name}_confidence": plain(one.confidence)}
-        columns |= {f"{name}_accuracy": plain(one.accuracy), f"{name}_error": plain(one.error)}
+        columns |= {f"{name}_accuracy": plain(one.accuracy), f"{name}_gap_low": plain(one.low)}
+        columns[f"{name}_gap_high"] = plain(one.high)
     return columns
 
 

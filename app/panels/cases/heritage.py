@@ -67,7 +67,8 @@ def _said(found: Heritage) -> str:
     if not np.isfinite(found.correlation):
         return f"{len(found.group)} {groups}: too few for a correlation"
     between = f"[{found.low:.2f}, {found.high:.2f}]"
-    return f"rank correlation <b>{found.correlation:.2f}</b> {between}<br>over {len(found.group)} {groups}"
+    chance = " · may be chance" if found.low <= 0 <= found.high else ""
+    return f"rank correlation <b>{found.correlation:.2f}</b> {between}{chance}<br>over {len(found.group)} {groups}"
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:

@@ -30,7 +30,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         axes[y] |= {"scaleanchor": numbered("x", place)}
         titles.append(heading(who, domains[place - 1], COLOURS[who], look, 1.0))
     said = [f"{who}: {_told(found, who)}" for who in whos]
-    titles.append(aside(*said, asked(len(found.rows), found.select), lifted=20))
+    titles.append(aside(*said, asked(len(found.rows), len(case.rows), found.select), lifted=20))
     layout = theme.layout(look, "knowledge", showlegend=False, annotations=titles, **axes)
     layout["margin"] |= {"l": 8, "t": 76, "b": 8}
     return {"data": data, "layout": layout}

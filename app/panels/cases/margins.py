@@ -91,11 +91,11 @@ def _said(case: Case, told: Measures) -> str:
     if not others:
         return text
     mean, low, high = interval(others["agreement"])
+    between = f" (95 % interval {max(0.0, low):.1%} to {min(1.0, high):.1%})" if high > low else ""
     teacher, student = (interval(others["fragments"][:, side].astype(np.float64))[0] for side in (0, 1))
     return (
-        f"{text}<br>{len(others['agreement'])} planes through random rows: the same answer on {mean:.1%} "
-        f"(95 % interval {low:.1%} to {min(1.0, high):.1%}), {teacher:.1f} pieces of the "
-        f"teacher's, {student:.1f} of the student's"
+        f"{text}<br>{len(others['agreement'])} planes through random rows: the same answer on {mean:.1%}{between}, "
+        f"{teacher:.1f} pieces of the teacher's, {student:.1f} of the student's"
     )
 
 

@@ -18,7 +18,7 @@ COLOURS = {"student": theme.STUDENT, "teacher": theme.TEACHER}
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = similarity(case), view.theme
     one = next((one for one in found.maps if _name(one) == knob(view, KNOB, _name(found.maps[0]))), found.maps[0])
-    said = aside(f"debiased linear CKA on {asked(found.rows, found.select)}")
+    said = aside(f"debiased linear CKA on {asked(found.rows, len(case.rows), found.select)}")
     layout = theme.layout(look, f"similarity {_name(one)}", showlegend=False, annotations=[said], **_axes(one, look))
     layout["margin"] |= {"t": 28}
     return {"data": [_map(one, look)], "layout": layout}
