@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from app import theme
-from app.panels._figure import note, plain
+from app.panels._figure import brief, note, plain
 from app.theme import Theme
 
 
@@ -22,8 +22,10 @@ def cells(uid: str, z: Any, scale: list[list[Any]], bounds: tuple[float, float],
 
 def named_axis(names: Sequence[str], most: int) -> dict[str, Any]:
     """An axis of names, at most about `most` of them written, so that what is under the pointer has its name."""
-    step = -(-len(names) // most)
-    ticks = {"type": "category", "tickmode": "array", "tickvals": list(names[::step]), "autotickangles": [0, -60, -90]}
+    step = max(1, -(-len(names) // most))
+    named = list(names[::step])
+    ticks = {"type": "category", "tickmode": "array", "tickvals": named, "autotickangles": [0, -60, -90]}
+    ticks["ticktext"] = [brief(name, 20) for name in named]
     return ticks | {"range": [-0.5, len(names) - 0.5]}
 
 

@@ -66,10 +66,15 @@ def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
     return {"text": text, "x": x, "y": y, "showarrow": False} | where | more
 
 
+def brief(name: str, most: int = 14) -> str:
+    """A name for a tick: of a long one the beginning and the end, where classes differ."""
+    return name if len(name) <= most else f"{name[: most - 5].rstrip()}…{name[-4:].lstrip()}"
+
+
 def class_axis(names: Sequence[str], label: int | None = None, most: int = 25) -> dict[str, Any]:
     """Ticks of an axis with one place per class, the label in bold; at most about `most` are named."""
     named = range(0, len(names), -(-len(names) // most))
-    text = [f"<b>{names[k]}</b>" if k == label else names[k] for k in named]
+    text = [f"<b>{brief(names[k])}</b>" if k == label else brief(names[k]) for k in named]
     ticks = {"tickmode": "array", "tickvals": list(named), "ticktext": text, "autotickangles": [0, -60, -90]}
     return ticks | {"range": [-0.5, len(names) - 0.5]}
 

@@ -21,6 +21,7 @@ class Risk:
     least: Floats  # (K,) the same, were every error the least sure
     aurc: float  # mean of risk over all coverages
     oracle: float  # the same of `least`: what this accuracy allows
+    rows: int
 
     @property
     def excess(self) -> float:
@@ -42,7 +43,7 @@ def risk_coverage(one: Forecast) -> Risk:
     least = np.maximum(rows - (len(one) - wrong.sum()), 0.0) / rows
     shown = thinned(len(one), POINTS)
     aurc, oracle = (float(values.mean()) if len(one) else float("nan") for values in (risk, least))
-    return Risk(rows[shown] / max(len(one), 1), risk[shown], least[shown], aurc, oracle)
+    return Risk(rows[shown] / max(len(one), 1), risk[shown], least[shown], aurc, oracle, len(one))
 
 
 def errors(one: Forecast) -> tuple[np.ndarray, Floats]:

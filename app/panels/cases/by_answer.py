@@ -6,13 +6,15 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
+from app.panels._cells import named_axis
 from app.panels._figure import plain
 from app.panels.cases import _claims
+from app.panels.cases._words import SMALL
 from kdcore.cases.calibration import ByAnswer, by_answer
 from kdcore.cases.case import Case
 
 OWN = ("student", "teacher")  # keys of what it shows itself
-MOST = 20  # classes that are shown: those in which the student is furthest off
+MOST = 12  # classes that are shown: those in which the student is furthest off
 LEAST = 5  # rows below which a class is left out
 
 
@@ -26,13 +28,15 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         trace["marker"] |= {"color": _claims.COLOURS[name][look]}
         trace["error_x"] |= {"color": _claims.COLOURS[name][look]}
     left_out = len(case.classes) - len(shown)
-    said = f"accuracy − confidence{f' · {left_out} further classes are less off or rare' if left_out else ''}"
+    said = f"accuracy − confidence{f'<br>{left_out} more classes, less off or rare' if left_out else ''}"
+    names = named_axis([case.classes[k] for k in shown], most=MOST) | {"automargin": True}
     layout = theme.layout(
         look,
         "by answer",
         xaxis={"title": {"text": said}, "tickformat": "+.0%", "zerolinewidth": 2, "zerolinecolor": theme.MUTED[look]},
-        yaxis={"type": "category", "automargin": True, "dtick": 1},
+        yaxis=names | {"tickfont": {"size": SMALL}},
     )
+    layout["margin"] |= {"b": 60}
     return {"data": traces, "layout": layout}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from app import theme
 from app.panels import Panel, View, caption, softening
-from app.panels._figure import number, softened
+from app.panels._figure import brief, number, softened
 from app.panels._scores import bars, layout
 from kdcore.cases.case import Case
 from kdcore.cases.sample import Sample, sample
@@ -20,20 +20,20 @@ def draw(case: Case, view: View) -> dict[str, Any]:
             drawn += bars(said, side.logits, side.probability, who, colour[look])
     place = found.shown.tolist().index(found.label) if found.label >= 0 else None
     text = "<br>".join(lines(found, case.classes))
-    shown = layout(look, "classes", names, place, found.hidden, text, lines=4)
+    shown = layout(look, "classes", names, place, found.hidden, text, lines=3)
     return {"data": drawn, "layout": softened(shown, found.temperature)}
 
 
 def lines(found: Sample, classes: tuple[str, ...]) -> list[str]:
     """What the bars do not tell."""
-    label = "no label" if found.label < 0 else f"label <b>{classes[found.label]}</b>"
+    label = "no label" if found.label < 0 else f"label <b>{brief(classes[found.label], 20)}</b>"
     said = [f"row {found.row} · {label} · τ = {found.temperature:g}"]
     if found.gap:
         whole, target, rest = (number(part, ".3g") for part in (found.gap.whole, found.gap.target, found.gap.rest))
         said.append(f"KL <b>{whole}</b> nats = target {target} + rest {rest}")
     rank = "" if found.label < 0 else f"label's rank {_both(found, 'label_rank', 'd')} · "
     said.append(f"{rank}margin {_both(found, 'margin', '.2f')}")
-    return [*said, f"entropy {_both(found, 'entropy', '.2f')} nats"]
+    return [*said[:-1], f"{said[-1]} · entropy {_both(found, 'entropy', '.2f')} nats"]
 
 
 def _both(found: Sample, field: str, form: str) -> str:

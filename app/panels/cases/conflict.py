@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._cells import bare, cells
-from app.panels._figure import number
+from app.panels._figure import brief, number
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL, aside
 from kdcore.cases.case import Case
@@ -33,7 +33,13 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         "conflict",
         showlegend=False,
         xaxis=axis,
-        yaxis=axis | {"range": [len(names) - 0.5, -0.5], "dtick": 1, "tickfont": {"size": SMALL}},
+        yaxis=axis
+        | {
+            "range": [len(names) - 0.5, -0.5],
+            "tickfont": {"size": SMALL},
+            "tickvals": names,
+            "ticktext": [brief(name) for name in names],
+        },
         annotations=[aside(f"cosine of {labels} and {', '.join(found.terms)}", said)],
     )
     layout["margin"] |= {"t": 40}

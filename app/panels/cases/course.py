@@ -7,6 +7,7 @@ import numpy as np
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._cells import bare, cells, named_axis
+from app.panels._figure import brief
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside
 from kdcore.cases.case import Case
@@ -25,7 +26,9 @@ def _found(case: Case, view: View) -> Course:
 
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = _found(case, view), view.theme
-    names = [f"{case.classes[a]} → {case.classes[b]}" for a, b in zip(found.true, found.answer, strict=True)]
+    names = [
+        f"{brief(case.classes[a])} → {brief(case.classes[b])}" for a, b in zip(found.true, found.answer, strict=True)
+    ]
     steps = [f"{step:,}" for step in found.steps.tolist()]
     after = found.student[:, 1:] if len(found.steps) > 1 else found.student  # the first weights confuse everything
     bounds = (0.0, float(max(after.max(initial=0.01), 0.01)))

@@ -4,7 +4,7 @@ from typing import Any
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import faint, note
+from app.panels._figure import brief, faint, note
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen, value
@@ -16,7 +16,7 @@ OWN = ("teacher", "student")  # keys of what it shows itself
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = flow(case.rows, chosen(case, view.select, *OWN)), view.theme
     left, right = list(dict.fromkeys(found.teacher.tolist())), list(dict.fromkeys(found.student.tolist()))
-    nodes = {"pad": 12, "thickness": 14, "label": [case.classes[k] for k in (*left, *right)],
+    nodes = {"pad": 12, "thickness": 14, "label": [brief(case.classes[k], 24) for k in (*left, *right)],
              "color": [theme.TEACHER[look]] * len(left) + [theme.STUDENT[look]] * len(right)}  # fmt: skip
     ids = [f"{a};student={b}" for a, b in zip(found.teacher.tolist(), found.student.tolist(), strict=True)]
     meant = f"{value(view.select, 'teacher')};student={value(view.select, 'student')}"

@@ -6,7 +6,7 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import note, number, plain
+from app.panels._figure import brief, note, number, plain
 from app.panels.cases import _needs as needs
 from app.panels.cases.plane import found, wanted
 from kdcore.cases.case import Case
@@ -33,7 +33,11 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     worst = known[np.argsort(told.iou[known], kind="stable")[:MOST]][::-1]
     if len(worst):
         traces.append(_shared(case, told, worst, look))
-    layout = theme.layout(look, "margins", barmode="group", bargap=0.3, **_axes(told, len(case.about.shape) == 3))
+    names = [case.classes[k] for k in worst]
+    named = {"tickvals": names, "ticktext": [brief(name) for name in names]}
+    layout = theme.layout(
+        look, "margins", barmode="group", bargap=0.3, **_axes(told, len(case.about.shape) == 3, named)
+    )
     layout["annotations"] = [note(f"<b>{text}</b>", x, 1.0) for text, x in _headings(len(worst) > 0)]
     layout["annotations"].append(note(_said(case, told), 0.0, -0.16, yanchor="top", align="left", font={"size": 13}))
     layout |= {"legend": layout["legend"] | {"y": 1.1}, "margin": {"l": 48, "r": 12, "t": 40, "b": 84}}
@@ -67,7 +71,7 @@ def _shared(case: Case, told: Measures, worst: np.ndarray, look: theme.Theme) ->
     return style | names | axes | {"hovertemplate": "%{y}: %{x:.1%} of what either calls so<extra></extra>"}
 
 
-def _axes(told: Measures, pixels: bool) -> dict[str, Any]:
+def _axes(told: Measures, pixels: bool, named: dict[str, Any]) -> dict[str, Any]:
     whole = {"tickformat": ",d", "rangemode": "tozero"}
     return {
         "xaxis": {"domain": [0.0, 0.36], "type": "category"},
@@ -75,7 +79,7 @@ def _axes(told: Measures, pixels: bool) -> dict[str, Any]:
         "xaxis2": {"domain": [0.44, 0.56], "anchor": "y2", "type": "category", "showticklabels": False},
         "yaxis2": whole | {"anchor": "x2", "dtick": max(1, int(told.fragments.max()) // 4)},
         "xaxis3": {"domain": [0.72, 1.0], "anchor": "y3", "range": [0, 1], "tickformat": ".0%"},
-        "yaxis3": {"anchor": "x3", "type": "category"},
+        "yaxis3": {"anchor": "x3", "type": "category"} | named,
     }
 
 

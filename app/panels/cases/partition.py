@@ -6,7 +6,7 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption
-from app.panels._figure import plain
+from app.panels._figure import brief, plain
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import PARTS, Case
 from kdcore.cases.choosing import chosen, value
@@ -23,6 +23,7 @@ MOST = 16  # classes with a bar: those with the largest share of rows outside "b
 def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = partition(case.rows, chosen(case, view.select, *OWN)), view.theme
     worst = _worst(found)
+    names = [case.classes[k] for k in worst][:: 1 if len(worst) <= NAMED else 2]
     layout = theme.layout(
         look,
         "partition",
@@ -35,7 +36,8 @@ def draw(case: Case, view: View) -> dict[str, Any]:
             "domain": [0.0, 0.88],
             "automargin": True,
             "type": "category",
-            "dtick": 1 if len(worst) <= NAMED else 2,
+            "tickvals": names,
+            "ticktext": [brief(name) for name in names],
         },
     )
     layout["legend"] |= {"traceorder": "normal"}

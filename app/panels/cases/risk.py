@@ -16,7 +16,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     for name, one in found.items():
         colour = _claims.COLOURS[name][look]
         title = f"{_claims.NAMES[name]} · AURC {number(one.aurc, '.2%')}, excess {number(one.excess, '.2%')}"
-        hover = f"the surest %{{x:.0%}}: %{{y:.2%}} wrong<extra>{_claims.NAMES[name]}</extra>"
+        hover = f"the surest %{{x:.0%}} of {one.rows:,} rows: %{{y:.2%}} wrong<extra>{_claims.NAMES[name]}</extra>"
         style = {"name": title, "legendgroup": name, "hovertemplate": hover}
         style |= {"line": {"color": colour, "width": 2, "dash": "dash" if name == "scaled" else "solid"}}
         traces.append(line(name, one.coverage, one.risk, colour) | style)

@@ -10,7 +10,7 @@ from app.panels._figure import note, number, plain
 from app.panels.cases import _needs as needs
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import told
-from kdcore.cases.slices import FLOOR, RATE, TIMES, Slice, slices
+from kdcore.cases.slices import FLOOR, LEAST, RATE, TIMES, Slice, slices
 
 MOST = 6  # bars with room for their words; the table has all
 
@@ -71,6 +71,8 @@ def _found(case: Case) -> str | None:
     found = slices(case)
     if found.slices:
         return None
+    if not found.looked:
+        return f"Too few rows to look for slices: one needs {LEAST} rows in each half, and as many beside it."
     return (
         f"Nothing found: of {found.looked:,} slices {found.tested} looked worse on one half of the rows, and none "
         f"of them is worse on the other half beyond chance ({RATE:.0%} false discoveries) and by as much as "

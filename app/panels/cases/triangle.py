@@ -6,7 +6,7 @@ import numpy as np
 
 from app import theme
 from app.panels import Panel, View, caption, knob, softening
-from app.panels._figure import faint, note, plain, softened
+from app.panels._figure import brief, faint, note, plain, softened
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL
 from kdcore.cases.case import Case
@@ -45,7 +45,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         (0.5, CORNERS[2, 1] + 0.03, "center", "bottom"),
     )
     corners = [
-        note(f"<b>{name}</b>", x, float(y), xref="x", yref="y", xanchor="center", yanchor=yanchor)
+        note(f"<b>{brief(name)}</b>", x, float(y), xref="x", yref="y", xanchor="center", yanchor=yanchor)
         for name, (x, y, _, yanchor) in zip(names, places, strict=True)
     ]
     bare = {"visible": False, "range": [-0.12, 1.12]}
