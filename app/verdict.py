@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import log
 from typing import Literal, NamedTuple
 
-from app.words import named, percent, quantity
+from app.words import compared, named, percent, quantity, tested
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
 from kdcore.frontier import Reference
@@ -61,11 +61,11 @@ def _quality(facts: Facts) -> Said:
     result = facts.ended.result
     if "student_accuracy" not in result:
         return Said("learned", "The run left no test result, so nothing is known of what was learned.", "accuracy")
-    text = f"The student is right on {percent(result['student_accuracy'])} of the test images"
+    text = f"The student is right on {percent(result['student_accuracy'])} of {tested(result)}"
     if "teacher_accuracy" in result:
-        text += f", its teacher on {percent(result['teacher_accuracy'])}"
+        text += f", its teacher on {percent(result['teacher_accuracy'])} of {compared(result)}"
     if "agreement" in result:
-        text += f"; they give the same answer on {percent(result['agreement'])}"
+        text += f"; they give the same answer on {percent(result['agreement'])} of {compared(result)}"
     return Said("learned", f"{text}.", "fidelity" if "agreement" in result else "accuracy")
 
 

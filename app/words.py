@@ -137,15 +137,30 @@ def outcome(result: Mapping[str, float]) -> str:
     if student is None:
         return f"The run is over; it left no test result.{spent}"
     if teacher is None:
-        return f"The network is right on {percent(student)} of the test set.{spent}"
+        return f"The network is right on {percent(student)} of {tested(result)}.{spent}"
     points = 100 * (student - teacher)
     gap = (
         "as often as its teacher"
         if abs(points) < 0.05
         else f"{abs(points):.1f} points {'above' if points > 0 else 'below'} its teacher ({percent(teacher)})"
     )
-    agreement = f" They give the same answer on {percent(result['agreement'])} of it." if "agreement" in result else ""
-    return f"The student is right on {percent(student)} of the test set, {gap}.{agreement}{spent}"
+    agreement = ""
+    if "agreement" in result:
+        agreement = f" They give the same answer on {percent(result['agreement'])} of {compared(result)}."
+    asked = f" The teacher was asked about {compared(result)}." if "compared_rows" in result else ""
+    return f"The student is right on {percent(student)} of {tested(result)}, {gap}.{agreement}{asked}{spent}"
+
+
+def tested(result: Mapping[str, float]) -> str:
+    """What a test result was measured on; results of before say no number."""
+    rows = result.get("test_rows")
+    return f"{int(rows):,} test samples" if rows else "the test set"
+
+
+def compared(result: Mapping[str, float]) -> str:
+    """What both networks were compared on: a service is asked about a part of the test samples only."""
+    rows = result.get("compared_rows")
+    return f"{int(rows):,} of them" if rows else "them" if "test_rows" in result else "it"
 
 
 def ago(moment_s: float, now_s: float | None = None) -> str:

@@ -89,7 +89,7 @@ class Score(BaseModel):
 
 
 class Evaluated(_Record):
-    """Both networks on a whole split. The test split is evaluated once, after the last step."""
+    """Both networks on a split. The test split is evaluated once, after the last step."""
 
     kind: Literal["evaluated"] = "evaluated"
     split: Literal["val", "test"]
@@ -98,6 +98,7 @@ class Evaluated(_Record):
     agreement: float | None = None  # fraction of rows where both give the same class
     kl: float | None = None  # KL(teacher || student) in nats at temperature 1
     kl_target: float | None = None  # its part on whether the class is the true one
+    compared: int | None = None  # rows that the teacher was asked about, where they are fewer than the split's
 
 
 class Frame(_Record):

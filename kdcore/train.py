@@ -252,7 +252,8 @@ class _Run:
         result |= {f"teacher_{name}": value for name, value in last.teacher or ()}
         if last.agreement is not None and last.kl is not None:
             result |= {"agreement": last.agreement, "kl": last.kl}
-        result |= self._adapted()
+        result |= self._adapted() | {"test_rows": float(len(self.setup.data.test.y))}
+        result |= {} if last.compared is None else {"compared_rows": float(last.compared)}
         if spent:
             result["spent"] = 1.0  # so that whoever has only the result knows it too
         if self.setup.answers:
@@ -338,7 +339,7 @@ class _Run:
         if told is None:
             return seen
         beside = {"teacher": score(told.logits, y[rows]), **compare(logits[rows], told.logits, y[rows])}
-        return seen.model_copy(update=beside)
+        return seen.model_copy(update=beside | ({"compared": len(rows)} if len(rows) < len(y) else {}))
 
     def _teacher_logits(self, split: Literal["val", "test"], x: Tensor) -> Tensor:
         """The teacher's logits on a split."""

@@ -46,9 +46,11 @@ def _stands_out(case: Case) -> None:
             st.markdown(_concentrated(case, one))
             act = partial(state.look, select=one.select)
             st.button("Select", key=f"select {one.select}", on_click=state.attempt, args=(act,))
-    if not found and not any(gain.stands_out for gain in told):
-        st.markdown("Nothing: no cause is far more frequent in one class than in the others, and no witness that was "
-                    "asked agrees with the teacher more often than other seeds do.")  # fmt: skip
+    if not found:
+        st.markdown("No cause is far more frequent in one class than in the others, beyond chance.")
+    if not told:
+        st.markdown("Whether more steps or a bigger student would help has not been tested: that takes the answers of "
+                    "two other seeds and of a longer or bigger run.")  # fmt: skip
 
 
 def _gained(one: Gain) -> str:

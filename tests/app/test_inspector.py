@@ -233,3 +233,27 @@ def test_cases_that_nobody_looks_at_are_forgotten() -> None:
     assert purge(60.0) == ["case-old"]
     assert not folder_of("case-old").exists()
     assert folder_of(CASE).exists()
+
+
+def test_shares_stand_beside_their_counts(lab: Open) -> None:
+    """One error that is repeated is one of one, not "100.0 %"."""
+    labels_of = np.array([0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2])
+    teacher = labels_of.copy()
+    teacher[0] = 1
+    eye = 5 * np.eye(3)
+    case(folder_of(CASE), labels_of, eye[teacher], eye[teacher])
+    told = said(lab("inspector", case=CASE))
+    assert "student right **92.9 % (13 of 14)**" in told
+    assert "same answer **100.0 % (14 of 14)**" in told
+    assert "repeats 1 of 1 teacher errors (50.0 % expected by chance)" in told
+    right = said(lab("inspector", case=CASE, select="true=2"))
+    assert "**7** of 14 rows · student right **100.0 % (7 of 7)**" in right
+    assert "the teacher makes no error" in right
+
+
+def test_a_part_of_a_split_is_called_one(lab: Open) -> None:
+    seen = random_case(folder_of(CASE))
+    write_about(seen.folder, seen.about.model_copy(update={"where": "test", "whole": 10_000}))
+    assert "**200** rows (of 10,000 test rows)" in said(lab("inspector", case=CASE))
+    write_about(seen.folder, seen.about.model_copy(update={"where": "test", "whole": 200}))
+    assert "(of" not in said(lab("inspector", case=CASE)).partition("student right")[0]

@@ -42,6 +42,17 @@ def test_title_names_method_data_and_pair() -> None:
             "They give the same answer on 93.0 % of it.",
         ),
         (
+            {
+                "student_accuracy": 0.713,
+                "teacher_accuracy": 0.9,
+                "agreement": 0.7,
+                "test_rows": 10_000.0,
+                "compared_rows": 512.0,
+            },
+            "The student is right on 71.3 % of 10,000 test samples, 18.7 points below its teacher (90.0 %). They give "
+            "the same answer on 70.0 % of 512 of them. The teacher was asked about 512 of them.",
+        ),
+        (
             {"student_accuracy": 0.96, "teacher_accuracy": 0.95},
             "The student is right on 96.0 % of the test set, 1.0 points above its teacher (95.0 %).",
         ),

@@ -18,7 +18,8 @@ def test_one_row_of_each_part() -> None:
     static = {"probe_labels": np.zeros(5, dtype=int), "teacher_logits": saying(0, 0, 1, 1, 1)}
     found = fidelity(replace(record(), static=static, frame={"student_logits": saying(0, 2, 0, 1, 2)}))
     assert list(found.parts.values()) == [1, 1, 1, 1, 1]
-    assert found.agreement == 0.4
+    assert (found.agreement, found.agreed, found.teacher_errors, found.both_wrong_same) == (0.4, 2, 3, 1)
+    assert found.expected == pytest.approx(1 / 5)  # of five rows of class 0 the student calls one class 1
 
 
 @given(st.integers(1, 50), st.integers(2, 30), st.integers(0, 99))
