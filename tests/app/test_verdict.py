@@ -44,7 +44,7 @@ def test_learned_cost_and_leaked_in_this_order() -> None:
 
 def test_numbers_are_those_of_the_run() -> None:
     text = told(facts())
-    assert "right on 90.0 % of the test set, its teacher on 98.0 % of it; they give the same answer on 91.0 % of it." in text
+    assert "right on 90.0 % of the test set, its teacher on 98.0 % of it; they give the same answer on 91.0 %" in text
     assert "10,000 different images were asked about, for 20.00 at 2 a thousand: 2.56 MB up and 400 kB down." in text
     assert "Local images sent: 0. None of the edge's 129 images left it" in text
     assert "The teacher gave away 10,000 answers, each a probability for each class" in text
