@@ -152,3 +152,26 @@ def test_no_party_leaves_anything_to_the_next(chromium: Browser, address: str) -
         assert page.url.split("case=")[1] != first.split("case=")[1]
         expect(page.locator(f"{card('partition')} {BAR}").first).to_be_visible(timeout=LONG_MS)
         expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_selection_stops_a_diagram_that_plays(chromium: Browser, address: str) -> None:
+    """The frames that were under way are dropped without a word in the console, and the button plays them again."""
+    with person(chromium, address) as page:
+        page.set_viewport_size({"width": 1280, "height": 3200})
+        thrown: list[str] = []
+        page.on("pageerror", lambda error: thrown.append(str(error)))
+        open_example(page)
+        expect(page.locator(f"{card('partition')} {BAR}").first).to_be_visible(timeout=LONG_MS)
+        section(page, "Calibration")
+        play = page.locator(f"{card('reliability_play')} .updatemenu-button").first
+        label = page.locator(f"{card('reliability_play')} .slider-label").first
+        expect(label).to_be_visible()
+        last = label.text_content()
+        play.click()
+        expect(label).not_to_have_text(str(last))
+        point_at(page, page.locator(f"{card('reliability')} {BAR}").nth(28))
+        expect(page).to_have_url(re.compile("select=student"))
+        expect(label).to_have_text(str(last))
+        play.click()
+        expect(label).not_to_have_text(str(last))
+        assert not thrown

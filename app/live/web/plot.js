@@ -11,6 +11,7 @@ const CONFIG = { ...BOXED, displayModeBar: HOVERS && "hover", modeBarButtonsToRe
 const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } }];
 const UNFIT = /[^\p{L}\p{N}_-]+/gu; // in a name of which Plotly makes selectors
 const ROOM = 1.15; // an image knows no web fonts, and what stands in for them is wider
+const INTERRUPTED = (reason) => { if (reason) throw reason; }; // Plotly gives no reason when other frames take over
 const HALTED_MS = 500; // after which a figure that played has come to rest
 const TICK_PX = 16; // a name on an axis needs that much, upright or turned
 const MARGINS_PX = 110;
@@ -84,6 +85,8 @@ export class Plot {
       const change = points.length ? picked(points[0], wire.view.select) : null;
       if (change) wire.look(event?.shiftKey && "sample" in change ? { beside: change.sample } : change);
     });
+    this.node.on("plotly_buttonclicked", ({ button }) =>
+      window.Plotly.animate(this.node, ...button.args).catch(INTERRUPTED));
     this.node.on("plotly_selected", (event) => {
       const range = event?.range;
       const { box, box2 } = this.node.layout.meta ?? {}; // of the first axes, and of the second

@@ -55,7 +55,7 @@ def _slider(found: Play) -> dict[str, Any]:
 
 def _play() -> dict[str, Any]:
     onward = {"fromcurrent": False, "frame": {"duration": FRAME_MS, "redraw": True}, "transition": {"duration": 0}}
-    button = {"label": "▶", "method": "animate", "args": [None, onward]}
+    button = {"label": "▶", "method": "animate", "args": [None, onward], "execute": False}  # plot.js animates
     where = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 60}}
     return {"type": "buttons", "showactive": False, "buttons": [button]} | where
 
