@@ -48,7 +48,7 @@ class Helper:
             timer.start()
             line = _exchange(process, json.dumps(request))
             timer.cancel()
-            if not line:
+            if not line.endswith("\n"):  # it ended before or amid its answer
                 raise BadInput(f"{self.what} could not be computed ({self._end()}); any change tries it again.")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
@@ -27,6 +28,7 @@ from kdcore.maker import Maker
 ROOT = Path(__file__).parent
 KINDS = ("method", "model", "data", "source", "teacher")
 WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
+ROOM_BYTES = 1 << 20  # of disk that building the catalogue takes, at least
 BESIDE = ("cases", "exam", "probes", "jobs", "mimics")  # folders of which the catalogue says nothing
 TYPES = {"integer": int, "number": float, "boolean": bool, "string": str, "null": None}  # of JSON schema
 BOUNDS = {  # of JSON schema, and how pydantic calls them
@@ -68,10 +70,28 @@ def catalogue() -> dict[str, dict[str, Entry]]:
     """Every registered thing by kind and name; built once per version of the sources, in a process of its own."""
     path = stored()
     if not path.exists():
+        _check_room(path.parent)
         done = subprocess.run([sys.executable, "-m", "kdcore.catalogue", str(path)], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"The catalogue could not be built:\n{done.stderr}")
     return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def _check_room(folder: Path) -> None:
+    """Pass where a catalogue can be written to `folder`, which is made where it is absent.
+
+    Raises:
+        BadInput: the folder is none, may not be written, or its disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as draft:
+            draft.write(bytes(ROOM_BYTES))
+    except OSError as error:
+        raise BadInput(
+            f"The home {folder} cannot be written ({error.strerror}); free some space, or set KDLAB_HOME to another "
+            "folder."
+        ) from error
 
 
 def entry(kind: str, name: str) -> Entry:

@@ -6,6 +6,8 @@ a command needs is imported, so `kdlab --help` answers at once.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +36,11 @@ cli = typer.Typer(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (that of the process when None) and return its exit code."""
     try:
-        return int(cli(arguments, standalone_mode=False) or 0)
+        code = int(cli(arguments, standalone_mode=False) or 0)
+        sys.stdout.flush()  # here, where what hinders it can be told
+        return code
+    except OSError as error:
+        return _unwritten(error)
     except BadInput as error:
         print(error, file=sys.stderr)
         return WRONG
@@ -48,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if said := error.format_message().rstrip("."):  # nothing where the help was shown instead
             print(f"{said}. See `kdlab --help`.", file=sys.stderr)
         return error.exit_code
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that a file or the output cannot be written; nothing where whoever read the output has left."""
+    if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        raise error
+    if error.errno != errno.EPIPE:
+        named = error.filename or "The output"
+        print(f"{named} cannot be written ({error.strerror}); free space or choose another place.", file=sys.stderr)
+    if error.filename is None:  # what is left in the buffer goes nowhere, also when the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
 
 
 @cli.command()
@@ -165,6 +183,9 @@ def export(
     ] = None,
 ) -> None:
     """Write a run's record to a folder that any KD Lab can show, or its student at a temperature to a file."""
+    from app.cli.tempering import check_ending
+
+    check_ending(place, temperature)
     if temperature is not None:
         from app.cli.tempering import temper
 

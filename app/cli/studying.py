@@ -96,8 +96,9 @@ def _feed(
             answer = process.stdout.readline()
         except OSError:
             answer = ""
-        answers.put((trial, json.loads(answer) if answer else None))
-        if not answer:
+        whole = answer.endswith("\n")  # otherwise the process ended before or amid its answer
+        answers.put((trial, json.loads(answer) if whole else None))
+        if not whole:
             return
 
 

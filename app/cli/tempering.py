@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,28 @@ from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
 
 AUTO = "auto"
+WEIGHTS = ".safetensors"  # ending of the student's file
+
+
+def check_ending(place: Path, temperature: str | None) -> None:
+    """Pass where a path's ending says what is written to it: none is a folder, .safetensors the student's weights.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    ending = place.suffix.lower()
+    if temperature is None and ending == WEIGHTS:
+        raise BadInput(
+            f"{place} would hold the student's weights, which are written at a temperature: add --temperature auto, or "
+            "--temperature 1 for the logits as they are."
+        )
+    if temperature is not None and ending != WEIGHTS:
+        raise BadInput(f"The student is written as a {WEIGHTS} file, but got {str(place)!r}; give it that ending.")
+    if temperature is None and re.fullmatch(r"\.[a-z]\w*", ending):
+        raise BadInput(
+            f"A run is exported to a folder, whose name has no ending, or its student to a {WEIGHTS} file with "
+            f"--temperature, but got {str(place)!r}; choose one of the two."
+        )
 
 
 def temper(run_id: str, out: Path, temperature: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from kdcore import catalogue as module
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 from kdcore.events import Cost, Finished, Started
@@ -192,6 +193,11 @@ def test_export_and_its_refusals(done: str, tmp_path: Path, capsys: Read) -> Non
         (["app", "--slots", "0"], "'--slots'"),
         (["serve", "nobody"], "There is no run named 'nobody'"),
         (["upload", "/none/such.onnx"], "cannot be read"),
+        (["resume", "nobody"], "There is no run named 'nobody'"),
+        (["export", "nobody", "x.onnx"], "or its student to a .safetensors file with --temperature, but got 'x.onnx'"),
+        (["export", "nobody", "x.safetensors"], "add --temperature auto"),
+        (["export", "nobody", "x", "--temperature", "1"], "is written as a .safetensors file, but got 'x'"),
+        (["export", "nobody", "lr-0.5"], "There is no run named 'nobody'"),
         (["teachers", "htp"], "Did you mean 'http'?"),
     ],
 )
@@ -216,6 +222,53 @@ def test_a_long_value_is_quoted_in_part(capsys: Read) -> None:
     assert len(capsys.readouterr().err) < 300
     assert main(["run", "--data", "d" * 100_000]) == 2
     assert "There is no data set named 'ddd" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["runs"], ["methods"], ["methods", "kd", "--json"], ["data"]])
+def test_a_reader_that_leaves_ends_a_command_quietly(words: list[str]) -> None:
+    line = [sys.executable, "-m", "app.cli", *words]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 1
+
+
+def test_an_output_that_is_full_is_one_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli", "methods"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert (
+        done.stderr == "The output cannot be written (No space left on device); free space or choose another place.\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["methods"], ["runs"], ["run", "--data", "moons"], ["show", "x"]])
+def test_a_home_that_is_a_file_is_one_sentence(
+    words: list[str], tmp_path: Path, capsys: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("KDLAB_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(module, "catalogue", module.catalogue.__wrapped__)
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    sentence = told.err.splitlines()[-1]
+    assert str(tmp_path / "file") in sentence
+    assert "cannot be" in sentence
+
+
+def test_runs_of_a_process_that_is_gone_are_listed_as_interrupted(lab: Path, capsys: Read) -> None:
+    store = Store(lab)
+    run = store.submit(recommended("moons"), "terminal")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    store.claim(gone.pid, run.id)
+    assert main(["runs"]) == 0
+    assert re.search(rf"{run.id} +interrupted", capsys.readouterr().out)
 
 
 def test_a_damaged_store(lab: Path, capsys: Read) -> None:

@@ -1,5 +1,6 @@
 """Whole runs against a teacher in another process, and one that breaks off: no image is paid for twice."""
 
+import json
 import re
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from faulty import Faulty, serving
 from safetensors.torch import load_file
 from torch import nn
 
+from kdcore import catalogue
 from kdcore.errors import BadInput
-from kdcore.events import Event, Finished, Meter
+from kdcore.events import EVENT, Event, Finished, Meter, Started
+from kdcore.jobs.store import Store
 from kdcore.spec import Choice, Schedule, Spec, Wall, Watch
 from kdcore.teachers import http
 from kdcore.train import train
@@ -155,3 +158,47 @@ def test_a_run_whose_network_broke_goes_on_and_asks_nothing_twice(server: Faulty
     assert len(server.answered) == len(server.distinct) == meter.images == finished.meter.images
     assert finished.result == whole.result
     assert read(tmp_path / "whole") == read(tmp_path / "broken")
+
+
+def kdlab(*words: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "app.cli", *words]
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_run_of_the_terminal_that_is_killed_goes_on_and_pays_for_no_answer_it_got_twice(
+    server: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while a request is answered: only the images of that request are asked about again."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / catalogue.stored().name).write_text(json.dumps(catalogue.catalogue()))
+    spec = taught(server.url, "faulty", Wall(looks=0), answers="probabilities")
+    story = list(train(spec, tmp_path / "whole"))
+    whole, requests = len(server.log), len(server.requests)
+    server.log.clear()
+    answer, running = server.answer, kdlab("--help")
+    running.communicate()
+
+    def deadly(x: Any) -> Any:
+        if len(server.requests) == requests + round(0.7 * requests):
+            running.kill()
+            running.wait()
+        return answer(x)
+
+    server.answer = deadly
+    monkeypatch.setenv("KDLAB_HOME", str(home))
+    running = kdlab("run", "--spec", "-")
+    running.communicate(spec.model_dump_json(), timeout=240)
+    assert running.returncode == -9
+    store = Store(home)
+    (run,) = store.runs()
+    resumed = kdlab("resume", run.id, "--json")
+    told, said = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, said
+    first = EVENT.validate_json(told.splitlines()[0])
+    assert isinstance(first, Started)
+    assert first.step > 0
+    assert store.story(run.id) == story
+    assert len(server.distinct) == whole
+    assert whole <= len(server.log) <= whole + 5, "a request is about 5 images, and one was under way"
+    store.close()
