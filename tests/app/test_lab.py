@@ -8,9 +8,9 @@ import pytest
 from lab_driver import ME, Finish, Open, button, components, labels, said, story
 from streamlit.testing.v1 import AppTest
 
-from app import engine, state
+from app import engine, owning, state
 from kdcore.events import Changed
-from kdcore.jobs.rows import Run
+from kdcore.jobs.rows import TERMINAL, Run
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.registry import DATA, METHODS
@@ -205,9 +205,23 @@ def test_an_interrupted_run_goes_on(lab: Open, store: Store) -> None:
     assert not page.exception
 
 
-def lost(store: Store) -> Run:
-    """A run of mine whose worker is gone."""
-    run = store.submit(recommended("moons"), ME)
+@pytest.mark.parametrize(("policy", "mine"), [("always", True), ("never", False)])
+def test_a_run_of_the_terminal_goes_on_where_it_is_mine(
+    lab: Open, store: Store, monkeypatch: pytest.MonkeyPatch, policy: str, mine: bool
+) -> None:
+    monkeypatch.setenv(owning.POLICY, policy)
+    run = lost(store, TERMINAL)
+    page = lab(run=run.id)
+    assert ("Go on" in labels(page), "belongs to another user" in said(page)) == (mine, not mine)
+    assert list(lab("runs").dataframe[0].value["whose"]) == ["mine" if mine else "another user"]
+    if mine:
+        button(page, "Go on")
+        assert (store.get(run.id).state, store.get(run.id).owner) == ("queued", TERMINAL)
+
+
+def lost(store: Store, owner: str = ME) -> Run:
+    """A run whose worker is gone."""
+    run = store.submit(recommended("moons"), owner)
     store.claim(1, run.id)
     store.move(run.id, "lost", message="Its worker is gone.")
     return store.get(run.id)
