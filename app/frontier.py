@@ -12,7 +12,7 @@ from app.naming import changes, distinct
 from app.panels._figure import faint
 from app.report import reference_of
 from app.theme import Theme
-from app.words import named, percent
+from app.words import money, named, percent
 from kdcore.catalogue import entry
 from kdcore.frontier import Measure, Point, Reference, best, point_of, task_of
 from kdcore.jobs.rows import Run
@@ -104,9 +104,9 @@ def line(point: Point, told: str) -> dict[str, Any]:
     return {
         "run": told,
         "open": f"./blackbox?run={point.run}",
-        "images asked": point.images,
-        "of them local": point.local,
-        "money": round(point.money, 2),
+        "queries": point.images,
+        "local images sent": point.local,
+        "cost, $": round(point.money, 2),
         "test accuracy": percent(point.accuracy),
         "agreement": "" if point.agreement is None else percent(point.agreement),
         "budget used up": point.spent,
@@ -164,9 +164,13 @@ def _hover(point: Point, told: str) -> str:
     agreed = "" if point.agreement is None else f", agreement {percent(point.agreement)}"
     end = "<br>its budget was used up" if point.spent else ""
     return (
-        f"<b>{escape(told)}</b>, seed {point.spec.seed}<br>{point.images:,} images, {point.local:,} of them local"
-        f"<br>money {point.money:,.2f}<br>accuracy {percent(point.accuracy)}{agreed}{end}"
+        f"<b>{escape(told)}</b>, seed {point.spec.seed}<br>{point.images:,} queries, {_local(point)}"
+        f"<br>cost {money(point.money)}<br>accuracy {percent(point.accuracy)}{agreed}{end}"
     )
+
+
+def _local(point: Point) -> str:
+    return "local images among them not counted" if point.local is None else f"{point.local:,} of them local"
 
 
 def _staircase(points: list[Point], measure: Measure, look: Theme) -> dict[str, Any]:

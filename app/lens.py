@@ -11,6 +11,8 @@ import streamlit as st
 from app import engine, state
 from app.curves import Helper
 from app.lens_card import Sight, card
+from app.words import money
+from kdcore.bill import dollars
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
@@ -50,7 +52,7 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
     st.html(card(found, state.view().theme))
     if found["may_ask"]:
         st.button(
-            "Ask the teacher about this image: it costs one image",
+            _offer(run, asked),
             icon=":material/help:",
             key="lens asks",
             on_click=state.remember,
@@ -59,6 +61,13 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
         )
     elif found["teacher"] is None:
         st.caption("The teacher of this run is not on this machine, so it says nothing of images it was never shown.")
+
+
+def _offer(run: Run, asked: Mapping[str, Any]) -> str:
+    """What pressing the button sends, and what that costs."""
+    price = dollars(1, run.spec.wall.price if run.spec.wall else 0.0)
+    image = "held-out image" if "row" in asked else "synthetic image"
+    return f"Send this {image} to the teacher: 1 query, {money(price)}"
 
 
 def sight(run: Run, asked: Mapping[str, Any]) -> Sight:

@@ -70,5 +70,5 @@ def lines(sight: Sight) -> list[str]:
         found.append(f"Weights of step {sight['step']:,}, the newest that the run has kept.")
     if sight["asked"]:
         images = "image" if sight["asked"] == 1 else "images"
-        found.append(f"Asked by hand so far: {sight['asked']:,} {images}, beside those of the run.")
+        found.append(f"Asked by hand so far: {sight['asked']:,} {images}, beside those of the run; each is paid for.")
     return found

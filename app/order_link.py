@@ -18,7 +18,7 @@ from app.link import VIEW, Link, below, decode, encode
 from app.panels import View
 from kdcore.catalogue import catalogue, check_knobs, entry, knobs_model
 from kdcore.errors import BadInput, unknown
-from kdcore.orders import WORSE, Order, parse, spec
+from kdcore.orders import WALLED, WORSE, Order, parse, remote, spec
 from kdcore.presets import grants, pools, preset, presets, source_of
 from kdcore.spec import Choice, Json, Spec, Wall
 from kdcore.spec import parse as parse_spec
@@ -66,11 +66,18 @@ def choose(settings: Settings, key: str, value: Json) -> Settings:
     found = complete(found | {key: value})
     if found["taught"] and (found[SERVICE] != OURS or not kindred(str(found["taught"]), str(found["data"]))):
         found["taught"] = ""
+    if not remote(_service(found)):
+        found["measure"] = DEFAULTS["measure"]
     if found["access"] != "probabilities":
         found |= dict.fromkeys(WORSE, 0) | {"noise": 0.0}
     if not grants(str(found["preset"]), found["access"]):  # type: ignore[arg-type]
         found["preset"] = _nearest(str(found["preset"]), found)
     return found if pools(str(found["preset"])) else found | {"pool": 0}
+
+
+def _service(settings: Settings) -> Choice | None:
+    """The teacher that is somebody else's, by its name."""
+    return None if settings[SERVICE] == OURS else Choice(name=str(settings[SERVICE]))
 
 
 def kindred(taught: str, data: str) -> bool:
@@ -161,7 +168,7 @@ def order_for(asked: Spec) -> Order | None:
 def _order_for(text: str) -> Order | None:
     asked = parse_spec(text)
     wall = asked.wall or Wall()
-    facts: dict[str, Any] = {name: getattr(wall, name) for name in (*WORSE, "upload", "price", "budget")}
+    facts: dict[str, Any] = {name: getattr(wall, name) for name in WALLED}
     facts |= {"data": asked.data.name, "share": asked.data.knobs["train_fraction"], "seed": asked.seed}
     facts |= {"taught": asked.teacher.data.name} if asked.teacher and asked.teacher.data.name != asked.data.name else {}
     facts |= {"access": asked.access, "service": asked.service, "pool": asked.source.knobs.get("pool", 0)}

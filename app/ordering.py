@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from math import prod
 
-from app.words import quantity
+from app.words import money, paid, quantity
+from kdcore.bill import dollars
 from kdcore.catalogue import catalogue, entry
-from kdcore.orders import Order, questions, sends_local
+from kdcore.orders import Order, questions, remote, sends_local
 from kdcore.presets import grants, preset, presets, shows_local
-from kdcore.spec import Spec
+from kdcore.spec import Spec, Wall
 
 APART = ("image_folder",)  # data that need more than a name; the Lab and the command line take them
 ACCESS = {
@@ -23,6 +24,11 @@ MEANING = {
     "logits": "Each answer holds raw scores, which few services tell.",
     "white_box": "Gradients pass and nothing is counted. Only to compare with: no cloud gives this away.",
 }
+MEASURE = {"nothing": "Nothing", "synthetic": "Synthetic images", "real": "Synthetic and real images"}
+UNMEASURED = (
+    "The student's accuracy on labelled held-out images needs no teacher. Agreement with the teacher and the teacher's "
+    "own accuracy are not measured."
+)
 KINDS = {"maker": "made images", "shown": "local images"}
 
 
@@ -52,13 +58,35 @@ def leaves(order: Order) -> str:
     """What leaves the edge, in one sentence."""
     if order.access == "white_box":
         return "There is no wall, so nothing is sent and nothing counted."
+    measured = " For measuring, held-out and local images are sent too." if order.measure == "real" else ""
+    simulated = "" if remote(order.service) else f" {SIMULATED}"
+    return _learning(order) + measured + simulated
+
+
+SIMULATED = (
+    "This teacher runs on this machine and stands for a cloud: what the page measures on held-out images is not "
+    "counted, and a real cloud would have seen those images."
+)
+
+
+def _learning(order: Order) -> str:
+    """What leaves the edge to be learned from."""
     if preset(order.preset).kind == "local":
-        return "The edge's own images leave it, each once."
+        return "The edge's own images are sent, each once."
     if shows_local(order.preset):
-        return "Images of the edge's own leave it, as they are or mixed."
+        return "The edge's own images are sent, as they are or mixed."
     if sends_local(order):
-        return "Made images leave the edge, and its own images too."
-    return "Only made images leave the edge; none of its own is sent."
+        return "Synthetic images are sent, and the edge's own images too."
+    return "Only synthetic images are sent to learn from; none of the edge's own."
+
+
+def measures(order: Order) -> str:
+    """What measuring on a remote teacher sends, and what is not measured without."""
+    if order.measure == "nothing":
+        return UNMEASURED
+    what = "Up to {looks:,} images are sent for measuring alone; they cost the same and count towards the budget."
+    said = what.format(looks=Wall().looks)
+    return f"{said} {UNMEASURED}" if order.measure == "synthetic" else f"{said} The teacher sees real images."
 
 
 def costs(order: Order, spec: Spec) -> str:
@@ -67,10 +95,10 @@ def costs(order: Order, spec: Spec) -> str:
         return ""
     asked = questions(spec) or spec.wall.budget
     if not asked:
-        return "The meter counts what is asked; a budget would set a limit."
+        return f"Each query costs {money(dollars(1, order.price))}; there is no budget, so no limit."
     image_bytes = prod(entry("data", order.data)["shape"]) * (1 if order.upload == "uint8" else 4)
-    price = f", for {asked / 1000 * order.price:,.2f}" if order.price else ""
-    return f"At most {asked:,} images are asked about: {quantity(asked * image_bytes, 'B')} up{price}."
+    cost = paid(asked, dollars(asked, order.price), order.price)
+    return f"At most {cost}; {quantity(asked * image_bytes, 'B')} sent."
 
 
 def steps(order: Order, spec: Spec) -> str:

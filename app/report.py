@@ -13,6 +13,7 @@ from kdcore.events import Finished
 from kdcore.frontier import Reference, reference
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.ledger import BY_HAND, totals
 from kdcore.record import Record, gather, read_arrays
 
 PLACES = {"made": "made", "inversions": "inversions", "accuracy": "course", "fidelity": "course"}  # panel to figure
@@ -54,7 +55,9 @@ def facts_of(store: Store, run: Run) -> tuple[Facts, Record]:
     record = gather(run.spec, story, run.folder, read_arrays(run.folder / last.file) if last else None)
     assert record.started
     rows, classes = record.started.rows["train"], len(record.started.classes)
-    return Facts(run.spec, ended, last.notes if last else {}, classes, rows, reference_of(store, run)), record
+    held, notes = record.started.rows["val"] + record.started.rows["test"], last.notes if last else {}
+    by_hand = totals(run.folder / BY_HAND, classes)
+    return Facts(run.spec, ended, notes, classes, rows, held, by_hand, reference_of(store, run)), record
 
 
 def reference_of(store: Store, run: Run) -> Reference | None:
@@ -66,7 +69,7 @@ def reference_of(store: Store, run: Run) -> Reference | None:
 # The file
 
 
-def report(run: Run, facts: Facts, record: Record, address: str = "") -> str:
+def report(run: Run, facts: Facts, record: Record, address: str = "", real: bool = False) -> str:
     """The whole file.
 
     Args:
@@ -74,8 +77,9 @@ def report(run: Run, facts: Facts, record: Record, address: str = "") -> str:
         facts: what the verdict reads.
         record: of the run, with its last frame on show.
         address: of the Black box page of a running KD Lab, for links to live panels; "" leaves them out.
+        real: whether the file may hold local and held-out images, and images made of them.
     """
-    drawn = figures(facts, record)
+    drawn = figures(facts, record, real)
     live = f"{address}?run={run.id}" if address else ""
     parts = "".join(_part(part, verdict(facts), set(drawn), live) for part in PARTS)
     again = f'<p><a href="{escape(live)}">This run in KD Lab, with every panel</a></p>' if live else ""
@@ -83,7 +87,7 @@ def report(run: Run, facts: Facts, record: Record, address: str = "") -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>Verdict: {escape(title(run.spec))}</title>'
         f"<style>{_style()}</style></head><body><h1>{escape(title(run.spec))}</h1>"
-        f'<p class="muted">A student at the edge learned from a teacher that only answers questions. Run {run.id}, '
+        f'<p class="muted">A student at the edge learned from a teacher that it could only query. Run {run.id}, '
         f"seed {run.spec.seed}.</p>{parts}{''.join(drawn.values())}{settings(run)}{again}</body></html>"
     )
 

@@ -10,12 +10,13 @@ import numpy as np
 from app.naming import changes
 from app.panels._png import png_url
 from app.verdict import Facts
-from app.words import percent, quantity
+from app.words import money, percent, quantity
+from kdcore.bill import bill
 from kdcore.catalogue import entry
 from kdcore.jobs.rows import Run
 from kdcore.record import Record
 
-HELD = 12  # local images in a row
+LOCAL = 12  # local images in a row
 INVERTED = 8  # probe rows with their inversions
 WIDTH, HEIGHT = 640, 200  # of the course, in its own units
 COVERAGE = {
@@ -37,14 +38,15 @@ COPIES = {
 }
 
 
-def figures(facts: Facts, record: Record) -> dict[str, str]:
-    """All there are, by the name of their place in the file."""
+def figures(facts: Facts, record: Record, real: bool) -> dict[str, str]:
+    """All there are, by the name of their place in the file; local and held-out images, and what is made of them, only
+    where `real`."""
     found = {
-        "made": _made(record),
-        "inversions": _inversions(record, facts),
+        "made": _made(record, real),
+        "inversions": _inversions(record, facts) if real else "",
         "course": _course(record),
         "meter": _meter(facts),
-        "coverage": _measured(facts, "coverage", "Coverage of the made images", COVERAGE),
+        "coverage": _measured(facts, "coverage", "Coverage of the synthetic images", COVERAGE),
         "copies": _measured(facts, "copies", "Copies of local images", COPIES),
         "frontier": _beside(facts),
     }
@@ -55,17 +57,40 @@ def _picture(pixels: np.ndarray, name: str) -> str:
     return f'<img src="{png_url(pixels, enlarge=True)}" alt="{escape(name)}">'
 
 
-def _made(record: Record) -> str:
-    """The made images with the teacher's class, above real local ones."""
+def _made(record: Record, real: bool) -> str:
+    """Synthetic images with the teacher's class; where `real`, local ones below them."""
     made, local, told = record.frame.get("made_x"), record.static.get("local_x"), record.frame.get("made_logits")
     if made is None or record.started is None:
         return ""
     names = ["" for _ in made] if told is None else [record.started.classes[k] for k in told.argmax(1)]
-    wall = "".join(f"<span>{_picture(x, 'made')}{escape(name)}</span>" for x, name in zip(made, names, strict=False))
-    beside = "" if local is None else "".join(f"<span>{_picture(x, 'local')}</span>" for x in local[:HELD])
-    below = f'<figcaption>Local images, which stay at the edge:</figcaption><div class="wall">{beside}</div>'
-    caption = "Made images, which are sent, with the teacher's class."
-    return _figure("made", "The made images", f'<div class="wall">{wall}</div>', caption) + (below if beside else "")
+    shown = [real or not copied for copied in _copied(record, len(made))]
+    wall = "".join(
+        f"<span>{_picture(x, 'synthetic')}{escape(name)}</span>"
+        for x, name, show in zip(made, names, shown, strict=True)
+        if show
+    )
+    caption = f"Synthetic images, which are sent, with the teacher's class. {_left_out(shown, real)}"
+    beside = "" if local is None else "".join(f"<span>{_picture(x, 'local')}</span>" for x in local[:LOCAL])
+    below = f'<figcaption>Local images of the edge:</figcaption><div class="wall">{beside}</div>'
+    figure = _figure("made", "Synthetic images", f'<div class="wall">{wall}</div>', caption)
+    return figure + (below if beside and real else "")
+
+
+def _copied(record: Record, count: int) -> list[bool]:
+    """Which of the pictures are local images, mixes of them, or match one."""
+    if entry("source", record.spec.source.name)["local"]:
+        return [True] * count
+    known = record.frame.get("made_copied")
+    return [False] * count if known is None else known[:count].tolist()
+
+
+def _left_out(shown: list[bool], real: bool) -> str:
+    """What the file does not hold."""
+    if real:
+        return ""
+    copies = shown.count(False)
+    too = f", among them {copies} synthetic ones that match or contain a local image" if copies else ""
+    return f"Left out of this file: local and held-out images, and images made of them{too}."
 
 
 def _inversions(record: Record, facts: Facts) -> str:
@@ -136,16 +161,18 @@ def _meter(facts: Facts) -> str:
     meter, wall = facts.ended.meter, facts.spec.wall
     if meter is None or wall is None:
         return ""
+    told = bill(facts.spec, meter)
     rows: dict[str, Any] = {
-        "different images asked about": f"{meter.images:,}",
-        "of them local": f"{meter.local:,}",
+        "queries (different images)": f"{told.images:,}",
+        "to learn from": f"{told.learning:,}",
+        "for measuring alone": f"{told.measuring:,}",
+        "local or held-out images sent": "not counted" if told.local is None else f"{told.local:,}",
         "requests": f"{meter.requests:,}",
-        "sent up": quantity(meter.bytes_up, "B"),
-        "sent down": quantity(meter.bytes_down, "B"),
-        "price of a thousand": f"{wall.price:g}",
-        "money": f"{meter.images / 1000 * wall.price:,.2f}",
-        "budget": f"{wall.budget:,}" if wall.budget else "none",
-        "asked only to measure": f"{meter.looked:,}",
+        "sent": quantity(meter.bytes_up, "B"),
+        "received": quantity(meter.bytes_down, "B"),
+        "price per 1,000": money(wall.price),
+        "cost": money(told.dollars),
+        "budget": f"{wall.budget:,} images" if wall.budget else "none",
     }
     return _table("meter", "The meter", rows)
 

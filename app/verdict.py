@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from math import log
 from typing import Literal, NamedTuple
 
-from app.words import compared, named, percent, quantity, tested
+from app.words import compared, money, named, paid, percent, quantity, tested
+from kdcore.bill import Bill, bill, dollars
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
 from kdcore.frontier import Reference
+from kdcore.ledger import Totals
 from kdcore.probes.copies import judged
 from kdcore.spec import Spec
 
@@ -35,6 +37,8 @@ class Facts(NamedTuple):
     notes: Mapping[str, float]  # what the last frame measured
     classes: int
     local: int  # images that the edge owns
+    held: int  # held-out images on which the page measures
+    by_hand: Totals  # images that a person sent from the microscope
     beside: Reference | None  # a student that learned on those images themselves
 
 
@@ -121,30 +125,26 @@ def _coverage(facts: Facts) -> Said:
 def _costs(facts: Facts) -> list[Said]:
     meter, wall = facts.ended.meter, facts.spec.wall
     if meter is None or wall is None:
-        return [Said("cost", "No wall stood between teacher and student, so nobody counted.", "meter")]
-    money = f"{meter.images / 1000 * wall.price:,.2f} at {wall.price:g} a thousand" if wall.price else "nothing"
-    traffic = f"{quantity(meter.bytes_up, 'B')} up and {quantity(meter.bytes_down, 'B')} down"
-    told = [Said("cost", f"{meter.images:,} different images were asked about, for {money}: {traffic}.", "meter")]
-    return [*told, *_limits(facts, meter, wall.budget), *_besides(meter)]
-
-
-def _limits(facts: Facts, meter: Meter, budget: int) -> list[Said]:
-    if facts.ended.spent:
-        text = f"The budget of {budget:,} images was used up before the last step, and nothing was asked beyond it."
-        return [Said("cost", text, "meter")]
-    if budget:
-        return [Said("cost", f"That is {percent(meter.images / budget)} of the budget of {budget:,}.", "meter")]
-    return []
-
-
-def _besides(meter: Meter) -> list[Said]:
-    """What was asked without being learned from, and what was lost on the way."""
-    said = []
-    if meter.looked:
-        said.append(f"Measuring asked about {meter.looked:,} further images, which are counted apart.")
+        return [Said("cost", "The teacher was no black box in this run, so queries were not counted.", "meter")]
+    told = bill(facts.spec, meter)
+    traffic = f"{quantity(meter.bytes_up, 'B')} sent and {quantity(meter.bytes_down, 'B')} received"
+    said = [f"{paid(told.images, told.dollars, wall.price)}; {traffic}.", *_limits(facts, told, wall.budget)]
+    if told.measuring:
+        said.append(f"{told.learning:,} of them were to learn from and {told.measuring:,} for measuring alone.")
     if meter.retried:
-        said.append(f"{meter.retried:,} images were sent again because an answer was lost on the way.")
+        said.append(f"{meter.retried:,} images were sent again because an answer was lost.")
+    if facts.by_hand.images:
+        said.append(
+            f"By hand, from the microscope, {facts.by_hand.images:,} more images were sent, {facts.by_hand.local:,} of "
+            f"them held-out ones; cost {money(dollars(facts.by_hand.images, wall.price))}."
+        )
     return [Said("cost", text, "meter") for text in said]
+
+
+def _limits(facts: Facts, told: Bill, budget: int) -> list[str]:
+    if facts.ended.spent:
+        return [f"The budget of {budget:,} images ended the run before its last step; nothing was sent beyond it."]
+    return [f"That is {percent(told.images / budget)} of the budget of {budget:,}."] if budget else []
 
 
 # What leaked
@@ -154,13 +154,41 @@ def _sent(facts: Facts) -> list[Said]:
     meter = facts.ended.meter
     if meter is None:
         return []
-    if not meter.local:
-        text = f"Local images sent: 0. None of the edge's {facts.local:,} images left it; only made images did."
-    else:
-        text = (
-            f"Local images sent: {meter.local:,}. The cloud has seen them; they are the edge's own, or made of those."
+    told = bill(facts.spec, meter)
+    said = [_local(facts, meter, told)]
+    if not facts.spec.remote:
+        said.append(_simulated(facts))
+    elif "teacher_accuracy" not in facts.ended.result:
+        said.append(
+            "Agreement with the teacher was not measured, because that would have sent it held-out images. The "
+            "student's own accuracy needs no teacher."
         )
-    return [Said("leaked", text, "meter")]
+    return [Said("leaked", text, "meter") for text in said]
+
+
+def _local(facts: Facts, meter: Meter, told: Bill) -> str:
+    """How many real images were sent, and what for."""
+    if told.local is None:
+        return (
+            f"Local images sent to learn from: {meter.local:,}. {told.measuring:,} more images were sent for "
+            "measuring, held-out and local ones among them; this run is too old to say how many."
+        )
+    if not told.local:
+        return (
+            f"Real images sent: 0 of the edge's {facts.local:,} and 0 held-out ones. Only synthetic images were sent."
+        )
+    measured = told.local - meter.local
+    also = f", and {measured:,} local or held-out ones for measuring" if measured else ""
+    return f"Real images sent: {told.local:,}. {meter.local:,} local images (or mixes of them) to learn from{also}."
+
+
+def _simulated(facts: Facts) -> str:
+    """What was measured on a teacher that is no cloud."""
+    seen = facts.ended.meter.looked_local if facts.spec.service and facts.ended.meter else None
+    return (
+        f"Measured for this page on {facts.held if seen is None else seen:,} held-out images. The teacher runs on this "
+        "machine; a real cloud would have seen them."
+    )
 
 
 def _copies(facts: Facts) -> Said:
@@ -175,10 +203,9 @@ def _copies(facts: Facts) -> Said:
 def _taken(facts: Facts) -> list[Said]:
     """What the cloud gave away."""
     meter, agreed = facts.ended.meter, facts.ended.result.get("agreement")
-    if meter is None or agreed is None:
+    if meter is None:
         return []
-    text = (
-        f"The teacher gave away {meter.images:,} answers, each {TOLD[facts.spec.access]}; on new images the student "
-        f"now answers as it does {percent(agreed)} of the time."
-    )
-    return [Said("leaked", text, "fidelity")]
+    text = f"The teacher answered {bill(facts.spec, meter).images:,} queries, each with {TOLD[facts.spec.access]}"
+    if agreed is not None:
+        text += f"; the student agrees with it on {percent(agreed)} of unseen test images"
+    return [Said("leaked", f"{text}.", "fidelity")]

@@ -37,6 +37,17 @@ def quantity(value: float, unit: str = "") -> str:
     return f"{value:.0f} {unit}".strip()
 
 
+def money(dollars: float) -> str:
+    """An amount in dollars; below a cent with as many decimals as it takes to show it."""
+    return f"${dollars:.2g}" if 0 < dollars < 0.005 else f"${dollars:,.2f}"
+
+
+def paid(images: int, dollars: float, price: float) -> str:
+    """What a number of queries cost, with the price."""
+    queries = f"{images:,} {'query' if images == 1 else 'queries'}"
+    return f"{queries}; cost {money(dollars)} ({money(price)} per 1,000)"
+
+
 def size(cost: Mapping[str, Any]) -> str:
     """What a network weighs."""
     parameters, work = (quantity(cost[key]) for key in ("parameters", "multiply_adds"))

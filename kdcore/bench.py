@@ -16,7 +16,7 @@ from kdcore.catalogue import home
 from kdcore.checkpoint import load_weights
 from kdcore.contracts import Outputs, silent
 from kdcore.errors import BadInput
-from kdcore.ledger import Ledger
+from kdcore.ledger import BY_HAND, totals
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making
 from kdcore.measure import probe_rows
@@ -28,7 +28,6 @@ from kdcore.spec import Spec
 from kdcore.teacher import Teacher, worsened
 
 CYCLED = 128  # probe rows of which cycle accuracy is told
-FOLDER = "microscope"  # below a run's: answers that were asked for by hand
 
 
 class Weights(NamedTuple):
@@ -164,8 +163,7 @@ class Bench:
     @property
     def asked(self) -> int:
         """How many images somebody else's teacher was asked about by hand."""
-        path = self.folder / FOLDER / "asked.bin"
-        return len(Ledger(path, len(self.classes))) if path.exists() else 0
+        return totals(self.folder / BY_HAND, len(self.classes)).images
 
     def through_wall(self, net: Net, images: Tensor) -> Tensor:
         """Answers (B, C) of a network of ours, worsened as its wall has it."""
@@ -182,7 +180,7 @@ class Bench:
         assert wall
         line = TEACHERS[service.name](**service.knobs).connect(self.shape, len(self.classes), self.spec.access)
         return Teacher(
-            line, self.spec.access, wall=wall.model_copy(update={"budget": 0}), folder=self.folder / FOLDER,
+            line, self.spec.access, wall=wall.model_copy(update={"budget": 0}), folder=self.folder / BY_HAND.parent,
             classes=len(self.classes), pixels=self._pixels, seed=self.spec.seed,
         )  # fmt: skip
 

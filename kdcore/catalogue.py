@@ -244,6 +244,7 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
         described |= {"local": thing.local if makes else True}  # whether it shows the teacher local images
     if kind == "teacher":
         described |= {"says": thing.says, "upload": thing.upload, "required": thing.required}
+        described |= {"remote": thing.remote}
     if kind == "data":
         shape, classes = thing().signature()
         described |= {"recipe": thing.recipe._asdict(), "shape": list(shape), "classes": classes}

@@ -44,7 +44,11 @@ class Started(_Record):
 
 
 class Meter(BaseModel):
-    """What asking the teacher has taken so far. Images asked again are answered from memory and cost nothing."""
+    """What asking the teacher has taken so far. Images asked again are answered from memory and cost nothing.
+
+    Requests, repeats and bytes are those of learning and measuring together where the teacher is remote; a teacher on
+    this machine is measured for nothing, so they are those of learning alone.
+    """
 
     model_config = ConfigDict(frozen=True)
     images: int = 0  # different images that the learning asked about
@@ -54,7 +58,8 @@ class Meter(BaseModel):
     cached: int = 0  # answers from memory
     bytes_up: int = 0
     bytes_down: int = 0
-    looked: int = 0  # images that only measuring asked about
+    looked: int = 0  # further images that only measuring asked about
+    looked_local: int | None = None  # of those, real ones (local or held out); None where it was not counted
 
 
 class Loss(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from kdcore.bill import bill
 from kdcore.events import Finished
 from kdcore.spec import Spec
 
@@ -17,9 +18,9 @@ class Point(NamedTuple):
 
     run: str  # id
     spec: Spec
-    images: int  # different ones that the learning asked about
-    local: int  # of those the edge's own
-    money: float
+    images: int  # different ones that were paid for
+    local: int | None  # of those real ones; None where an old run did not count them
+    money: float  # dollars
     accuracy: float  # on the test split
     agreement: float | None  # with the teacher, on the test split
     spent: bool  # whether its budget was used up
@@ -41,10 +42,9 @@ def point_of(run: str, spec: Spec, ended: Finished | None) -> Point | None:
     """A run as a point; None where it is not over, or nobody counted."""
     if ended is None or ended.meter is None or spec.wall is None or "student_accuracy" not in ended.result:
         return None
-    meter, result = ended.meter, ended.result
-    money = meter.images / 1000 * spec.wall.price
+    told, result = bill(spec, ended.meter), ended.result
     found = result["student_accuracy"], result.get("agreement")
-    return Point(run, spec, meter.images, meter.local, money, *found, spent=ended.spent)
+    return Point(run, spec, told.images, told.local, told.dollars, *found, spent=ended.spent)
 
 
 def best(points: Iterable[Point], measure: Measure) -> list[Point]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,28 @@ if TYPE_CHECKING:
     from kdcore.service import Answered
 
 DIGEST = 16  # bytes that tell one image from another
+SPENT = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
+BY_HAND = Path("microscope", "asked.bin")  # below a run's folder: what a person asked from the microscope
+
+
+class Totals(NamedTuple):
+    """Images in a ledger, and real ones among them."""
+
+    images: int
+    local: int
+
+
+def totals(path: Path, classes: int) -> Totals:
+    """What a ledger's file holds, without opening it for writing; nothing where there is none."""
+    if not path.exists():
+        return Totals(0, 0)
+    rows = np.fromfile(path, dtype=_kind(classes))
+    return Totals(len(rows), int(rows["local"].sum()))
+
+
+def _kind(classes: int) -> np.dtype[np.void]:
+    """One record."""
+    return np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *SPENT, ("answer", "<f4", (classes,))])
 
 
 class Ledger:
@@ -26,8 +50,7 @@ class Ledger:
 
     def __init__(self, path: Path, classes: int) -> None:
         self.path = path
-        spent = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
-        self.kind = np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *spent, ("answer", "<f4", (classes,))])
+        self.kind = _kind(classes)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         with path.open("r+b") as file:
@@ -35,9 +58,24 @@ class Ledger:
         self.places: dict[bytes, int] = {}
         self.rows = np.zeros(0, dtype=self.kind)  # of which the first len(self) are filled
         self.counted = np.zeros(0, dtype=bool)  # likewise
-        self.sums = dict.fromkeys(("local", *(name for name, _ in spent)), 0)  # over the counted records
+        self.sums = dict.fromkeys(("local", *(name for name, _ in SPENT)), 0)  # over the counted records
         self.count = 0  # of the counted records
+        self.lost = dict.fromkeys((name for name, _ in SPENT), 0)  # spent on calls that were never answered
+        self._lost = path.with_suffix(".lost")
+        for line in self._lost.read_text().splitlines() if self._lost.exists() else ():
+            if line.endswith("}"):  # else a crash cut it off
+                self._add_lost(json.loads(line))
         self._take(np.fromfile(path, dtype=self.kind))
+
+    def lose(self, spent: Mapping[str, int]) -> None:
+        """Write down what a call took that was never answered."""
+        with self._lost.open("a") as file:
+            file.write(json.dumps(dict(spent)) + "\n")
+        self._add_lost(spent)
+
+    def _add_lost(self, spent: Mapping[str, int]) -> None:
+        for name in self.lost:
+            self.lost[name] += spent[name]
 
     def __len__(self) -> int:
         return len(self.places)

@@ -36,7 +36,7 @@ FINE, COARSE = 24, 10  # points along a side of the latent plane; coarse while i
 MARGIN = 0.75  # of the plane around its three anchors, in lengths of their box
 CHUNK = 144  # images in one pass
 
-Look = Callable[[Tensor], Outputs | None]
+Look = Callable[[Tensor, bool], Outputs | None]  # inputs, and whether they are real images
 
 
 class Made:
@@ -64,7 +64,7 @@ class Made:
         self.local, self.held = scene.x[torch.randperm(len(scene.x), generator=chance)[:COMPARED]], held
         self.more = torch.randn(JUDGED - LATENTS, scene.classes, generator=chance).to(scene.x.device)
         self.features = FixedFeatures(scene.x.shape[1]).to(scene.x.device)
-        self.told = look(probe.normalise(probe.x)) if look else None
+        self.told = look(probe.normalise(probe.x), True) if look else None
         self.anchors = anchors(self.told.logits) if self.told and self.samples and source.inverts else None
         self.last: Arrays = {}
         self.known: dict[str, tuple[Tensor, Arrays]] = {}
@@ -189,7 +189,9 @@ class Made:
 
     def _told(self, images: Tensor) -> Tensor | None:
         """The teacher's logits for images; None where there is no more to look at."""
-        found = [self.look(self.scene.inputs(part)) if self.look else None for part in torch.split(images, CHUNK)]
+        real = self.source.local
+        parts = torch.split(images, CHUNK)
+        found = [self.look(self.scene.inputs(part), real) if self.look else None for part in parts]
         told = [one.logits for one in found if one is not None]
         return torch.cat(told) if len(told) == len(found) else None
 

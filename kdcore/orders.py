@@ -14,10 +14,11 @@ from kdcore.errors import BadInput, sentence
 from kdcore.lineage import recommended
 from kdcore.presets import OWN, grants, pools, preset, presets, shows_local, source_of
 from kdcore.registry import DATA
-from kdcore.spec import Choice, Json, Schedule, Spec, Wall
+from kdcore.spec import Choice, Json, Measure, Schedule, Spec, Wall
 
 UNLABELLED: dict[str, Json] = {"label_fraction": 0.0}
 WORSE = ("top", "digits", "noise")  # what only probabilities can suffer
+WALLED = (*WORSE, "upload", "price", "budget", "measure")  # what an order and a wall have in common
 LEVELS = 255  # steps of a byte from black to white, which lie 2 apart for a source
 ACCESSES = {"white_box": "inside", "logits": "logits", "probabilities": "probabilities", "labels": "labels"}
 QUICK = Schedule(steps=800, batch=128, optimizer="adam", lr=2e-3, weight_decay=0.0)
@@ -44,8 +45,13 @@ class Order(BaseModel):
     pool: int = Field(
         0, ge=0, le=1_000_000, description="Images made and asked about once, then reused; 0: always new."
     )
-    budget: int = Field(0, ge=0, le=10**9, description="Most images that may be asked about; 0 sets no limit.")
-    price: float = Field(1.0, ge=0.0, le=1e6, description="Price of a thousand images.")
+    budget: int = Field(0, ge=0, le=10**9, description="Most images that may be sent; 0 sets no limit.")
+    price: float = Field(1.0, ge=0.0, le=1e6, description="Price per 1,000 images, in $.")
+    measure: Measure = Field(
+        "nothing",
+        description="What may be sent to a remote teacher for measuring alone, such as its agreement with the student. "
+        "Real images are local and held-out ones.",
+    )
     top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
     digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
     noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
@@ -55,7 +61,7 @@ class Order(BaseModel):
 
 
 def sends_local(order: Order) -> bool:
-    """Whether images of the edge's own leave it."""
+    """Whether images of the edge's own leave it to be learned from."""
     return shows_local(order.preset) or (order.local and preset(order.preset).source.get("align") == "self")
 
 
@@ -116,6 +122,11 @@ def _agree(order: Order) -> None:
         )
     if order.pool and not pools(order.preset):
         raise BadInput(f"{one.title} makes no pool of images; set the pool to 0, or choose 'quick' or 'paper'.")
+    if order.measure != "nothing" and not remote(order.service):
+        raise BadInput(
+            "Only a remote teacher needs permission to be sent images for measuring, but this one runs on this "
+            "machine; set measure to 'nothing'."
+        )
     worse = [name for name in WORSE if getattr(order, name)]
     if worse and order.access != "probabilities":
         raise BadInput(
@@ -124,11 +135,16 @@ def _agree(order: Order) -> None:
         )
 
 
+def remote(service: Choice | None) -> bool:
+    """Whether a teacher is asked over a network; images of any other one's do not leave this machine."""
+    return service is not None and bool(entry("teacher", service.name)["remote"])
+
+
 def _wall(order: Order) -> Wall | None:
     """How the teacher is asked; a white box stands behind none."""
     if order.access == "white_box":
         return None
-    return Wall(**{name: getattr(order, name) for name in (*WORSE, "upload", "price", "budget")})
+    return Wall(**{name: getattr(order, name) for name in WALLED})
 
 
 def _source(order: Order) -> Choice:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from kdcore.contracts import Access, Knobs
+from kdcore.errors import BadInput
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,14 @@ class Answered(NamedTuple):
     strange: str = ""  # what the first row that is not finite was, where that is known
 
 
+class Unanswered(BadInput):
+    """A call that was sent and never answered; what was sent counts all the same."""
+
+    def __init__(self, said: str, images: int, requests: int, bytes_up: int, bytes_down: int) -> None:
+        super().__init__(said)
+        self.spent = {"requests": requests, "retried": images, "bytes_up": bytes_up, "bytes_down": bytes_down}
+
+
 Line = Callable[["Tensor"], Answered]  # from images (B, K, H, W) with values from 0 to 1
 
 
@@ -36,6 +45,8 @@ class Service(Knobs):
         ""  # the ending of the file that its knob `file` names, such as "onnx"; "" where it has none
     )
     required: ClassVar[dict[str, str]] = {}  # knobs that must be filled in -> what is missing, and what to do
+
+    remote: ClassVar[bool] = False  # whether images leave this machine to be answered
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
         """The line over which it is asked about images of `shape`, for what `access` grants.

@@ -177,7 +177,7 @@ class Setup:
             return self._kept(Teacher(behind, spec.access, self._reads_features()))
         walled = Teacher(
             behind, spec.access, wall=spec.wall, folder=self.folder, classes=classes, pixels=self.pixels,
-            inputs=lambda pixels: self.normalise(pixels * 255), seed=spec.seed,
+            inputs=lambda pixels: self.normalise(pixels * 255), seed=spec.seed, remote=spec.remote,
         )  # fmt: skip
         return self._kept(walled)
 
@@ -313,7 +313,7 @@ class Setup:
             return None
         if not looking:
             return self._taught(asked, index, inputs, local)
-        told = asked.recall(index) if index is not None and asked.kept else asked.look(inputs)
+        told = asked.recall(index) if index is not None and asked.kept else asked.look(inputs, real=local)
         if told is None:
             raise UsedUp
         return told

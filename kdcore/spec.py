@@ -19,6 +19,8 @@ from kdcore.errors import BadInput, sentence
 from kdcore.fit import misfit, stages_of
 from kdcore.registry import DATA
 from kdcore.untrusted import read_json
+from kdcore.wall import Measure as Measure
+from kdcore.wall import Wall as Wall
 
 VERSION = 1
 WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
@@ -70,18 +72,6 @@ class Watch(_Frozen):
     adapt: float = Field(
         0.5, ge=0.0, lt=1.0, description="Behind a wall: how much neighbours count in test-time adaptation; 0 is none."
     )
-
-
-class Wall(_Frozen):
-    """A teacher that is asked over a wire: what its answers are worth, and what they cost."""
-
-    top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
-    digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
-    noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
-    upload: Literal["float32", "uint8"] = Field("float32", description="How the values of an image are sent.")
-    price: float = Field(1.0, ge=0.0, le=1e6, description="Price of a thousand images.")
-    budget: int = Field(0, ge=0, le=10**9, description="Most images that learning may ask about; 0 sets no limit.")
-    looks: int = Field(2000, ge=0, le=10**9, description="Most images that measuring may ask a service about besides.")
 
 
 class Change(_Frozen):
@@ -187,10 +177,18 @@ class Spec(_Frozen):
                 "A teacher behind a wall grants logits, probabilities or labels, but access is 'white_box'; set the "
                 "access, or take the wall out."
             )
+        if self.wall and self.wall.measure != "nothing" and not self.remote:
+            said = "Only a remote teacher (service 'http') needs permission to be measured, but this one runs here"
+            raise BadInput(f"{said}; leave wall.measure at 'nothing'.")
         if self.mentors and self.wall:
             raise BadInput(
                 "Only one teacher can stand behind a wall, but the spec names mentors; take one of them out."
             )
+
+    @property
+    def remote(self) -> bool:
+        """Whether images leave this machine to be answered by the teacher."""
+        return self.service is not None and bool(entry("teacher", self.service.name)["remote"])
 
     @property
     def hash(self) -> str:
@@ -309,7 +307,10 @@ def canonical(spec: Spec) -> str:
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
             late = LATE if "student" in value else ()  # a knob may have such a name too
-            return {k: strip(v) for k, v in value.items() if k != "watch" and (k not in late or v)}
+            kept = {k: strip(v) for k, v in value.items() if k != "watch" and (k not in late or v)}
+            if kept.get("measure") == "nothing" and "looks" in kept:  # a wall that is as walls were before this field
+                del kept["measure"]
+            return kept
         return [strip(one) for one in value] if isinstance(value, list) else value
 
     return json.dumps(strip(spec.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))

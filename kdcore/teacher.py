@@ -2,7 +2,8 @@
 
 Behind a wall every question is counted, none is asked twice, and no budget is overrun. What it answered is written to
 a file before anybody uses it, so a run that breaks off has paid once for each answer. What is to be measured and is not
-part of the learning is asked through `look`: of a network of ours it costs nothing, of a service it is counted apart.
+part of the learning is asked through `look`: of a network of ours it costs nothing; of an uploaded file it is counted
+apart; of a remote teacher it needs the wall's permission, and is paid for and part of the budget like the rest.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from kdcore.errors import BadInput
 from kdcore.events import Meter
 from kdcore.ledger import DIGEST, Ledger
 from kdcore.net import Net
-from kdcore.service import Answered, Line
+from kdcore.service import Answered, Line, Unanswered
 from kdcore.spec import Wall
 
 Translate = Callable[[Tensor], Tensor]
 CACHE_BYTES = 1 << 30  # answers kept for a whole split, at most
+SUMMED = ("requests", "retried", "bytes_up", "bytes_down")  # over learning and measuring
 LABEL_BYTES = 4  # of one label, and of the place of one of the top probabilities
 
 
@@ -39,7 +41,7 @@ class Spent(Exception):
 
 
 class UsedUp(Exception):
-    """A service grants no more looks, so a measure is left out."""
+    """The wall allows no further question for measuring, so a measure is left out."""
 
 
 def granted(outputs: Outputs, access: Access) -> Outputs:
@@ -97,6 +99,7 @@ class Teacher:
         classes: C, with a wall.
         pixels, inputs: from inputs to values from 0 to 1 and back; with a wall.
         seed: of the wall's noise.
+        remote: whether images leave this machine to be answered.
     """
 
     def __init__(
@@ -111,12 +114,14 @@ class Teacher:
         pixels: Translate = _same,
         inputs: Translate = _same,
         seed: int = 0,
+        remote: bool = False,
     ) -> None:
+        self.remote, self.settled = remote, False
         self.ask, self.access, self.features, self.wall = ask, access, features, wall
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
         self.kept: Outputs | None = None
         self.place: Tensor | None = None  # (N,) where a row's kept answer stands; None where all rows are kept
-        self.seed = seed
+        self.seed, self.classes = seed, classes
         if isinstance(ask, Net):
             ask.eval().requires_grad_(False)
         if wall:
@@ -128,7 +133,17 @@ class Teacher:
         """What the run has spent up to its current step, however often it was interrupted."""
         if not self.wall:
             return Meter()
-        return Meter(images=self.paid.count, looked=self.looked.count, cached=self.cached, **self.paid.sums)
+        books = self.books if self.remote else (self.paid,)
+        sums = {name: sum(book.sums[name] + book.lost[name] * self.settled for book in books) for name in SUMMED}
+        return Meter(
+            images=self.paid.count, local=self.paid.sums["local"], looked=self.looked.count,
+            looked_local=self.looked.sums["local"], cached=self.cached, **sums,
+        )  # fmt: skip
+
+    @property
+    def books(self) -> tuple[Ledger, Ledger]:
+        """What learning asked, and what only measuring asked."""
+        return self.paid, self.looked
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold for the meter to go on from it; {} without a wall."""
@@ -148,8 +163,10 @@ class Teacher:
             self.settle()
 
     def settle(self) -> None:
-        """Count every answer that was paid for, also those that only an interrupted attempt has used."""
-        for book in (self.paid, self.looked) if self.wall else ():
+        """Count every answer that was paid for, also those that only an interrupted attempt has used, and what was sent
+        without being answered before it broke off."""
+        self.settled = True
+        for book in self.books if self.wall else ():
             book.recount(np.ones(len(book), dtype=bool))
 
     @torch.no_grad()
@@ -163,36 +180,61 @@ class Teacher:
         if self.wall is None:
             return self._plain(x)
         sent, digests = self._packed(x)
-        new = [row for row in _first_of_each(digests) if not self.paid.has_counted(digests[row])]
-        fresh = [row for row in new if digests[row] not in self.paid.places]
-        if self.wall.budget and max(self.paid.count + len(new), len(self.paid) + len(fresh)) > self.wall.budget:
+        new, fresh = self._new(digests)
+        if not self._affords(len(new), len(fresh)):
             raise Spent
         if fresh:
             self._buy(self.paid, sent, fresh, digests, local)
-        self.paid.ask([digests[row] for row in new])
         self.cached += len(digests) - len(new)
-        return Outputs(torch.from_numpy(self.paid.recall(digests)).to(x.device), ())
+        return self._known(digests, x.device)
+
+    def _new(self, digests: list[bytes]) -> tuple[list[int], list[int]]:
+        """Rows of different questions that the run has not asked yet, and those of them whose answer is not at hand."""
+        new = [row for row in _first_of_each(digests) if not any(b.has_counted(digests[row]) for b in self.books)]
+        return new, [row for row in new if not any(digests[row] in book.places for book in self.books)]
+
+    def _affords(self, new: int, fresh: int) -> bool:
+        """Whether the budget allows so many more questions, of which `fresh` must be sent."""
+        assert self.wall is not None
+        books = self.books if self.remote else (self.paid,)
+        asked, held = sum(book.count for book in books), sum(len(book) for book in books)
+        return not self.wall.budget or max(asked + new, held + fresh) <= self.wall.budget
+
+    def _known(self, digests: list[bytes], device: torch.device) -> Outputs:
+        """Answers (B, C) that are at hand, whoever asked first; the run has asked for them from now on."""
+        paid = np.array([digest in self.paid.places for digest in digests])
+        found = np.zeros((len(digests), self.classes), dtype=np.float32)
+        for book, chosen in zip(self.books, (paid, ~paid), strict=True):
+            some = [digests[row] for row in np.flatnonzero(chosen)]
+            book.ask(list(dict.fromkeys(some)))
+            found[chosen] = book.recall(some)
+        return Outputs(torch.from_numpy(found).to(device), ())
 
     @torch.no_grad()
-    def look(self, x: Tensor) -> Outputs | None:
-        """The answer to inputs x (B, ...) for those who only measure; None where a service's wall grants no more.
+    def look(self, x: Tensor, real: bool = True) -> Outputs | None:
+        """The answer to inputs x (B, ...) for those who only measure; None where the wall allows no more.
 
-        Of a network of ours it costs nothing, and it is not worsened.
+        Of a network of ours it costs nothing, and it is not worsened. `real` says that x are no synthetic images.
         """
         if self.wall is None or isinstance(self.ask, Net):
             return self._plain(x)
         sent, digests = self._packed(x)
-        first = _first_of_each(digests)
-        new = [row for row in first if not any(book.has_counted(digests[row]) for book in (self.paid, self.looked))]
-        fresh = [row for row in new if not any(digests[row] in book.places for book in (self.paid, self.looked))]
-        if max(self.looked.count + len(new), len(self.looked) + len(fresh)) > self.wall.looks:
+        new, fresh = self._new(digests)
+        if new and not self._may_look(len(new), len(fresh), real):
             return None
         if fresh:
-            self._buy(self.looked, sent, fresh, digests, local=True)
-        self.looked.ask([digests[row] for row in new if digests[row] in self.looked.places])
-        books = [self.paid if digest in self.paid.places else self.looked for digest in digests]
-        found = [book.recall([digest])[0] for book, digest in zip(books, digests, strict=True)]
-        return Outputs(torch.from_numpy(np.stack(found)).to(x.device), ())
+            self._buy(self.looked, sent, fresh, digests, local=real)
+        return self._known(digests, x.device)
+
+    def _may_look(self, new: int, fresh: int, real: bool) -> bool:
+        """Whether measuring may ask so many more questions, of which `fresh` must be sent."""
+        assert self.wall is not None
+        if max(self.looked.count + new, len(self.looked) + fresh) > self.wall.looks:
+            return False
+        if not self.remote:
+            return True
+        allowed = self.wall.measure == "real" or (self.wall.measure == "synthetic" and not real)
+        return allowed and self._affords(new, fresh)
 
     def keep(self, batches: list[Tensor], rows: int, place: Tensor | None = None) -> None:
         """Answer once, in order, for `rows` training rows, where all answers fit into CACHE_BYTES and the budget.
@@ -245,9 +287,18 @@ class Teacher:
             if isinstance(self.ask, Net):
                 answered = Answered(self.ask(self.inputs(asked)).logits.float())
             else:
-                answered = self.ask(asked)
+                answered = self._insist(book, asked)
             self._keep(book, answered, asked, [digests[row] for row in rows], local)
             rows = rows[len(answered.logits) :]
+
+    def _insist(self, book: Ledger, asked: Tensor) -> Answered:
+        """Ask a line; what it sent in vain is written down before its error goes on."""
+        assert not isinstance(self.ask, Net)
+        try:
+            return self.ask(asked)
+        except Unanswered as error:
+            book.lose(error.spent)
+            raise
 
     def _keep(self, book: Ledger, answered: Answered, asked: Tensor, digests: list[bytes], local: bool) -> None:
         """Write down the answer to the first of the questions `asked` (B, ...), as far as it is made of numbers."""

@@ -18,9 +18,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kdcore.bill import bill
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
-from kdcore.events import Event, Finished, Frame, Started, Step
+from kdcore.events import Event, Finished, Frame, Meter, Started, Step
 from kdcore.spec import Spec, parse
 from kdcore.study import METRICS, Row
 from kdcore.train import train
@@ -56,7 +57,7 @@ def _told(spec: Spec, folder: Path) -> Row:
             measured = event.notes
         elif isinstance(event, Finished):
             result = event.result
-            measured |= event.meter.model_dump() if event.meter else {}
+            measured |= _asked(spec, event.meter) if event.meter else {}
     points = [point for point in points if not point[1].lead] or points
     (began, first), (ended, last) = points[0], points[-1]
     row: Row = {"steps": last.step, "step_s": (ended - began) / max(1, last.step - first.step)}
@@ -64,6 +65,12 @@ def _told(spec: Spec, folder: Path) -> Row:
     row |= {metric: value for metric, value in named.items() if value is not None}
     row |= {"teacher_accuracy": result["teacher_accuracy"]} if "teacher_accuracy" in result else {}
     return row | {"notes": {name: fmean(step.notes[name] for _, step in points) for name in last.notes} | measured}
+
+
+def _asked(spec: Spec, meter: Meter) -> dict[str, float]:
+    """What was counted, and what it cost in dollars."""
+    counted = {name: count for name, count in meter.model_dump().items() if count is not None}
+    return counted | {"dollars": bill(spec, meter).dollars}
 
 
 def _events(spec: Spec, folder: Path) -> Iterator[Event]:

@@ -17,6 +17,7 @@ GROUND = (
     "maker",
     "service",
     "spec",
+    "wall",
     "fit",
     "ranges",
     "events",

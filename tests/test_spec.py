@@ -255,3 +255,23 @@ def test_defaults_stand_within_their_bounds() -> None:
     assert Schedule.model_validate(Schedule().model_dump()) == Schedule()
     assert Watch.model_validate(Watch().model_dump()) == Watch()
     assert Spec(student=Choice(name="mlp"), method=Choice(name="ce")).data.name == "digits"
+
+
+def behind_a_server(**wall: object) -> dict[str, object]:
+    service = {"name": "http", "knobs": {"model": "m"}}
+    return {"student": {"name": "cnn"}, "service": service, "access": "probabilities", "wall": wall}
+
+
+def test_permission_to_measure_is_part_of_a_run_only_where_it_is_given() -> None:
+    before, given = parse(behind_a_server()), parse(behind_a_server(measure="real"))
+    assert "measure" not in json.loads(canonical(before))["wall"], "so that older runs keep their hash"
+    assert parse(behind_a_server(measure="nothing")).hash == before.hash != given.hash
+    assert json.loads(canonical(given))["wall"]["measure"] == "real"
+    assert parse(canonical(before)) == before
+
+
+def test_a_teacher_on_this_machine_needs_no_permission() -> None:
+    ours = {"student": {"name": "cnn"}, "service": {"name": "onnx", "knobs": {"file": "f"}}, "access": "labels"}
+    assert not parse(ours | {"method": {"name": "hard_label"}}).remote
+    with pytest.raises(BadInput, match="Only a remote teacher"):
+        parse(ours | {"method": {"name": "hard_label"}, "wall": {"measure": "real"}})

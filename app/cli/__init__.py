@@ -21,6 +21,10 @@ FAILED, WRONG = 1, 2
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `kdlab runs` lists it.")]
 Name = Annotated[str | None, typer.Argument(help="One of them, told with its knobs.")]
+RealImages = Annotated[
+    bool,
+    typer.Option("--real-images", help="Include local and held-out images of the edge; without it none is written."),
+]
 Text = str | None
 
 cli = typer.Typer(
@@ -231,12 +235,13 @@ def verdict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write one HTML file that opens anywhere.")
     ] = None,
+    real_images: RealImages = False,
 ) -> None:
     """Say what a run behind a wall learned, what it cost and what leaked."""
     from app.cli.judging import judge
 
     prepare()
-    judge(run, out)
+    judge(run, out, real_images)
 
 
 @cli.command()

@@ -11,8 +11,8 @@ from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
 
 
-def judge(run_id: str, file: Path | None) -> None:
-    """Print the sentences, or write the page that holds them with their pictures.
+def judge(run_id: str, file: Path | None, real: bool = False) -> None:
+    """Print the sentences, or write the page that holds them with their pictures; local ones only where `real`.
 
     Raises:
         BadInput: there is no such run, it is not over, or the file cannot be written.
@@ -21,7 +21,7 @@ def judge(run_id: str, file: Path | None) -> None:
     run = store.get(run_id)
     facts, record = facts_of(store, run)
     if file is not None:
-        print(_written(file, report(run, facts, record)))
+        print(_written(file, report(run, facts, record, real=real)))
         return
     print(title(run.spec))
     for part, heading in PARTS.items():

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.telling import ending
-from app.words import STATES, ago, differences, title, titles
+from app.words import STATES, ago, differences, money, title, titles
+from kdcore.bill import bill, dollars
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
 from kdcore.errors import BadInput
+from kdcore.events import Meter, Started
 from kdcore.jobs.leases import settle
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.ledger import BY_HAND, totals
 from kdcore.lineage import recommended
 
 if TYPE_CHECKING:
@@ -61,11 +64,16 @@ def show_run(run_id: str, as_json: bool) -> None:
     run = store.get(run_id)
     changed = unusual(run)
     if as_json:
-        more = {"folder": str(run.folder), "traceback": run.traceback, "differences": changed}
+        counted = _meter(run)
+        meter = counted.model_dump() | bill(run.spec, counted)._asdict() if counted else None
+        more = {"meter": meter, "folder": str(run.folder), "traceback": run.traceback, "differences": changed}
         print(json.dumps(facts(run) | more | {"spec": run.spec.model_dump(mode="json")}, indent=1))
         return
     print(f"{title(run.spec)}\n{ending(run)}\n")
     table(("", ""), _summary(run))
+    if asked := _asked(run):
+        print()
+        table(("the teacher was sent", ""), asked)
     if run.result:
         print()
         table(("on the test split", ""), ((name, f"{value:.4f}") for name, value in run.result.items()))
@@ -182,6 +190,41 @@ def _summary(run: Run) -> list[tuple[str, str]]:
         ("in the Lab", f"/?run={run.id}"),
     ]
     return [row for row in rows if row[1]]
+
+
+def _meter(run: Run) -> Meter | None:
+    """The newest count of what the teacher was asked; None where nobody counts."""
+    told = (getattr(event, "meter", None) for event in reversed(Store().story(run.id)))
+    return next((meter for meter in told if meter), None)
+
+
+def _asked(run: Run) -> list[tuple[str, str]]:
+    """Images, those for measuring, and money; [] where nobody counts."""
+    meter, wall = _meter(run), run.spec.wall
+    if meter is None or wall is None:
+        return []
+    told = bill(run.spec, meter)
+    rows = [
+        ("images", f"{told.images:,}" + (f" of {wall.budget:,}" if wall.budget else "")),
+        ("to learn from", f"{told.learning:,}"),
+        ("for measuring alone", f"{told.measuring:,}"),
+        ("local or held-out ones", "not counted" if told.local is None else f"{told.local:,}"),
+        ("cost", f"{money(told.dollars)} ({money(wall.price)} per 1,000)"),
+        ("asked by hand", _by_hand(run)),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _by_hand(run: Run) -> str:
+    """Images that a person sent from the microscope, with their own cost; "" where there are none."""
+    began = next((event for event in Store().story(run.id) if isinstance(event, Started)), None)
+    found = totals(run.folder / BY_HAND, len(began.classes)) if began else None
+    if not found or not found.images or not run.spec.wall:
+        return ""
+    return (
+        f"{found.images:,} more images ({found.local:,} held-out ones), "
+        f"{money(dollars(found.images, run.spec.wall.price))}"
+    )
 
 
 def _line(one: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kdcore.record import Record
+from kdcore.spec import Measure
 
 
 class Later(str):
@@ -14,6 +15,21 @@ class Alone(str):
 
 
 Lacks = Callable[[Record], str | None]
+
+
+UNMEASURED = (
+    "Not measured: it would send the remote teacher {what}. To allow that, set \u201cMay also be sent for "
+    "measuring\u201d on the Black box page, or add --set wall.measure={level}, and run again."
+)
+NEEDS = {"real": "local or held-out images", "synthetic": "images that the student does not learn from"}
+
+
+def _unmeasured(record: Record, level: Measure) -> str | None:
+    """Why a remote teacher was not measured; None where it may be sent images of such a level."""
+    wall = record.spec.wall
+    if not record.spec.remote or wall is None or wall.measure == "real" or wall.measure == level:
+        return None
+    return UNMEASURED.format(what=NEEDS[level], level=level)
 
 
 def first(*checks: Lacks) -> Lacks:
@@ -40,12 +56,14 @@ def teacher(record: Record) -> str | None:
         return None
     if record.spec.teacher is None and record.spec.service is None:
         return Alone("This run has no teacher, so there is nothing to compare the student with.")
-    return Later("The teacher has no answers yet; they come with the first frame.")
+    return _unmeasured(record, "real") or Later("The teacher has no answers yet; they come with the first frame.")
 
 
 def evaluations(record: Record) -> str | None:
     missing = Later("The student has not been compared with its teacher yet; the first validation pass does it.")
-    return None if any(seen.kl is not None for seen in record.evaluations) else missing
+    if any(seen.kl is not None for seen in record.evaluations):
+        return None
+    return _unmeasured(record, "real") or missing
 
 
 def recorded(*names: str) -> Lacks:
@@ -53,7 +71,8 @@ def recorded(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         there = all(name in record.frame or name in record.static for name in names)
-        return None if there else Later("Not recorded yet; it comes with the first frame of methods that show it.")
+        missing = Later("Not recorded yet; it comes with the first frame of methods that show it.")
+        return None if there else _unmeasured(record, "real") or missing
 
     return check
 
@@ -63,7 +82,8 @@ def seen(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         there = all(name in record.frame or name in record.static for name in names)
-        return None if there else Later("Not measured yet; it comes with a frame, as far as the budget of images goes.")
+        missing = Later("Not measured yet; it comes with a frame, as far as the budget of images goes.")
+        return None if there else _unmeasured(record, "real") or missing
 
     return check
 
@@ -73,7 +93,8 @@ def followed(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         told = any(name in frame.notes for frame in record.frames for name in names)
-        return None if told else Later("No frame has measured it yet; the next one that does shows it.")
+        missing = Later("No frame has measured it yet; the next one that does shows it.")
+        return None if told else _unmeasured(record, "synthetic") or missing
 
     return check
 

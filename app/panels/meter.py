@@ -7,6 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import QUANTITIES, beginning, faint, line, note
+from app.words import money
 from kdcore.probes.meter import Meters, meter
 from kdcore.record import Record
 
@@ -17,29 +18,32 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         look,
         "meter",
         xaxis={"title": {"text": "step"}, "anchor": "y2"},
-        yaxis={"title": {"text": "images"}, "domain": [0.44, 0.76], "rangemode": "tozero", "nticks": 5},
+        yaxis={"title": {"text": "images"}, "domain": [0.44, 0.70], "rangemode": "tozero", "nticks": 5},
         yaxis2={"title": {"text": "MB"}, "domain": [0.0, 0.34], "rangemode": "tozero", "nticks": 4},
         hovermode="x unified",
         shapes=beginning(record, look),
-        annotations=[note(_text(found), 0.0, 0.78, align="left", bgcolor=theme.PAPER[look])],
+        annotations=[note(_text(found), 0.0, 0.72, align="left", bgcolor=theme.PAPER[look])],
     )
     layout["legend"] |= {"y": 1.02}
     return {"data": _lines(found, look), "layout": layout}
 
 
 def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
-    """Local images at the bottom, made ones on top of them; what was only looked at is not part of the pile."""
+    """Local images at the bottom, synthetic ones on top of them, then what was sent for measuring; looks at a teacher
+    on this machine cost nothing and are no part of the pile."""
     pile = {"stackgroup": "asked"}
     local = {"fillcolor": faint(theme.DISAGREE[look], 0.35)} | pile
     lines = [
         line("local", found.step, found.local, theme.DISAGREE[look], **local),
-        line("made", found.step, found.made, theme.TEACHER[look], fillcolor=faint(theme.TEACHER[look], 0.25), **pile),
+        line("synthetic", found.step, found.made, theme.TEACHER[look], **pile)
+        | {"fillcolor": faint(theme.TEACHER[look], 0.25)},
+        *([line("measuring", found.step, found.measuring, theme.MUTED[look], **pile)] if found.measuring[-1] else []),
         line("up", found.step, found.up_megabytes, QUANTITIES[0][look], yaxis="y2"),
         line("down", found.step, found.down_megabytes, QUANTITIES[1][look], yaxis="y2"),
     ]
     thin = {"dash": "dot", "width": 1.5}
     if found.looked[-1]:
-        lines.append(line("looks", found.step, found.looked, theme.MUTED[look], line=thin))
+        lines.append(line("measured free", found.step, found.looked, theme.MUTED[look], line=thin))
     if found.budget:
         level = [found.budget for _ in found.step]
         lines.append(line("budget", found.step, level, theme.INK[look], line={"dash": "dash", "width": 1.5}))
@@ -47,15 +51,25 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
 
 
 def _text(found: Meters) -> str:
-    """The newest counts; money at the wall's price."""
+    """The newest counts: queries and money, whose images were sent, and traffic."""
     of = f" of {_count(found.budget)}" if found.budget else ""
     again = f" · {_count(found.retried)} sent again" if found.retried else ""
     return (
-        f"<b>{_count(found.images[-1])}</b>{of} images, {_count(found.local[-1])} local · "
-        f"cost <b>{found.money[-1]:.2f}</b><br>"
+        f"<b>{_count(found.images[-1])}</b>{of} queries · <b>{money(found.money[-1])}</b> "
+        f"({money(found.price)} per 1,000)<br>"
+        f"{_count(found.local[-1])} local images to learn from{_measuring(found)}<br>"
         f"{found.up_megabytes[-1]:.3g} MB up, {found.down_megabytes[-1]:.3g} down · "
-        f"{_count(found.cached)} from memory{again}"
+        f"{_count(found.cached)} from cache{again}"
     )
+
+
+def _measuring(found: Meters) -> str:
+    """What was sent for measuring alone; "" where nothing was."""
+    if not found.measuring[-1]:
+        return ""
+    real = found.measured_real[-1]
+    which = "real ones not counted" if real < 0 else f"{_count(real)} real"
+    return f" · {_count(found.measuring[-1])} for measuring, {which}"
 
 
 def _count(value: int) -> str:
@@ -65,8 +79,8 @@ def _count(value: int) -> str:
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:
     found = meter(record, limit=len(record.steps))
-    names = ("step", "images", "made", "local", "looked", "up_megabytes", "down_megabytes", "money")
-    return {name: getattr(found, name).tolist() for name in names}
+    names = ("step", "images", "made", "local", "measuring", "looked", "up_megabytes", "down_megabytes")
+    return {name: getattr(found, name).tolist() for name in names} | {"cost_dollars": found.money.tolist()}
 
 
 PANEL = Panel(

@@ -16,7 +16,7 @@ from kdcore.catalogue import catalogue, entry
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
-from kdcore.orders import Order, drowned, spec
+from kdcore.orders import Order, drowned, remote, spec
 from kdcore.presets import pools, preset
 from kdcore.spec import Spec, check
 
@@ -24,15 +24,22 @@ FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "covera
 TITLES = {
     "share": "Share of the images that the edge owns",
     "local": "Its own images may be sent to the teacher",
-    "budget": "Budget: most images asked about",
+    "budget": "Budget: most images sent",
+    "measure": "May also be sent for measuring",
     "pool": "Pool: images made once and reused",
-    "price": "Price of a thousand images",
+    "price": "Price per 1,000 images, in $",
     "top": "Only the largest probabilities",
     "digits": "Rounded to decimals",
     "noise": "Noise on probabilities",
     "upload": "Values are sent as",
     "quick": "Steps and networks for two cores",
 }
+
+REAL = "Include 12 local and 8 held-out images in the file"
+REAL_HELP = (
+    "Whoever gets the file then sees images of the edge. Without it the file holds no local or held-out image, nor "
+    "what the generator makes of them."
+)
 
 
 # Ask
@@ -58,6 +65,9 @@ def ask(settings: Settings, run: Run | None) -> None:
             st.warning(lost)
     pooled = ("pool",) if pools(str(settings["preset"])) else ()
     _fields(settings, "budget", *pooled, "price")
+    if order and remote(order.service):
+        _choose("measure", TITLES["measure"], list(ordering.MEASURE), ordering.MEASURE, settings)
+        st.caption(ordering.measures(order))
     worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()
     _more("How the teacher answers", settings, (*worse, "upload"))
     _more("Steps and seed", settings, ("quick", "seed"))
@@ -168,9 +178,10 @@ def _verdict(run: Run) -> None:
         for column, (part, heading) in zip(st.columns(len(PARTS)), PARTS.items(), strict=True):
             said = [f"- {one.text} [see](#{anchor(one.panel)})" for one in verdict(facts) if one.part == part]
             column.markdown("\n".join([f"**{heading}**", "", *said]))
+        real = st.checkbox(REAL, key="verdict real", help=REAL_HELP)
         st.download_button(
             "This verdict as one file",
-            report(run, facts, record, (st.context.url or "").partition("?")[0]),
+            report(run, facts, record, (st.context.url or "").partition("?")[0], real),
             f"verdict-{run.id}.html",
             "text/html",
             icon=":material/download:",

@@ -29,7 +29,7 @@ from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Spec, parse
 from kdcore.untrusted import parsing, read_json
 
-LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", ".*")  # .bin: each answer of a teacher, paid for by one
+LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
 
 

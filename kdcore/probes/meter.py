@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kdcore.bill import dollars
 from kdcore.probes._numerics import Floats, Ints, thinned
 from kdcore.record import Record
 
@@ -15,22 +16,24 @@ class Meters:
     """Over the reported steps (S,), from the beginning of the run; images asked twice are counted once."""
 
     step: Ints
-    images: Ints  # the learning asked about
-    made: Ints  # of those, made ones
-    local: Ints  # the edge's own, which have left it
-    looked: Ints  # images that only measuring asked about, apart
+    images: Ints  # paid for: made, local and measuring together
+    made: Ints  # synthetic ones to learn from
+    local: Ints  # the edge's own to learn from
+    measuring: Ints  # sent to a remote teacher for measuring alone
+    measured_real: Ints  # of those, real ones; -1 where it was not counted
+    looked: Ints  # shown for nothing to a teacher on this machine, for measuring alone
     up_megabytes: Floats
     down_megabytes: Floats
-    money: Floats
+    money: Floats  # dollars
     requests: int  # now
     retried: int
     cached: int  # answers from memory
     budget: int | None  # images
-    price: float  # of a thousand
+    price: float  # dollars per 1,000
 
 
 def meter(record: Record, limit: int = 2000) -> Meters:
-    """What the teacher was asked so far, and what that took; local images are those that left the edge.
+    """Queries so far and what they cost. Images to learn from and images sent for measuring add up to what is paid for.
 
     At most `limit` steps, evenly spread.
     """
@@ -42,15 +45,21 @@ def meter(record: Record, limit: int = 2000) -> Meters:
     }
     wall, last = record.spec.wall, told[-1][1]
     assert wall is not None
+    free = np.zeros_like(columns["looked"])
+    measuring, looked = (columns["looked"], free) if record.spec.remote else (free, columns["looked"])
+    images = columns["images"] + measuring
+    real = [-1 if seen.looked_local is None else seen.looked_local for _, seen in told]
     return Meters(
         step=np.array([step for step, _ in told], dtype=np.int64),
-        images=columns["images"],
+        images=images,
         made=columns["images"] - columns["local"],
         local=columns["local"],
-        looked=columns["looked"],
+        measuring=measuring,
+        measured_real=np.array(real, dtype=np.int64),
+        looked=looked,
         up_megabytes=columns["bytes_up"] / MEGA,
         down_megabytes=columns["bytes_down"] / MEGA,
-        money=columns["images"] / 1000 * wall.price,
+        money=images.astype(np.float64) * dollars(1, wall.price),
         requests=last.requests,
         retried=last.retried,
         cached=last.cached,

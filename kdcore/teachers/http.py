@@ -30,7 +30,7 @@ from torch import Tensor
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
-from kdcore.service import Answered, Line
+from kdcore.service import Answered, Line, Unanswered
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 from kdcore.wire import Address, Lost, Reply, Wire, address
@@ -49,6 +49,7 @@ class HttpTeacher(Reader):
     """A model behind a server of the Open Inference Protocol."""
 
     title: ClassVar[str] = "Remote server"
+    remote: ClassVar[bool] = True
     says: ClassVar[str] = (
         "A model behind a server that speaks the Open Inference Protocol, such as Triton, KServe or MLServer. If it "
         "answers with class numbers, it tells labels alone. Only this machine and the hosts in KDLAB_HOSTS are called."
@@ -136,11 +137,15 @@ class _Remote:
         x = self.reader.fed(images[: self.terms.most])
         x = (x.round() if self.terms.dtype == np.uint8 else x).astype(self.terms.dtype)
         body, headers = pack("inputs", {self.terms.name: x}, self._wish(), self.reader.binary)
-        wire = self.calls.wire
+        wire, before = self.calls.wire, self.calls.sent
         up, down = wire.up, wire.down
-        told, tries = self.calls.insist(
-            "POST", f"{self.path}/infer", lambda reply: self._read(reply, len(x)), headers, body
-        )
+        try:
+            told, tries = self.calls.insist(
+                "POST", f"{self.path}/infer", lambda reply: self._read(reply, len(x)), headers, body
+            )
+        except BadInput as error:
+            requests = self.calls.sent - before
+            raise Unanswered(str(error), requests * len(x), requests, wire.up - up, wire.down - down) from error
         sent = (wire.up - up, wire.down - down)
         return Answered(as_tensor(told.logits), tries, (tries - 1) * len(x), *sent, told.strange)
 
@@ -170,6 +175,7 @@ class _Calls:
         self.reader, self.place = reader, place
         self.wire = Wire(place, reader.timeout_s)
         self.next_at = 0.0  # when the rate allows the next request
+        self.sent = 0  # requests
 
     def insist(
         self,
@@ -187,6 +193,7 @@ class _Calls:
         reason = ""
         for tries in range(1, self.reader.retries + 2):
             self._pace()
+            self.sent += 1
             try:
                 reply = self.wire.exchange(method, path, headers or {}, body)
                 if reply.status == 200:

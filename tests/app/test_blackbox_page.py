@@ -25,7 +25,8 @@ def test_an_empty_store_explains_the_page(lab: Open) -> None:
     assert "A recorded run is playing" not in said(page)
     assert components(page) == 0
     assert page.query_params == {}
-    assert "Only made images leave the edge" in said(page)
+    assert "Only synthetic images are sent to learn from; none of the edge's own." in said(page)
+    assert "a real cloud would have seen those images" in said(page)
 
 
 def test_choices_say_what_leaves_the_edge(lab: Open) -> None:
@@ -33,7 +34,7 @@ def test_choices_say_what_leaves_the_edge(lab: Open) -> None:
     assert "does not allow that" in said(page)
     assert all(item.disabled for item in page.button if item.label == "Run")
     page = next(item for item in page.toggle if item.key == "form local").set_value(True).run()
-    assert "The edge's own images leave it, each once." in said(page)
+    assert "The edge's own images are sent, each once." in said(page)
     assert page.query_params == {"preset": "kd", "local": "true"}
 
 

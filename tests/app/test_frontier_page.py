@@ -39,7 +39,7 @@ def test_a_point_says_what_it_cost() -> None:
         trace for trace in frontier.figure(POINTS, None, "accuracy", "", "light")["data"] if trace["uid"] == "mekd"
     )
     assert "MEKD as in the paper" in dots["hovertext"][0]
-    assert "1,000 images, 0 of them local<br>money 1.00" in dots["hovertext"][0]
+    assert "1,000 queries, 0 of them local<br>cost $1.00" in dots["hovertext"][0]
     assert "its budget was used up" in dots["hovertext"][0]
     row = frontier.line(POINTS[0], frontier.named_apart(POINTS)["a"])
     assert row["run"] == "MEKD as in the paper, few steps · seed 0"  # as the other differs in that alone

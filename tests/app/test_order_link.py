@@ -9,7 +9,7 @@ from app.link import Link
 from app.panels import View
 from kdcore.orders import Order, spec
 from kdcore.presets import PRESETS
-from kdcore.spec import check
+from kdcore.spec import Choice, check
 
 
 def test_nothing_changed_is_an_empty_link() -> None:
@@ -80,3 +80,14 @@ def test_a_run_of_the_lab_has_no_order() -> None:
     settings = spec(Order()).model_dump(mode="json")
     settings["schedule"]["steps"] = 7
     assert order_link.order_for(spec(Order()).model_validate(settings)) is None
+
+
+def test_permission_to_measure_goes_with_a_remote_teacher_alone() -> None:
+    order = Order(service=Choice(name="http", knobs={"model": "m"}), measure="real")
+    settings = order_link.settings_of(order)
+    assert order_link.order_of(order_link.choose(settings, "seed", 3)).measure == "real"
+    for service in ("none", "onnx"):
+        assert order_link.choose(settings, "service", service)["measure"] == "nothing"
+    found = order_link.order_for(spec(order_link.order_of(settings)))
+    assert found is not None
+    assert found.measure == "real"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from record_factory import COPIES
 
 from app import report, verdict
@@ -15,8 +18,10 @@ from app.verdict import Facts
 from kdcore.events import Evaluated, Event, Finished, Frame, Meter, Score, Started
 from kdcore.frontier import Reference
 from kdcore.jobs.store import Store
+from kdcore.ledger import Totals
 from kdcore.orders import Order, spec
-from kdcore.record import write_arrays
+from kdcore.record import read_arrays, write_arrays
+from kdcore.spec import Choice, Measure
 
 RESULT = {"student_accuracy": 0.9, "teacher_accuracy": 0.98, "agreement": 0.91}
 METER = Meter(images=10_000, requests=157, bytes_up=2_560_000, bytes_down=400_000)
@@ -29,7 +34,7 @@ ORDER = Order(price=2.0)
 def facts(order: Order = ORDER, **changes: Any) -> Facts:
     asked = spec(order)
     ended = Finished(step=10, result=RESULT, meter=changes.pop("meter", METER), spent=changes.pop("spent", False))
-    return Facts(asked, ended, NOTES, 10, 129, None)._replace(**changes)
+    return Facts(asked, ended, NOTES, 10, 129, 40, Totals(0, 0), None)._replace(**changes)
 
 
 def told(of: Facts) -> str:
@@ -45,13 +50,17 @@ def test_learned_cost_and_leaked_in_this_order() -> None:
 def test_numbers_are_those_of_the_run() -> None:
     text = told(facts())
     assert "right on 90.0 % of the test set, its teacher on 98.0 % of it; they give the same answer on 91.0 %" in text
-    assert "10,000 different images were asked about, for 20.00 at 2 a thousand: 2.56 MB up and 400 kB down." in text
-    assert "Local images sent: 0. None of the edge's 129 images left it" in text
-    assert "The teacher gave away 10,000 answers, each a probability for each class" in text
+    assert "10,000 queries; cost $20.00 ($2.00 per 1,000); 2.56 MB sent and 400 kB received." in text
+    assert "Real images sent: 0 of the edge's 129 and 0 held-out ones. Only synthetic images were sent." in text
+    assert "Measured for this page on 40 held-out images." in text
+    assert "a real cloud would have seen them" in text
+    assert "answered 10,000 queries, each with a probability for each class; the student agrees with it" in text
 
 
 def test_local_images_that_left_are_counted() -> None:
-    assert "Local images sent: 129." in told(facts(Order(preset="kd", local=True), meter=Meter(images=129, local=129)))
+    assert "Real images sent: 129. 129 local images (or mixes of them) to learn from." in told(
+        facts(Order(preset="kd", local=True), meter=Meter(images=129, local=129))
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,17 +117,60 @@ def test_the_reference_is_told_however_it_compares(accuracy: float, words: str) 
 def test_a_budget_and_what_was_asked_besides() -> None:
     order = Order(budget=100_000)
     assert "That is 10.0 % of the budget of 100,000." in told(facts(order))
-    assert "used up before the last step, and nothing was asked beyond it" in told(facts(order, spent=True))
+    assert "ended the run before its last step; nothing was sent beyond it" in told(facts(order, spent=True))
     meter = METER.model_copy(update={"looked": 5, "retried": 3})
     text = told(facts(meter=meter))
-    assert "Measuring asked about 5 further images, which are counted apart." in text
+    assert "10,000 queries" in text, "what is measured on this machine is not paid for"
     assert "3 images were sent again because an answer was lost" in text
+
+
+REMOTE = Choice(name="http", knobs={"model": "m"})
+
+
+@pytest.mark.parametrize(
+    ("measure", "looked", "words"),
+    [
+        (
+            "nothing",
+            (0, 0),
+            ["10,000 queries; cost $10.00", "Agreement with the teacher was not measured"],
+        ),
+        (
+            "synthetic",
+            (50, 0),
+            ["10,050 queries; cost $10.05", "10,000 of them were to learn from and 50"],
+        ),
+        (
+            "real",
+            (500, 400),
+            ["cost $10.50", "Real images sent: 400. 0 local images", "400 local or held-out ones"],
+        ),
+        ("real", (500, None), ["500 more images were sent for measuring, held-out and local ones among them"]),
+    ],
+)
+def test_images_sent_for_measuring_are_told_and_paid_for(
+    measure: Measure, looked: tuple[int, int | None], words: list[str]
+) -> None:
+    meter = METER.model_copy(update={"looked": looked[0], "looked_local": looked[1]})
+    found = facts(Order(service=REMOTE, measure=measure), meter=meter)
+    if measure != "real":
+        result = {"student_accuracy": 0.9}
+        found = found._replace(ended=found.ended.model_copy(update={"result": result}))
+    text = told(found)
+    assert all(part in text for part in words)
+    assert ("Only synthetic images were sent." in text) == (looked[1] == 0)
+    assert "a real cloud would have seen" not in text
+
+
+def test_what_was_sent_by_hand_is_told() -> None:
+    text = told(facts(by_hand=Totals(3, 2)))
+    assert "By hand, from the microscope, 3 more images were sent, 2 of them held-out ones; cost $0.01." in text
 
 
 def test_without_a_wall_nobody_counted() -> None:
     text = told(facts(Order(preset="quick", access="white_box"), meter=None))
-    assert "No wall stood between teacher and student" in text
-    assert "Local images sent" not in text
+    assert "The teacher was no black box in this run, so queries were not counted." in text
+    assert "images sent" not in text
 
 
 @pytest.fixture
@@ -150,7 +202,7 @@ def finished(store: Store) -> Any:
 
 def test_the_file_holds_all_it_shows(store: Store, finished: Any) -> None:
     found, record = report.facts_of(store, finished)
-    text = report.report(finished, found, record, "http://127.0.0.1:8501/blackbox")
+    text = report.report(finished, found, record, "http://127.0.0.1:8501/blackbox", real=True)
     assert text.count('src="data:image/png;base64,') == text.count("<img ") == 36 + 12 + 3 * 8
     assert not re.search(r'(src|href)="(?!data:|#|http://127\.0\.0\.1:8501/blackbox)', text)
     assert "<script" not in text
@@ -163,6 +215,33 @@ def test_the_file_holds_all_it_shows(store: Store, finished: Any) -> None:
     assert "_L" not in text.partition("</style>")[0]
 
 
+def shown(html: str) -> list[np.ndarray]:
+    """All pictures of a file as pixels, undoing what enlarged them."""
+    found = []
+    for content in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html):
+        pixels = np.asarray(Image.open(BytesIO(b64decode(content))))
+        found.append(pixels[:: len(pixels) // 8, :: pixels.shape[1] // 8])
+    return found
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_no_local_image_is_in_the_file_unless_that_is_allowed(store: Store, finished: Any, real: bool) -> None:
+    random = np.random.default_rng(1)
+    local, probe = random.integers(256, size=(2, 36, 1, 8, 8)).astype(np.uint8)
+    write_arrays(finished.folder / "static.npz", {"probe_x": probe, "local_x": local})
+    frame = finished.folder / "frames/00000010.npz"
+    arrays = read_arrays(frame)
+    arrays["made_x"][[3, 7]] = local[:2]  # a generator that copies
+    copied = np.isin(np.arange(36), [3, 7])
+    write_arrays(frame, arrays | {"made_copied": copied, "inverse_teacher": local[:12], "inverse_student": probe[:12]})
+    text = report.report(finished, *report.facts_of(store, finished), real=real)
+    private = {one.tobytes() for one in (*local[:, 0], *probe[:, 0])}
+    held = {one.tobytes() for one in shown(text)} & private
+    assert bool(held) == real
+    assert len(shown(text)) == (36 + 12 + 3 * 8 if real else 34)
+    assert ("among them 2 synthetic ones that match or contain a local image" in text) != real
+
+
 def test_without_an_address_no_link_leaves_the_file(store: Store, finished: Any) -> None:
     text = report.report(finished, *report.facts_of(store, finished))
     assert "http" not in text.replace("http-equiv", "")
@@ -172,8 +251,11 @@ def test_the_command_line_tells_or_writes_it(finished: Any, tmp_path: Path, caps
     from app.cli import WRONG, main
 
     assert main(["verdict", finished.id]) == 0
-    assert "What leaked\n  Local images sent: 0." in capsys.readouterr().out
+    assert "What leaked\n  Real images sent: 0 of" in capsys.readouterr().out
     assert main(["verdict", finished.id, "-o", str(tmp_path / "verdict.html")]) == 0
     assert (tmp_path / "verdict.html").read_text().startswith("<!doctype html>")
+    bare = (tmp_path / "verdict.html").read_text()
+    assert main(["verdict", finished.id, "-o", str(tmp_path / "all.html"), "--real-images"]) == 0
+    assert bare.count("<img ") == 36 < (tmp_path / "all.html").read_text().count("<img ")
     assert main(["verdict", finished.id, "-o", str(tmp_path / "no" / "v.html")]) == WRONG
     assert "cannot be written" in capsys.readouterr().err

@@ -184,9 +184,10 @@ def counting(made: Made) -> list[int]:
     look = made.look
     assert look is not None
 
-    def counted(x: torch.Tensor) -> Outputs | None:
+    def counted(x: torch.Tensor, real: bool) -> Outputs | None:
+        assert not real, "what a generator makes is synthetic"
         counts.append(len(x))
-        return look(x)
+        return look(x, real)
 
     made.look = counted
     return counts
@@ -219,7 +220,7 @@ def test_where_looks_are_paid_they_are_few_and_never_for_those_who_watch(
 
 def test_looks_that_are_used_up_leave_gaps(weights: Weights, tmp_path: Path) -> None:
     made = seen(weights, tmp_path)
-    made.look = lambda _: None
+    made.look = lambda *_: None
     found = made.arrays(9, blank(made), recorded=True)
     assert "made_x" in found
     assert not {"made_logits", "note_cycle", "cells_teacher", "cells_student"} & found.keys()
@@ -249,7 +250,10 @@ def test_a_source_without_latents_shows_what_it_showed_last(weights: Weights, tm
 
 
 class Far:
-    """A service that is asked in this process."""
+    """A remote teacher that is asked in this process."""
+
+    def __init__(self, **_: object) -> None:
+        pass
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access) -> Line:
         weight = torch.randn(int(np.prod(shape)), classes, generator=torch.Generator().manual_seed(1))
@@ -265,18 +269,34 @@ class Eager(Desk):
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Spec:
-    """A run of a service."""
-    monkeypatch.setattr(parts_of_setup, "TEACHERS", {"weights": Far})
-    return spec().model_copy(update={"teacher": None, "service": Choice(name="weights")})
+    """A run of a remote teacher that may be measured."""
+    monkeypatch.setattr(parts_of_setup, "TEACHERS", {"http": Far})
+    service = Choice(name="http", knobs={"model": "far"})
+    raw = spec().model_dump(mode="json") | {"teacher": None, "service": service, "wall": Wall(measure="real")}
+    return Spec.model_validate(raw)
 
 
-def test_a_service_that_grants_no_look_teaches_the_same(served: Spec, tmp_path: Path) -> None:
-    for name, looks in (("seen", 2000), ("unseen", 0)):
-        story = list(train(served.model_copy(update={"wall": Wall(looks=looks)}), tmp_path / name))
+@pytest.mark.parametrize("allowed", [{"looks": 0, "measure": "real"}, {"measure": "nothing"}, {"measure": "synthetic"}])
+def test_a_teacher_that_may_not_be_measured_teaches_the_same(
+    served: Spec, tmp_path: Path, allowed: dict[str, object]
+) -> None:
+    for name, wall in (("seen", Wall(measure="real")), ("unseen", Wall(**allowed))):  # type: ignore[arg-type]
+        story = list(train(served.model_copy(update={"wall": wall}), tmp_path / name))
         assert isinstance(story[-1], Finished)
-        assert story[-1].meter
-        assert (story[-1].meter.looked > 0) == (looks > 0)
+        meter = story[-1].meter
+        assert meter
+        assert (meter.looked > 0) == (name == "seen" or wall.measure == "synthetic")
+        assert bool(meter.looked_local) == (name == "seen")
+        assert ("agreement" in story[-1].result) == (name == "seen")
+        assert "student_accuracy" in story[-1].result
     assert same(kept(tmp_path / "seen"), kept(tmp_path / "unseen"))
+
+
+def test_synthetic_images_may_be_measured_without_real_ones(served: Spec, tmp_path: Path) -> None:
+    told = list(train(served.model_copy(update={"wall": Wall(measure="synthetic")}), tmp_path))
+    notes = [event.notes for event in told if isinstance(event, Frame)]
+    assert all("class_entropy" in one for one in notes)
+    assert not any("cycle" in one for one in notes)
 
 
 def test_who_watches_costs_no_look_at_a_service(served: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +308,8 @@ def test_who_watches_costs_no_look_at_a_service(served: Spec, tmp_path: Path, mo
     assert isinstance(last, Finished)
     assert last.meter
     rows = len(read_arrays(tmp_path / "alone" / "static.npz")["probe_labels"])
-    assert rows < last.meter.looked <= served.wall.looks if served.wall else 0
+    assert served.wall
+    assert rows < last.meter.looked <= served.wall.looks
     frames = [event for event in alone if isinstance(event, Frame)]
     assert "cycle" not in frames[0].notes
     assert "cycle" in frames[-1].notes

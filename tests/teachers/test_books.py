@@ -1,0 +1,152 @@
+"""The meter against what a server in another process received: with and without permission to measure, at a budget's
+end, after lost answers, and where a run broke off."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from counting import Received, counting, digest_of
+
+from kdcore.bill import bill
+from kdcore.contracts import silent
+from kdcore.errors import BadInput
+from kdcore.events import Finished, Meter
+from kdcore.parts import dataset
+from kdcore.spec import Choice, Measure, Schedule, Spec, Wall, Watch
+from kdcore.teachers import http
+from kdcore.train import train
+
+LEVELS: tuple[Measure, ...] = ("nothing", "synthetic", "real")
+WATCH = Watch(points=4, evaluations=2, frames=2, checkpoints=4)
+DIGITS = Choice(name="digits", knobs={"train_fraction": 0.2})
+CNN = Choice(name="cnn", knobs={"width": 4})
+GENERATOR = {"steps": 4, "real": 16, "width": 8, "nets": "usual"}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "sleep", lambda _: None)
+
+
+def synthetic(url: str, **wall: Any) -> Spec:
+    """MEKD against a server."""
+    return Spec(
+        data=DIGITS, student=CNN, method=Choice(name="mekd"), source=Choice(name="mekd", knobs=GENERATOR),
+        service=service(url), access="probabilities", wall=Wall(price=2.0, **wall),
+        schedule=Schedule(steps=8, batch=16), watch=WATCH,
+    )  # fmt: skip
+
+
+def service(url: str, **knobs: Any) -> Choice:
+    return Choice(name="http", knobs={"url": url, "model": "faulty", "batch": 5, "answers": "probabilities"} | knobs)
+
+
+def local(url: str, **wall: Any) -> Spec:
+    """Plain distillation that sends all local images."""
+    changes = {"method": Choice(name="kd", knobs={"label_weight": 0.0}), "source": Choice(name="data")}
+    return Spec.model_validate(synthetic(url, **wall).model_dump(mode="json") | changes)
+
+
+def done(spec: Spec, folder: Path) -> tuple[Finished, Meter]:
+    last = list(train(spec, folder))[-1]
+    assert isinstance(last, Finished)
+    assert last.meter
+    return last, last.meter
+
+
+def real() -> set[str]:
+    """Digests of all images of the data."""
+    data = dataset(synthetic("http://localhost:1").data, Path(), silent)
+    return {digest_of(x / 255) for split in (data.train, data.val, data.test) for x in split.x}
+
+
+def agree(spec: Spec, meter: Meter, received: Received) -> None:
+    """The meter tells exactly what came."""
+    assert len(set(received.images)) == meter.images + meter.looked
+    assert len(received.images) == meter.images + meter.looked + meter.retried, "nothing was sent again without need"
+    assert received.requests == meter.requests
+    assert 0 < meter.bytes_up - received.bytes_up < 400 * meter.requests, "bodies, and heads besides"
+    images = {pixels for pixels in received.pixels if pixels in real()}
+    assert meter.looked_local is not None
+    assert len(images) == meter.local + meter.looked_local
+    found = bill(spec, meter)
+    assert found.images == len(set(received.images))
+    assert found.local == len(images)
+    assert found.dollars == pytest.approx(0.002 * len(set(received.images)))
+
+
+@pytest.mark.parametrize("measure", LEVELS)
+def test_without_permission_nothing_real_is_sent(measure: Measure, tmp_path: Path) -> None:
+    with counting(8, 10) as server:
+        spec = synthetic(server.url, measure=measure)
+        finished, meter = done(spec, tmp_path)
+        agree(spec, meter, server.received())
+    assert (meter.looked > 0) == (measure != "nothing")
+    assert bool(meter.looked_local) == ("agreement" in finished.result) == (measure == "real")
+    assert "student_accuracy" in finished.result
+
+
+@pytest.mark.parametrize("measure", LEVELS)
+def test_an_image_that_was_learned_from_is_not_sent_again_to_measure(measure: Measure, tmp_path: Path) -> None:
+    with counting(8, 10) as server:
+        spec = local(server.url, measure=measure)
+        _, meter = done(spec, tmp_path)
+        agree(spec, meter, server.received())
+    assert meter.local == meter.images > 0
+
+
+@pytest.mark.parametrize("budget", [100, 150])
+@pytest.mark.parametrize("measure", LEVELS)
+def test_measuring_is_part_of_the_budget(measure: Measure, budget: int, tmp_path: Path) -> None:
+    with counting(8, 10) as server:
+        spec = synthetic(server.url, measure=measure, budget=budget)
+        _, meter = done(spec, tmp_path)
+        received = server.received()
+    agree(spec, meter, received)
+    assert len(set(received.images)) <= budget
+
+
+def test_what_is_lost_and_sent_again_is_counted(tmp_path: Path) -> None:
+    with counting(8, 10, *("-", "drop", "503", "-", "truncate", "garbage", "-", "half") * 4) as server:
+        spec = synthetic(server.url, measure="real")
+        _, meter = done(spec, tmp_path)
+        agree(spec, meter, server.received())
+    assert meter.retried > 0
+
+
+def test_a_run_that_broke_off_tells_what_was_sent_in_vain(tmp_path: Path) -> None:
+    with counting(8, 10, *("-",) * 7, "drop", *("-",) * 9, "503") as server:
+        spec = synthetic(server.url, measure="real").model_copy(update={"service": service(server.url, retries=0)})
+        spec = Spec.model_validate(spec.model_dump(mode="json"))
+        for _ in range(2):
+            with pytest.raises(BadInput, match="without success"):
+                list(train(spec, tmp_path))
+        _, meter = done(spec, tmp_path)
+        agree(spec, meter, server.received())
+    assert meter.retried >= 2
+
+
+def test_a_looked_at_image_teaches_without_being_sent(tmp_path: Path) -> None:
+    """The answers of measuring and learning are one cache, whoever asked first."""
+    import torch
+
+    from kdcore.service import Answered
+    from kdcore.teacher import Teacher
+
+    seen: list[int] = []
+
+    def line(images: torch.Tensor) -> Answered:
+        seen.append(len(images))
+        return Answered(images.flatten(1)[:, :3].double().float())
+
+    wall = Wall(measure="real", budget=8)
+    asked = Teacher(line, "logits", wall=wall, folder=tmp_path, classes=3, remote=True)
+    x = torch.rand(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    looked = asked.look(x[:5])
+    assert looked is not None
+    assert np.array_equal(asked(x).logits[:5].numpy(), looked.logits.numpy())
+    assert seen == [5, 3]
+    meter = asked.meter
+    assert (meter.images, meter.looked, meter.looked_local, meter.cached) == (3, 5, 5, 5)
+    assert asked.look(torch.ones(1, 1, 2, 2)) is None, "the budget is spent"
