@@ -23,6 +23,8 @@ NOT_USED = {
 
 # Controls that are the same in every state of a page: a pattern of "group kind name", each used once a page.
 ONCE = (
+    r"st-key-opening ",
+    r"press Section: ",
     r"press The picture as a file \(PNG\): ",
     r"follow The numbers as a file \(CSV\): ",
     r"press (Zoom|Pan|Autoscale|Reset axes|Box Select|Toggle Spike Lines|Show closest|Compare data|Zoom in|Zoom out)",

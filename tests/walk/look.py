@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from visit import Visit
@@ -29,20 +32,33 @@ def axe() -> str:
     return files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
 
-def look(visit: Visit) -> Looked:
-    """Open a page and measure it, folded and unfolded."""
+def look(visit: Visit, picture: Path | None = None) -> Looked:
+    """Open a page and measure it, folded and unfolded; a picture of it is left where one is wanted."""
     visit.open()
     shift = float(visit.page.evaluate("walk.shift.worth"))
     folded = visit.page.evaluate("walk.boxes()")
     visit.unfold()
-    found = [*dict.fromkeys([*folded, *visit.page.evaluate("walk.boxes()")]), *rules(visit), *visit.faults()]
+    found = [*dict.fromkeys([*folded, *visit.page.evaluate("walk.boxes()")])]
+    with tall(visit):
+        found += [*rules(visit), *visit.faults()]
+        if picture:
+            visit.page.screenshot(path=picture)
     return Looked(found, shift)
+
+
+@contextmanager
+def tall(visit: Visit) -> Iterator[None]:
+    """The page in a window that holds all of it, as axe-core passes over what is out of sight."""
+    before = visit.page.viewport_size
+    assert before
+    visit.page.set_viewport_size(visit.page.evaluate("walk.whole()"))
+    visit.settle()
+    yield
+    visit.page.set_viewport_size(before)
 
 
 def rules(visit: Visit) -> list[str]:
     """axe-core's violations, a line a rule and reason."""
-    visit.page.set_viewport_size(visit.page.evaluate("walk.whole()"))  # axe-core passes over what is out of sight
-    visit.settle()
     visit.page.evaluate(axe())
     found: dict[str, list[str]] = {}
     for rule, place, message in visit.page.evaluate(AXE):

@@ -1,8 +1,9 @@
-"""`make walk`: every page in every state, looked at in two widths and two themes, and each of its controls used once.
+"""`make walk`: every page in every state is looked at, and each of its controls is used once.
 
+By itself it presses in a wide, light window and looks at a narrow, dark one, which is each width and each theme once.
 A line a fault; ends with 1 where there is one. ARGS choose: `--place REGEX` of "home: /path", `--look 390-dark`,
-`--only REGEX` of controls, `--no-press`, `--full` (all looks are pressed, and all controls that are alike), `--deep` (a
-run that is not paused is pressed, too), `--workers 2`, `--seen FOLDER` for pictures of all that was looked at.
+`--only REGEX` of controls, `--no-press`, `--full` (all four looks are pressed, and all controls that are alike),
+`--deep` (a run that is not paused is pressed, too), `--workers 2`, `--seen FOLDER` for pictures of what was looked at.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -102,17 +103,12 @@ class Host:
         still = task.place != MOVING
         with visit(self.browser, self.address, path, task.look, self.log, COOKIES, still) as page:
             self._ready(task.place)
-            seen = look(page)
-            faults, used, gone = list(seen.faults), 0, 0
-            if ask.seen:
-                name = re.sub(r"\W+", "-", str(task)).strip("-")
-                page.page.screenshot(path=Path(ask.seen) / f"{name}.png", full_page=True)
-            if task.press:
-                presser = Presser(page, Keeper(self.store), ask.full, lambda: self._ready(task.place))
-                faults += presser.faults(self.known, task.place.pressed, ask.only)
-                used, gone = presser.used, presser.gone
-        faults = [fault for fault in dict.fromkeys(faults) if not let_pass(str(task), fault)]
-        return Told(task, faults, used, gone, seen.shift, time.monotonic() - began)
+            name = re.sub(r"\W+", "-", str(task)).strip("-")
+            seen = look(page, Path(ask.seen) / f"{name}.png" if ask.seen else None)
+            presser = Presser(page, Keeper(self.store), ask.full, lambda: self._ready(task.place))
+            pressed = presser.faults(self.known, task.place.pressed, ask.only) if task.press else ()
+            faults = [*judged(task, seen.faults), *judged(task, pressed)]
+        return Told(task, faults, presser.used, presser.gone, seen.shift, time.monotonic() - began)
 
     def _ready(self, place: Place) -> None:
         if place.ready:
@@ -144,25 +140,32 @@ def work(queue: Queue, known: Counter[str], ask: argparse.Namespace) -> list[Tol
     return done
 
 
+def judged(task: Task, faults: Iterable[str]) -> Iterator[str]:
+    """The faults that have no reason to stand, each said at once and once."""
+    known: set[str] = set()
+    for fault in faults:
+        if fault not in known and not let_pass(str(task), fault):
+            known.add(fault)
+            print(f"FAULT {task}: {fault}", flush=True)
+            yield fault
+
+
 def tell(told: Told) -> None:
-    """A line a page, and one a fault."""
+    """A line a page."""
     shift = f", layout shift {told.shift:.2f}" if told.shift > SHIFT else ""
     gone = f", {told.gone} gone" if told.gone else ""
-    lines = [
-        f"{told.task}: {told.used} used{gone}, {told.took_s:.0f} s{shift}",
-        *(f"  FAULT {fault}" for fault in told.faults),
-    ]
-    print("\n".join(lines), flush=True)
+    print(f"{told.task}: {told.used} used{gone}, {told.took_s:.0f} s{shift}", flush=True)
 
 
 def tasks(ask: argparse.Namespace) -> Iterator[Task]:
     """What is asked for: presses first, as they take longest."""
     places = [*PLACES, *([MOVING] if ask.deep else [])]
     wanted = [place for place in places if re.search(ask.place, f"{place.home}: /{place.path}")]
-    looks = [one for one in LOOKS if not ask.look or f"{one.width}-{one.theme}" in ask.look]
+    usual = [one for one in LOOKS if ask.full or one in (LOOKS[0], LOOKS[-1])]
+    looks = [one for one in LOOKS if f"{one.width}-{one.theme}" in ask.look] if ask.look else usual
     for one in looks:
         for place in wanted:
-            yield Task(place, one, not ask.no_press and (ask.full or one == looks[0]))
+            yield Task(place, one, bool(place.pressed) and not ask.no_press and (ask.full or one == looks[0]))
 
 
 def main() -> None:

@@ -162,6 +162,7 @@ PLACES = (
     Place("stocked", "runs?deleted=true"),
     Place("stocked", "library", ALL),
     Place("stocked", "library?q=temperature&status=runs+here"),
-    *(Place("bare", path) for path in ("", "blackbox", "inspector", "methods", "runs", "library")),
+    *(Place("bare", path) for path in ("", "blackbox", "inspector", "runs")),
+    *(Place("bare", path, ()) for path in ("methods", "library")),  # the same as beside runs
 )
 MOVING = Place("busy", "?run={busy}&seed=1", ready=go_on)  # pressed with --deep: what moves by itself is no answer
