@@ -13,10 +13,11 @@ from playwright.sync_api import ElementHandle, Page
 
 CLICK_MS = 4000
 OPTIONS = "[role=option]"
-# Another value of a field: one step further, or back from its greatest.
+# Another value of a field: one step further, or back from its greatest; where any will do, a little less.
 OTHER = """e => {
   if (e.type === "color") return e.value === "#ff0000" ? "#0000ff" : "#ff0000";
   if (e.type !== "number") return e.value === "a" ? "b" : "a";
+  if (e.step === "any") return String(Number((0.9 * Number(e.value) || Number(e.max) / 2).toPrecision(3)));
   const step = Number(e.step) || 1, now = Number(e.value), up = Number((now + step).toPrecision(6));
   return String(e.max !== "" && up > Number(e.max) ? Number((now - step).toPrecision(6)) : up);
 }"""

@@ -18,6 +18,7 @@ NOT_USED = {
     r"press Open$": "opens the list of the box beside it, which is used",
     r"press Help for ": "shows its text while the pointer is on it",
     r"pick Speed of the replay$": "holds for the next replay",
+    r"pick Speed of training$": "holds from the next step on; its own box says so",
     r"fill How many steps$": "holds for the next press of “steps”",
 }
 

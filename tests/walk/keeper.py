@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kdcore.contracts import Command
 from kdcore.jobs.rows import Run
+from kdcore.jobs.states import RESUMABLE
 from kdcore.jobs.store import Store
 
 
@@ -28,13 +30,14 @@ class Keeper:
         changed = [(run, old) for run, old in changed if old is None or _facts(run) != _facts(old)]
         for run, old in changed:
             self._undo(run, old)
+        if changed:
+            self.before = self._runs()  # a run that was resumed ends as cancelled, not as it had ended before
         return bool(changed)
 
     def _undo(self, run: Run, old: Run | None) -> None:
         assert self.store
         if old is None:
-            self.store.delete(run.id, run.owner)
-            self.store.purge(0.0)
+            self.store.delete(run.id, run.owner)  # and not for good, as the page may still show it
             return
         if run.deleted_at and not old.deleted_at:
             self.store.restore(run.id, run.owner)
@@ -42,6 +45,8 @@ class Keeper:
             self.store.delete(run.id, run.owner)
         if run.state == "cancelled" and old.state == "queued":
             self.store.resume(run.id, run.owner)
+        if run.state == "queued" and old.state in RESUMABLE:
+            self.store.command(run.id, Command("cancel"), run.owner)
 
 
 def _facts(run: Run) -> tuple[str, bool, bool]:

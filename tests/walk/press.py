@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from controls import CLICK_MS, Control, chosen, controls, use
 from exempt import is_used
 from keeper import Keeper
-from playwright.sync_api import Error
+from playwright.sync_api import Error, Page
 from visit import Visit
 
 HASTE_MS, PATIENCE_MS = 2500, 12_000  # what seems dead is tried again, with patience
@@ -129,7 +129,8 @@ class Presser:
             if reason := file.failure():
                 yield f"download failed ({reason})"
         for window in self.visit.windows:
-            window.close()
+            if isinstance(window, Page):
+                window.close()
         if self.visit.page.evaluate("Boolean(document.fullscreenElement)"):
             self.visit.page.evaluate("document.exitFullscreen()")
             self._stale = True

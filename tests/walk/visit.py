@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from playwright.sync_api import Browser, ConsoleMessage, Download, Error, Page
+from playwright.sync_api import Browser, ConsoleMessage, Download, Error, FileChooser, Page
 
 HERE = Path(__file__).parent
 CALM_MS, LIMIT_MS = 300, 60_000
@@ -53,7 +53,7 @@ class Visit:
     log: Log
     still: bool  # whether numbers stand still, so that one that changes is an answer
     brought: list[Download] = field(default_factory=list)
-    windows: list[Page] = field(default_factory=list)
+    windows: list[Page | FileChooser] = field(default_factory=list)  # pages, and the system's own for files
     _said: list[str] = field(default_factory=list)
 
     def open(self) -> None:
@@ -122,5 +122,6 @@ def visit(
         page.on("pageerror", opened.fail)
         page.on("dialog", lambda dialog: dialog.dismiss())
         page.on("download", lambda file: opened.brought.append(file))
+        page.on("filechooser", lambda chooser: opened.windows.append(chooser))
         context.on("page", lambda other: opened.windows.append(other) if other != page else None)
         yield opened

@@ -14,8 +14,7 @@ const NEAR = "200px"; // a card this close to the screen is drawn already
 const PATIENCE_MS = 15_000; // for the drawing of a card that nobody sees
 const PICTURE = "The picture as a file (PNG)";
 const NUMBERS = "The numbers as a file (CSV)";
-const LOWEST = 0.5;
-const HIGHEST = 20;
+const HEATS = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20];
 const HEAT = "Display temperature"; // the training has one of its own
 let grids = 0; // for an id of each
 
@@ -142,9 +141,8 @@ class Card {
   }
 
   #slider() {
-    const range = { min: Math.log(LOWEST), max: Math.log(HIGHEST), step: 0.01 };
-    this.heat = h("input", { type: "range", "aria-label": HEAT, ...range });
-    this.heat.addEventListener("input", () => wire.look({ temperature: Number(Math.exp(this.heat.value).toPrecision(2)) }));
+    this.heat = h("input", { type: "range", "aria-label": HEAT, min: 0, max: HEATS.length - 1, step: 1 }); // a key, a stop
+    this.heat.addEventListener("input", () => wire.look({ temperature: HEATS[this.heat.value] }));
     this.degree = h("output", {});
     const follow = () => wire.look({ temperature: null });
     const title = this.panel.name.startsWith("case-") ? "Back to the usual temperature" : "Follow the training temperature";
@@ -165,7 +163,8 @@ class Card {
   /** Make the slider show the temperature of the display. */
   #warm(temperature) {
     if (!this.heat) return;
-    if (Number(Math.exp(this.heat.value).toPrecision(2)) !== temperature) this.heat.value = Math.log(temperature);
+    const above = HEATS.findIndex((heat) => heat >= temperature); // a link may name one between two stops
+    this.heat.value = above < 0 ? HEATS.length - 1 : above;
     this.heat.setAttribute("aria-valuetext", temperature);
     write(this.degree, temperature.toFixed(1));
   }

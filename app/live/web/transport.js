@@ -100,7 +100,14 @@ export class Transport {
   #buildSettings() {
     const fields = this.#data.settings.map(({ path, label, value, min, max }) => {
       const input = h("input", { type: "number", step: "any", min, max, value, "aria-label": label });
-      const set = () => input.reportValidity() && wire.control(this.#data.run, "set", { [path]: Number(input.value) });
+      const set = () => {
+        if (!input.reportValidity()) return;
+        wire.control(this.#data.run, "set", { [path]: Number(input.value) });
+        input.dataset.held = input.value;
+        this.#permit();
+      };
+      input.dataset.held = value;
+      input.addEventListener("input", () => this.#permit());
       input.addEventListener("keydown", (event) => event.key === "Enter" && set());
       const button = h("button", { type: "button", class: "kd-button", "aria-label": `Set ${label}` }, "Set");
       button.addEventListener("click", () => this.#act(button, set));
@@ -204,7 +211,11 @@ export class Transport {
     this.speed.disabled = Boolean(reason);
     this.speed.title = reason || "How fast it trains";
     this.speed.value = s.speed ?? "";
-    for (const button of this.settings.querySelectorAll("button")) allow(button, reason, "Change it from the next step on");
+    for (const { children } of this.settings.children) {
+      const [, input, button] = children;
+      const held = Number(input.value) === Number(input.dataset.held) ? "It has this value; type another." : "";
+      allow(button, reason || held, "Change it from the next step on");
+    }
   }
 
   get #trains() {
