@@ -114,6 +114,7 @@ export class Transport {
       return h("span", { class: "kd-pair" }, h("span", { "aria-hidden": "true" }, label), input, button);
     });
     this.settings.replaceChildren(...fields);
+    this.#permit();
   }
 
   // What it shows --------------------------------------------------------------------------------------------------
@@ -192,6 +193,7 @@ export class Transport {
 
   #permit() {
     const s = this.#status;
+    if (!s) return;
     const trains = this.#trains;
     const running = s.state === "running";
     const waits = running ? "" : "It has not begun yet.";
