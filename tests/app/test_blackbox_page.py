@@ -126,3 +126,14 @@ def test_a_page_that_was_broken_off_tells_its_values_again(lab: Open) -> None:
     assert page.number_input
     assert all(item.proto.set_value for item in page.number_input)
     assert not any(item.proto.set_value for item in page.run().number_input)
+
+
+def test_a_remote_teacher_asks_what_may_be_sent_for_measuring(lab: Open) -> None:
+    page = pick(lab("blackbox"), "service", "http")
+    assert "Agreement with the teacher and the teacher's own accuracy are not measured." in said(page)
+    assert "a real cloud would have seen" not in said(page)
+    page = pick(page, "measure", "real")
+    assert page.query_params["measure"] == "real"
+    assert "they cost the same and count towards the budget. The teacher sees real images." in said(page)
+    page = pick(page, "service", "none")
+    assert "measure" not in page.query_params
