@@ -52,7 +52,14 @@ def test_other_rows_wait_for_a_temperature_of_validation_rows(opened: Open) -> N
     page = opened()
     assert "No temperature has been fitted yet" in said(page)
     assert "Fit a temperature" in labels(page)
-    write_arrays(one.folder / "temperature.npz", {"temperature": np.array(0.5), "rows": np.array(1234)})
-    page = opened()
-    assert "1,234 labelled rows: **0.5**" in said(page)
-    assert "too shy" in said(page)
+    fitted = {"temperature": np.array(0.5), "rows": np.array(1234)}
+    for p, meaning in (
+        (1e-9, "too shy"),
+        (0.4, "do not show that the student is too sure or too shy"),
+        (None, "below 1"),
+    ):
+        tested = {} if p is None else {"p": np.array(p)}
+        write_arrays(one.folder / "temperature.npz", fitted | tested)
+        page = opened()
+        assert "1,234 labelled rows: **0.5**" in said(page)
+        assert meaning in said(page)

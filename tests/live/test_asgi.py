@@ -14,16 +14,15 @@ from stage import Stage
 from streamlit import config
 
 from app import asgi, engine, theme
+from app.paths import APP
 from kdcore.jobs.store import Store
 
-CONFIG = Path(asgi.HERE) / ".streamlit" / "config.toml"
+CONFIG = APP / ".streamlit" / "config.toml"
 
 
 def test_the_server_never_loads_torch() -> None:
     code = "import sys, json, app.asgi, app.panels; app.panels.panels(); print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=asgi.HERE.parent
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=APP.parent)
     assert not {"torch", "torchvision"} & set(json.loads(done.stdout.splitlines()[-1]))
 
 
