@@ -52,7 +52,7 @@ def test_what_nobody_answered_is_left_out() -> None:
     }
     silent |= {"teacher": None, "cycle": None, "asked": 3}
     assert card(silent, "dark").count("<img ") == 3
-    assert lines(silent) == ["Asked by hand so far: 3 images, beside those of the run."]
+    assert lines(silent) == ["Asked by hand so far: 3 images, beside those of the run; each is paid for."]
     assert "1 image, beside" in lines(silent | {"asked": 1})[0]
 
 

@@ -48,11 +48,12 @@ def test_for_people(kdlab: Kdlab) -> None:
 
 @pytest.mark.usefixtures("toy_engine")
 def test_probes_that_rounding_hides_are_told_beside_the_run(kdlab: Kdlab) -> None:
-    done = kdlab("run", "--preset", "zo_inversion:upload=uint8", "--steps", "5")
+    words = ("run", "--preset", "zo_inversion:upload=uint8", "--steps", "5", "--set", "teacher.schedule.steps=5")
+    done = kdlab(*words)
     assert done.returncode == 0, done.stderr
     assert "set its reach to 0.04 or more" in done.stderr
     assert "lost in rounding" not in done.stdout
-    loud = kdlab("run", "--preset", "zo_inversion:upload=uint8", "--steps", "5", "--set", "source.reach=0.04")
+    loud = kdlab(*words, "--set", "source.reach=0.04")
     assert (loud.returncode, loud.stderr) == (0, "")
 
 
@@ -158,8 +159,9 @@ class TestStopping:
         with started(self.words) as process:
             process.kill()
         (run,) = Store(lab).runs()
-        words = ("run", "--data", "moons", "--set", "teacher.schedule.steps=1")
-        Store(lab).note(run.id, step=7, hash=wanted(None, {"data": "moons"}, words[-1:]).hash)
+        words = ("run", "--data", "moons", "--steps", "5", "--set", "teacher.schedule.steps=1")
+        asked = wanted(None, {"data": "moons", "schedule.steps": "5"}, words[-1:])
+        Store(lab).note(run.id, step=7, hash=asked.hash)
         done = kdlab(*words)
         assert done.returncode == 0
         assert f"Run {run.id} has these settings and broke off at step 7; kdlab resume {run.id} goes on" in done.stderr
