@@ -98,7 +98,7 @@ def bars(classes: Sequence[str], sides: Mapping[str, Sequence[float]], look: The
             for who, told in sides.items()
         )
         columns += f"<div>{pair}<span>{safe(classes[k])}</span></div>"
-    return f'<div class="kd-bars" role="img" aria-label="Probabilities by class">{columns}</div>'
+    return f'<div class="kd-bars" role="img" tabindex="0" aria-label="Probabilities by class">{columns}</div>'
 
 
 def sentences(lines: Sequence[str]) -> str:

@@ -15,6 +15,9 @@ STYLE = """<style>
 .stApp [data-testid=stCaptionContainer] { opacity: .8; }
 .katex-display > .katex { white-space: normal; } /* a long equation goes on in the next line, as one in a text does */
 .katex-display .base { margin-block: .15em; }
+.stApp [data-testid=stSliderThumbValue] { color: inherit; }
+.stApp .token.string { color: color-mix(in srgb, #09ab3b 55%, currentColor); } /* as it comes: 2.9 to 1 on white */
+.stApp .token.comment { color: color-mix(in srgb, currentColor 75%, transparent); }
 .stSidebar .katex-display > .katex { font-size: .9em; }
 .stApp [data-testid=stButtonGroup] button:is([aria-checked=true], [aria-pressed=true]) { color: inherit; }
 </style>"""

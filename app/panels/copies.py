@@ -12,6 +12,7 @@ from kdcore.probes.copies import Copies, copies
 from kdcore.record import Record
 
 WIDTH = 84  # letters in a line
+BOLD_WIDTH = 70  # bold letters are wider
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def _bars(found: Copies, name: str, look: theme.Theme) -> dict[str, Any]:
 def _text(found: Copies) -> str:
     """The verdict, what it rests on and what it would have found, in lines of a card's width."""
     judged = found.judged
-    lines = [f"<b>{line}</b>" for line in wrap(judged.verdict, WIDTH)]
+    lines = [f"<b>{line}</b>" for line in wrap(judged.verdict, BOLD_WIDTH)]
     return "<br>".join([*lines, *(line for text in (judged.counts, judged.power) for line in wrap(text, WIDTH))])
 
 

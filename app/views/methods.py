@@ -97,7 +97,7 @@ def show(settings: Settings, example: Example) -> None:
     standing(name)
     code = ROOT.parent / method["file"]
     with st.expander(f"Source code: {method['file']}", icon=":material/code:"):
-        st.code(code.read_text(encoding="utf-8"), language="python", line_numbers=True, wrap_lines=True)
+        st.code(code.read_text(encoding="utf-8"), language="python", wrap_lines=True)
 
 
 def _verbatim(text: str) -> str:

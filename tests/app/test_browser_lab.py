@@ -241,5 +241,5 @@ def test_an_order_of_the_black_box_lives_in_its_link(page: Page) -> None:
     expect(budget).to_have_value("90000")
     budget.fill("100000")
     budget.press("Enter")
-    expect(page.get_by_text("At most 100,000 images are asked about")).to_be_visible()
+    expect(page.get_by_text("At most 100,000 queries")).to_be_visible()
     expect(page).to_have_url(re.compile("budget=100000"))

@@ -44,6 +44,7 @@ export function write(element, text) {
 export function allow(button, reason, title) {
   button.toggleAttribute("data-off", Boolean(reason));
   button.setAttribute("aria-disabled", String(Boolean(reason)));
+  if (button.tagName === "A") button.setAttribute("role", "link"); // one without an address is no link of itself
   button.title = reason || title;
 }
 

@@ -6,7 +6,7 @@ export class Table {
   constructor() {
     this.head = h("tr", {});
     this.body = h("tbody", {});
-    this.node = h("div", { class: "kd-table" }, h("table", {}, h("thead", {}, this.head), this.body));
+    this.node = h("div", { class: "kd-table", tabindex: 0 }, h("table", {}, h("thead", {}, this.head), this.body));
   }
 
   /** Draw {columns, rows}: a column is {text, colour}, a row {name, part, cells} and a cell [number, what stands behind it]. */
