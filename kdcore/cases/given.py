@@ -126,14 +126,15 @@ def _checked(arrays: dict[str, np.ndarray]) -> Given:
             raise BadInput(f"The file has no {name!r}.{meant} It has: {', '.join(sorted(arrays))[:200] or 'nothing'}.")
     logits = _logits("student_logits", arrays["student_logits"])
     count, classes = logits.shape
-    rows = {"labels": _labels(arrays["labels"], count, classes), "student_logits": logits, "index": np.arange(count)}
-    if "teacher_logits" in arrays:
+    rows = {"student_logits": logits, "index": np.arange(count)}
+    if "teacher_logits" in arrays:  # before the labels, which fit no class count if the two models' differ
         rows["teacher_logits"] = _logits("teacher_logits", arrays["teacher_logits"])
         if rows["teacher_logits"].shape != logits.shape:
             raise BadInput(
                 f"'teacher_logits' is {_sizes(rows['teacher_logits'].shape)}, but 'student_logits' is "
                 f"{_sizes(logits.shape)}; both must be rows times classes, for the same rows and classes in one order."
             )
+    rows["labels"] = _labels(arrays["labels"], count, classes)
     images, notes = _images(arrays["images"], count) if "images" in arrays else (None, ())
     further = {name: _column(name, values, count) for name, values in arrays.items() if name not in KNOWN}
     check_names(further)
