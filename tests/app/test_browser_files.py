@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from kdcore.jobs.exchange import load
+
+DEMOS = Path(__file__).parents[2] / "assets" / "demo"
 pytestmark = pytest.mark.browser
 SEEN = 300  # pixels of the window, so that most cards lie far below it
 
@@ -34,6 +37,7 @@ def test_every_panel_gives_its_picture_and_its_numbers(page: Page, path: str) ->
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if "Error" in said.text else None)
     page.set_viewport_size({"width": 1280, "height": SEEN})
+    page.emulate_media(reduced_motion="reduce")  # a replay would pass steps at which some panels have nothing yet
     page.goto(path)
     cards = page.locator(".kd-card")
     expect(cards.first).to_be_attached()
@@ -49,3 +53,13 @@ def test_every_panel_gives_its_picture_and_its_numbers(page: Page, path: str) ->
         rows = list(csv.reader(file_of(page, card.locator("a.kd-tool")).read_text().splitlines()))
         assert len(rows) > 1, name
     assert not faults
+
+
+def test_a_panel_without_numbers_at_this_step_says_so_where_they_are_asked_for(page: Page) -> None:
+    run = load(DEMOS / "spirals").id
+    page.set_viewport_size({"width": 1280, "height": SEEN})
+    page.goto(f"/?run={run}&at=0")
+    card = page.locator(".kd-card[data-panel=loss]")
+    expect(card).to_have_attribute("data-empty", "waits")  # far below, so it does not know yet
+    card.locator("a.kd-tool").evaluate("tool => tool.click()")
+    expect(card).to_contain_text("Not recorded by step 0.")

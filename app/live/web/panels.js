@@ -14,6 +14,7 @@ const NEAR = "200px"; // a card this close to the screen is drawn already
 const PATIENCE_MS = 15_000; // for the drawing of a card that nobody sees
 const PICTURE = "The picture as a file (PNG)";
 const NUMBERS = "The numbers as a file (CSV)";
+const LATE = "The server did not answer in time; try again in a moment.";
 const HEATS = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20];
 const HEAT = "Display temperature"; // the training has one of its own
 let grids = 0; // for an id of each
@@ -136,6 +137,7 @@ class Card {
     const tool = (sign, title, act) =>
       h("button", { type: "button", class: "kd-tool", title, "aria-label": `${title}: ${this.panel.title}`, onclick: act }, icon(sign));
     this.numbers = h("a", { class: "kd-tool", title: NUMBERS, "aria-label": `${NUMBERS}: ${this.panel.title}`, download: "" }, icon("data"));
+    this.numbers.addEventListener("click", (event) => this.#saveNumbers(event));
     this.picture = this.drawer.picture ? tool("picture", PICTURE, () => this.#savePicture()) : null;
     return h("div", { class: "kd-tools" }, tool("full", "Full screen", () => this.#toggleFull()), this.picture, this.numbers);
   }
@@ -195,12 +197,21 @@ class Card {
     save(url, `${this.#run}-${this.panel.name}.png`);
   }
 
+  async #saveNumbers(event) {
+    event.preventDefault(); // a browser says nothing of why a download failed
+    if (!this.numbers.href) return; // the card says why
+    const answer = await fetch(this.numbers.href).catch(() => null);
+    if (!answer?.ok) return this.#say(answer ? await answer.text() : LATE);
+    const [, name] = /filename="(.+)"/.exec(answer.headers.get("content-disposition"));
+    save(`data:text/csv;charset=utf-8,${encodeURIComponent(await answer.text())}`, name);
+  }
+
   /** Wait until the newest is drawn here: a card out of sight asks for nothing by itself. */
   async #drawn() {
     if (!this.#leave) this.#watch();
     const [goal, end] = [Math.max(this.#due, this.#heard), performance.now() + PATIENCE_MS];
     while (this.#shown < goal && performance.now() < end) await nextFrame();
-    if (this.#shown < this.#due) this.#say("The server did not answer in time; try again in a moment.");
+    if (this.#shown < this.#due) this.#say(LATE);
     if (!this.visible) this.#unwatch();
   }
 
