@@ -6,10 +6,10 @@ Watching must not cost training more than its share, so a measure that takes lon
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kdcore.contracts import Command, Desk
-from kdcore.events import Changed
+from kdcore.events import Changed, Evaluated
 from kdcore.setup import Setup
 from kdcore.spec import Json
 
@@ -24,10 +24,11 @@ class Attention:
     Args:
         desk: where wishes come from and where arrays are shown.
         setup: the run's parts.
+        rested: told again and again of a pause, with the step and for how long it lasts (s).
     """
 
-    def __init__(self, desk: Desk, setup: Setup) -> None:
-        self.desk, self.setup = desk, setup
+    def __init__(self, desk: Desk, setup: Setup, rested: Callable[[int, float], Iterator[Evaluated]]) -> None:
+        self.desk, self.setup, self.rested = desk, setup, rested
         self.paused, self.cancelled = False, False
         self.allowed = 0  # steps that may be done while paused
         self.pace_s = 0.0  # least time from step to step
@@ -39,8 +40,9 @@ class Attention:
         """Whether to look before the next step."""
         return time.perf_counter() >= self.next_look or self.paused
 
-    def look(self, step: int) -> Iterator[Changed]:
+    def look(self, step: int) -> Iterator[Changed | Evaluated]:
         """Return when the next step may be done, or when the run is cancelled."""
+        came = time.perf_counter()
         while True:
             for command in self.desk.commands():
                 yield from self._obey(command, step)
@@ -50,6 +52,7 @@ class Attention:
             now = time.perf_counter()
             self.next_look = now + LOOK_S
             if self.paused and self.allowed == 0:
+                yield from self.rested(step, now - came)
                 time.sleep(LOOK_S)
             elif self.pace_s and now < self.next_step:
                 time.sleep(min(LOOK_S, self.next_step - now))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import add
@@ -76,7 +77,7 @@ def train(
         if setup.answers:
             setup.answers.restore(counted)
     check_changes(spec, setup.steps)
-    run = _Run(setup, folder, Attention(desk or Desk(), setup), spec.changes)
+    run = _Run(setup, folder, desk or Desk(), spec.changes)
     write_arrays(folder / "static.npz", setup.probe.static)
     yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs, start_run)
     yield from run.events(saved.step if saved else 0)
@@ -103,7 +104,8 @@ def _averages(told: list[dict[str, Tensor]]) -> dict[str, float]:
 class _Due:
     """At which steps something is due.
 
-    Checkpoints fall on loss points, so no half-filled mean is ever saved; a run that is stopped has both there too.
+    Checkpoints fall on loss points, so no half-filled mean is ever saved; a run that is stopped has both there too,
+    and an evaluation.
     """
 
     def __init__(self, lead: int, steps: int, watch: Watch) -> None:
@@ -128,8 +130,8 @@ class _Kept(NamedTuple):
 class _Run:
     """The loop, and what it tells."""
 
-    def __init__(self, setup: Setup, folder: Path, attention: Attention, changes: Sequence[Change] = ()) -> None:
-        self.setup, self.folder, self.attention = setup, folder, attention
+    def __init__(self, setup: Setup, folder: Path, desk: Desk, changes: Sequence[Change] = ()) -> None:
+        self.setup, self.folder, self.attention = setup, folder, Attention(desk, setup, self._rested)
         self.planned = {one.step: [other for other in changes if other.step == one.step] for one in changes}
         self.due = _Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
         self.kept: list[_Kept] = []  # since the last point
@@ -137,11 +139,13 @@ class _Run:
         self.takes_notes = type(setup.method).notes is not Method.notes
         self.rate = 0.0  # of the last step
         self.saved = 0  # the step of the newest checkpoint
+        self.scored, self.scoring_s = -1, 0.0  # the step of the newest evaluation, and what that took
 
     def events(self, start: int) -> Iterator[Event]:
         """The story from step `start` on."""
         setup, attention, due = self.setup, self.attention, self.due.all
         self.saved = start
+        self.scored = start if start in self.due.evaluations else -1
         if start == 0:
             yield self._evaluated(0, "val")
             yield self._frame(0)
@@ -154,6 +158,7 @@ class _Run:
                     yield from self._shown(done)
                     if done > self.saved:
                         yield self._checkpoint(done)
+                    yield from self._unscored(done)  # after the checkpoint, as whoever waits for the end may kill it
                     return
             try:
                 self._advance(rows, done)
@@ -191,6 +196,16 @@ class _Run:
             yield self._point(done)
         if done not in self.due.frames | {0}:
             yield self._frame(done)
+
+    def _rested(self, step: int, rested_s: float) -> Iterator[Evaluated]:
+        """The score of a run that is paused, once that lasts as long as measuring it takes: single steps stay quick."""
+        if rested_s >= self.scoring_s:
+            yield from self._unscored(step)
+
+    def _unscored(self, step: int) -> Iterator[Evaluated]:
+        """How good the student is where it stands, unless that is known."""
+        if step > max(self.setup.lead, self.scored):
+            yield self._evaluated(step, "val")
 
     def _lead(self, step: int) -> None:
         """One step of the source alone."""
@@ -313,6 +328,13 @@ class _Run:
         )
 
     def _evaluated(self, step: int, split: Literal["val", "test"]) -> Evaluated:
+        """Both networks on a split."""
+        began, self.scored = time.perf_counter(), step
+        seen = self._seen(step, split)
+        self.scoring_s = time.perf_counter() - began
+        return seen
+
+    def _seen(self, step: int, split: Literal["val", "test"]) -> Evaluated:
         setup = self.setup
         rows = setup.data.val if split == "val" else setup.data.test
         x, y = torch.from_numpy(rows.x).to(setup.device), torch.from_numpy(rows.y).to(setup.device)

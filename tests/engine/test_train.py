@@ -174,7 +174,7 @@ def test_steps_while_paused_are_counted(tmp_path: Path) -> None:
     shown = [int(arrays["step"]) for channel, arrays in desk.shown if channel == "frame"]
     assert shown[0] == 0
     assert shown[-1] == 4
-    assert story[-2] == Frame(step=4, file="frames/00000004.npz")  # what was on show last is kept
+    assert Frame(step=4, file="frames/00000004.npz") in story  # what was on show last is kept
 
 
 def test_cancel_ends_the_story_without_finished(tmp_path: Path) -> None:
@@ -183,13 +183,38 @@ def test_cancel_ends_the_story_without_finished(tmp_path: Path) -> None:
     assert not (tmp_path / "student.safetensors").exists()
 
 
+def test_a_stopped_run_is_scored_where_it_stands(tmp_path: Path) -> None:
+    until = Script((1, Command("pause")), (2, Command("step", 5)), (8, Command("cancel")))
+    stopped = [event for event in train(moons(), tmp_path, desk=until) if isinstance(event, Evaluated)]
+    assert [(event.step, event.split) for event in stopped] == [(0, "val"), (5, "val")]
+
+
+def test_a_paused_run_is_scored_once_where_it_stands(tmp_path: Path) -> None:
+    class Patient(Script):
+        """Stays paused until the score at the step where it rests was told."""
+
+        def commands(self) -> list[Command]:
+            rests = scored and scored[-1].step == 5
+            return [Command("resume")] if rests else super().commands()
+
+    scored: list[Evaluated] = []
+    desk = Patient((1, Command("pause")), (2, Command("step", 5)))
+    for event in train(moons(), tmp_path / "paused", desk=desk):
+        scored += [event] if isinstance(event, Evaluated) else []
+    whole = [event for event in train(moons(), tmp_path / "whole") if isinstance(event, Evaluated)]
+    assert [event for event in scored if event.step != 5] == whole
+    assert sum(event.step == 5 for event in scored) == 1
+    assert same(weights(tmp_path / "paused"), weights(tmp_path / "whole"))
+
+
 def test_a_stopped_run_goes_on_from_where_it_was_stopped(teacher: Path, tmp_path: Path) -> None:
     whole = list(train(distilled(), tmp_path / "whole", teacher_weights=teacher))
     desk = Script((1, Command("pause")), (2, Command("step", 4)), (7, Command("cancel")))
     begun = list(train(distilled(), tmp_path / "cut", teacher_weights=teacher, desk=desk))
-    assert [type(event) for event in begun[-3:]] == [Step, Frame, Checkpoint]
-    assert {event.step for event in begun[-3:]} == {4}
-    assert not any(isinstance(event, Checkpoint) for event in begun[:-1])
+    left = [event for event in begun if event.step == 4]
+    assert [type(event) for event in left if not isinstance(event, Evaluated)] == [Step, Frame, Checkpoint]
+    assert [event.split for event in left if isinstance(event, Evaluated)] == ["val"]
+    assert sum(isinstance(event, Checkpoint) for event in begun) == 1
     at_once = list(train(distilled(), tmp_path / "cut", teacher_weights=teacher, desk=Script((1, Command("cancel")))))
     assert not any(isinstance(event, (Step, Checkpoint)) for event in at_once)
     rest = list(train(distilled(), tmp_path / "cut", teacher_weights=teacher))

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from kdcore import setup as engine
-from kdcore.attend import Attention
 from kdcore.checkpoint import save_tensors
 from kdcore.contracts import Dataset, Desk, Split
 from kdcore.methods.ofd import Overhaul
@@ -132,7 +131,7 @@ def run_of(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> _Run:
     setup = Setup(spec, folder, folder / "teacher.safetensors", lambda *_: None)
     fill(setup.student.named_parameters(), seed=3)
     fill(beside(setup.state), seed=4)
-    return _Run(setup, folder, Attention(Desk(), setup))
+    return _Run(setup, folder, Desk())
 
 
 def as_published(state: Overhaul, margins: dict[str, np.ndarray]) -> None:
