@@ -106,7 +106,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
         chosen: of the panels that suit it those shown here, in the page's own order.
         between: what the page shows above the panels once the run is over.
     """
-    st.subheader(words.title(run.spec), anchor=False)
+    st.subheader(words.heading(run), anchor=False, help=words.unnamed(run.spec))
     mine = state.owns(run)
     if not mine and run.owner != engine.DEMO:
         st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
@@ -196,7 +196,9 @@ def _share(run: Run) -> None:
         query = state.codec().write(state.shown()._replace(run=run.id))
         st.caption("A link to this view:")
         st.code(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}", language=None, wrap_lines=True)
-        st.caption("The same run from a command line:")
+        early = words.broken_off(run)
+        told = f"This run was {early}; from a command line its settings do all {run.steps:,}:"
+        st.caption(told if early else "The same run from a command line:")
         st.code(command(run.spec) or f"kdlab run --spec {run.id}.json", language="sh", wrap_lines=True)
         text = run.spec.model_dump_json(indent=2)
         st.download_button("Settings as a file", text, f"{run.id}.json", "application/json", icon=":material/download:")

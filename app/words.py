@@ -9,6 +9,8 @@ from typing import Any
 from app import naming
 from kdcore.catalogue import entry
 from kdcore.contracts import ASKS
+from kdcore.jobs.rows import Run
+from kdcore.jobs.states import RESUMABLE
 from kdcore.spec import Choice, Json, Spec
 
 STATES = {
@@ -86,29 +88,40 @@ def title(spec: Spec) -> str:
     """A run in one line: method, source, data set, networks and wall; the settings that differ from what is
     recommended; and what was changed during the run."""
     deviating, changed = naming.deviations(spec), naming.changes(spec)
-    rest = len(deviating) - naming.MOST
+    rest, further = len(deviating) - naming.MOST, len(changed) - naming.MOST
     more = [f"{rest} more setting{'s' if rest > 1 else ''}"] if rest > 0 else []
-    marks = [f"changed {_few(changed)}"] if changed else []
-    return " · ".join([kind(spec), *deviating[: naming.MOST], *more, *marks])
+    marks = [*changed[: naming.MOST], *([f"+{further} more"] if further > 0 else [])]
+    told = [f"changed {'; '.join(marks)}"] if marks else []
+    return " · ".join([kind(spec), *deviating[: naming.MOST], *more, *told])
 
 
 UNPLANNED = "The form does not hold what was changed during the run; the command under Share repeats that too."
 
 
-def _few(changed: Sequence[str]) -> str:
-    rest = len(changed) - 1
-    return changed[0] + (f", and {rest} more change{'s' if rest > 1 else ''}" if rest else "")
+def unnamed(spec: Spec) -> str | None:
+    """All that was changed during a run, where that is more than its title holds."""
+    changed = naming.changes(spec)
+    return f"Changed {'; '.join(changed)}." if len(changed) > naming.MOST else None
 
 
-def titles(specs: Sequence[Spec]) -> list[str]:
-    """Titles of runs that stand beside one another, each with what tells it from those of the same title."""
-    return naming.distinct(list(map(title, specs)), specs)
+def broken_off(run: Run) -> str:
+    """At which step a run ended before its last, "stopped at step 120 of 500"; "" where it did not."""
+    return f"{STATES[run.state]} at step {run.step:,} of {run.steps:,}" if run.state in RESUMABLE else ""
 
 
-def labels(specs: Mapping[str, Spec]) -> dict[str, str]:
-    """Of runs by their ids what a list of them says: title, what tells it from those of the same title, and id."""
-    told = titles(list(specs.values()))
-    return {run_id: f"{name} · {run_id[:4]}" for run_id, name in zip(specs, told, strict=True)}
+def heading(run: Run) -> str:
+    """A run's title, and where it broke off."""
+    return " · ".join(filter(None, (title(run.spec), broken_off(run))))
+
+
+def headings(runs: Sequence[Run]) -> list[str]:
+    """Those of runs that stand beside one another, each with what tells it from those of the same heading."""
+    return naming.distinct(list(map(heading, runs)), [run.spec for run in runs])
+
+
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """Of runs by their ids what a list of them says: heading, what tells it from those of the same heading, and id."""
+    return {run.id: f"{name} · {run.id[:4]}" for run, name in zip(runs, headings(runs), strict=True)}
 
 
 def kind(spec: Spec) -> str:

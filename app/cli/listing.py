@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.telling import ending
-from app.words import STATES, ago, differences, money, title, titles
+from app.words import STATES, ago, differences, heading, headings, money
 from kdcore.bill import bill, dollars
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
@@ -51,7 +51,7 @@ def list_runs(as_json: bool) -> None:
         print("There are no runs yet; `kdlab run` makes one.")
     else:
         head = ("run", "state", "step", "student", "teacher", "made", "what")
-        table(head, map(_row, found, titles([run.spec for run in found])))
+        table(head, map(_row, found, headings(found)))
 
 
 def show_run(run_id: str, as_json: bool) -> None:
@@ -69,7 +69,7 @@ def show_run(run_id: str, as_json: bool) -> None:
         more = {"meter": meter, "folder": str(run.folder), "traceback": run.traceback, "differences": changed}
         print(json.dumps(facts(run) | more | {"spec": run.spec.model_dump(mode="json")}, indent=1))
         return
-    print(f"{title(run.spec)}\n{ending(run)}\n")
+    print(f"{heading(run)}\n{ending(run)}\n")
     table(("", ""), _summary(run))
     if asked := _asked(run):
         print()

@@ -128,7 +128,7 @@ def _changes(case: Case) -> None:
 
 def _line(case: Case) -> None:
     others = _others(case)
-    names = words.labels({run.id: run.spec for run in others.values()}) | {OWN: "its own first weights"}
+    names = words.labels(list(others.values())) | {OWN: "its own first weights"}
     picked = st.selectbox(
         "From this student to",
         [OWN, *others],

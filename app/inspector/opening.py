@@ -33,7 +33,7 @@ def form(case_id: str | None) -> None:
         runs = {run.id: run for run in engine.store().runs() if stamp_of(run.folder)}
         if not runs:
             st.info("No run has kept weights yet. Start one in the Lab, or bring files.")
-        names = words.labels({run.id: run.spec for run in runs.values()})
+        names = words.labels(list(runs.values()))
         left, right = st.columns(2)
         with left:
             _party("student", [*list(runs)[:MOST], *BROUGHT], names)

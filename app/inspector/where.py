@@ -39,7 +39,7 @@ def _landscape(case: Case) -> None:
 
 def landscape(case: Case, runs: list[Run]) -> pd.DataFrame:
     """Finished runs on the case's data that had a teacher: accuracy, agreement, KL in nats; one row a run."""
-    names = words.labels({run.id: run.spec for run in runs})
+    names = words.labels(runs)
     told = [
         (run.id, names[run.id], run.spec.seed, run.result["student_accuracy"], run.result["agreement"],
          run.result.get("kl"), "this one" if case.about.student.run == run.id else "others")

@@ -32,8 +32,7 @@ def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
         for run in runs
         if (not mine or state.owns(run))
         and all(
-            token in f"{run.id} {run.label} {words.STATES[run.state]} {words.title(run.spec)}".lower()
-            for token in tokens
+            token in f"{run.id} {run.label} {words.STATES[run.state]} {words.heading(run)}".lower() for token in tokens
         )
     ]
 
@@ -74,7 +73,7 @@ SMALL = {
 
 def table(runs: list[Run]) -> list[Run]:
     """The runs as a table, with few columns where the screen is small; those that are ticked."""
-    rows = [row(*named) for named in zip(runs, words.titles([run.spec for run in runs]), strict=True)]
+    rows = [row(*named) for named in zip(runs, words.headings(runs), strict=True)]
     ids = [run.id for run in runs]
     st.html(STYLE)
     with st.container(key="runs-wide"):
@@ -138,7 +137,7 @@ def caveats(runs: list[Run]) -> list[str]:
 def curves(runs: list[Run]) -> pd.DataFrame:
     """Validation accuracy and loss over steps, one row a point."""
     points = []
-    names = words.labels({run.id: run.spec for run in runs})
+    names = words.labels(runs)
     for run in runs:
         name = names[run.id]
         for event in engine.store().story(run.id):
@@ -297,7 +296,7 @@ def bring_back(runs: list[Run]) -> None:
     """Deleted runs; one's own can be restored."""
     for run in runs[:50]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{words.title(run.spec)} · `{run.id}`")
+            st.markdown(f"{words.heading(run)} · `{run.id}`")
             if state.owns(run):
                 st.button(
                     "Bring back", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)

@@ -189,6 +189,18 @@ def test_a_run_changed_by_hand_says_so_everywhere(lab: Open, store: Store, finis
     assert store.submit(recommended("moons"), "me").id == plain.id
 
 
+def test_a_stopped_run_says_where_it_ended_and_what_its_command_does(lab: Open, store: Store) -> None:
+    run = store.submit(recommended("moons"), ME)
+    store.claim(1, run.id)
+    store.append(run.id, story(run.spec, 0.8)[:2])
+    store.move(run.id, "cancelled", message="Stopped.")
+    page, ended = lab(run=run.id), store.get(run.id)
+    mark = f"stopped at step {ended.step:,} of {ended.steps:,}"
+    assert page.subheader[0].value.endswith(f" · {mark}")
+    assert f"This run was {mark}; from a command line its settings do all {ended.steps:,}:" in said(page)
+    assert mark in lab("runs").dataframe[0].value["run"][0]
+
+
 def test_delete_can_be_undone(lab: Open, store: Store, finish: Finish) -> None:
     run = finish()
     page = button(lab(run=run.id), "Delete")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app import frontier, naming, words
 from kdcore.changes import with_changes
+from kdcore.events import Checkpoint
 from kdcore.frontier import Point
+from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.orders import Order
 from kdcore.orders import spec as ordered
@@ -62,20 +65,43 @@ def test_a_long_title_counts_what_it_leaves_out() -> None:
     assert words.title(many).endswith("temperature 2 · steps 7 · batch 8 · 2 more settings")
 
 
-def test_many_changes_are_the_first_and_a_count() -> None:
+def changed(count: int) -> Spec:
+    """`CHANGED` with the learning rate changed too, so that there are `count` changes."""
+    later = [Change(step=300 + 10 * place, path="schedule.lr", value=place / 10) for place in range(1, count)]
+    return with_changes(CHANGED, later)
+
+
+def test_a_title_names_several_changes_and_counts_those_beyond() -> None:
     twice = with_changes(CHANGED, [Change(step=400, path="schedule.lr", value=0.02)])
-    assert words.title(twice).endswith("changed at step 300: temperature 4 → 8, and 1 more change")
+    both = "changed at step 300: temperature 4 → 8; at step 400: learning rate 0.01 → 0.02"
+    assert words.title(twice).endswith(f" · {both}")
+    assert words.unnamed(twice) is None
+    assert words.title(changed(5)).endswith("; at step 320: learning rate 0.1 → 0.2; +2 more")
+    assert words.unnamed(changed(5)).endswith("; at step 340: learning rate 0.3 → 0.4.")
     assert words.differences([PLAIN, twice]) == {
         "changes": [None, "at step 300: temperature 4 → 8; at step 400: learning rate 0.01 → 0.02"]
     }
 
 
-def test_names_in_a_list_are_as_many_as_the_runs_that_differ() -> None:
+def test_names_in_a_list_are_as_many_as_the_runs_that_differ(tmp_path: Path) -> None:
     hidden = {"schedule__lr": 0.02, "schedule__steps": 7, "schedule__batch": 8, "method__knobs__temperature": 2.0}
     specs = [PLAIN, *PAIRS.values(), *(altered(**hidden, seed=seed) for seed in (3, 4))]
-    assert len(set(words.titles(specs))) == len({spec.hash for spec in specs}) == len(specs)
-    assert words.titles([PLAIN, PLAIN]) == [words.title(PLAIN)] * 2
-    assert list(words.labels({"abcdef": PLAIN}).values()) == [f"{words.title(PLAIN)} · abcd"]
+    store = Store(tmp_path)
+    runs = [store.submit(spec, "me") for spec in specs]
+    assert len(set(words.headings(runs))) == len({spec.hash for spec in specs}) == len(specs)
+    assert words.headings(runs[:1] * 2) == [words.title(PLAIN)] * 2
+    assert words.labels(runs[:1]) == {runs[0].id: f"{words.title(PLAIN)} · {runs[0].id[:4]}"}
+
+
+def test_a_run_that_was_stopped_says_so_in_its_heading(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    whole, run = store.submit(PLAIN, "me"), store.submit(PLAIN, "me", fresh=True)
+    store.claim(1, run.id)
+    store.append(run.id, [Checkpoint(step=120, file="checkpoints/120")])
+    assert words.heading(store.get(run.id)) == words.title(PLAIN)
+    store.move(run.id, "cancelled", message="Stopped.")
+    mark = f"stopped at step 120 of {PLAIN.schedule.steps:,}"
+    assert words.headings([whole, store.get(run.id)]) == [words.title(PLAIN), f"{words.title(PLAIN)} · {mark}"]
 
 
 def test_orders_of_the_black_box_are_told_apart() -> None:
