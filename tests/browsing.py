@@ -32,7 +32,12 @@ def share_catalogue(folder: Path) -> None:
 
 @contextmanager
 def served(
-    folder: Path, app: str = "app.asgi:app", beside: tuple[Path, ...] = (), log: Path | None = None, slots: int = 1
+    folder: Path,
+    app: str = "app.asgi:app",
+    beside: tuple[Path, ...] = (),
+    log: Path | None = None,
+    slots: int = 1,
+    terminal: str = "never",
 ) -> Iterator[str]:
     """The address of a server over the home `folder`; it ends with the context.
 
@@ -42,11 +47,12 @@ def served(
         beside: further folders to import from.
         log: the file that gets what the server writes.
         slots: how many runs may go on at once.
+        terminal: whose the runs of the terminal are: see `app.owning`.
     """
     share_catalogue(folder)
     port = free_port()
     path = os.pathsep.join(map(str, (ROOT, *beside)))
-    own = {"KDLAB_HOME": str(folder), "KDLAB_SLOTS": str(slots)}
+    own = {"KDLAB_HOME": str(folder), "KDLAB_SLOTS": str(slots), "KDLAB_TERMINAL_RUNS": terminal}
     environment = os.environ | own | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--no-access-log"]
     with (

@@ -30,7 +30,7 @@ from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 
 log = logging.getLogger("kdlab.live")
-POLL_S = {True: 0.02, False: 0.5}  # between two looks at a run that goes on, or does not
+POLL_S = {True: 0.02, False: 0.25}  # between two looks at a run that goes on, or does not
 # least time between two drawings of a panel
 GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "table": 0.25, "field": 0.03}
 VIEWER_S = 0.0009  # a viewer's part of that time: a thousand pictures a second leave the server

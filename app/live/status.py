@@ -28,6 +28,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "mine": mine,
         "recorded": run.recorded,
         "paused": run.paused,
+        "stopping": run.state == "running" and run.cancel_at is not None,
         "teaching": watcher.teaching,
         "learner": subject.learner,
         "taught": subject.spec.teacher is not None or subject.spec.service is not None,

@@ -16,7 +16,7 @@ from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 from kdcore.lineage import forerunners
 
-ROW_S = {True: 0.08, False: 1.0}  # between two looks at the database, while something goes on or not
+ROW_S = {True: 0.08, False: 0.25}  # between two looks at the database, while something goes on or may go on again
 VERSIONS = count(1)  # no two states of anything share a number
 TEACHER = "Teacher"  # label of a run that was trained because another needed it
 TICK_S = 1.0  # clocks on the page move this often
@@ -88,6 +88,8 @@ class Watcher:
         waiting = self.store.waiting() if run.state == "queued" else []
         place = waiting.index(run.id) + 1 if run.id in waiting else 0
         moved = _facts(run) != _facts(self.run) or place != self.place
+        if run.attempt != self.run.attempt:
+            self.speed = None  # asked of the attempt before
         self.run, self.place = run, place
         chosen = self._choose()
         self.begun = chosen.started_at or 0.0
@@ -134,4 +136,4 @@ def _stage(run: Run) -> tuple[str, int, bool]:
 
 def _facts(run: Run) -> tuple[object, ...]:
     """What people are shown of a row."""
-    return run.state, run.paused, run.message, run.finished_at, run.attempt
+    return run.state, run.paused, run.message, run.finished_at, run.attempt, run.cancel_at

@@ -62,14 +62,19 @@ def finish(store: Store) -> Finish:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server over an empty home."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home that `address` serves: empty, unless a module fills one of its own."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """The address of a server over that home, for which the terminal's runs are those of whoever looks."""
     from browsing import end_workers, served
 
-    home = tmp_path_factory.mktemp("home")
-    with served(home) as found:
+    with served(folder, terminal="local") as found:
         yield found
-    end_workers(home)
+    end_workers(folder)
 
 
 @pytest.fixture

@@ -1,25 +1,26 @@
-"""A link to another person's run in a real browser: the form holds its settings, and Run starts just those."""
+"""A run that a link opens, in a real browser: the form holds its settings and Run starts just those; one of the
+terminal goes on."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browsing import end_workers, person, served
 from lab_driver import story
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from kdcore.events import Changed
+from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.orders import Order
 from kdcore.orders import spec as ordered
-from kdcore.spec import Spec
+from kdcore.spec import Schedule, Spec
 
 pytestmark = pytest.mark.browser
+LONG = Schedule(steps=200_000)
 NEXT = "Settings for the next run."
 SHOWN = {
     "": recommended("circles", "dkd", seed=4),
@@ -28,7 +29,7 @@ SHOWN = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with two finished runs of somebody else."""
     home = tmp_path_factory.mktemp("home")
     with closing(Store(home)) as store:
@@ -36,22 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             run = store.submit(spec, "somebody")
             store.claim(1, run.id)
             store.append(run.id, story(spec, 0.8))
-    yield home
-    end_workers(home)
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    """The address of a server over that home."""
-    with served(folder) as found:
-        yield found
-
-
-@pytest.fixture
-def page(chromium: Browser, address: str) -> Iterator[Page]:
-    """A page of another person."""
-    with person(chromium, address) as opened:
-        yield opened
+    return home
 
 
 def seed(page: Page, value: int) -> None:
@@ -107,3 +93,25 @@ def test_run_starts_what_stands_beside_the_run_of_a_link(page: Page, folder: Pat
     new, spec = run_of(page, folder)
     assert new != shown.id
     assert spec == SHOWN[path]
+
+
+def broken_off(folder: Path) -> str:
+    """A run of the terminal that ended in the middle."""
+    with closing(Store(folder)) as store:
+        run = store.submit(recommended("moons", seed=21).model_copy(update={"schedule": LONG}), TERMINAL)
+        store.claim(1, run.id)
+        store.append(run.id, story(run.spec, 0.8)[:2])
+        store.move(run.id, "lost", message="Its worker is gone.")
+    return run.id
+
+
+def test_a_run_of_the_terminal_goes_on_and_can_be_stopped_at_once(page: Page, folder: Path) -> None:
+    page.goto(f"/?run={broken_off(folder)}")
+    stop = page.get_by_role("button", name="Stop this run")
+    expect(page.get_by_role("heading", name=re.compile("interrupted at step"))).to_be_visible()
+    expect(stop).to_have_count(0)
+    page.get_by_role("button", name="Go on").click()
+    stop.click()
+    expect(page.get_by_role("heading", name=re.compile("stopped at step"))).to_be_visible()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_text("belongs to another user")).to_have_count(0)

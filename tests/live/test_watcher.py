@@ -264,6 +264,21 @@ def test_a_run_that_broke_off_says_from_where_it_would_go_on(store: Store, stage
     assert status(Watcher(store, stage.id), None, mine=True)["resumes"] == 20
 
 
+def test_a_run_that_is_to_stop_says_so_and_goes_on_at_full_speed(store: Store, stage: Stage) -> None:
+    stage.begin()
+    watcher = Watcher(store, stage.id)
+    watcher.asked(Command("speed", 10.0))
+    store.command(stage.id, Command("cancel"), OWNER)
+    assert watcher.poll()
+    assert status(watcher, None, mine=True)["stopping"]
+    store.move(stage.id, "cancelled")
+    store.resume(stage.id, OWNER)
+    store.claim(os.getpid(), stage.id)
+    assert watcher.poll()
+    said = status(watcher, None, mine=True)
+    assert (said["state"], said["stopping"], said["speed"]) == ("running", False, None)
+
+
 def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, stage: Stage) -> None:
     stage.begin()
     watcher = Watcher(store, stage.id)

@@ -126,7 +126,7 @@ export class Transport {
     const trains = this.#trains;
     const behind = s.at != null && trains;
     this.root.dataset.state = s.paused && s.state === "running" ? "paused" : s.state;
-    write(this.pill, s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
+    write(this.pill, s.stopping ? "Stopping" : s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
     const rate = s.steps_per_s ? ` · ${short(s.steps_per_s)} steps/s · ${duration(s.eta_s)} left` : "";
     const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}`;
     const whose = s.teaching ? `${capital(s.learner)}: ` : "";
@@ -208,7 +208,7 @@ export class Transport {
     allow(this.one, reason, "One step (right arrow)");
     this.one.setAttribute("aria-label", "One step");
     allow(this.many, reason, "So many steps, then pause");
-    allow(this.stop, s.mine ? "" : STRANGER, "Stop this run");
+    allow(this.stop, !s.mine ? STRANGER : s.stopping ? "It is being stopped." : "", "Stop this run");
     this.stop.setAttribute("aria-label", "Stop this run");
     this.speed.disabled = Boolean(reason);
     this.speed.title = reason || "How fast it trains";
