@@ -15,13 +15,14 @@ from typing import Any
 
 from app import engine, words
 from app.curves import Helper
+from kdcore import private
 from kdcore.cases.case import Case, Progress, Where, folder_of, progress, tell
 from kdcore.cases.pictures import keep, rows_of
 from kdcore.cases.question import Party, Question, asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.record import stamp_of
-from kdcore.spec import Choice
+from kdcore.spec import Choice, parse
 
 log = logging.getLogger("kdlab.examining")
 MODULE = "kdcore.examiner"
@@ -71,6 +72,16 @@ def _side(one: Run | Choice) -> Party:
     if not stamp_of(one.folder):
         raise BadInput(f"Run {one.id} has kept no weights yet; open it after its first checkpoint.")
     return party(one)
+
+
+def walled(case: Case) -> bool:
+    """Whether the rows of a case are those of an edge that asks a teacher behind a wall."""
+    try:
+        one = asked(case.folder)
+    except BadInput:  # nothing but answers was given
+        return False
+    sides = (one.student, *((one.teacher,) if one.teacher else ()))
+    return any(side.spec and private.walled(parse(side.spec)) for side in sides)
 
 
 def anew(case: Case, run: Run) -> Question:

@@ -14,6 +14,7 @@ from app.words import money, percent, quantity
 from kdcore.bill import bill
 from kdcore.catalogue import entry
 from kdcore.jobs.rows import Run
+from kdcore.private import without_rows
 from kdcore.record import Record
 
 LOCAL = 12  # local images in a row
@@ -41,10 +42,11 @@ COPIES = {
 def figures(facts: Facts, record: Record, real: bool) -> dict[str, str]:
     """All there are, by the name of their place in the file; local and held-out images, and what is made of them, only
     where `real`."""
+    shown = record if real else without_rows(record)
     found = {
-        "made": _made(record, real),
-        "inversions": _inversions(record, facts) if real else "",
-        "course": _course(record),
+        "made": _made(shown, record, real),
+        "inversions": _inversions(shown, facts),
+        "course": _course(shown),
         "meter": _meter(facts),
         "coverage": _measured(facts, "coverage", "Coverage of the synthetic images", COVERAGE),
         "copies": _measured(facts, "copies", "Copies of local images", COPIES),
@@ -57,38 +59,26 @@ def _picture(pixels: np.ndarray, name: str) -> str:
     return f'<img src="{png_url(pixels, enlarge=True)}" alt="{escape(name)}">'
 
 
-def _made(record: Record, real: bool) -> str:
-    """Synthetic images with the teacher's class; where `real`, local ones below them."""
-    made, local, told = record.frame.get("made_x"), record.static.get("local_x"), record.frame.get("made_logits")
-    if made is None or record.started is None:
+def _made(shown: Record, record: Record, real: bool) -> str:
+    """Synthetic images with the teacher's class; local ones below them where they may be shown."""
+    if "made_x" not in record.frame or record.started is None:
         return ""
+    made, told = shown.frame.get("made_x", record.frame["made_x"][:0]), shown.frame.get("made_logits")
     names = ["" for _ in made] if told is None else [record.started.classes[k] for k in told.argmax(1)]
-    shown = [real or not copied for copied in _copied(record, len(made))]
-    wall = "".join(
-        f"<span>{_picture(x, 'synthetic')}{escape(name)}</span>"
-        for x, name, show in zip(made, names, shown, strict=True)
-        if show
-    )
-    caption = f"Synthetic images, which are sent, with the teacher's class. {_left_out(shown, real)}"
-    beside = "" if local is None else "".join(f"<span>{_picture(x, 'local')}</span>" for x in local[:LOCAL])
-    below = f'<figcaption>Local images of the edge:</figcaption><div class="wall">{beside}</div>'
+    pictures = zip(made, names, strict=True) if len(made) else ()
+    wall = "".join(f"<span>{_picture(x, 'synthetic')}{escape(name)}</span>" for x, name in pictures)
+    left = _left_out(len(record.frame["made_x"]) - len(made), real)
+    caption = f"Synthetic images, which are sent, with the teacher's class. {left}"
     figure = _figure("made", "Synthetic images", f'<div class="wall">{wall}</div>', caption)
-    return figure + (below if beside and real else "")
+    beside = "".join(f"<span>{_picture(x, 'local')}</span>" for x in shown.static.get("local_x", made[:0])[:LOCAL])
+    below = f'<figcaption>Local images of the edge:</figcaption><div class="wall">{beside}</div>'
+    return figure + (below if beside else "")
 
 
-def _copied(record: Record, count: int) -> list[bool]:
-    """Which of the pictures are local images, mixes of them, or match one."""
-    if entry("source", record.spec.source.name)["local"]:
-        return [True] * count
-    known = record.frame.get("made_copied")
-    return [False] * count if known is None else known[:count].tolist()
-
-
-def _left_out(shown: list[bool], real: bool) -> str:
+def _left_out(copies: int, real: bool) -> str:
     """What the file does not hold."""
     if real:
         return ""
-    copies = shown.count(False)
     too = f", among them {copies} synthetic ones that match or contain a local image" if copies else ""
     return f"Left out of this file: local and held-out images, and images made of them{too}."
 
@@ -96,7 +86,7 @@ def _left_out(shown: list[bool], real: bool) -> str:
 def _inversions(record: Record, facts: Facts) -> str:
     """Images, and those that the generator makes of both answers; never without cycle accuracy."""
     rows = [record.frame.get(f"inverse_{who}") for who in ("teacher", "student")]
-    if any(row is None for row in rows):
+    if any(row is None for row in rows) or "probe_x" not in record.static:
         return ""
     shown = [record.static["probe_x"], *rows]
     count = min(INVERTED, *(len(row) for row in shown if row is not None))

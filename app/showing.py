@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import engine, forms, link, naming, state, words
+from app import consent, engine, forms, link, naming, state, words
 from app.command import command
 from app.live import live, tokens
 from app.suited import suited
@@ -17,9 +17,11 @@ from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
+from kdcore.private import walled
 from kdcore.record import stamp_of
 from kdcore.spec import SETTABLE, Spec
 
+CONSENT = "real images"  # the box that allows them in files
 Order = Callable[[list[str]], list[str]]  # of panels, out of those that suit a run
 Width = Literal["stretch", "content"]
 Take = Callable[[Run], None]  # a run's settings into the page's form
@@ -114,6 +116,8 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
     live("transport", run.id, **_shared(), **_reporting("transport"), settings=knobs, autoplay=demo)
     again = 1.0 if run.state in ACTIVE else None
     state.fragment(_aftermath, run_every=again)(run.id, (run.state, run.hash), mine, suited(run), take)
+    if walled(run.spec):
+        st.checkbox(consent.ASKED, key=CONSENT, help=consent.HELP)
     if between and run.state not in ACTIVE:
         between(run)
     panels(run, chosen)
@@ -121,7 +125,13 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
 
 def panels(run: Run, chosen: Order = list, key: str = "panels") -> None:
     """Panels of a run; several groups of them can stand on one page."""
-    live("panels", run.id, **_shared(), **_reporting(key), panels=chosen(suited(run)))
+    guard = "" if allowed(run) else consent.UNASKED
+    live("panels", run.id, **_shared(), **_reporting(key), panels=chosen(suited(run)), guard=guard)
+
+
+def allowed(run: Run) -> bool:
+    """Whether files may show the rows of a run: behind a wall the box has to be ticked."""
+    return not walled(run.spec) or bool(state.component(CONSENT))
 
 
 def _shared() -> dict[str, Any]:

@@ -14,6 +14,8 @@ Static arrays (N probe rows, C classes, R x R plane):
     probe rows (Grad-CAM);
     for 2-D data also extent (4,) as x0, x1, y0, y1, train_points (M, 2), train_labels (M,),
     teacher_field_class (R, R) uint8, teacher_field_share (R, R) uint8 (255 = probability 1).
+    Of an exported run withheld (M,) text names the arrays that were left out, there or in frames, as they show rows of
+    the edge. Which these are stands in `kdcore.private`, which has to know every array named here.
 Frame arrays: step (), student_logits (N, C) float32, gradient_names (T,), gradient_norms (T,) and
     gradient_cosines (T, T) of the loss terms' gradients on the student's weights; with a teacher cka (S, T) float32,
     how alike the pooled features of each stage of student and teacher are on the probe rows, and student_maps
@@ -47,6 +49,7 @@ from kdcore.spec import Spec
 from kdcore.untrusted import parsing
 
 Arrays = Mapping[str, np.ndarray]
+WITHHELD = "withheld"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Record:
         if "step" in self.frame:
             return int(self.frame["step"])
         return self.steps[-1].step if self.steps else 0
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """Names of the arrays that were left out when the run was exported."""
+        return frozenset(self.static[WITHHELD].tolist()) if WITHHELD in self.static else frozenset()
 
 
 def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.consent import ASKED, HELP, OPTION
 from kdcore.errors import BadInput
 
 FAILED, WRONG = 1, 2
@@ -23,7 +24,7 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `kdlab
 Name = Annotated[str | None, typer.Argument(help="One of them, told with its knobs.")]
 RealImages = Annotated[
     bool,
-    typer.Option("--real-images", help="Include local and held-out images of the edge; without it none is written."),
+    typer.Option(OPTION, help=f"{ASKED}. {HELP}"),
 ]
 Text = str | None
 
@@ -185,19 +186,20 @@ def export(
         Text,
         typer.Option(metavar="auto|T", help="Write only the student, its logits divided by T, as a safetensors file."),
     ] = None,
+    real_images: RealImages = False,
 ) -> None:
     """Write a run's record to a folder that any KD Lab can show, or its student at a temperature to a file."""
     from app.cli.tempering import check_ending
 
     check_ending(place, temperature)
+    prepare()
     if temperature is not None:
         from app.cli.tempering import temper
 
-        prepare()
         temper(run, place, temperature)
-    from kdcore.jobs.store import Store
+    from app.cli.lending import export_run
 
-    print(Store().export(run, place))
+    export_run(run, place, real_images)
 
 
 @cli.command()

@@ -1,16 +1,31 @@
-"""`kdlab serve`: the process becomes the server of a finished run, which needs torch."""
+"""A run for others: its record in a folder, or its student as a server, which needs torch."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import get_args
 
+from app.consent import LEFT_OUT
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
+from kdcore.private import walled
 
 GRADES = tuple(grade for grade in get_args(Access) if grade != "white_box")
+
+
+def export_run(run_id: str, place: Path, real: bool) -> None:
+    """Write a run's record, and say where it lies and whether rows of an edge were left out.
+
+    Raises:
+        BadInput: there is no such run, or it cannot be written there.
+    """
+    store = Store()
+    print(store.export(run_id, place, real))
+    if not real and walled(store.get(run_id).spec):
+        print(LEFT_OUT, file=sys.stderr)
 
 
 def serve_run(run_id: str, access: str, host: str, port: int) -> None:

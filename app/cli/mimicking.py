@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.cli.listing import table
+from app.consent import OPTION
 from app.words import percent
 from kdcore.errors import BadInput
 from kdcore.events import Started
@@ -63,6 +64,11 @@ def answers(run_id: str) -> Answers:
     static = read_arrays(run.folder / "static.npz")
     if "teacher_logits" not in static:
         raise BadInput(f"Run {run_id!r} holds no answers of a teacher; choose a finished run that has one.")
+    if "probe_x" not in static:
+        raise BadInput(
+            f"Run {run_id!r} was exported without the images that its teacher was asked about; "
+            f"`kdlab export {OPTION}` includes them."
+        )
     logits, x = static["teacher_logits"].astype(np.float64), static["probe_x"]
     powers = np.exp(logits - logits.max(1, keepdims=True))
     started = next((event for event in store.story(run.id) if isinstance(event, Started)), None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import examining, state
+from app import consent, examining, showing, state
 from app.live import live, tokens
 from app.panels import CASE, knob, turned
 from kdcore.cases.case import Case, progress
@@ -28,6 +28,7 @@ def cards(case: Case, *names: str, key: str = "panels") -> None:
         key=key,
         panels=[CASE + name for name in names],
         softened=SOFTENED,
+        guard="" if not examining.walled(case) or state.component(showing.CONSENT) else consent.UNASKED,
         on_view=partial(state.heard, key),
     )
 

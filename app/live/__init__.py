@@ -59,6 +59,7 @@ def live(
     softened: Sequence[str] = SOFTENED,
     settings: Sequence[Setting | dict[str, Any]] = (),
     autoplay: bool = False,
+    guard: str = "",
     on_view: Callable[[], None] | None = None,
 ) -> Seen:
     """The transport bar of a run, or its panels.
@@ -75,6 +76,7 @@ def live(
         softened: those of them that get a temperature slider.
         settings: what the owner may change while it runs.
         autoplay: whether a recorded run starts to play by itself.
+        guard: why no picture that shows rows of the data may be saved; "" where it may.
         on_view: called before the rerun that follows a change of the view.
     """
     data = {
@@ -89,6 +91,7 @@ def live(
         "panels": [_card(name, name in softened) for name in panels],
         "settings": [dict(s) if isinstance(s, dict) else s._asdict() for s in settings],
         "autoplay": autoplay,
+        "guard": guard,
         "colours": {name.lower(): getattr(theme, name) for name in COLOURS},
     }
     result = _component(key=key, data=data, on_view_change=on_view or _nothing)
@@ -97,7 +100,7 @@ def live(
 
 def _card(name: str, softened: bool) -> dict[str, Any]:
     found = panel(name)
-    shown = {field: getattr(found, field) for field in ("title", "caption", "kind", "wide", "extra")}
+    shown = {field: getattr(found, field) for field in ("title", "caption", "kind", "wide", "extra", "pictured")}
     return {"name": name, "softened": softened, **shown}
 
 

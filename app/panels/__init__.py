@@ -81,6 +81,7 @@ class Panel(NamedTuple):
     table: Callable[[Any, View], dict[str, list[Any]]]  # the same numbers as columns, for download
     suits: Callable[[Record], bool] = always  # asked at a run's beginning: whether it is of the kind that fills this
     extra: bool = False  # folded away at first, below the others
+    pictured: bool = False  # whether what it draws shows rows of the data themselves
 
 
 def caption(probe: Callable[..., Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from app.consent import WITHHELD
 from kdcore.record import Record
 from kdcore.spec import Measure
 
@@ -35,6 +36,11 @@ def _unmeasured(record: Record, level: Measure) -> str | None:
 def first(*checks: Lacks) -> Lacks:
     """The first thing that is missing."""
     return lambda record: next((sentence for check in checks if (sentence := check(record))), None)
+
+
+def rows(*names: str) -> Lacks:
+    """Rows of an edge, which an export leaves out unless that is allowed."""
+    return lambda record: WITHHELD if record.withheld.intersection(names) else None
 
 
 def steps(record: Record) -> str | None:

@@ -20,7 +20,7 @@ def walled(record: Record) -> bool:
 
 def making(record: Record) -> bool:
     """Runs whose source makes its images."""
-    return bool(entry("source", record.spec.source.name)["makes"]) and "local_x" in record.static
+    return bool(entry("source", record.spec.source.name)["makes"]) and holds(record, "local_x")
 
 
 def inverting(record: Record) -> bool:
@@ -30,7 +30,12 @@ def inverting(record: Record) -> bool:
 
 def records(*names: str) -> Suits:
     """Runs whose frames, or what stays, hold all of these arrays."""
-    return lambda record: all(name in record.frame or name in record.static for name in names)
+    return lambda record: all(holds(record, name) for name in names)
+
+
+def holds(record: Record, name: str) -> bool:
+    """Whether a run recorded an array, even if its export left it out."""
+    return name in record.frame or name in record.static or name in record.withheld
 
 
 def noting(record: Record) -> bool:

@@ -107,8 +107,9 @@ PANEL = Panel(
     caption=caption(attention),
     order=75,
     wide=False,
-    lacks=lacks.first(lacks.answers, lacks.recorded("teacher_maps", "student_maps")),
+    lacks=lacks.first(lacks.rows("student_maps"), lacks.answers, lacks.recorded("teacher_maps", "student_maps")),
     draw=draw,
     table=table,
     suits=suits.records("teacher_maps", "student_maps"),
+    pictured=True,
 )

@@ -57,7 +57,8 @@ PANEL = Panel(
     caption=caption(field),
     order=5,
     wide=True,
-    lacks=lacks.first(lacks.plane, lacks.field),
+    lacks=lacks.first(lacks.rows("train_points"), lacks.plane, lacks.field),
     draw=draw,
     table=table,
+    pictured=True,
 )

@@ -97,8 +97,11 @@ PANEL = Panel(
     caption=caption(inversions),
     order=3,
     wide=False,
-    lacks=lacks.first(lacks.teacher, lacks.answers, lacks.seen("inverse_teacher", "inverse_student")),
+    lacks=lacks.first(
+        lacks.rows("inverse_teacher"), lacks.teacher, lacks.answers, lacks.seen("inverse_teacher", "inverse_student")
+    ),
     draw=draw,
     table=table,
     suits=suits.inverting,
+    pictured=True,
 )

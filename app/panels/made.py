@@ -87,8 +87,9 @@ PANEL = Panel(
     caption=caption(made),
     order=2,
     wide=False,
-    lacks=lacks.seen("made_x"),
+    lacks=lacks.first(lacks.rows("made_x"), lacks.seen("made_x")),
     draw=draw,
     table=table,
     suits=suits.making,
+    pictured=True,
 )

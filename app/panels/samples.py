@@ -57,7 +57,8 @@ PANEL = Panel(
     caption=caption(samples),
     order=90,
     wide=False,
-    lacks=lacks.answers,
+    lacks=lacks.first(lacks.rows("probe_x"), lacks.answers),
     draw=draw,
     table=table,
+    pictured=True,
 )

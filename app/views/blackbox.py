@@ -35,12 +35,6 @@ TITLES = {
     "quick": "Steps and networks for two cores",
 }
 
-REAL = "Include 12 local and 8 held-out images in the file"
-REAL_HELP = (
-    "Whoever gets the file then sees images of the edge. Without it the file holds no local or held-out image, nor "
-    "what the generator makes of them."
-)
-
 
 # Ask
 
@@ -178,10 +172,9 @@ def _verdict(run: Run) -> None:
         for column, (part, heading) in zip(st.columns(len(PARTS)), PARTS.items(), strict=True):
             said = [f"- {one.text} [see](#{anchor(one.panel)})" for one in verdict(facts) if one.part == part]
             column.markdown("\n".join([f"**{heading}**", "", *said]))
-        real = st.checkbox(REAL, key="verdict real", help=REAL_HELP)
         st.download_button(
             "This verdict as one file",
-            report(run, facts, record, (st.context.url or "").partition("?")[0], real),
+            report(run, facts, record, (st.context.url or "").partition("?")[0], showing.allowed(run)),
             f"verdict-{run.id}.html",
             "text/html",
             icon=":material/download:",

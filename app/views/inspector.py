@@ -7,7 +7,7 @@ from importlib import import_module
 
 import streamlit as st
 
-from app import case_link, examining, state
+from app import case_link, consent, examining, showing, state
 from app.case_link import Section
 from app.inspector import choosing, following, opening
 from app.inspector._cards import bar
@@ -94,6 +94,8 @@ def _sections(case: Case) -> None:
         "Section", names, format_func=lambda name: SECTIONS[name], required=True, key=key,
         on_change=state.changed, args=("section", str), label_visibility="collapsed", width="stretch",
     )  # fmt: skip
+    if examining.walled(case):
+        st.checkbox(consent.ASKED, key=showing.CONSENT, help=consent.HELP)
     choosing.bar(case)
     section = str(state.shown().settings["section"])
     import_module(f"app.inspector.{section}").show(case)

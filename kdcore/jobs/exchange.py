@@ -25,6 +25,7 @@ from kdcore.jobs import rows
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
+from kdcore.private import files, walled
 from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Spec, parse
 from kdcore.untrusted import parsing, read_json
@@ -122,22 +123,27 @@ def bring(connection: Connection, recorded: Recorded, owner: str) -> None:
     connection.execute(insert(EVENTS), bodies)
 
 
-def save(run: Run, told: Sequence[Heard], destination: Path) -> Path:
+def save(run: Run, told: Sequence[Heard], destination: Path, real: bool = False) -> Path:
     """Write a run's record under a temporary name, then rename it.
 
+    Args:
+        real: whether it may hold the rows of an edge that asks a teacher behind a wall.
+
     Raises:
-        BadInput: the destination exists, or the disk refuses.
+        BadInput: the destination exists, the disk refuses, or the settings themselves hold such rows.
     """
+    whole = real or not walled(run.spec)
+    if not whole and "points" in run.spec.data.knobs:
+        raise BadInput(
+            f"The settings of run {run.id} hold its points, so no record can do without them; allow them in files."
+        )
     if destination.exists():
         raise BadInput(f"{destination} exists already; name a folder that does not.")
     draft = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
-        if run.folder.exists():
-            shutil.copytree(run.folder, draft, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        for path in draft.rglob("*.npz"):
-            write_arrays(path, read_arrays(path))  # compressed: a third of the size
         draft.mkdir(exist_ok=True)
+        (_copy if whole else _copy_public)(run, draft)
         (draft / "run.json").write_text(_facts(run))
         lines = (json.dumps({"at": at} | event.model_dump(mode="json")) for _, at, event in told)
         (draft / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
@@ -150,6 +156,24 @@ def save(run: Run, told: Sequence[Heard], destination: Path) -> Path:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return destination
+
+
+def _copy(run: Run, draft: Path) -> None:
+    """Everything that is part of the record."""
+    if run.folder.exists():
+        shutil.copytree(run.folder, draft, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
+    for path in draft.rglob("*.npz"):
+        write_arrays(path, read_arrays(path))  # compressed: a third of the size
+
+
+def _copy_public(run: Run, draft: Path) -> None:
+    """What shows no row of the edge; nothing else is written, not even for a moment."""
+    for path, arrays in files(run.folder, run.spec):
+        place = draft / path.relative_to(run.folder)
+        if arrays is None:
+            shutil.copyfile(path, place)
+        elif arrays:
+            write_arrays(place, arrays)
 
 
 def _facts(run: Run) -> str:

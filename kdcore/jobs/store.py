@@ -324,14 +324,17 @@ class Store:
             exchange.bring(connection, recorded, owner)
         return self.get(recorded.id)
 
-    def export(self, run_id: str, destination: Path) -> Path:
+    def export(self, run_id: str, destination: Path, real: bool = False) -> Path:
         """Write a run's folder as a record that `bring` reads, without checkpoints; the folder written.
+
+        Args:
+            real: whether it may hold the rows of an edge that asks a teacher behind a wall.
 
         Raises:
             BadInput: the destination exists already or cannot be written.
         """
         told = log.story(self.events(run_id, limit=None))
-        return exchange.save(self.get(run_id), told, destination)
+        return exchange.save(self.get(run_id), told, destination, real)
 
     # Transactions ---------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ export class Panels {
       const card = this.#cards.get(panel.name) ?? new Card(panel, data.plotly);
       this.#cards.set(panel.name, card);
       if (grid.children[place] !== card.root) grid.insertBefore(card.root, grid.children[place] ?? null);
-      card.show(data.run);
+      card.show(data.run, data.guard);
     });
   }
 
@@ -79,6 +79,7 @@ export class Panels {
 
 class Card {
   #run = null;
+  #guard = ""; // why a picture of rows may not be saved
   #leave = null;
   visible = false;
   #pending = null;
@@ -112,7 +113,9 @@ class Card {
   }
 
   /** Show a run; the same one again changes nothing. */
-  show(run) {
+  show(run, guard) {
+    this.#guard = this.panel.pictured ? guard : "";
+    this.#offer();
     if (run === this.#run) return;
     const visible = this.visible;
     this.#look(false);
@@ -174,7 +177,7 @@ class Card {
   /** Offer the files where there is something to save, or say why not. */
   #offer() {
     const reason = this.root.dataset.empty === "lacks" ? this.lacks.textContent : "";
-    if (this.picture) allow(this.picture, reason, PICTURE);
+    if (this.picture) allow(this.picture, reason || this.#guard, PICTURE);
     allow(this.numbers, reason, NUMBERS);
     if (reason) this.numbers.removeAttribute("href");
     else this.numbers.href = this.csv;
@@ -188,7 +191,7 @@ class Card {
   }
 
   async #savePicture() {
-    if (this.picture.hasAttribute("aria-busy")) return;
+    if (this.#guard || this.picture.hasAttribute("aria-busy")) return;
     this.picture.setAttribute("aria-busy", "true");
     await this.#drawn();
     this.picture.removeAttribute("aria-busy");

@@ -82,4 +82,5 @@ PANEL = Panel(
     lacks=needs.pictures,
     draw=draw,
     table=table,
+    pictured=True,
 )

@@ -46,4 +46,5 @@ PANEL = Panel(
     lacks=lambda _: None,
     draw=draw,
     table=table,
+    pictured=True,
 )

@@ -1,0 +1,16 @@
+"""May files hold rows of an edge that asks a teacher behind a wall? One question, in the same words everywhere."""
+
+OPTION = "--real-images"
+ASKED = "Include local and held-out images in files"
+HELP = (
+    "Whoever gets a file then sees images of the edge. Without it no file holds a local or held-out image, nor what "
+    "is made of them."
+)
+UNASKED = f"This picture shows local or held-out images. To save it, tick \u201c{ASKED}\u201d above the panels."
+LEFT_OUT = (
+    f"Left out of this record: local and held-out images, and images made of them. To include them, add {OPTION}."
+)
+WITHHELD = (
+    f"This record was exported without local and held-out images, which this panel shows; `kdlab export {OPTION}` "
+    "includes them."
+)
