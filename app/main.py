@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app import reach
 from app.paths import APP, ASSETS
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
@@ -17,6 +18,7 @@ STYLE = """<style>
 .katex-display .base { margin-block: .15em; }
 .stApp [data-testid=stSliderThumbValue] { color: inherit; }
 .stApp .token.string { color: color-mix(in srgb, #09ab3b 55%, currentColor); } /* as it comes: 2.9 to 1 on white */
+.stApp .token:is(.keyword, .function, .class-name) { color: color-mix(in srgb, #1c83e1 70%, currentColor); }
 .stApp .token.comment { color: color-mix(in srgb, currentColor 75%, transparent); }
 .stSidebar .katex-display > .katex { font-size: .9em; }
 .stApp [data-testid=stButtonGroup] button:is([aria-checked=true], [aria-pressed=true]) { color: inherit; }
@@ -24,6 +26,7 @@ STYLE = """<style>
 
 st.set_page_config(page_title="KD Lab", page_icon=str(LOGO), layout="wide")
 st.html(STYLE)
+reach.everywhere()
 st.logo(str(LOGO), size="large")
 page = st.navigation(
     [

@@ -61,9 +61,9 @@ def line(name: str, x: Any, y: Any, colour: str, **more: Any) -> dict[str, Any]:
 
 
 def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
-    """A text without an arrow; on paper coordinates unless told."""
+    """A text without an arrow; on paper coordinates unless told, and there it wraps to the figure's width."""
     where = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
-    return {"text": text, "x": x, "y": y, "showarrow": False} | where | more
+    return {"text": text, "x": x, "y": y, "showarrow": False, "align": more.get("xanchor", "left")} | where | more
 
 
 def brief(name: str, most: int = 14) -> str:

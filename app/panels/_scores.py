@@ -36,5 +36,5 @@ def layout(
             "title": {"text": "probability"}, "domain": [0.0, 0.44 - room], "tickformat": ".0%", "range": [0, 1],
         },
         shapes=[] if label is None else [label_mark(label, look)],
-        annotations=[note(text, 0.0, 0.45 - room, align="left")],
+        annotations=[note(text, 0.0, 0.45 - room)],
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """Whether synthetic images copy local ones."""
 
-from textwrap import wrap
 from typing import Any
 
 from app import theme
@@ -10,9 +9,6 @@ from app.panels import _suits as suits
 from app.panels._figure import faint, note, number, plain
 from kdcore.probes.copies import Copies, copies
 from kdcore.record import Record
-
-WIDTH = 84  # letters in a line
-BOLD_WIDTH = 70  # bold letters are wider
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:
@@ -24,7 +20,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         bargap=0.02,
         xaxis={"title": {"text": "distance to the nearest"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "synthetic images"}, "domain": [0.0, 0.66]},
-        annotations=[note(_text(found), 0.0, 0.69, align="left", font={"color": _warning(found, look)})],
+        annotations=[note(_text(found), 0.0, 0.69, font={"color": _warning(found, look)})],
     )
     layout["legend"] |= {"y": 1.04}
     return {"data": [_bars(found, name, look) for name in ("local", "held")], "layout": layout}
@@ -52,10 +48,9 @@ def _bars(found: Copies, name: str, look: theme.Theme) -> dict[str, Any]:
 
 
 def _text(found: Copies) -> str:
-    """The verdict, what it rests on and what it would have found, in lines of a card's width."""
+    """The verdict, what it rests on and what it would have found."""
     judged = found.judged
-    lines = [f"<b>{line}</b>" for line in wrap(judged.verdict, BOLD_WIDTH)]
-    return "<br>".join([*lines, *(line for text in (judged.counts, judged.power) for line in wrap(text, WIDTH))])
+    return "<br>".join(filter(None, (f"<b>{judged.verdict}</b>", judged.counts, judged.power)))
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

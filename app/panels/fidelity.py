@@ -26,7 +26,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         barmode="stack",
         xaxis={"title": {"text": f"share of {found.rows} probe samples"}, "tickformat": ".0%", "range": [0, 1]},
         yaxis={"visible": False, "domain": [0.0, 0.72]},
-        annotations=[note(text, 0.0, 0.76, align="left", font={"size": 14})],
+        annotations=[note(text, 0.0, 0.76, font={"size": 14})],
     )
     layout["legend"] |= {"traceorder": "normal"}
     return {"data": [_part(*part, share, colour[look]) for part, share, colour in parts], "layout": layout}

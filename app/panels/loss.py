@@ -80,7 +80,7 @@ def _broken(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
     if found.broken_at is None:
         return []
     text = f"<b>From step {found.broken_at} on the loss is not a number;<br>try a smaller learning rate.</b>"
-    return [note(text, 0.5, 0.5, xanchor="center", align="center", font={"color": theme.DISAGREE[look]})]
+    return [note(text, 0.5, 0.5, xanchor="center", font={"color": theme.DISAGREE[look]})]
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         yaxis2={"title": {"text": "MB"}, "domain": [0.0, 0.34], "rangemode": "tozero", "nticks": 4},
         hovermode="x unified",
         shapes=beginning(record, look),
-        annotations=[note(_text(found), 0.0, 0.72, align="left", bgcolor=theme.PAPER[look])],
+        annotations=[note(_text(found), 0.0, 0.72, bgcolor=theme.PAPER[look])],
     )
     layout["legend"] |= {"y": 1.02}
     return {"data": _lines(found, look), "layout": layout}

@@ -171,7 +171,7 @@ def chart(points: pd.DataFrame, what: str, title: str, number: str) -> None:
                     "scale": {"zero": False},
                     "axis": {"format": number},
                 },
-                "color": colour | {"legend": {"orient": "bottom", "columns": 1, "labelLimit": 600}},
+                "color": colour | {"legend": {"orient": "bottom", "columns": 1, "labelLimit": {"expr": "width - 40"}}},
                 "strokeDash": {"field": "run", "type": "nominal", "legend": None},
             },
             "config": {"axis": {"labelFontSize": 14, "titleFontSize": 14}, "legend": {"labelFontSize": 14}},

@@ -26,3 +26,11 @@ def test_the_picture_follows_the_theme_of_the_page(page: Page) -> None:
     for theme in ("dark", "light"):
         page.emulate_media(color_scheme=theme)
         page.wait_for_function(WRITTEN, arg=INK[theme])
+
+
+def test_an_equation_too_wide_for_its_place_is_reached_by_the_keyboard(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.wait_for_selector(".katex-display")
+    page.add_style_tag(content=".katex-display { width: 5rem; } .katex-display > .katex { white-space: nowrap; }")
+    page.set_viewport_size({"width": 400, "height": 900})
+    page.wait_for_function("[...document.querySelectorAll('.katex-display')].some((one) => one.tabIndex === 0)")

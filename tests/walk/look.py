@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from playwright.sync_api import TimeoutError
 from visit import Visit
 
 AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(({id, nodes}) =>
@@ -17,6 +18,8 @@ AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).vi
     return [id, place, [...any, ...all, ...none][0]?.message ?? ""];
   }))"""
 SHOWN = 3  # places a rule is shown at
+WORKED = """() => ![...document.querySelectorAll(".kd-card:not([hidden]) .kd-lacks")].some((said) =>
+  said.checkVisibility() && said.parentElement.dataset.empty === "lacks" && said.textContent.endsWith("…"))"""
 
 
 class Looked(NamedTuple):
@@ -35,15 +38,24 @@ def axe() -> str:
 def look(visit: Visit, picture: Path | None = None) -> Looked:
     """Open a page and measure it, folded and unfolded; a picture of it is left where one is wanted."""
     visit.open()
+    wait(visit)
     shift = float(visit.page.evaluate("walk.shift.worth"))
     folded = visit.page.evaluate("walk.boxes()")
     visit.unfold()
+    wait(visit)
     found = [*dict.fromkeys([*folded, *visit.page.evaluate("walk.boxes()")])]
     with tall(visit):
         found += [*rules(visit), *visit.faults()]
         if picture:
             visit.page.screenshot(path=picture)
     return Looked(found, shift)
+
+
+def wait(visit: Visit) -> None:
+    """Wait until no card says that its numbers are being computed; one that never ends is looked at as it is."""
+    with suppress(TimeoutError):
+        visit.page.wait_for_function(WORKED)
+    visit.settle()
 
 
 @contextmanager

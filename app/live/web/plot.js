@@ -2,6 +2,7 @@
 
 import { picked, toggled } from "./choose.js";
 import { h } from "./dom.js";
+import { fitted } from "./notes.js";
 import { wire } from "./wire.js";
 
 const HOVERS = !matchMedia("(hover: none)").matches; // where nothing does, the buttons would lie on the legend for good
@@ -16,6 +17,7 @@ const HALTED_MS = 500; // after which a figure that played has come to rest
 const TICK_PX = 16; // a name on an axis needs that much, upright or turned
 const MARGINS_PX = 110;
 const COLORBAR_PX = 90;
+const PASSES = 8; // of a figure whose words change what room there is for them
 let library = null; // one promise for the whole page
 
 function plotly(address) {
@@ -57,6 +59,10 @@ function thinned(axis, room) {
 export class Plot {
   #drawn = null;
   #plays = false; // whether it has frames, which may be under way
+  #figure = null; // as it came, without its words wrapped
+  #fit = null; // how it was fitted to the card last
+  #more = 0; // px that it has beyond a card's usual height
+  #most = { of: "", more: 0 }; // that any figure of this view and width needed so far, so that no card jumps to and fro
 
   constructor(address) {
     this.address = address;
@@ -75,8 +81,41 @@ export class Plot {
     const config = layout.meta?.box ? BOXED : CONFIG;
     if (this.#plays) await Plotly.animate(this.node, ...HALT); // a new figure has other frames
     this.#plays = Boolean(frames);
-    this.#drawn = await Plotly.react(this.node, { data: named, layout: shown, config, frames });
+    this.#figure = { data: named, layout: shown, config, frames };
+    this.#fit = null;
+    await this.#fitted();
     if (first) this.#listen();
+  }
+
+  /** Draw the figure with its words wrapped to the card, and the card as high as they need. */
+  async #fitted() {
+    for (let pass = 0; pass < PASSES && this.node.clientWidth; pass++) {
+      const frame = this.#frame();
+      const key = JSON.stringify(frame, (_, value) => (typeof value === "number" ? Math.round(value) : value));
+      if (key === this.#fit) break;
+      this.#fit = key;
+      const { layout, wanted } = fitted(this.#figure.layout, frame);
+      this.#rise(wanted - frame.usual);
+      this.#drawn = await window.Plotly.react(this.node, { ...this.#figure, layout });
+    }
+    this.#most.more = this.#more;
+  }
+
+  /** The px there are, and those that margins and plots took when it was drawn last; before, those that are asked for. */
+  #frame() {
+    const { clientWidth: width, clientHeight: height, parentElement } = this.node;
+    const { l, r, t, b } = this.#figure.layout.margin;
+    const size = this.#drawn ? { ...this.node._fullLayout._size } : { l, t, b, w: width - l - r, h: height - t - b };
+    const usual = parseFloat(getComputedStyle(parentElement).minHeight) - this.#more;
+    return { width, height, usual, size, legend: Boolean(this.node.querySelector("g.legend")) };
+  }
+
+  /** Make the card's body so many px higher than usual. */
+  #rise(more) {
+    const of = `${this.#figure.layout.uirevision} ${this.node.clientWidth}`;
+    if (of !== this.#most.of) this.#most = { of, more: 0 };
+    this.#more = Math.ceil(Math.max(this.#most.more, more));
+    this.node.parentElement.style.setProperty("--kd-more", `${this.#more}px`);
   }
 
   /** A click on what stands for rows selects them or pins one; with Shift it is pinned beside the other. */
@@ -97,8 +136,12 @@ export class Plot {
     });
   }
 
-  resize() {
-    if (this.#drawn && this.node.clientWidth) window.Plotly.Plots.resize(this.node);
+  async resize() {
+    if (!this.#drawn || !this.node.clientWidth) return;
+    const { width, height } = this.node._fullLayout;
+    if (width === this.node.clientWidth && height === this.node.clientHeight) return;
+    await window.Plotly.Plots.resize(this.node);
+    await this.#fitted();
   }
 
   /** The figure as it is now, zoom included, as a PNG's data URL. */

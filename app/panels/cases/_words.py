@@ -15,4 +15,4 @@ def asked(rows: int, of: int, select: str) -> str:
 
 def aside(*lines: str, lifted: int = 0) -> dict[str, Any]:
     """What a figure says above itself, lifted by so many pixels; the margin is the figure's to leave."""
-    return note("<br>".join(lines), 0.0, 1.0, align="left", font={"size": SMALL}, yshift=lifted)
+    return note("<br>".join(lines), 0.0, 1.0, font={"size": SMALL}, yshift=lifted)

@@ -42,7 +42,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout |= {"meta": _boxes(plane), "selections": [], "margin": {"l": 8, "r": 8, "t": 8, "b": 88}}
     layout["annotations"] = [_title(side, domain, look) for side, domain in sides.items()]
     layout["annotations"].append(
-        note(_said(rows, plane, found) + _read(rows, view), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})
+        note(_said(rows, plane, found) + _read(rows, view), 0.0, -0.02, yanchor="top", font={"size": 13})
     )
     return {"data": traces, "layout": layout}
 

@@ -26,7 +26,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         "knowledge course",
         xaxis={"title": {"text": "step of the student's checkpoint"}},
         yaxis={"title": {"text": "points on the object"}, "rangemode": "tozero"},
-        annotations=[note(_way(course), 0.0, 0.02, align="left", font={"size": SMALL})],
+        annotations=[note(_way(course), 0.0, 0.02, font={"size": SMALL})],
     )
     return {"data": data, "layout": layout}
 

@@ -39,7 +39,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         look, "margins", barmode="group", bargap=0.3, **_axes(told, len(case.about.shape) == 3, named)
     )
     layout["annotations"] = [note(f"<b>{text}</b>", x, 1.0) for text, x in _headings(len(worst) > 0)]
-    layout["annotations"].append(note(_said(case, told), 0.0, -0.16, yanchor="top", align="left", font={"size": 13}))
+    layout["annotations"].append(note(_said(case, told), 0.0, -0.16, yanchor="top", font={"size": 13}))
     layout |= {"legend": layout["legend"] | {"y": 1.1}, "margin": {"l": 48, "r": 12, "t": 40, "b": 84}}
     return {"data": traces, "layout": layout}
 

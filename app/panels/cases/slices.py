@@ -28,7 +28,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         "customdata": [one.select for one in shown], "meta": {"pick": "{customdata}"},
         "marker": {"color": colours}, "hovertext": [_figures(one) for one in shown], "hoverinfo": "text",
     }  # fmt: skip
-    texts = [note(f"<b>{name}</b> {_short(one)}", 0, k + 0.38, xref="x", yref="y", align="left", font={"size": 13})
+    texts = [note(f"<b>{name}</b> {_short(one)}", 0, k + 0.38, yref="y", font={"size": 13})
              for k, (name, one) in enumerate(zip(names, shown, strict=True))]  # fmt: skip
     mean = {"type": "line", "x0": found.overall, "x1": found.overall, "y0": 0, "y1": 1, "yref": "paper",
             "line": {"color": theme.MUTED[look], "dash": "dot"}}  # fmt: skip

@@ -36,7 +36,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         traces.append(_goals(found, look))
     bare = {"visible": False}
     layout = theme.layout(look, "trails", xaxis=bare, yaxis=bare)
-    layout["annotations"] = [note(_said(found), 0.0, -0.02, yanchor="top", align="left", font={"size": 13})]
+    layout["annotations"] = [note(_said(found), 0.0, -0.02, yanchor="top", font={"size": 13})]
     return {"data": traces, "layout": layout | {"margin": {"l": 8, "r": 8, "t": 8, "b": 52}}}
 
 

@@ -1,0 +1,123 @@
+"""What figures say in words, in a real browser: it wraps to the card, and the plots make way for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import person, served
+from playwright.sync_api import Browser, Page
+from stage import Stage
+
+from app.live.routes import SCRIPTS
+from kdcore.jobs.store import Store
+
+pytestmark = pytest.mark.browser
+FITTED = f"async ([layout, frame]) => (await import('{SCRIPTS}/notes.js')).fitted(layout, frame)"
+APART = """name => {
+  const node = document.querySelector(`[data-panel=${name}] .kd-plot`);
+  const boxes = (what) => [...(node?.querySelectorAll(what) ?? [])].map((e) => e.getBoundingClientRect());
+  const [card, said, others] = [boxes(".main-svg")[0], boxes(".annotation-text"), boxes("g.legend, .bars .point path")];
+  const touch = (p, q) => p.left < q.right && q.left < p.right && p.top < q.bottom - 2 && q.top < p.bottom - 2;
+  const inside = (p) => p.left >= card.left && p.right <= card.right && p.top >= card.top;
+  return said.length > 0 && others.length > 0 && said.every((p) => inside(p) && !others.some((q) => touch(p, q)));
+}"""
+LINES = (
+    "name => document.querySelector(`[data-panel=${name}] .kd-plot`).layout.annotations[0].text.split('<br>').length"
+)
+HIGH = "name => document.querySelector(`[data-panel=${name}] .kd-body`).offsetHeight"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def page(home: Path, chromium: Browser) -> Iterator[Page]:
+    """A page of the small lab, with a run that has two networks' answers."""
+    with (
+        served(home, "small_server:app", (Path(__file__).parent,)) as address,
+        closing(Store(home)) as store,
+        person(chromium, address) as opened,
+    ):
+        stage = Stage(store)
+        stage.begin()
+        stage.record_frame(10)
+        opened.goto(f"/?run={stage.id}&panels=fidelity,tug")
+        yield opened
+
+
+def test_words_stand_clear_of_edge_legend_and_plot_at_any_width(page: Page) -> None:
+    heights = []
+    for width in (390, 1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name in ("fidelity", "tug"):
+            page.locator(f"[data-panel={name}]").scroll_into_view_if_needed()
+            page.wait_for_function(APART, arg=name)
+        page.wait_for_function(f"([name, narrow]) => ({LINES})(name) > 2 === narrow", arg=["fidelity", width == 390])
+        heights.append(page.evaluate(HIGH, "fidelity"))
+    assert heights[0] == pytest.approx(heights[2], abs=4)  # of the same width, the same height
+
+
+def layout(*notes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The least that a figure's layout holds; its words are 10 px high, so a line of them takes 13."""
+    where = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False, "x": 0}
+    margin, legend = {"l": 50, "r": 10, "t": 10, "b": 40}, {"y": 1.02}
+    font = {"size": 10, "family": "monospace"}
+    return {"margin": margin, "legend": legend, "font": font, "annotations": [where | note for note in notes]} | more
+
+
+def fitted(page: Page, asked: dict[str, Any], legend: bool = False) -> Any:
+    size = {"l": 50, "r": 10, "t": 10, "b": 40, "w": 240, "h": 200}
+    frame = {"width": 300, "height": 250, "size": size, "legend": legend}
+    return page.evaluate(FITTED, [asked, frame])
+
+
+def test_plots_on_both_sides_make_way_for_lines_between_them(page: Page) -> None:
+    axes = {"yaxis": {"domain": [0, 0.5]}, "yaxis2": {"domain": [0.6, 1]}}
+    found = fitted(page, layout({"text": "a<br>b<br>c", "y": 0.5}, **axes))
+    assert found["layout"]["yaxis"]["domain"] == pytest.approx(
+        [0, 0.425], abs=0.002
+    )  # 170 px left, and 30 more between
+    assert found["layout"]["yaxis2"]["domain"] == pytest.approx([0.66, 1], abs=0.002)
+    assert found["wanted"] == pytest.approx(180 + 47 - 18 + 10 + 40)
+
+
+def test_words_below_the_legend_lift_it_and_those_around_the_plots_widen_the_margin(page: Page) -> None:
+    long = "twelve words of which no more than a few fit into one line"
+    axes = {"yaxis": {"domain": [0, 0.9]}}
+    lifted = fitted(page, layout({"text": "a<br>b<br>c", "y": 0.9}, **axes), legend=True)["layout"]
+    assert lifted["legend"]["y"] == pytest.approx(0.9 + 47 / 200, abs=0.002)
+    below = fitted(page, layout({"text": long, "y": -0.02, "yanchor": "top"}, yaxis={}))["layout"]
+    extra = below["annotations"][0]["text"].count("<br>")
+    assert extra >= 1
+    assert below["margin"] == {"l": 50, "r": 10, "t": 10, "b": 40 + 13 * extra}
+    above = fitted(page, layout({"text": long, "y": 1.0}, yaxis={}))["layout"]
+    assert above["margin"]["t"] == 10 + 13 * extra
+
+
+def test_no_line_is_wider_than_its_room_and_bold_goes_on_in_the_next(page: Page) -> None:
+    text = "one two · three <b>four five six seven eight nine ten eleven &lt; twelve</b> thirteen"
+    found = fitted(page, layout({"text": text, "y": 1.0}, {"text": "beside", "y": 1.0, "x": 0.5}, yaxis={}))
+    lines = found["layout"]["annotations"][0]["text"].split("<br>")
+    assert " ".join(lines).replace("</b> <b>", " ").replace("\u00a0", " ") == text
+    assert all(line.count("<b>") == line.count("</b>") for line in lines)
+    measured = page.evaluate(
+        "lines => lines.map((line) => { const e = document.createElement('span'); e.innerHTML = line;"
+        "e.style = 'font: 10px monospace; white-space: pre; position: absolute'; document.body.append(e);"
+        "const { width } = e.getBoundingClientRect(); e.remove(); return width; })",
+        lines,
+    )
+    assert max(measured) <= 0.5 * 240
+    assert len(lines) > 3
+
+
+def test_a_title_of_an_axis_wraps_to_the_figure(page: Page) -> None:
+    title = {"text": "an axis whose title is a good deal longer than the whole figure is wide"}
+    found = fitted(page, layout(yaxis={}, xaxis={"title": title}))["layout"]
+    assert found["xaxis"]["title"]["text"].replace("<br>", " ") == title["text"]
+    assert "<br>" in found["xaxis"]["title"]["text"]
