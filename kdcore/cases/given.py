@@ -121,9 +121,8 @@ def _head(stored: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _checked(arrays: dict[str, np.ndarray]) -> Given:
     for name in NEEDED:
         if name not in arrays:
-            near = get_close_matches(name, arrays, n=1, cutoff=0.5)
-            meant = f" Is it {near[0]!r}?" if near else ""
-            raise BadInput(f"The file has no {name!r}.{meant} It has: {', '.join(sorted(arrays))[:200] or 'nothing'}.")
+            has = ", ".join(sorted(arrays))[:200] or "nothing"
+            raise BadInput(f"The file has no {name!r}; it has: {has}.{_meant(arrays)}")
     logits = _logits("student_logits", arrays["student_logits"])
     count, classes = logits.shape
     rows = {"student_logits": logits, "index": np.arange(count)}
@@ -136,9 +135,22 @@ def _checked(arrays: dict[str, np.ndarray]) -> Given:
             )
     rows["labels"] = _labels(arrays["labels"], count, classes)
     images, notes = _images(arrays["images"], count) if "images" in arrays else (None, ())
-    further = {name: _column(name, values, count) for name, values in arrays.items() if name not in KNOWN}
+    meant = _meant(arrays)
+    further = {name: _column(name, values, count, meant) for name, values in arrays.items() if name not in KNOWN}
     check_names(further)
     return Given(rows, _names(arrays.get("classes"), classes), images, further, notes)
+
+
+def _meant(arrays: dict[str, np.ndarray]) -> str:
+    """Which arrays may be known ones under other names: all at once, so that nobody mends a file name by name."""
+    absent = [name for name in KNOWN if name not in arrays]
+    near = {
+        name: get_close_matches(name, absent, n=1, cutoff=0.5)
+        for name, values in arrays.items()
+        if name not in KNOWN and (values.ndim > 1 or "labels" in absent)  # a column has a name of its own
+    }
+    meant = [f"{name[:60]!r} as {found[0]!r}" for name, found in near.items() if found]
+    return f" Did you mean {' and '.join(meant)}? Name them so." if meant else ""
 
 
 def _logits(name: str, values: np.ndarray) -> np.ndarray:
@@ -216,11 +228,9 @@ def _images(values: np.ndarray, count: int) -> tuple[np.ndarray, tuple[str, ...]
     return np.ascontiguousarray((found * 255).round().astype(np.uint8)), tuple(notes)
 
 
-def _column(name: str, values: np.ndarray, count: int) -> np.ndarray:
+def _column(name: str, values: np.ndarray, count: int, meant: str) -> np.ndarray:
     """(N,) float64."""
     if values.shape != (count,) or values.dtype.kind not in "fiub":
-        near = get_close_matches(name, KNOWN, n=1, cutoff=0.6)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
         raise BadInput(
             f"{name[:60]!r} is {_sizes(values.shape)} {values.dtype}, but what is not {', '.join(KNOWN)} must be a "
             f"column of {count} numbers.{meant}"

@@ -92,10 +92,24 @@ NINE = {"teacher_logits": np.zeros((9, 3)), "student_logits": np.zeros((9, 3)), 
         ({"teacher_logits": np.zeros((2, 4)), "labels": np.array([0, 3])}, r"'teacher_logits' is 2x4, but"),
         ({"student_logits": np.zeros(4)}, r"'student_logits' must be rows times classes of numbers, but is 4 float64"),
         ({"student_logits": np.zeros((2, 1))}, r"must be rows times classes"),
-        ({"student_logits": None, "student_logit": LOGITS}, r"has no 'student_logits'\. Is it 'student_logit'\?"),
+        (
+            {"student_logits": None, "student_logit": LOGITS},
+            r"has no 'student_logits'; .* mean 'student_logit' as 'stu",
+        ),
+        (
+            {"student_logits": None, "teacher_logits": None, "teacher": LOGITS, "student": LOGITS},
+            r"has no 'student_logits'; it has: labels, student, teacher\. "
+            r"Did you mean 'teacher' as 'teacher_logits' and 'student' as 'student_logits'\?",
+        ),
+        (
+            {"student_logits": None, "student": LOGITS, "teacher_logits": LOGITS},
+            r"mean 'student' as 'student_logits'\?",
+        ),
+        ({"teacher_logits": None, "teacher": LOGITS}, r"mean 'teacher' as 'teacher_logits'\?"),
+        ({"labels": None, "label": np.array([0, 1])}, r"has no 'labels'; .* mean 'label' as 'labels'\?"),
         (
             {"teacher_logits": None, "teacher_logit": LOGITS},
-            r"'teacher_logit' is 2x3 .* mean 'teacher_logits'\?",
+            r"'teacher_logit' is 2x3 .* mean 'teacher_logit' as 'teacher_logits'\?",
         ),
         ({"classes": np.array(["a", "b"])}, r"'classes' must be 3 names"),
         ({"classes": np.array(["a", "b", "a"])}, r"'a' is there twice"),
