@@ -35,6 +35,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         "begins": _begins(record, step),
         "message": run.message,
         "place": watcher.place,
+        "held": watcher.held,
         "speed": watcher.speed,
         "step": step,
         "newest_step": subject.step,

@@ -37,6 +37,7 @@ class Watcher:
         self.store = store
         self.run = store.get(run_id)
         self.place = 0  # in the queue, from 1; 0 when the run does not wait
+        self.held = 0  # workers that paused runs keep while this one waits
         self.speed: float | None = None  # steps per second somebody asked for; None is as fast as it goes
         self.record_version = self.field_version = self.status_version = self.stage_version = next(VERSIONS)
         self.begun = 0.0  # when its newest attempt began, unix s
@@ -87,10 +88,11 @@ class Watcher:
         run = self.store.get(self.run.id)
         waiting = self.store.waiting() if run.state == "queued" else []
         place = waiting.index(run.id) + 1 if run.id in waiting else 0
-        moved = _facts(run) != _facts(self.run) or place != self.place
+        held = len({one.pid for one in self.store.runs(states={"running"}) if one.paused}) if place else 0
+        moved = (_facts(run), place, held) != (_facts(self.run), self.place, self.held)
         if run.attempt != self.run.attempt:
             self.speed = None  # asked of the attempt before
-        self.run, self.place = run, place
+        self.run, self.place, self.held = run, place, held
         chosen = self._choose()
         self.begun = chosen.started_at or 0.0
         self.paced = self.store.obeyed_at({run.id, chosen.id}, ("resume", "speed"))

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -122,29 +123,33 @@ class WorkerDesk(Desk):
         self._lend()
 
     def begin(self) -> None:
-        """The teacher is there: a pause made meanwhile holds from the first step."""
+        """The teacher is there: what was asked meanwhile holds from the first step."""
+        self._asked = float("-inf")
         if self._paused:
             self._held.insert(0, Command("pause"))
 
-    def _new(self) -> list[Command]:
-        """What was asked of this run, and of the run that waits for it."""
+    def _new(self, leave: Collection[str] = ()) -> list[Command]:
+        """What was asked of this run, and of the run that waits for it, but for the wishes named in `leave`."""
         if time.monotonic() - self._asked < WISHES_S:
             return []
         self._asked = time.monotonic()
-        own = self.store.take_commands(self.run.id)
+        own = self.store.take_commands(self.run.id, leave)
         return own + self.pupil._lend(self.run.id) if self.pupil and not self.pupil.cancelled else own
 
     def _lend(self, teacher: str | None = None) -> list[Command]:
-        """Wishes that hold for the teacher too; the others are kept until this run begins."""
+        """Wishes that hold for the teacher too; the others are kept until this run begins.
+
+        Settings stay in the store till then, as this process may end before.
+        """
         lent = []
-        for command in self._new():
+        for command in self._new(leave=("set",)):
             if command.name in ("pause", "resume", "step"):
                 self._paused = command.name != "resume"
             elif command.name == "cancel":
                 self.cancelled = True
             else:
                 self._held.append(command)
-            if command.name not in ("set", "cancel"):
+            if command.name != "cancel":
                 lent.append(command)
         if self.cancelled:
             self.store.move(self.run.id, "cancelled", attempt=self.run.attempt, message="Stopped.")

@@ -164,6 +164,8 @@ class Store:
     def resume(self, run_id: str, by: By) -> Run:
         """Queue a lost, failed or cancelled run again; it goes on from its last checkpoint.
 
+        Wishes that nobody has heard are forgotten, but for settings: those hold for the run, not for an attempt.
+
         Raises:
             BadInput: the run is somebody else's, deleted, or in another state.
         """
@@ -175,7 +177,7 @@ class Store:
                 raise BadInput(f"Run {run_id} is {state}, but only runs that are {allowed} can be resumed.")
             connection.execute(
                 update(COMMANDS)
-                .where(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None))
+                .where(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None), COMMANDS.c.name != "set")
                 .values(taken_at=time.time())
             )
             rows.move(connection, row, "queued")
@@ -254,9 +256,9 @@ class Store:
             with self._write() as connection:
                 log.append(connection, self._held(connection, run_id, attempt), events)
 
-    def take_commands(self, run_id: str) -> list[Command]:
-        """Wishes about a run, in the order they were made; each is handed out once."""
-        new = and_(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None))
+    def take_commands(self, run_id: str, leave: Collection[str] = ()) -> list[Command]:
+        """Wishes about a run, in the order they were made; each is handed out once, those named in `leave` later."""
+        new = and_(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None), COMMANDS.c.name.not_in(leave))
         with self._read() as connection:
             if connection.execute(select(COMMANDS.c.number).where(new).limit(1)).first() is None:
                 return []

@@ -103,7 +103,23 @@ def test_wishes_made_while_the_teacher_learns(store: Store) -> None:
         store.command(student.run.id, wish, "me")
     assert teacher.commands() == [Command("speed", 3.0), Command("pause")]
     student.begin()
-    assert student.commands() == [Command("pause"), Command("set", {"schedule.lr": 0.5}), Command("speed", 3.0)]
+    assert student.commands() == [Command("pause"), Command("speed", 3.0), Command("set", {"schedule.lr": 0.5})]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_setting_asked_while_the_teacher_learns_outlives_the_worker(store: Store) -> None:
+    run = store.submit(job("kd", teacher=job()), "me")
+    student = WorkerDesk(store, store.claim(1))
+    teacher = WorkerDesk(store, store.adopt(job(), "me"), pupil=student)
+    wish = Command("set", {"schedule.lr": 0.5})
+    store.command(run.id, wish, "me")
+    assert teacher.commands() == []
+    store.gone(1, "gone")
+    store.resume(run.id, "me")
+    again = WorkerDesk(store, store.claim(2))
+    again.begin()
+    assert again.commands() == [wish]
+    assert again.commands() == []
 
 
 @pytest.mark.parametrize("awaited", [False, True])

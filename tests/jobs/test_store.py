@@ -226,6 +226,17 @@ def test_resume_queues_again_and_forgets_old_wishes(store: Store) -> None:
     assert store.claim(2).attempt == 2
 
 
+def test_a_setting_that_nobody_heard_of_holds_when_the_run_goes_on(store: Store) -> None:
+    run = store.submit(job(), "me")
+    store.claim(1)
+    wish = Command("set", {"schedule.lr": 0.5})
+    for asked in (wish, Command("pause"), Command("speed", 2.0)):
+        store.command(run.id, asked, "me")
+    store.gone(1, "gone")
+    store.resume(run.id, "me")
+    assert store.take_commands(run.id) == [wish]
+
+
 def test_delete_undo_and_purge(store: Store) -> None:
     run = store.submit(job(), "me")
     finish(store, run)

@@ -279,6 +279,19 @@ def test_a_run_that_is_to_stop_says_so_and_goes_on_at_full_speed(store: Store, s
     assert (said["state"], said["stopping"], said["speed"]) == ("running", False, None)
 
 
+def test_a_run_that_waits_says_that_a_paused_one_keeps_its_worker(store: Store, stage: Stage) -> None:
+    stage.begin()
+    watcher = Watcher(store, store.submit(recommended("moons", "kd", seed=5), OWNER).id)
+    said = status(watcher, None, mine=True)
+    assert (said["place"], said["held"]) == (1, 0)
+    store.command(stage.id, Command("pause"), OWNER)
+    assert watcher.poll()
+    assert status(watcher, None, mine=True)["held"] == 1
+    store.command(stage.id, Command("resume"), OWNER)
+    assert watcher.poll()
+    assert status(watcher, None, mine=True)["held"] == 0
+
+
 def test_the_status_says_how_fast_it_goes_and_how_long_it_takes(store: Store, stage: Stage) -> None:
     stage.begin()
     watcher = Watcher(store, stage.id)
