@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 
 from kdcore.catalogue import entry
@@ -29,6 +30,13 @@ def find(run_id: str | None) -> Run | None:
     if run and run.deleted_at:
         raise BadInput(f"Run {run_id} was deleted; whoever owns it can bring it back on the Runs page.")
     return run
+
+
+def known(run_id: str) -> Run | None:
+    """A run that was there a moment ago; None once it is gone for good."""
+    with suppress(BadInput):
+        return store().get(run_id)
+    return None
 
 
 def newest_demo(makes: bool, images: bool = False) -> Run | None:

@@ -162,8 +162,8 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
 def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str], take: Take) -> None:
     """How it ended and what to do next; while it runs, this looks once a second whether it has, shows more or
     was changed."""
-    run = engine.store().get(run_id)
-    if (run.state, run.hash) != before or suited(run) != names:
+    run = engine.known(run_id)
+    if run is None or (run.state, run.hash) != before or suited(run) != names:
         st.rerun()
     if run.state == "done":
         with st.container(key="ending"):  # a replay hides it until its own end

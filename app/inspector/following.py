@@ -35,7 +35,9 @@ def _newer(case: Case, run: Run) -> bool:
 
 
 def _look(case: Case, run_id: str) -> None:
-    run = engine.store().get(run_id)
+    run = engine.known(run_id)
+    if run is None:
+        st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.state in ACTIVE:
             st.caption(f"The student is learning: step {run.step:,} of {run.steps:,}.")

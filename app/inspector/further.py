@@ -108,7 +108,7 @@ def _advance(case: Case, select: str, work: Work) -> None:
 
 def _after(case: Case, work: Work) -> Case | None:
     """The student afterwards on the case's rows; None while it is not known."""
-    run = engine.store().get(work.run) if work.run else None
+    run = engine.known(work.run) if work.run else None
     if run is None or run.state != "done":
         return None
     found = examining.anew(case, run).id

@@ -186,6 +186,9 @@ class Hub:
             except (BadInput, OSError) as error:
                 log.warning("Run %s cannot be followed: %s", watcher.run.id, error)
                 await asyncio.sleep(ATTEND_S)
+            except Exception:  # a bug, but those who look would wait for news for ever
+                log.exception("Run %s is followed on after an error", watcher.run.id)
+                await asyncio.sleep(ATTEND_S)
             await asyncio.sleep(POLL_S[watcher.run.state in ACTIVE])
         del self.shows[watcher.run.id]
 
@@ -231,7 +234,12 @@ class Hub:
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("What serves those who look ended", exc_info=error)
 
 
 def watched(store: Store, name: str) -> Watcher | CaseWatcher:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from app import link, state
+from app import engine, link, showing, state
 from kdcore.errors import BadInput
+from kdcore.jobs.store import Store
+from kdcore.lineage import recommended
 
 APP = Path(state.__file__).parent
 
@@ -86,3 +88,17 @@ def test_a_page_that_changes_itself_while_it_is_drawn_is_not_drawn_for_ever(page
 def test_pages_make_fragments_in_one_way_alone() -> None:
     found = [path for path in APP.rglob("*.py") if re.search(r"\bst\.(fragment|dialog)\b", path.read_text())]
     assert [path.name for path in found] == ["state.py"]
+
+
+def test_a_run_that_is_gone_meanwhile_draws_the_page_anew(
+    page: dict[str, Any],  # noqa: ARG001
+    home: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store()
+    monkeypatch.setattr(engine, "store", lambda: store)
+    run = store.submit(recommended("moons"), "me")
+    store.delete(run.id, "me")
+    assert store.purge(-1.0) == [run.id]
+    with pytest.raises(Redrawn):
+        showing._aftermath(run.id, ("cancelled", run.hash), True, [], lambda _: None)

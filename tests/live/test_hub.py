@@ -192,6 +192,31 @@ def test_those_who_train_hear_that_somebody_looks(store: Store, stage: Stage, ea
     play(store, easel, scene)
 
 
+def test_news_are_followed_on_after_any_error(
+    store: Store, stage: Stage, easel: Easel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEND_S", 0.0)
+    stage.begin()
+    failures = iter([ZeroDivisionError("a bug"), KeyError("another")])
+
+    async def scene(hub: Hub) -> None:
+        viewer = Viewer()
+        await hub.watch(viewer.seat, 1, stage.id, "status", View())
+        watcher = hub.shows[stage.id].watcher
+        whole = watcher.poll
+
+        def poll() -> bool:
+            for error in failures:
+                raise error
+            return whole()
+
+        watcher.poll = poll
+        stage.tell(10)
+        await until(lambda: viewer.got and viewer.last["status"]["step"] == 10)
+
+    play(store, easel, scene)
+
+
 def test_nothing_goes_on_once_nobody_looks(store: Store, stage: Stage, easel: Easel) -> None:
     stage.begin()
 
