@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import engine, forms, state, theme, words
+from app import dressing, engine, forms, state, theme, words
 from kdcore.events import Evaluated, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
@@ -307,3 +307,4 @@ state.arrive("runs")
 st.header("Runs", anchor=False)
 going_on = bool(engine.store().runs(states=ACTIVE))
 state.fragment(body, run_every=2.0 if going_on else None)()
+dressing.follow(state.theme())

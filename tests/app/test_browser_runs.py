@@ -10,6 +10,7 @@ import pytest
 from lab_driver import story
 from playwright.sync_api import Page, expect
 
+from app import theme
 from app.live.tokens import COOKIE
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
@@ -28,6 +29,14 @@ def mine(page: Page, folder: Path, *seeds: int) -> list[str]:
             store.claim(1, run.id)
             store.append(run.id, story(run.spec, 0.8))
     return [run.id for run in runs]
+
+
+def test_the_curves_follow_the_theme_of_the_page(page: Page, folder: Path) -> None:
+    page.goto(f"/runs?compare={','.join(mine(page, folder, 5, 6))}")
+    for look in ("light", "dark", "light"):
+        page.emulate_media(color_scheme=look)
+        for colour in theme.classes(2, look):
+            expect(page.locator(f'[data-testid=stVegaLiteChart] [stroke="{colour}"]').first).to_be_attached()
 
 
 def there(folder: Path) -> set[str]:
