@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app.link import Link, below, decode, encode
 from app.panels import View
-from kdcore.catalogue import check_knobs, entry, knobs_model
+from kdcore.catalogue import catalogue, check_knobs, entry, knobs_model
 from kdcore.errors import BadInput, unknown
 from kdcore.spec import Choice, Json
 
@@ -31,16 +31,20 @@ FIELDS = {
     "section": FieldInfo(annotation=Section, default="where"),
 }
 PARTIES = ("student", "teacher")
-BROUGHT = ("weights", "onnx")  # kinds of files that stand for a party
 DEFAULTS: Settings = {name: field.default for name, field in FIELDS.items()}
 SECTIONS: tuple[Section, ...] = get_args(Section)
+
+
+def brought() -> dict[str, str]:
+    """Services that answer from a file, which stand for a party: name -> title."""
+    return {name: one["title"] for name, one in catalogue()["teacher"].items() if one["upload"]}
 
 
 def complete(changes: Settings) -> Settings:
     """Every setting: those that nobody changed, with the changes."""
     found = dict(DEFAULTS)
     for part in PARTIES:
-        if (name := str(changes.get(part, ""))) in BROUGHT:
+        if (name := str(changes.get(part, ""))) in brought():
             found |= {f"{part}.{knob}": value for knob, value in check_knobs("teacher", name, {}).items()}
     return found | {key: value for key, value in changes.items() if key in found}
 
@@ -62,7 +66,7 @@ def beside_its_teacher(shown: Link, run_id: str) -> Link:
 
 def with_files(settings: Settings) -> bool:
     """Whether one of the two is an uploaded file."""
-    return any(settings[part] in BROUGHT for part in PARTIES)
+    return any(settings[part] in brought() for part in PARTIES)
 
 
 def field_of(settings: Settings, key: str) -> FieldInfo:
@@ -82,7 +86,7 @@ def field_of(settings: Settings, key: str) -> FieldInfo:
 def file_of(settings: Settings, part: str) -> Choice | None:
     """The uploaded file that stands for a party; None where it is a run."""
     name = str(settings[part])
-    return Choice(name=name, knobs=below(settings, part)) if name in BROUGHT else None
+    return Choice(name=name, knobs=below(settings, part)) if name in brought() else None
 
 
 def write(shown: Link) -> dict[str, str]:

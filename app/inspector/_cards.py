@@ -15,7 +15,6 @@ from app.panels import CASE, knob, turned
 from kdcore.cases.case import Case, progress
 
 POLL_S = 0.5
-SOFTENED = ("case-classes", "case-beside", "case-affinity", "case-triangle")
 
 
 def cards(case: Case, *names: str, key: str = "panels") -> None:
@@ -27,7 +26,6 @@ def cards(case: Case, *names: str, key: str = "panels") -> None:
         token=tokens.issue(state.viewer()),
         key=key,
         panels=[CASE + name for name in names],
-        softened=SOFTENED,
         guard="" if not examining.walled(case) or state.component(showing.CONSENT) else consent.UNASKED,
         on_view=partial(state.heard, key),
     )

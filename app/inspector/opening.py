@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from app import case_link, engine, examining, services, state, words
-from app.case_link import BROUGHT, PARTIES
+from app.case_link import PARTIES, brought
 from kdcore.cases import given
 from kdcore.cases.case import folder_of, progress
 from kdcore.cases.question import Question
@@ -19,7 +19,6 @@ from kdcore.spec import Choice
 
 OWN = ""  # the teacher that the student learned from, and its data
 WHERE = {"val": "validation rows", "test": "test rows", "train": "training rows"}
-FILES = {"weights": "A file: safetensors, ours or torchvision's", "onnx": "A file: ONNX"}
 MOST = 200  # runs to choose from
 ANSWERS = "answers file"  # the widget
 
@@ -36,9 +35,9 @@ def form(case_id: str | None) -> None:
         names = words.labels(list(runs.values()))
         left, right = st.columns(2)
         with left:
-            _party("student", [*list(runs)[:MOST], *BROUGHT], names)
+            _party("student", [*list(runs)[:MOST], *brought()], names)
         with right:
-            _party("teacher", [OWN, *list(runs)[:MOST], *BROUGHT], names)
+            _party("teacher", [OWN, *list(runs)[:MOST], *brought()], names)
         if case_link.with_files(state.shown().settings) or not runs or state.shown().settings["data"]:
             _choice("data", "Data set", [OWN, *catalogue()["data"]], _of_data)
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)
@@ -50,9 +49,9 @@ def form(case_id: str | None) -> None:
 
 def _party(part: str, options: list[str], names: dict[str, str]) -> None:
     """A run, or a file with what must be told of it."""
-    own = "none" if state.shown().settings["student"] in BROUGHT else "the one that it learned from"
+    own = "none" if state.shown().settings["student"] in brought() else "the one that it learned from"
     _choice(part, part.capitalize(), options, partial(_told, names, own))
-    if state.shown().settings[part] in BROUGHT:
+    if state.shown().settings[part] in brought():
         with st.container(border=True, key=f"file {part}"):
             services.pieces(part, state.shown().settings)
 
@@ -87,7 +86,7 @@ def _named(case_id: str) -> str:
 
 
 def _told(names: dict[str, str], own: str, name: str) -> str:
-    return own if name == OWN else names.get(name) or FILES.get(name, name)
+    return own if name == OWN else names.get(name) or brought().get(name, name)
 
 
 def _of_data(name: str) -> str:
@@ -105,8 +104,11 @@ def question() -> Question:
     """What the form asks.
 
     Raises:
-        BadInput: there is no such run, a file is missing, or nobody says on which data.
+        BadInput: there is no such run, a file is missing, nobody says on which data, or the form shows what it does
+            not hold.
     """
+    if unread := state.unread():
+        raise BadInput(unread[0])
     settings = state.shown().settings
     sides = [case_link.file_of(settings, part) or engine.find(str(settings[part]) or None) for part in PARTIES]
     if sides[0] is None:

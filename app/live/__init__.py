@@ -16,7 +16,6 @@ from app.live.routes import PLOTLY, SCRIPTS, WEB
 from app.live.tokens import SERVER
 from app.panels import View, panel
 
-SOFTENED = ("logits", "tug", "affinity")  # panels with a temperature slider of their own
 COLOURS = ("TEACHER", "STUDENT", "MENTOR", "DISAGREE", "GOOD", "INK", "MUTED", "GRID", "PAPER")
 
 _component = st.components.v2.component(
@@ -56,7 +55,6 @@ def live(
     token: str,
     key: str,
     panels: Sequence[str] = (),
-    softened: Sequence[str] = SOFTENED,
     settings: Sequence[Setting | dict[str, Any]] = (),
     autoplay: bool = False,
     guard: str = "",
@@ -73,7 +71,6 @@ def live(
         token: see `app.live.tokens.issue`.
         key: the component's own; while it stays, so do zoom and node.
         panels: names, in order.
-        softened: those of them that get a temperature slider.
         settings: what the owner may change while it runs.
         autoplay: whether a recorded run starts to play by itself.
         guard: why no picture that shows rows of the data may be saved; "" where it may.
@@ -88,7 +85,7 @@ def live(
         "theme": view.theme,
         "view": view.model_dump(exclude={"theme"}),
         "plotly": f"{PLOTLY}/plotly.min.js",
-        "panels": [_card(name, name in softened) for name in panels],
+        "panels": [_card(name) for name in panels],
         "settings": [dict(s) if isinstance(s, dict) else s._asdict() for s in settings],
         "autoplay": autoplay,
         "guard": guard,
@@ -98,10 +95,10 @@ def live(
     return Seen(view=result.get("view"))
 
 
-def _card(name: str, softened: bool) -> dict[str, Any]:
+def _card(name: str) -> dict[str, Any]:
     found = panel(name)
-    shown = {field: getattr(found, field) for field in ("title", "caption", "kind", "wide", "extra", "pictured")}
-    return {"name": name, "softened": softened, **shown}
+    told = ("title", "caption", "kind", "wide", "extra", "pictured", "softened")
+    return {"name": name} | {field: getattr(found, field) for field in told}
 
 
 def _nothing() -> None:

@@ -82,6 +82,7 @@ class Panel(NamedTuple):
     suits: Callable[[Record], bool] = always  # asked at a run's beginning: whether it is of the kind that fills this
     extra: bool = False  # folded away at first, below the others
     pictured: bool = False  # whether what it draws shows rows of the data themselves
+    softened: bool = False  # reads the temperature of the display, so that it has a slider for it
 
 
 def caption(probe: Callable[..., Any]) -> str:

@@ -84,4 +84,5 @@ PANEL = Panel(
     table=table,
     extra=True,
     suits=suits.taught,
+    softened=True,
 )

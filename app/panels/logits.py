@@ -54,4 +54,5 @@ PANEL = Panel(
     lacks=lacks.answers,
     draw=draw,
     table=table,
+    softened=True,
 )

@@ -118,4 +118,5 @@ PANEL = Panel(
     draw=draw,
     table=table,
     suits=suits.taught,
+    softened=True,
 )

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from lab_driver import Finish, Open, button, labels, said
 from safetensors.numpy import save
 
-from app import case_link, engine, examining
+from app import case_link, engine, examining, state
 from app.link import Link
 from kdcore.cases.case import About, Case, Progress, folder_of, tell, write_about
 from kdcore.cases.given import open_file
 from kdcore.cases.question import Party, Question
 from kdcore.errors import BadInput
+from kdcore.registry import TEACHERS
 from kdcore.spec import Choice
 
 CASE = "case-0123456789ab"
@@ -67,6 +68,20 @@ def test_a_student_and_a_teacher_are_files(lab: Open, begun: Begun) -> None:
     assert question.student.service.name == "weights"
     assert question.teacher
     assert question.teacher.title.startswith("ONNX file ")
+
+
+def test_every_service_with_a_file_can_be_a_party() -> None:
+    uploads = {name: service.upload for name, service in TEACHERS.items() if service.upload}
+    assert case_link.brought().keys() == uploads.keys() >= {"onnx", "weights"}
+
+
+def test_what_a_field_could_not_take_keeps_the_models_closed(
+    lab: Open, begun: Begun, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = lab("inspector", student=finish().id)
+    monkeypatch.setattr(state, "unread", lambda: ["The scale is no number."])
+    assert "The scale is no number." in said(button(page, "Open"))
+    assert not begun
 
 
 def test_a_file_needs_its_data(lab: Open, begun: Begun) -> None:

@@ -76,6 +76,7 @@ def test_a_panel_draws_or_says_what_is_missing(name: str, kind: str) -> None:
         drawing = panel.draw(seen, view)
         if isinstance(drawing, dict) and panel.kind == "plotly":
             json.dumps(drawing, allow_nan=False)
+            assert ("temperature" in drawing["layout"].get("meta", {})) == panel.softened
             assert drawing["data"] or drawing["layout"].get("annotations"), "an empty figure must say why"
             if not place:  # Plotly's own check is slow
                 go.Figure(drawing)

@@ -98,6 +98,7 @@ def test_it_draws_or_says_what_it_lacks(name: str, run: str, look: Any) -> None:
     if drawn.kind == "plotly":
         go.Figure(found)
         assert len({trace["uid"] for trace in found["data"]}) == len(found["data"])
+        assert ("temperature" in found["layout"].get("meta", {})) == drawn.softened
 
 
 @pytest.mark.parametrize(("name", "run"), CASES)

@@ -32,4 +32,5 @@ PANEL = Panel(
     lacks=needs.answered,
     draw=draw,
     table=table,
+    softened=True,
 )

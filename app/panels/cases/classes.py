@@ -61,4 +61,5 @@ PANEL = Panel(
     lacks=lambda _: None,
     draw=draw,
     table=table,
+    softened=True,
 )

@@ -105,4 +105,5 @@ PANEL = Panel(
     lacks=needs.first(needs.labels, _three),
     draw=draw,
     table=table,
+    softened=True,
 )
