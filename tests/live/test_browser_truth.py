@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from browsing import PATIENCE_MS, served
 from playwright.sync_api import Browser, Page, expect
-from stage import CLASSES, OWNER, ROWS, Stage
+from stage import CLASSES, COST, OWNER, ROWS, Stage
 
 from app.live.tokens import COOKIE
-from kdcore.events import Changed
+from kdcore.events import Changed, Started
 from kdcore.jobs.store import Store
 from kdcore.record import read_arrays, write_arrays
 
@@ -135,8 +135,12 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     own.__dict__ |= stage.__dict__ | {"run": teacher}
     own.evaluate(10, 0.5)
     page.goto(f"/?run={stage.id}&panels=accuracy")
+    expect(page.locator(".kd-caption")).to_contain_text("the teacher's line should climb")
     names = page.locator(".kd-readouts dt")
     expect(names.first).to_have_text("Teacher")
     expect(page.locator(".kd-readouts > div").first).to_have_class("kd-teacher")
     expect(page.locator(".kd-note")).to_contain_text("Training the teacher first")
     expect(page.locator(".kd-readouts")).not_to_contain_text("Student")
+    facts = {"steps": 20, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
+    store.append(stage.id, [Started(step=0, student=COST, teacher=COST, **facts)])
+    expect(page.locator(".kd-caption")).to_contain_text("the student's line should climb")

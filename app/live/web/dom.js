@@ -48,6 +48,10 @@ export function allow(button, reason, title) {
   button.title = reason || title;
 }
 
+/** A text about the student as one about the network that learns; `app/panels/_recast.py` does so with figures. */
+export const renamed = (text, learner) =>
+  text.replace(/(?<![A-Za-z])([Ss])tudent(?![A-Za-z])/g, (_, first) => (first === "S" ? capital(learner) : learner));
+
 export const percent = (share, digits = 1) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
 
 /** A number for reading: three significant digits. */

@@ -1,6 +1,6 @@
 // A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
 
-import { allow, h, icon, nextFrame, save, write } from "./dom.js";
+import { allow, h, icon, nextFrame, renamed, save, write } from "./dom.js";
 import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
 import { linkNote } from "./link.js";
@@ -92,12 +92,13 @@ class Card {
     this.panel = panel;
     this.drawer = new DRAWERS[panel.kind](plotly);
     this.body = h("div", { class: "kd-body" }, this.drawer.node);
+    this.caption = h("p", { class: "kd-caption" }, panel.caption);
     this.lacks = h("p", { class: "kd-lacks" }, "…");
     this.root = h(
       "article",
       { class: `kd-card${panel.wide ? " kd-wide" : ""}`, id: `panel-${panel.name}`, "data-panel": panel.name, "data-kind": panel.kind },
       h("header", {}, h("h3", {}, panel.title), this.#tools()),
-      h("p", { class: "kd-caption" }, panel.caption),
+      this.caption,
       panel.softened ? this.#slider() : null,
       this.body,
       this.lacks,
@@ -109,6 +110,7 @@ class Card {
     this.sight = new IntersectionObserver(([entry]) => this.#look(entry.isIntersecting), { rootMargin: NEAR });
     this.sight.observe(this.root);
     wire.addEventListener("view", this.#onView);
+    wire.addEventListener("learner", this.#onLearner);
     this.#onView();
   }
 
@@ -123,6 +125,7 @@ class Card {
     this.#pending = null; // of the run before
     this.#look(visible);
     this.#onView();
+    this.#onLearner();
   }
 
   destroy() {
@@ -130,6 +133,7 @@ class Card {
     this.sizes.disconnect();
     this.sight.disconnect();
     wire.removeEventListener("view", this.#onView);
+    wire.removeEventListener("learner", this.#onLearner);
     this.drawer.destroy();
     this.root.remove();
   }
@@ -164,6 +168,8 @@ class Card {
     this.csv = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
     this.#offer();
   };
+
+  #onLearner = () => write(this.caption, renamed(this.panel.caption, wire.learners.get(this.#run) ?? "student"));
 
   /** Make the slider show the temperature of the display. */
   #warm(temperature) {

@@ -10,7 +10,7 @@ const BOXED = { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemo
 const BARE = ["toImage", "select2d", "lasso2d"];
 const CONFIG = { ...BOXED, displayModeBar: HOVERS && "hover", modeBarButtonsToRemove: BARE }; // never another object
 const HALT = [[null], { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } }];
-const UNFIT = /[^\p{L}\p{N}_-]+/gu; // in a name of which Plotly makes selectors
+const UNFIT = /[^\p{L}\p{N}_-]+/gu; // in a name of which Plotly makes selectors, as to find a colour bar
 const ROOM = 1.15; // an image knows no web fonts, and what stands in for them is wider
 const INTERRUPTED = (reason) => { if (reason) throw reason; }; // Plotly gives no reason when other frames take over
 const HALTED_MS = 500; // after which a figure that played has come to rest
@@ -146,9 +146,8 @@ export class Plot {
 
   /** The figure as it is now, zoom included, as a PNG's data URL. */
   picture(paper) {
-    const { layout } = this.node;
+    const { data, layout } = this.node;
     const [width, height] = [this.node.clientWidth, this.node.clientHeight].map((side) => Math.round(side * ROOM));
-    const data = this.node.data.map(({ uid: _, ...trace }) => trace); // Plotly seeks a colour bar by it, blanks and all
     return window.Plotly.toImage({ data, layout: { ...layout, paper_bgcolor: paper } }, { format: "png", width, height, scale: 2 });
   }
 

@@ -123,6 +123,7 @@ export class Transport {
     if (lacks) return this.#complain(lacks);
     this.#status = status;
     const s = status;
+    wire.call(this.#data.run, s.learner);
     const trains = this.#trains;
     const behind = s.at != null && trains;
     this.root.dataset.state = s.paused && s.state === "running" ? "paused" : s.state;
@@ -150,11 +151,18 @@ export class Transport {
 
   #say(s) {
     if (s.teaching) return `Training the ${s.learner} first; what you see is its own run.`;
-    if (s.state === "queued") return s.place > 1 ? `${s.place - 1} before it in the queue.` : "It is next to start.";
+    if (s.state === "queued") return this.#waits(s);
     if (s.state === "done") return s.at == null ? "" : `Replay: this is the run at step ${s.at}; its result follows at the end.`;
     const lost = s.mine && s.resumes != null && s.resumes < s.newest_step;
     const from = s.resumes ? `step ${s.resumes}, its last checkpoint` : "the beginning, as it had no checkpoint yet";
     return [s.message, lost && `It would go on from ${from}.`].filter(Boolean).join(" ");
+  }
+
+  #waits(s) {
+    const turn = s.place > 1 ? `${s.place - 1} before it in the queue.` : "It is next to start.";
+    if (!s.held) return turn;
+    const who = s.held > 1 ? `${s.held} paused runs keep their workers until they go` : "A paused run keeps its worker until it goes";
+    return `${turn} ${who} on or ${s.held > 1 ? "are" : "is"} stopped.`;
   }
 
   #read(s) {

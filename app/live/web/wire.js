@@ -8,10 +8,11 @@ const REPORT_MS = 300; // after the last change, the page is told
 const REMIND_MS = 2500; // and told again where it did not take the change over
 const LINGER_MS = 300; // a page that is rebuilt keeps its socket
 
-/** Events: "view" (it changed), "link" (the connection did), "error" (detail: {error, run}). */
+/** Events: "view" (it changed), "learner" (a run trains another network), "link" (the connection changed), "error" (detail: {error, run}). */
 class Wire extends EventTarget {
   view = { theme: "light", temperature: null, sample: 0, at: null, select: "", beside: null, knobs: "" };
   #meant = this.view; // what somebody chose to look at: the view, but for what only passes by
+  learners = new Map(); // run -> what the network is called that it trains just now
   link = "connecting"; // connecting, open, lost, refused
   trouble = ""; // why it was refused
   #token = "";
@@ -145,6 +146,13 @@ class Wire extends EventTarget {
     if (!this.#send({ op: "control", run, command, value })) {
       this.#complain({ error: "There is no connection to the server just now; try again in a moment.", run });
     }
+  }
+
+  /** Say what the network is called that a run trains just now: captions speak of it. */
+  call(run, learner) {
+    if (this.learners.get(run) === learner) return;
+    this.learners.set(run, learner);
+    this.dispatchEvent(new Event("learner"));
   }
 
   #ask(key) {
