@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import streamlit as st
@@ -92,7 +93,7 @@ def percent(cell: Cell, metric: str) -> str:
     """A mean with half its interval, where there is one."""
     if metric not in cell.mean:
         return ""
-    spread = f" ± {100 * cell.half[metric]:.1f}" if cell.half[metric] == cell.half[metric] else ""
+    spread = f" ± {100 * cell.half[metric]:.1f}" if isfinite(cell.half[metric]) else ""
     return f"{100 * cell.mean[metric]:.1f} %{spread}"
 
 

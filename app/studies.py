@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,7 +157,8 @@ def _note(value: float) -> str:
 def _interval(cell: Cell, metric: str, factor: float, digits: int) -> str:
     if metric not in cell.mean:
         return ""
-    spread = f" ± {factor * cell.half[metric]:.{digits}f}" if cell.seeds > 1 else ""
+    half = factor * cell.half[metric]
+    spread = f" ± {half:.{digits}f}" if isfinite(half) else ""
     return f"{factor * cell.mean[metric]:.{digits}f}{spread}"
 
 

@@ -202,10 +202,13 @@ def _copies(facts: Facts) -> Said:
 
 def _taken(facts: Facts) -> list[Said]:
     """What the cloud gave away."""
-    meter, agreed = facts.ended.meter, facts.ended.result.get("agreement")
+    meter, result = facts.ended.meter, facts.ended.result
+    agreed = result.get("agreement")
     if meter is None:
         return []
     text = f"The teacher answered {bill(facts.spec, meter).images:,} queries, each with {TOLD[facts.spec.access]}"
     if agreed is not None:
-        text += f"; the student agrees with it on {percent(agreed)} of unseen test images"
+        rows = int(result.get("compared_rows") or result.get("test_rows") or 0)
+        counted = f" ({round(agreed * rows):,} of {rows:,})" if rows else ""
+        text += f"; the student agrees with it on {percent(agreed)} of unseen test images{counted}"
     return [Said("leaked", f"{text}.", "fidelity")]

@@ -246,9 +246,12 @@ def _cell(task: str, method: str, budget: Budget, cost: float, rows: Sequence[Ro
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Half the width of the confidence interval of the mean, by Student's t."""
+    """Half the width of the confidence interval of the mean, by Student's t; NaN of values that bear none.
+
+    A single value says nothing of how far others lie, and equal ones would say that none ever differs.
+    """
     count = len(values)
-    if count < 2:
+    if len(set(values)) < 2:
         return float("nan")
     quantile = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
     return quantile * stdev(values) / math.sqrt(count)

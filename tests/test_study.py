@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from app import standing, studies
 from app.studies import COLUMNS, FOLDER, markdown, publish, published
 from kdcore.errors import BadInput
 from kdcore.study import Row, Study, cells, half_width, key, load, read, step_costs, trials, verdicts
@@ -98,7 +99,14 @@ def test_means_intervals_and_the_sign_test() -> None:
     low, high = stats.t.interval(0.95, 4, loc=0.81, scale=stats.sem(accuracies))
     assert cell.half["accuracy"] == pytest.approx((high - low) / 2)
     assert (cell.seeds, cell.step_cost) == (5, 0.5)
-    assert math.isnan(half_width([0.5]))
+
+
+@pytest.mark.parametrize("accuracies", [[0.8], [0.8, 0.8, 0.8]])
+def test_a_single_value_and_equal_ones_have_no_interval(accuracies: list[float]) -> None:
+    asked = study(methods=["kd"], seeds=list(range(len(accuracies))), budgets=["steps"])
+    (cell,) = cells(asked, [row("moons", "kd", seed, accuracy) for seed, accuracy in enumerate(accuracies)])
+    assert math.isnan(half_width(accuracies))
+    assert (studies._interval(cell, "accuracy", 100.0, 1), standing.percent(cell, "accuracy")) == ("80.0", "80.0 %")
 
 
 def test_equal_steps_serve_for_equal_time_only_where_a_step_costs_the_same() -> None:

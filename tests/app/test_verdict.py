@@ -57,6 +57,19 @@ def test_numbers_are_those_of_the_run() -> None:
     assert "answered 10,000 queries, each with a probability for each class; the student agrees with it" in text
 
 
+@pytest.mark.parametrize(
+    ("rows", "counted"),
+    [
+        ({"test_rows": 1797.0}, " (1,635 of 1,797)"),
+        ({"test_rows": 1797.0, "compared_rows": 200.0}, " (182 of 200)"),
+        ({}, ""),
+    ],
+)
+def test_what_was_taken_is_told_with_its_counts(rows: dict[str, float], counted: str) -> None:
+    ended = Finished(step=10, result=RESULT | rows, meter=METER)
+    assert f"agrees with it on 91.0 % of unseen test images{counted}." in told(facts(ended=ended))
+
+
 def test_local_images_that_left_are_counted() -> None:
     assert "Real images sent: 129. 129 local images (or mixes of them) to learn from." in told(
         facts(Order(preset="kd", local=True), meter=Meter(images=129, local=129))
