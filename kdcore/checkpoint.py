@@ -18,6 +18,7 @@ from kdcore.errors import BadInput
 from kdcore.net import Net
 from kdcore.optimize import Rule
 from kdcore.spec import Spec, parse
+from kdcore.untrusted import gist
 
 SAME = 1e-6  # means and deviations that differ by less are those of the same data
 
@@ -57,8 +58,7 @@ def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence
         net.load_state_dict(_named(load_file(path), net))
         said = head_of(path)
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"The weights in {path} cannot be used ({reason}); train that run again.") from error
+        raise BadInput(f"The weights in {path} cannot be used ({gist(error)}); train that run again.") from error
     theirs = [said[name] for name in ("mean", "std") if name in said]
     if mean and len(theirs) == 2 and not np.allclose(theirs, (mean, std), rtol=0, atol=SAME):
         (our_mean, our_std), (their_mean, their_std) = (map(_column, pair) for pair in ((mean, std), theirs))

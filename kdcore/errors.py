@@ -14,7 +14,12 @@ class BadInput(ValueError):
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(text.encode("utf-8", "backslashreplace").decode())
+        super().__init__(printable(text))
+
+
+def printable(text: str) -> str:
+    """A text with its lone surrogates escaped, which stand for bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:

@@ -129,12 +129,16 @@ class Teacher:
             self.paid, self.looked = (Ledger(folder / name, classes) for name in ("asked.bin", "looked.bin"))
 
     @property
+    def charged(self) -> tuple[Ledger, ...]:
+        """The books that are paid for and limited by the budget: measuring costs only where the teacher is remote."""
+        return self.books if self.remote else (self.paid,)
+
+    @property
     def meter(self) -> Meter:
         """What the run has spent up to its current step, however often it was interrupted."""
         if not self.wall:
             return Meter()
-        books = self.books if self.remote else (self.paid,)
-        sums = {name: sum(book.sums[name] + book.lost[name] * self.settled for book in books) for name in SUMMED}
+        sums = {name: sum(book.sums[name] + book.lost[name] * self.settled for book in self.charged) for name in SUMMED}
         return Meter(
             images=self.paid.count, local=self.paid.sums["local"], looked=self.looked.count,
             looked_local=self.looked.sums["local"], cached=self.cached, **sums,
@@ -196,8 +200,7 @@ class Teacher:
     def _affords(self, new: int, fresh: int) -> bool:
         """Whether the budget allows so many more questions, of which `fresh` must be sent."""
         assert self.wall is not None
-        books = self.books if self.remote else (self.paid,)
-        asked, held = sum(book.count for book in books), sum(len(book) for book in books)
+        asked, held = sum(book.count for book in self.charged), sum(len(book) for book in self.charged)
         return not self.wall.budget or max(asked + new, held + fresh) <= self.wall.budget
 
     def _known(self, digests: list[bytes], device: torch.device) -> Outputs:

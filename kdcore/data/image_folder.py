@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kdcore.contracts import Recipe, Report
 from kdcore.data._splits import Prepared, Raw, require, split_off, stream
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, printable
 from kdcore.untrusted import parsing
 
 TYPES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP", ".gif": "GIF"}
@@ -90,13 +90,8 @@ class ImageFolder(Prepared):
         x = np.empty((len(files), 1 if self.grey else 3, self.side, self.side), dtype=np.uint8)
         for row, file in enumerate(files):
             x[row] = _pixels(file, self.side, self.grey)
-            report(f"reading {file.parent.name}/{_printable(file.name)}", (row + 1) / len(files))
+            report(f"reading {file.parent.name}/{printable(file.name)}", (row + 1) / len(files))
         return x
-
-
-def _printable(name: str) -> str:
-    """A file name without the surrogates that stand for bytes that are not UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _visible(folder: Path) -> list[Path]:

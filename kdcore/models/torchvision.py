@@ -17,6 +17,7 @@ from kdcore.contracts import Model
 from kdcore.errors import BadInput, unknown
 from kdcore.models._parts import image
 from kdcore.net import Net
+from kdcore.untrusted import gist
 
 AUXILIARY = ("googlenet", "inception_v3")  # they answer with more than logits
 HEADS = (nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
@@ -75,7 +76,7 @@ class Torchvision(Model):
             with torch.no_grad():
                 return _recorded(model.eval(), torch.zeros(1, 3, *shape[1:]))
         except (RuntimeError, AssertionError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            reason = gist(error).rstrip(".")
             raise BadInput(
                 f"torchvision's {self.name!r} cannot read images of {shape[1]}x{shape[2]} pixels ({reason}); "
                 "choose larger images or another model, such as 'resnet'."

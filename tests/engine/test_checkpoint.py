@@ -38,3 +38,12 @@ def test_a_checkpoint_of_a_module_that_was_built_otherwise_is_refused_in_a_sente
     with pytest.raises(BadInput, match=r"earlier version.*\[3, 36\].*; it cannot go on: start it anew\.$"):
         checkpoint.restore(saved, now, {"rule": Rule(Schedule(), now.parameters())})
     checkpoint.restore(saved, before, rules)
+
+
+def test_an_error_without_a_word_is_told_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError
+
+    monkeypatch.setattr(checkpoint, "load_file", refuse)
+    with pytest.raises(BadInput, match=r"cannot be used \(OSError\)"):
+        load_weights(MODELS["mlp"]().build((2,), 2), tmp_path / "student.safetensors")

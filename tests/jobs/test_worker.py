@@ -235,33 +235,23 @@ def test_a_teacher_trained_elsewhere_is_awaited(store: Store) -> None:
     assert len(store.runs()) == 2
 
 
-def test_a_teacher_whose_worker_is_gone_is_taken_over_where_no_server_runs(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("owner", ["me", "you"])
+def test_a_teacher_whose_worker_is_gone_is_awaited_by_nobody_where_no_server_runs(
+    owner: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for a teacher ends the lease of its worker, and trains the teacher on."""
+    """Whoever waits for a teacher ends the lease of its worker, and trains it on; somebody else's anew."""
     monkeypatch.setattr("kdcore.jobs.worker.BEAT_S", 0.05)
     monkeypatch.setattr("kdcore.jobs.leases.LOOK_S", 0.05)
-    teacher = store.submit(job(), "me")
+    teacher = store.submit(job(), owner)
     store.claim(1, teacher.id)  # by a process that was killed
     store.note(teacher.id, lease_until=time.time() + 0.5)
     run = do(store, job("kd", teacher=job()))
+    found = store.get(teacher.id)
     assert run.state == "done"
-    taken = store.get(teacher.id)
-    assert (taken.state, taken.attempt, taken.pid) == ("done", 2, os.getpid())
-    assert len(store.runs()) == 2
-
-
-def test_somebody_elses_teacher_whose_worker_is_gone_is_trained_anew(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kdcore.jobs.worker.BEAT_S", 0.05)
-    monkeypatch.setattr("kdcore.jobs.leases.LOOK_S", 0.05)
-    teacher = store.submit(job(), "you")
-    store.claim(1, teacher.id)
-    store.note(teacher.id, lease_until=time.time() + 0.5)
-    run = do(store, job("kd", teacher=job()))
-    assert (run.state, store.get(teacher.id).state) == ("done", "lost")
-    assert run.teacher_run != teacher.id
+    if owner == "me":
+        assert (run.teacher_run, found.state, found.attempt, found.pid) == (teacher.id, "done", 2, os.getpid())
+    else:
+        assert (run.teacher_run != teacher.id, found.state) == (True, "lost")
 
 
 @pytest.mark.parametrize("pauses", [True, False])
