@@ -9,8 +9,8 @@ from pydantic import ValidationError
 class BadInput(ValueError):
     """One sentence: what was wrong, what is allowed, what we got, what to do.
 
-    What it quotes may hold lone surrogates (a file name that is not UTF-8); they are escaped, as no page, database or
-    response could take them.
+    What it quotes may hold anything: lone surrogates (a file name that is not UTF-8), which no page, database or
+    response could take, or what moves a terminal's cursor. It is escaped.
     """
 
     def __init__(self, text: str) -> None:
@@ -18,8 +18,8 @@ class BadInput(ValueError):
 
 
 def printable(text: str) -> str:
-    """A text with its lone surrogates escaped, which stand for bytes of a file name that are not UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """The text with every character that is no sign on paper written as Python escapes it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:

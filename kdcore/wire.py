@@ -156,7 +156,7 @@ class Wire:
         try:
             counted = self._connected(deadline)
             reply = self._asked(method, path, headers, body)
-        except (OSError, http.client.HTTPException) as error:
+        except Exception as error:  # http.client raises more than it documents, as ValueError at a chunk of -5 bytes
             self.close()
             raise Lost(_reason(error)) from error
         finally:

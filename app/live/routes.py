@@ -12,7 +12,6 @@ from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 from pydantic import ValidationError
@@ -72,7 +71,7 @@ def routes(hub: Hub) -> list[BaseRoute]:
 def same_origin(connection: HTTPConnection) -> bool:
     """Whether a page of this server asks; what is no browser sends no origin."""
     origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+    return origin is None or origin.partition("://")[2] == connection.headers.get("host")
 
 
 async def serve(hub: Hub, socket: WebSocket) -> None:

@@ -126,7 +126,8 @@ def check_shape(found: tuple[int | None, ...], shape: tuple[int, ...]) -> None:
     """
     if len(found) == len(shape) and all(size in (None, mine) for size, mine in zip(found, shape, strict=True)):
         return
-    theirs, ours = ("x".join("any" if size is None else str(size) for size in sizes) for sizes in (found, shape))
+    theirs, ours = ("x".join("any" if size is None else str(size) for size in sizes[:8]) for sizes in (found, shape))
+    theirs += f"x… ({len(found)} dimensions)" if len(found) > 8 else ""
     raise BadInput(
         f"The teacher reads inputs of {theirs or 'no known shape'}, but the data are {ours} (channels first); nothing "
         "is resized silently, so choose data of its shape or another teacher."

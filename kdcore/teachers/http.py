@@ -33,6 +33,7 @@ from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpac
 from kdcore.service import Answered, Line, Unanswered
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
+from kdcore.untrusted import gist, parsing
 from kdcore.wire import Address, Lost, Reply, Wire, address
 
 T = TypeVar("T")
@@ -95,7 +96,8 @@ class HttpTeacher(Reader):
         version = f"/versions/{quote(self.version, safe='')}" if self.version else ""
         path = f"/v2/models/{quote(self.model, safe='')}{version}"
         facts = calls.insist("GET", path, lambda reply: read_json(reply.body)).found
-        terms = _terms(facts, self, classes)
+        with parsing(f"What the teacher at {calls.place} says of its model cannot be read", "check address and model"):
+            terms = _terms(facts, self, classes)
         check_shape(terms.reads[1:] or shape, shape)
         if terms.labels:
             check_grade(access)
@@ -197,7 +199,7 @@ class _Calls:
             try:
                 reply = self.wire.exchange(method, path, headers or {}, body)
                 if reply.status == 200:
-                    return _Insisted(read(reply), tries)
+                    return _Insisted(_made_of(reply, read), tries)
                 asked_s = self._refused(reply)
                 reason = f"it answers with status {reply.status}{_said(reply)}"
             except (Lost, Garbled) as error:
@@ -240,6 +242,21 @@ class _Calls:
         return wait_s
 
 
+def _made_of(reply: Reply, read: Callable[[Reply], T]) -> T:
+    """What `read` finds in an answer.
+
+    Raises:
+        BadInput: it is refused for good.
+        Garbled: it cannot be read.
+    """
+    try:
+        return read(reply)
+    except (BadInput, Garbled):
+        raise
+    except Exception as error:
+        raise Garbled(f"its answer cannot be read ({gist(error)})") from error
+
+
 def _extensions(reply: Reply) -> list[Any]:
     """What a server can do beyond the protocol."""
     found = read_json(reply.body).get("extensions")
@@ -252,7 +269,7 @@ def _retry_after(text: str) -> float:
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except Exception:  # the parser of dates raises OverflowError and more
         return 0.0
 
 
@@ -313,8 +330,8 @@ def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> bool:
 
 def _told(output: Mapping[str, Any]) -> tuple[str, tuple[int | None, ...]]:
     """A tensor's kind as NumPy has it, "" where it is not known, and its shape."""
-    datatype = output.get("datatype")
-    if datatype is None:
+    datatype = str(output.get("datatype", ""))
+    if not datatype:
         return "", _sizes(output)
     return np.dtype(DTYPES[datatype]).kind if datatype in DTYPES else "O", _sizes(output)
 

@@ -104,12 +104,16 @@ def test_a_page_that_another_server_made_is_told_to_load_anew(client: TestClient
         assert socket.receive_json()["status"]["state"] == "queued"
 
 
-def test_pages_of_other_sites_get_no_socket(client: TestClient) -> None:
+@pytest.mark.parametrize("origin", ["http://evil.test", "http://[bad", "null", "://", ""])
+def test_pages_of_other_sites_get_no_socket(client: TestClient, origin: str) -> None:
     with (
         pytest.raises(WebSocketDisconnect),
-        client.websocket_connect("/api/live", headers={"origin": "http://evil.test"}),
+        client.websocket_connect("/api/live", headers={"origin": origin}),
     ):
         pytest.fail("another site was let in")
+
+
+def test_pages_of_this_server_get_a_socket(client: TestClient) -> None:
     with client.websocket_connect("/api/live", headers={"origin": "http://testserver"}) as socket:
         ask(socket, "hello", token=issue(OWNER))
 

@@ -110,6 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble == "garbage":
             self._send(200, b"\x00\xff no message at all")
             return
+        if trouble == "chunk":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n0\r\n\r\n")
+            self.close_connection = True
+            return
         if trouble == "noise":
             self.wfile.write(b"no HTTP at all\r\n\r\n")
             self.close_connection = True

@@ -1,5 +1,6 @@
 """The remote teacher against a server that delays, drops, cuts, refuses and lies: every image counted, none lost."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
+from kdcore.protocol import HEAD_LENGTH, Garbled, unpack
 from kdcore.spec import Wall
 from kdcore.teacher import Spent, Teacher
 from kdcore.teachers import http
 from kdcore.teachers.http import HttpTeacher
+from kdcore.wire import Reply
 
 SHAPE, CLASSES = (1, 4, 4), 3
 MATRIX = np.random.default_rng(0).normal(size=(16, CLASSES)).astype("<f4")
@@ -64,7 +67,7 @@ def test_answers_come_as_they_were_given(server: Faulty, tmp_path: Path, binary:
     assert server.bytes_down < asked.meter.bytes_down < server.bytes_down + 3 * 400
 
 
-TROUBLES = ["drop", "truncate", "garbage", "noise", "half", "500", "503", "429", "502"]
+TROUBLES = ["drop", "truncate", "chunk", "garbage", "noise", "half", "500", "503", "429", "502"]
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -120,6 +123,7 @@ def test_dates_to_wait_for() -> None:
     assert http._retry_after("7") == 7.0
     assert http._retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
     assert http._retry_after("Thu, 01 Jan 2099 00:00:00 GMT") > 1e9
+    assert http._retry_after("Wed, 21 Oct 2015 07:28:00 +99999999999999999999999") == 0.0
     assert http._retry_after("") == http._retry_after("soon") == 0.0
 
 
@@ -211,6 +215,34 @@ def test_a_model_that_does_not_suit(
     entry(server, side, **facts)
     with pytest.raises(BadInput, match=said):
         teacher(server, tmp_path, retries=0)(images(1))
+
+
+ODD = [None, True, -1, 1e300, 200.0, "", "\x1b[2J\n" * 9, "\ud800", [], [[]], {}, [{}], {"a": []}, [-1] * 5000]
+
+
+@pytest.mark.parametrize("key", ["datatype", "name", "shape", "parameters"])
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_metadata_of_any_kind_are_read_or_refused_in_a_sentence(
+    server: Faulty, tmp_path: Path, side: str, key: str
+) -> None:
+    said = []
+    for odd in ODD:
+        entry(server, side, **{key: odd})
+        try:
+            teacher(server, tmp_path, retries=0)(images(1))
+        except BadInput as error:
+            said.append(str(error))
+    assert all(sentence.isprintable() and len(sentence) < 600 for sentence in said), said
+
+
+def test_an_answer_of_any_kind_is_read_or_asked_again() -> None:
+    numbers = {"name": "answers", "datatype": "FP32", "shape": [1, 3], "data": [1.0, 2.0, 3.0]}
+    for key in (*numbers, "parameters"):
+        for odd in [*ODD, {"binary_data_size": 12.0}, {"binary_data_size": [12]}]:
+            body = json.dumps({"outputs": [numbers | {key: odd}]}).encode()
+            reply = Reply(200, {HEAD_LENGTH.lower(): str(len(body))}, body + bytes(12))
+            with contextlib.suppress(Garbled):
+                http._made_of(reply, lambda reply: unpack("outputs", reply.body, reply.headers[HEAD_LENGTH.lower()]))
 
 
 def test_bytes_are_sent_only_where_they_can_be_read(server: Faulty, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from keeper import Keeper
 from playwright.sync_api import Error, Page
 from visit import Visit
 
-HASTE_MS, PATIENCE_MS = 2500, 12_000  # what seems dead is tried again, with patience
+HASTE_MS, PATIENCE_MS = 2500, 40_000  # what seems dead is tried again, with patience
 BREATH_MS, CALM_MS = 150, 6000
 POPOVER = "stPopoverButton"
 GONE = "gone"  # as an invitation that is shown once
