@@ -91,7 +91,7 @@ def test_the_five_minutes(chromium: Browser, address: str, arrive: object) -> No
 
         section(page, "Sample")  # one of its rows
         page.locator(f"{card('samples')} .kd-tile[data-differs]").first.click()
-        expect(page.locator(f"{card('samples')} .kd-tile[aria-pressed=true]")).to_have_count(1)
+        expect(page.locator(f"{card('samples')} .kd-tile[aria-current=true]")).to_have_count(1)
         expect(page.get_by_text("They disagree")).to_be_visible()
         expect(page.locator(f"{card('classes')} {BAR}").first).to_be_visible()
 

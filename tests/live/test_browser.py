@@ -235,7 +235,7 @@ def test_a_click_into_the_field_pins_the_nearest_sample(context: BrowserContext,
     nearest = int(((points - wanted) ** 2).sum(1).argmin())
     page.wait_for_url(f"**sample={nearest}**")
     page.locator(card("samples")).scroll_into_view_if_needed()
-    expect(page.locator('.kd-tile[aria-pressed="true"]')).to_have_attribute(
+    expect(page.locator('.kd-tile[aria-current="true"]')).to_have_attribute(
         "title", f"Sample {nearest}: pin it in every panel"
     )
 

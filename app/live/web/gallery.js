@@ -56,7 +56,7 @@ export class Gallery {
 
   #fill(tile, item, pinned, learner) {
     tile.toggleAttribute("data-differs", item.differs);
-    tile.setAttribute("aria-pressed", String(pinned));
+    tile.setAttribute("aria-current", String(pinned)); // one of many, not a switch
     this.#face(tile, item);
     const said = { label: "is", teacher: "T", student: learner[0].toUpperCase() };
     Object.entries(said).forEach(([role, sign], place) => {
