@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdcore import ranges
 from kdcore.catalogue import catalogue, check_knobs, entry, reads
 from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
-from kdcore.errors import BadInput, sentence
+from kdcore.errors import BadInput, sentence, shortened
 from kdcore.fit import misfit, stages_of
 from kdcore.registry import DATA
 from kdcore.untrusted import read_json
@@ -34,7 +34,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Choice(_Frozen):
+class _Written(_Frozen):
+    """What holds free text, which can be written down again."""
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        try:
+            self.model_dump_json()
+        except ValueError as error:  # a lone surrogate, as in a file name that is not UTF-8
+            raise BadInput(f"{shortened(self)} holds text that is not UTF-8; rename what it names.") from error
+        return self
+
+
+class Choice(_Written):
     """A registered thing by name, with its knobs; knobs left out take their defaults."""
 
     name: str
@@ -74,7 +86,7 @@ class Watch(_Frozen):
     )
 
 
-class Change(_Frozen):
+class Change(_Written):
     """One setting that takes another value during the run, before the update that follows `step` of them."""
 
     step: int = Field(ge=0, le=2 * 10**7)  # those of the source's lead among them

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from kdcore.errors import BadInput
 from kdcore.lineage import recommended
 from kdcore.registry import DATA, METHODS
-from kdcore.spec import SETTABLE, Choice, Schedule, Spec, Watch, canonical, change, check, parse
+from kdcore.spec import SETTABLE, Change, Choice, Schedule, Spec, Watch, canonical, change, check, parse
 
 TEACHER: dict[str, Any] = {"student": {"name": "cnn"}, "method": {"name": "ce"}}
 STUDENT: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "kd"}, "teacher": TEACHER}
@@ -275,3 +275,12 @@ def test_a_teacher_on_this_machine_needs_no_permission() -> None:
     assert not parse(ours | {"method": {"name": "hard_label"}}).remote
     with pytest.raises(BadInput, match="Only a remote teacher"):
         parse(ours | {"method": {"name": "hard_label"}, "wall": {"measure": "real"}})
+
+
+def test_text_that_cannot_be_written_down_is_refused_before_anything_begins() -> None:
+    with pytest.raises(ValueError, match="holds text that is not UTF-8; rename"):
+        Choice(name="image_folder", knobs={"path": "/tmp/img\udcff"})
+    with pytest.raises(ValueError, match="holds text that is not UTF-8; rename"):
+        Change(step=1, path="method.temperature", value="\udcff")
+    with pytest.raises(BadInput, match=r"^Choice.* holds text that is not UTF-8; rename"):
+        parse({**recommended("digits").model_dump(mode="json"), "data": {"name": "digits\udcff"}})

@@ -16,7 +16,7 @@ from typing import Any
 from kdcore import orders
 from kdcore.catalogue import check_knobs, entry
 from kdcore.contracts import Data
-from kdcore.errors import BadInput, unknown
+from kdcore.errors import BadInput, shortened, unknown
 from kdcore.lineage import lineage, recommended, rooted
 from kdcore.spec import Spec, Wall, parse
 from kdcore.untrusted import read_json
@@ -143,9 +143,11 @@ def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str],
 def _plan(raw: dict[str, Any], changes: Sequence[str]) -> None:
     """Add what changes during the run, each as step:path=value; a knob alone means the method's."""
     for text in changes:
-        named = re.fullmatch(r"(\d+):([\w.]+)=(.*)", text, re.DOTALL)
+        named = re.fullmatch(r"(\d{1,12}):([\w.]+)=(.*)", text, re.DOTALL)
         if named is None:
-            raise BadInput(f"--change takes step:path=value, such as 300:method.temperature=8, but got {text!r}.")
+            raise BadInput(
+                f"--change takes step:path=value, such as 300:method.temperature=8, but got {shortened(text)}."
+            )
         step, path, value = named.groups()
         path = path if "." in path else f"method.{path}"
         before = raw["method"]["knobs"].get(path.removeprefix("method."))

@@ -74,7 +74,8 @@ def read(content: bytes | Path) -> Given:
         zipfile.ZipFile(file) as archive,
     ):
         arrays = _arrays(archive)
-    return _checked(arrays)
+    with parsing("The arrays of the file do not go together", REMEDY):
+        return _checked(arrays)
 
 
 def _arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
@@ -221,11 +222,15 @@ def _images(values: np.ndarray, count: int) -> tuple[np.ndarray, tuple[str, ...]
         return np.ascontiguousarray(found), tuple(notes)
     if found.dtype.kind != "f" or not (found.min() >= 0 and found.max() <= 1):
         raise BadInput(
-            f"'images' must be bytes from 0 to 255 or numbers from 0 to 1, but are {values.dtype} from "
-            f"{values.min():.4g} to {values.max():.4g}."
+            f"'images' must be bytes from 0 to 255 or numbers from 0 to 1, but are {values.dtype}{_range(values)}."
         )
     notes.append("Images were given from 0 to 1 and are shown as bytes.")
     return np.ascontiguousarray((found * 255).round().astype(np.uint8)), tuple(notes)
+
+
+def _range(values: np.ndarray) -> str:
+    """From where to where numbers go."""
+    return f" from {values.min():.4g} to {values.max():.4g}" if values.dtype.kind in "fiu" else ""
 
 
 def _column(name: str, values: np.ndarray, count: int, meant: str) -> np.ndarray:

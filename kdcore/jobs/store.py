@@ -26,7 +26,7 @@ from kdcore.jobs import exchange, log, rows, wishes
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, By, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove, State
-from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, one_sentence, prepare
+from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, name_of, one_sentence, prepare
 from kdcore.spec import Spec, check
 
 
@@ -47,9 +47,7 @@ class Store:
         self.news = threading.Event()  # set when this process queued a run or asked something of one
         self._engine = connect(self.url)
         self._writing = self._engine.execution_options(writes=True)
-        self._place = (
-            str(self.home / "runs.db") if self.url.startswith("sqlite") else self._engine.url.render_as_string()
-        )
+        self._place = name_of(self._engine.url)
         with one_sentence(self._place):
             self.home.mkdir(parents=True, exist_ok=True)
             prepare(self._engine)

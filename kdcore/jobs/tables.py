@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Boolean,
     Column,
     Connection,
@@ -111,6 +112,12 @@ def connect(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         _tame_sqlite(engine)
     return engine
+
+
+def name_of(address: URL) -> str:
+    """The database as a sentence may name it: its file, or its URL without the password."""
+    is_file = address.get_backend_name() == "sqlite" and address.database
+    return str(address.database) if is_file else address.render_as_string(hide_password=True)
 
 
 def prepare(engine: Engine) -> None:

@@ -131,6 +131,20 @@ def test_what_does_not_go_together_is_one_sentence_and_nothing_is_kept(
     assert not list(home.rglob("*"))
 
 
+@pytest.mark.parametrize(
+    "kind", ["U3", "S3", "M8[s]", "m8[s]", "?", "c16", "V8", "f2", "u8", [("a", "f4"), ("b", "i4")]]
+)
+@pytest.mark.parametrize("name", ["student_logits", "teacher_logits", "labels", "classes", "images", "age"])
+def test_arrays_of_any_type_are_read_or_refused_in_a_sentence(name: str, kind: Any) -> None:
+    shape = {"labels": (2,), "classes": (3,), "images": (2, 4, 4), "age": (2,)}.get(name, (2, 3))
+    said = ""
+    try:
+        read(npz(**{name: np.zeros(shape, np.dtype(kind))}))
+    except BadInput as error:
+        said = str(error)
+    assert not said or (name in said and len(said) < 300), said
+
+
 class Bomb:
     """Something that would run code when it is unpickled."""
 

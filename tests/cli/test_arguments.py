@@ -48,6 +48,7 @@ def test_changes_on_the_way() -> None:
     ("change", "sentence"),
     [
         ("temperature=8", "takes step:path=value"),
+        (f"{'9' * 5000}:temperature=8", "takes step:path=value, such as"),
         ("5:schedule.steps=8", "cannot be changed during a run"),
         ("5:temperature=-1", "temperature"),
     ],

@@ -314,6 +314,13 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path, damage: b
         Store(tmp_path)
 
 
+def test_a_damaged_database_is_named_and_not_the_one_of_the_home(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    other.write_bytes(b"not a database at all " * 500)
+    with pytest.raises(BadInput, match=rf"^The run store {other} cannot be used"):
+        Store(tmp_path / "home", f"sqlite:///{other}")
+
+
 @pytest.mark.parametrize(
     "url", ["nosuch://me:secret@host/db", "mysql+nosuch://me:secret@host/db", "secret", "sqlite://me:secret@host:x/db"]
 )
