@@ -117,7 +117,7 @@ def _tensor(entry: Mapping[str, Any], body: bytes, place: int) -> tuple[np.ndarr
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
         return _shaped(_from_json(entry.get("data"), dtype, count), shape), place
-    if size != count * dtype.itemsize or place + size > len(body):
+    if type(size) is not int or size != count * dtype.itemsize or place + size > len(body):
         raise Garbled(f"a tensor of {count} values has {len(body) - place} bytes left, not {count * dtype.itemsize}")
     return _shaped(np.frombuffer(body, dtype, count, place), shape), place + size
 

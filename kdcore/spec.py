@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from kdcore import ranges
 from kdcore.catalogue import catalogue, check_knobs, entry, reads
 from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
-from kdcore.errors import BadInput, sentence, shortened
+from kdcore.errors import BadInput, sentence
 from kdcore.fit import misfit, stages_of
+from kdcore.frozen import FrozenModel, WrittenModel
 from kdcore.registry import DATA
 from kdcore.untrusted import read_json
 from kdcore.wall import Measure as Measure
@@ -30,30 +31,14 @@ SEVERAL = ("peers", "copies")  # lineages that come with mentors
 Json = bool | int | float | str | list[Any] | None
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Written(_Frozen):
-    """What holds free text, which can be written down again."""
-
-    @model_validator(mode="after")
-    def _can_be_written(self) -> Self:
-        try:
-            self.model_dump_json()
-        except ValueError as error:  # a lone surrogate, as in a file name that is not UTF-8
-            raise BadInput(f"{shortened(self)} holds text that is not UTF-8; rename what it names.") from error
-        return self
-
-
-class Choice(_Written):
+class Choice(WrittenModel):
     """A registered thing by name, with its knobs; knobs left out take their defaults."""
 
     name: str
-    knobs: dict[str, Json] = {}
+    knobs: dict[str, Json] = Field({})
 
 
-class Schedule(_Frozen):
+class Schedule(FrozenModel):
     """How the student is optimised."""
 
     steps: int = Field(1000, ge=1, le=10_000_000, description="Optimiser steps.")
@@ -74,7 +59,7 @@ class Schedule(_Frozen):
     )
 
 
-class Watch(_Frozen):
+class Watch(FrozenModel):
     """How much is recorded. It changes no weight, so it is not part of the hash."""
 
     points: int = Field(200, ge=1, le=10_000, description="Loss points over the run.")
@@ -86,7 +71,7 @@ class Watch(_Frozen):
     )
 
 
-class Change(_Written):
+class Change(WrittenModel):
     """One setting that takes another value during the run, before the update that follows `step` of them."""
 
     step: int = Field(ge=0, le=2 * 10**7)  # those of the source's lead among them
@@ -94,7 +79,7 @@ class Change(_Written):
     value: bool | int | float | str
 
 
-class Spec(_Frozen):
+class Spec(FrozenModel):
     """One run, whole."""
 
     version: Literal[1] = 1

@@ -14,13 +14,14 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from scipy import stats
 
 from kdcore.catalogue import catalogue
-from kdcore.errors import BadInput, sentence, unknown
+from kdcore.errors import BadInput, sentence, shortened, unknown
+from kdcore.frozen import WrittenModel
 from kdcore.lineage import alike, lineage, paced
 from kdcore.spec import Choice, Spec, Watch, parse
 from kdcore.untrusted import gist, read_json, read_yaml
@@ -34,11 +35,7 @@ WALLED = "black box"  # the family that "all" leaves out, as its methods want a 
 METRICS = ("accuracy", "agreement", "ece", "nll", "kl")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Task(_Frozen):
+class Task(WrittenModel):
     """Data, teacher, student and schedule; the method and the seed are the study's."""
 
     name: str
@@ -46,28 +43,43 @@ class Task(_Frozen):
     spec: dict[str, Any]
 
 
-class Variant(_Frozen):
+class Variant(WrittenModel):
     """A method with knobs of its own, under a name of its own."""
 
     label: str
     method: str
-    knobs: dict[str, Any] = {}
+    knobs: dict[str, Any] = Field({})
     set: dict[str, Any] = Field({}, description="Other parts of the spec in place of the task's, such as its source.")
     tasks: tuple[str, ...] = Field((), description="Names of the tasks it is for; all where there is none.")
 
 
-class Study(_Frozen):
+class Study(WrittenModel):
     """What is compared."""
 
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    name: str = Field(pattern=r"^[a-z0-9-]+$", max_length=80)
     says: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task, ...] = Field(min_length=1)
     methods: tuple[str, ...] | Literal["all"] = "all"
     variants: tuple[Variant, ...] = ()
     reference: str = "kd"
     notes: tuple[str, ...] = Field((), description="What the methods tell of themselves that stands in the tables.")
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    budgets: tuple[Budget, ...] = BUDGETS
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    budgets: tuple[Budget, ...] = Field(BUDGETS, min_length=1)
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        methods = () if self.methods == "all" else self.methods
+        named: dict[str, list[Any]] = {
+            "task": [task.name for task in self.tasks],
+            "method": [*methods, *(variant.label for variant in self.variants)],
+            "seed": [*self.seeds],
+            "budget": [*self.budgets],
+        }
+        for kind, names in named.items():
+            twice = [name for place, name in enumerate(names) if name in names[:place]]
+            if twice:
+                raise BadInput(f"The study names the {kind} {shortened(twice[0])} twice; name it once.")
+        return self
 
     def compared(self) -> list[Variant]:
         """Every method and variant, the reference first."""

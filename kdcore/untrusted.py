@@ -7,7 +7,7 @@ the kind is caught here, and only around the parser.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -27,12 +27,19 @@ def parsing(problem: str, remedy: str) -> Iterator[None]:
     Raises:
         BadInput: the block raised an exception; one that is a `BadInput` already passes as it is.
     """
+    with turning(lambda error: BadInput(f"{problem} ({gist(error)}); {remedy}."), BadInput):
+        yield
+
+
+@contextmanager
+def turning(into: Callable[[Exception], Exception], *passing: type[Exception]) -> Iterator[None]:
+    """Raise what `into` makes of whatever the block raises; errors of the kinds `passing` stay as they are."""
     try:
         yield
-    except BadInput:
+    except passing:
         raise
     except Exception as error:
-        raise BadInput(f"{problem} ({gist(error)}); {remedy}.") from error
+        raise into(error) from error
 
 
 def gist(error: Exception) -> str:
@@ -60,14 +67,15 @@ def read_yaml(text: str) -> Any:
     Raises:
         ValueError: it is not YAML, nested too deep, or its aliases expand beyond `MAX_VALUES`.
     """
-    try:
+    with turning(_not_yaml):
         value = yaml.safe_load(text)
-    except RecursionError:
-        raise ValueError(_too_deep()) from None
-    except Exception as error:  # its constructors raise AttributeError, KeyError and more at `!!timestamp q`
-        raise ValueError(gist(error)) from error
     _check_size(value)
     return value
+
+
+def _not_yaml(error: Exception) -> ValueError:
+    """Its constructors raise AttributeError, KeyError and more, as at `!!timestamp q`."""
+    return ValueError(_too_deep() if isinstance(error, RecursionError) else gist(error))
 
 
 def _check_size(value: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from kdcore.errors import BadInput
+from kdcore.untrusted import turning
 
 HERE = ("localhost", "127.0.0.1", "[::1]")
 LIMIT_BYTES = 256 << 20  # of an answer
@@ -154,17 +155,19 @@ class Wire:
         deadline = time.monotonic() + self.timeout_s
         counted = None
         try:
-            counted = self._connected(deadline)
-            reply = self._asked(method, path, headers, body)
-        except Exception as error:  # http.client raises more than it documents, as ValueError at a chunk of -5 bytes
-            self.close()
-            raise Lost(_reason(error)) from error
+            with turning(self._lost):  # http.client raises more than it documents, as ValueError at a chunk of -5 bytes
+                counted = self._connected(deadline)
+                reply = self._asked(method, path, headers, body)
         finally:
             if counted:
                 self.up, self.down = self.up + counted.up, self.down + counted.down
                 counted.up = counted.down = 0
             self._rests_since = time.monotonic()
         return reply
+
+    def _lost(self, error: Exception) -> Lost:
+        self.close()
+        return Lost(_reason(error))
 
     def __del__(self) -> None:
         self.close()

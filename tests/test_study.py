@@ -164,7 +164,7 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
         ("[" * 5000 + "]" * 5000, "is not YAML: it is nested"),
         ("since: !!timestamp q", "is not YAML"),
         ("name: x", "says"),
-        ("name: x\nsays: y\ntasks: []\nspeed: 3", "speed"),
+        ("name: x\nsays: y\ntasks: [{name: a, says: b, spec: {}}]\nspeed: 3", "speed"),
     ],
 )
 def test_a_bad_study_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -174,6 +174,23 @@ def test_a_bad_study_is_one_sentence(tmp_path: Path, text: str, said: str) -> No
         read(path)
     with pytest.raises(BadInput, match="cannot be read"):
         read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": []}, "at least 1 item"),
+        ({"tasks": []}, "at least 1 item"),
+        ({"seeds": [0, 1, 0]}, "the seed 0 twice"),
+        ({"methods": ["kd", "kd"]}, "the method 'kd' twice"),
+        ({"variants": [{"label": "kd", "method": "kd"}]}, "the method 'kd' twice"),
+        ({"name": "a" * 400}, "at most 80 characters"),
+        ({"says": "\ud800"}, "not UTF-8"),
+    ],
+)
+def test_a_study_names_everything_once_and_something(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        study(**changes)
 
 
 def test_a_reference_that_is_not_compared_is_refused() -> None:

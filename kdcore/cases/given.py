@@ -26,7 +26,7 @@ from kdcore.cases.case import About, Case, Side, folder_of, write_about
 from kdcore.cases.columns import measured
 from kdcore.cases.named import check_names, read_columns
 from kdcore.cases.question import MOST_ROWS
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, printable
 from kdcore.record import Arrays, write_arrays
 from kdcore.untrusted import parsing
 
@@ -196,7 +196,7 @@ def _names(values: np.ndarray | None, classes: int) -> tuple[str, ...]:
             f"{values.dtype}; give an array of text."
         )
     with parsing("'classes' holds bytes that are not ASCII", "give an array of text (dtype U)"):
-        found = tuple(str(name)[:100] for name in values.astype(str))
+        found = tuple(printable(str(name)[:100]) for name in values.astype(str))
     if len(set(found)) < classes:
         raise BadInput(f"'classes' must be {classes} different names; {_twice(found)!r} is there twice.")
     return found

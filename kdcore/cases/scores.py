@@ -8,12 +8,15 @@ samples of rows (simulated in tests/cases/test_score_intervals.py):
     confidence, NLL, Brier      of a mean, by Student's t
     ECE, adaptive, smooth and   a sum of |cells|, which luck only enlarges: it reaches further down than up. By the
     class-wise ECE              triangle inequality the sum is off by at most the sum of the cells' own errors; where
-                                a cell is beyond doubt above or below 0, its error counts with its sign.
+                                a cell is beyond doubt above or below 0, its error counts with its sign. Class-wise
+                                ECE has cells so thinly filled that resamples leave them empty: the sum of its errors
+                                is taken to be at least what it would be if every probability were true.
     AURC, excess AURC           as wide as bootstrap resamples spread, by Student's t (the excess covers about 90)
 
 Resamples of the rows (seed 0) number 100 of up to 2,500 rows and fewer of more, down to 30. Below FEWEST rows, or with
 fewer than RARE right or RARE wrong answers, only the accuracy has an interval: the rows do not show how far the others
-vary. The parts of the Brier score and the ECE by chance have none.
+vary. Class-wise ECE has none with fewer than PER_CLASS rows a class, the parts of the Brier score and the ECE by chance
+have none at all.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft, sparse, stats
+from scipy import fft, sparse, special, stats
 
 from kdcore.cases.calibration import Forecast
 from kdcore.cases.intervals import of_mean, wilson
@@ -33,6 +36,7 @@ from kdcore.probes._numerics import Floats
 
 MOST, LEAST, SEED = 100, 30, 0  # resamples
 FEWEST, RARE = 20, 5  # rows, and right or wrong ones, below which no spread is known
+PER_CLASS = 20  # rows for each class, below which that of class-wise ECE is not known
 CLEAR = 3.0  # standard errors from 0 at which a cell's sign is beyond doubt
 DRAWN = 250_000  # rows of all resamples together, within these
 CELLS = 512  # of the grid on which smooth ECE is computed
@@ -85,7 +89,12 @@ def intervals(one: Forecast, found: dict[str, float]) -> dict[str, tuple[float, 
     drawn = resamples(rows)
     around |= {name: _mean_ends(values) for name, values in _each(one).items() if name != "accuracy"}
     plain = np.ones((1, rows))
-    around |= {name: _of_absolutes(cells(one, drawn), cells(one, plain)[0]) for name, cells in CELLED.items()}
+    luck = {"class-wise ECE": _class_luck(one)}
+    around |= {
+        name: _of_absolutes(cells(one, drawn), cells(one, plain)[0], luck.get(name, 0.0))
+        for name, cells in CELLED.items()
+        if name not in luck or rows >= PER_CLASS * one.q.shape[1]
+    }
     return around | {name: _spread(found[name], values) for name, values in aurc(one, drawn).items()}
 
 
@@ -101,8 +110,8 @@ def _spread(value: float, drawn: Floats) -> tuple[float, float]:
     return value - reach, value + reach
 
 
-def _of_absolutes(drawn: Floats, cells: Floats) -> tuple[float, float]:
-    """Of the sum of |cells| (K,), whose resamples are (R, K)."""
+def _of_absolutes(drawn: Floats, cells: Floats, luck: float) -> tuple[float, float]:
+    """Of the sum of |cells| (K,), whose resamples are (R, K) and whose errors sum to at least `luck` on average."""
     apart = drawn.astype(np.float64) - cells
     clear = np.abs(cells) > CLEAR * apart.std(0, ddof=1)
     signed = apart * np.sign(cells)
@@ -110,7 +119,7 @@ def _of_absolutes(drawn: Floats, cells: Floats) -> tuple[float, float]:
     quantile = float(stats.t.ppf(0.975, len(drawn) - 1))
     reach = quantile * max(float(error.std(ddof=1)), float(signed.sum(1).std(ddof=1)))
     value = float(np.abs(cells).sum())
-    return value - max(float(error.mean()), 0.0) - reach, value + reach
+    return value - max(float(error.mean()), luck) - reach, value + reach
 
 
 @lru_cache(4)
@@ -239,6 +248,24 @@ def _class_cells(one: Forecast, weights: Weights) -> Floats:
     _, claimed, held = _tables(one, weights)
     found: Floats = (claimed - held).reshape(-1, len(weights)).T / len(one) / one.q.shape[1]
     return found
+
+
+def _class_luck(one: Forecast) -> float:
+    """The class-wise ECE to expect if every probability were true.
+
+    A cell's count is a sum of Bernoulli variables; its mean absolute deviation is that of a Poisson variable of the
+    same variance, which is right for rare classes, for near certain ones and, as both are normal there, for full cells.
+
+    Source: Crow, The Mean Deviation of the Poisson Distribution, Biometrika 45, 1958.
+    """
+    rows, classes = np.nonzero(one.q >= equal_width()[1])
+    held = one.q[rows, classes]
+    cell = classes * BINS + placed(held, equal_width())
+    variance = np.bincount(cell, held * (1 - held), one.q.shape[1] * BINS).reshape(-1, BINS)
+    variance[:, 0] = (one.q * (1 - one.q)).sum(0) - variance.sum(1)
+    known = variance[variance > 0]
+    deviation = 2 * np.exp((np.floor(known) + 1) * np.log(known) - known - special.gammaln(np.floor(known) + 1))
+    return float(deviation.sum()) / one.q.size
 
 
 def _tables(one: Forecast, weights: Weights) -> tuple[Floats, Floats, Floats]:

@@ -159,6 +159,7 @@ def _remedy(cause: str) -> str:
     remedies = {
         "full": "free some disk space and try again",
         "No space": "free some disk space and try again",
+        "disk I/O error": "see whether the disk is full or damaged",
         "locked": "another process keeps it busy, so try again in a moment",
         "not a database": "move the damaged file away, and a new store is made",
         "malformed": "move the damaged file away, and a new store is made",

@@ -5,7 +5,7 @@ teacher. A memory holds the last u and v of every training row. For a row i and 
 g_j = <u_i, v_j> / T - log Z - log(M / N), the log-odds that j is i's own row and not one of M drawn at random from N;
 Z makes the mean of exp(<u_i, v_j> / T) / Z equal to 1 / N at the first step. The contrast is
 softplus(-g_i) + the sum over j of softplus(g_j), and the same with student and teacher exchanged. The loss is
-label_weight * CE(student, y) + contrast_weight * mean of both + kd_weight * T_kd^2 * KL(teacher || student).
+label_weight * CE(student, y) + contrast_weight * sum of both + kd_weight * T_kd^2 * KL(teacher || student).
 
 Source: Tian, Krishnan and Isola, Contrastive Representation Distillation, ICLR 2020, arXiv 1910.10699; 128 dimensions,
 temperature .07, momentum .5 and weight .8 as in their code, where 16384 negatives are drawn.
@@ -13,9 +13,9 @@ temperature .07, momentum .5 and weight .8 as in their code, where 16384 negativ
 Departs from it: 1024 negatives by default, which is ours, and never more than there are other rows; where other classes
 have fewer, they are gone through once more, where their code then draws with replacement. A draw is made of its gaps:
 all rows of other classes are equally likely, but neighbours in the order of classes come together less often than by
-chance. The odds are computed from
-logarithms, theirs with a constant of 1e-7; the memory is written after the update; on unlabelled rows the teacher's
-choice stands for the class. The negatives of a step are the same in every run of as many steps.
+chance. The odds are computed from logarithms, theirs with a constant of 1e-7; the memory is written after the update;
+on unlabelled rows the teacher's choice stands for the class. The negatives of a step are the same in every run of as
+many steps.
 
 Zero when: never; it is least where each row's two embeddings agree and no other class's come near (the term
 "contrast").

@@ -17,6 +17,7 @@ Zero when: nothing; a teacher has no loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic, sleep
@@ -33,7 +34,7 @@ from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpac
 from kdcore.service import Answered, Line, Unanswered
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
-from kdcore.untrusted import gist, parsing
+from kdcore.untrusted import gist, parsing, turning
 from kdcore.wire import Address, Lost, Reply, Wire, address
 
 T = TypeVar("T")
@@ -249,12 +250,8 @@ def _made_of(reply: Reply, read: Callable[[Reply], T]) -> T:
         BadInput: it is refused for good.
         Garbled: it cannot be read.
     """
-    try:
+    with turning(lambda error: Garbled(f"its answer cannot be read ({gist(error)})"), BadInput, Garbled):
         return read(reply)
-    except (BadInput, Garbled):
-        raise
-    except Exception as error:
-        raise Garbled(f"its answer cannot be read ({gist(error)})") from error
 
 
 def _extensions(reply: Reply) -> list[Any]:
@@ -266,11 +263,10 @@ def _extensions(reply: Reply) -> list[Any]:
 def _retry_after(text: str) -> float:
     """Seconds to wait, from a number of them or a date; 0 where it says neither."""
     if text.strip().isdecimal():
-        return float(text)
-    try:
+        return float(text[:9])
+    with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except Exception:  # the parser of dates raises OverflowError and more
-        return 0.0
+    return 0.0
 
 
 def _said(reply: Reply) -> str:

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.cases.calibration import Forecast, forecast
-from kdcore.cases.scores import FEWEST, RARE, Score, scores
+from kdcore.cases.scores import FEWEST, PER_CLASS, RARE, Score, scores
 from kdcore.probes._numerics import log_softmax
 
 WITHOUT = {"ECE by chance", "reliability", "resolution", "uncertainty", "within bins"}
 
 
-def drawn(rng: np.random.Generator, rows: int, classes: int, temperature: float) -> Forecast:
+def drawn(rng: np.random.Generator, rows: int, classes: int, temperature: float, spread: float = 1.5) -> Forecast:
     """Labels drawn from a softmax; the forecast claims that softmax at another temperature, 1 is calibrated."""
-    logits = 1.5 * rng.normal(size=(rows, classes))
+    logits = spread * rng.normal(size=(rows, classes))
     labels = (np.exp(log_softmax(logits)).cumsum(1) > rng.random((rows, 1))).argmax(1)
     return forecast(log_softmax(logits / temperature), labels)
 
@@ -37,8 +37,18 @@ def test_intervals_cover_the_truth(temperature: float) -> None:
     assert min(found.values()) >= 51 / 60, found
 
 
+@pytest.mark.parametrize(("classes", "spread"), [(10, 4.0), (50, 1.5), (50, 4.0)])
+def test_the_class_wise_interval_holds_zero_where_a_forecast_of_many_classes_is_true(
+    classes: int, spread: float
+) -> None:
+    rng = np.random.default_rng(1)
+    told = [scores(drawn(rng, PER_CLASS * classes, classes, 1.0, spread))["class-wise ECE"] for _ in range(40)]
+    assert sum(one.low <= 1e-12 for one in told) >= 33, "were it 95 in 100, one test in a thousand would find fewer"
+    assert np.isnan(scores(drawn(rng, PER_CLASS * classes - 1, classes, 1.0, spread))["class-wise ECE"].low)
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("rows", [60, 300, 1500])
+@pytest.mark.parametrize("rows", [80, 300, 1500])
 @pytest.mark.parametrize("temperature", [1.0, 0.8, 0.5, 2.0])
 def test_intervals_cover_the_truth_at_every_size(rows: int, temperature: float) -> None:
     found = coverage(rows, temperature, 200)
