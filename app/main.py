@@ -19,6 +19,8 @@ STYLE = """<style>
 .stApp [data-testid=stSliderThumbValue] { color: inherit; }
 .stApp .token.string { color: color-mix(in srgb, #09ab3b 55%, currentColor); } /* as it comes: 2.9 to 1 on white */
 .stApp .token:is(.keyword, .function, .class-name) { color: color-mix(in srgb, #1c83e1 70%, currentColor); }
+.stApp .token.number { color: color-mix(in srgb, #29b09d 50%, currentColor); }
+.stApp .token.boolean { color: color-mix(in srgb, #21c354 50%, currentColor); }
 .stApp .token.comment { color: color-mix(in srgb, currentColor 75%, transparent); }
 .stSidebar .katex-display > .katex { font-size: .9em; }
 .stApp [data-testid=stButtonGroup] button:is([aria-checked=true], [aria-pressed=true]) { color: inherit; }

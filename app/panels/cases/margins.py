@@ -49,8 +49,8 @@ def _side(told: Measures, place: int, side: str, look: theme.Theme) -> list[dict
     colour = {"color": (theme.TEACHER if side == "teacher" else theme.STUDENT)[look]}
     style = {"type": "bar", "name": side, "legendgroup": side, "marker": colour}
     margin = np.where(np.isfinite(told.margin[:, place]), told.margin[:, place], np.nan)
-    rows = [f"row {row}" for row in told.rows]
-    hover = f"{side}, %{{x}}: %{{y:.3g}} to the nearest other answer<extra></extra>"
+    rows = [str(row) for row in told.rows]
+    hover = f"{side}, row %{{x}}: %{{y:.3g}} to the nearest other answer<extra></extra>"
     pick = {"customdata": told.rows.tolist(), "meta": {"pick": "sample={customdata}"}}
     pieces = {"x": ["pieces"], "y": [int(told.fragments[place])], "xaxis": "x2", "yaxis": "y2", "showlegend": False}
     return [
@@ -74,7 +74,7 @@ def _shared(case: Case, told: Measures, worst: np.ndarray, look: theme.Theme) ->
 def _axes(told: Measures, pixels: bool, named: dict[str, Any]) -> dict[str, Any]:
     whole = {"tickformat": ",d", "rangemode": "tozero"}
     return {
-        "xaxis": {"domain": [0.0, 0.36], "type": "category"},
+        "xaxis": {"domain": [0.0, 0.36], "type": "category", "tickangle": 0},
         "yaxis": {"rangemode": "tozero", "title": {"text": "distance, pixels from 0 to 1" if pixels else "distance"}},
         "xaxis2": {"domain": [0.44, 0.56], "anchor": "y2", "type": "category", "showticklabels": False},
         "yaxis2": whole | {"anchor": "x2", "dtick": max(1, int(told.fragments.max()) // 4)},
