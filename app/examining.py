@@ -9,20 +9,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from app import engine, words
 from app.curves import Helper
+from app.words import paid
 from kdcore import private
+from kdcore.bill import dollars
 from kdcore.cases.case import Case, Progress, Where, folder_of, progress, tell
 from kdcore.cases.pictures import keep, rows_of
 from kdcore.cases.question import Party, Question, asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
+from kdcore.ledger import BY_HAND, totals
 from kdcore.record import stamp_of
-from kdcore.spec import Choice, parse
+from kdcore.spec import Choice, Spec, parse
 
 log = logging.getLogger("kdlab.examining")
 MODULE = "kdcore.examiner"
@@ -46,21 +50,35 @@ def party(run: Run) -> Party:
 
 
 def question(
-    student: Run | Choice, teacher: Run | Choice | None = None, where: Where = "val", data: Choice | None = None
+    student: Run | Choice,
+    teacher: Run | Choice | None = None,
+    where: Where = "val",
+    data: Choice | None = None,
+    sends: bool = False,
 ) -> Question:
     """What is asked when a student is opened beside a teacher: its own where none is named.
 
-    The data are, unless they are named, what the student learned from, or else the teacher.
+    The data are, unless they are named, what the student learned from, or else the teacher. `sends` says whether a
+    remote teacher may be sent the rows.
 
     Raises:
         BadInput: a run has kept no weights yet, a file is missing, or nobody says on which data they are asked.
     """
-    if teacher is None and isinstance(student, Run):
-        teacher = student.spec.service or _own_teacher(student)
     data = data or next((one.spec.data for one in (student, teacher) if isinstance(one, Run)), None)
     if data is None:
         raise BadInput("A file does not say on which data it is to be asked; choose the data set.")
-    return Question(data=data, where=where, student=_side(student), teacher=None if teacher is None else _side(teacher))
+    ours, theirs = _side(student), _taught_by(student, teacher)
+    return Question(data=data, where=where, student=ours, teacher=theirs, sends=sends)
+
+
+def _taught_by(student: Run | Choice, teacher: Run | Choice | None) -> Party | None:
+    """The teacher that is named, or the student's own: of a service it is known what the run has asked it."""
+    if teacher is None and isinstance(student, Run):
+        if student.spec.service:
+            beside = {"folder": str(student.folder), "spec": student.spec.model_dump_json()}
+            return _side(student.spec.service).model_copy(update=beside)
+        teacher = _own_teacher(student)
+    return None if teacher is None else _side(teacher)
 
 
 def _side(one: Run | Choice) -> Party:
@@ -76,12 +94,28 @@ def _side(one: Run | Choice) -> Party:
 
 def walled(case: Case) -> bool:
     """Whether the rows of a case are those of an edge that asks a teacher behind a wall."""
-    try:
+    return any(private.walled(spec) for spec in _specs(case))
+
+
+def _specs(case: Case) -> list[Spec]:
+    """Specs of the runs that a case's models are of, or are asked by, as far as they can be read."""
+    found = []
+    with suppress(BadInput):  # nothing but answers was given, or an earlier KD Lab wrote the spec
         one = asked(case.folder)
-    except BadInput:  # nothing but answers was given
-        return False
-    sides = (one.student, *((one.teacher,) if one.teacher else ()))
-    return any(side.spec and private.walled(parse(side.spec)) for side in sides)
+        found += [parse(side.spec) for side in (one.student, one.teacher) if side and side.spec]
+    return found
+
+
+def sent(case: Case) -> str:
+    """What the remote teacher of a case was sent by hand by now; "" where there is none."""
+    theirs = asked(case.folder).teacher if _specs(case) else None
+    if not theirs or not theirs.service or not theirs.spec or not theirs.folder:
+        return ""
+    spec, told = parse(theirs.spec), totals(Path(theirs.folder) / BY_HAND, len(case.classes))
+    if not spec.remote or spec.wall is None:
+        return ""
+    price = paid(told.images, dollars(told.images, spec.wall.price), spec.wall.price)
+    return f"Sent to the remote teacher from microscope and Inspector: {price}; {told.local:,} local or held-out ones."
 
 
 def anew(case: Case, run: Run) -> Question:

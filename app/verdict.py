@@ -135,8 +135,9 @@ def _costs(facts: Facts) -> list[Said]:
         said.append(f"{meter.retried:,} images were sent again because an answer was lost.")
     if facts.by_hand.images:
         said.append(
-            f"By hand, from the microscope, {facts.by_hand.images:,} more images were sent, {facts.by_hand.local:,} of "
-            f"them held-out ones; cost {money(dollars(facts.by_hand.images, wall.price))}."
+            f"By hand, from microscope and Inspector, {facts.by_hand.images:,} more images were sent, "
+            f"{facts.by_hand.local:,} of them local or held-out ones; cost "
+            f"{money(dollars(facts.by_hand.images, wall.price))}."
         )
     return [Said("cost", text, "meter") for text in said]
 
@@ -173,13 +174,19 @@ def _local(facts: Facts, meter: Meter, told: Bill) -> str:
             f"Local images sent to learn from: {meter.local:,}. {told.measuring:,} more images were sent for "
             "measuring, held-out and local ones among them; this run is too old to say how many."
         )
+    by_hand = facts.by_hand.local if facts.spec.remote else 0
+    if by_hand and not told.local:
+        return f"Real images sent: 0 by the run, {by_hand:,} local or held-out ones by hand afterwards."
     if not told.local:
         return (
             f"Real images sent: 0 of the edge's {facts.local:,} and 0 held-out ones. Only synthetic images were sent."
         )
     measured = told.local - meter.local
+    more = f"; {by_hand:,} local or held-out ones more by hand" if by_hand else ""
     also = f", and {measured:,} local or held-out ones for measuring" if measured else ""
-    return f"Real images sent: {told.local:,}. {meter.local:,} local images (or mixes of them) to learn from{also}."
+    return (
+        f"Real images sent: {told.local:,}. {meter.local:,} local images (or mixes of them) to learn from{also}{more}."
+    )
 
 
 def _simulated(facts: Facts) -> str:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kdcore import checkpoint
+from kdcore.by_hand import ByHand
 from kdcore.catalogue import home
 from kdcore.checkpoint import load_weights
 from kdcore.contracts import Outputs, silent
@@ -22,8 +23,9 @@ from kdcore.making import Making
 from kdcore.measure import probe_rows
 from kdcore.net import Net
 from kdcore.parts import dataset, network
+from kdcore.pixels import Pixels
 from kdcore.record import read_arrays, stamp_of
-from kdcore.registry import METHODS, SOURCES, TEACHERS
+from kdcore.registry import METHODS, SOURCES
 from kdcore.spec import Spec
 from kdcore.teacher import Teacher, worsened
 
@@ -57,7 +59,7 @@ class Bench:
         data = dataset(spec.data, home() / "data", silent)
         self.classes, self.shape = data.classes, tuple(data.train.x.shape[1:])
         self.statistics = data.mean, data.std
-        self.mean, self.std = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.mean, data.std))
+        self.scale = Pixels(data.mean, data.std)
         order = probe_rows(len(data.val.y)).numpy()
         self.probe, self.labels = torch.from_numpy(data.val.x[order]), data.val.y[order].tolist()
         self.images = {"local": torch.from_numpy(data.train.x), "held out": torch.from_numpy(data.val.x)}
@@ -70,7 +72,7 @@ class Bench:
         self.source = SOURCES[spec.source.name](**spec.source.knobs)
         self.making = self._making(weights) if isinstance(self.source, Maker) else None
         self.method = METHODS[spec.method.name](**spec.method.knobs)
-        self.by_hand: dict[bytes, Tensor] = {}  # answers of somebody else's teacher, by image
+        self.by_hand = ByHand(spec, folder, self.shape, len(self.classes), self.scale) if spec.service else None
         self._cycle: float | None = None
 
     def _network(self, spec: Spec | None, weights: Path | None) -> Net | None:
@@ -104,7 +106,7 @@ class Bench:
 
     def inputs(self, images: Tensor) -> Tensor:
         """Images (B, K, H, W) in [-1, 1] as the networks read them."""
-        return ((images + 1) / 2 - self.mean) / self.std
+        return self.scale.made(images)
 
     def row(self, row: int) -> Tensor:
         """A probe image (1, K, H, W) in [-1, 1].
@@ -155,10 +157,16 @@ class Bench:
             return self.through_wall(self.teacher_net, image)
         if row is not None and self.told is not None:
             return torch.from_numpy(self.told[row : row + 1]).float()
-        key = image.numpy().tobytes()
-        if ask and self.spec.service:
-            self.by_hand[key] = self._paid()(self.inputs(image), row is not None).logits
-        return self.by_hand.get(key)
+        if self.by_hand is None:
+            return None
+        inputs = self.inputs(image) if row is None else self.scale.normalised(self.probe[row : row + 1])
+        known = ask or not self.by_hand.missing(inputs)
+        return self.by_hand.answers(inputs, real=row is not None or self.source_is_local) if known else None
+
+    @property
+    def source_is_local(self) -> bool:
+        """Whether what the source makes shows local images."""
+        return isinstance(self.source, Maker) and self.source.local
 
     @property
     def asked(self) -> int:
@@ -172,20 +180,6 @@ class Bench:
         if wall is None or self.spec.access != "probabilities" or not (wall.noise or wall.top or wall.digits):
             return logits
         return worsened(logits, wall, torch.Generator().manual_seed(self.spec.seed))
-
-    def _paid(self) -> Teacher:
-        """Somebody else's teacher, asked by hand: answers are kept, so that no image is paid for twice."""
-        service, wall = self.spec.service, self.spec.wall
-        assert service
-        assert wall
-        line = TEACHERS[service.name](**service.knobs).connect(self.shape, len(self.classes), self.spec.access)
-        return Teacher(
-            line, self.spec.access, wall=wall.model_copy(update={"budget": 0}), folder=self.folder / BY_HAND.parent,
-            classes=len(self.classes), pixels=self._pixels, seed=self.spec.seed,
-        )  # fmt: skip
-
-    def _pixels(self, inputs: Tensor) -> Tensor:
-        return (inputs * self.std + self.mean).clamp(0, 1)
 
     @property
     def cycle(self) -> float | None:

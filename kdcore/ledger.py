@@ -32,6 +32,11 @@ def totals(path: Path, classes: int) -> Totals:
     return Totals(len(rows), int(rows["local"].sum()))
 
 
+def count(path: Path, classes: int) -> int:
+    """How many images a ledger's file holds, without reading it."""
+    return path.stat().st_size // _kind(classes).itemsize if path.exists() else 0
+
+
 def _kind(classes: int) -> np.dtype[np.void]:
     """One record."""
     return np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *SPENT, ("answer", "<f4", (classes,))])
@@ -46,15 +51,20 @@ class Ledger:
     `counted` marks the records whose questions the run has asked up to its current step. A run resumed from a
     checkpoint finds answers to questions of later steps, which it paid before it broke off: each is counted once the
     run asks for it again, so that the meter of a step does not depend on interruptions.
+
+    Args:
+        path, classes: of the file, and of an answer.
+        frozen: whether it is another's book, which is only read; all in it counts.
     """
 
-    def __init__(self, path: Path, classes: int) -> None:
+    def __init__(self, path: Path, classes: int, frozen: bool = False) -> None:
         self.path = path
         self.kind = _kind(classes)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        with path.open("r+b") as file:
-            file.truncate(path.stat().st_size // self.kind.itemsize * self.kind.itemsize)
+        if not frozen:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size // self.kind.itemsize * self.kind.itemsize)
         self.places: dict[bytes, int] = {}
         self.rows = np.zeros(0, dtype=self.kind)  # of which the first len(self) are filled
         self.counted = np.zeros(0, dtype=bool)  # likewise
@@ -65,7 +75,9 @@ class Ledger:
         for line in self._lost.read_text().splitlines() if self._lost.exists() else ():
             if line.endswith("}"):  # else a crash cut it off
                 self._add_lost(json.loads(line))
-        self._take(np.fromfile(path, dtype=self.kind))
+        self._take(np.fromfile(path, dtype=self.kind) if path.exists() else self.rows)
+        if frozen:
+            self.recount(np.ones(len(self), dtype=bool))
 
     def lose(self, spent: Mapping[str, int]) -> None:
         """Write down what a call took that was never answered."""

@@ -27,6 +27,7 @@ from kdcore.measure import CHUNK, Arrays, Probe
 from kdcore.net import Net, pooled, stage_shapes
 from kdcore.optimize import Rule
 from kdcore.parts import build, dataset, device_for, network
+from kdcore.pixels import Pixels
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.rows import held_out, places, shown
 from kdcore.spec import Choice, Json, Spec, change, setting
@@ -95,9 +96,7 @@ class Setup:
         self.data = dataset(self.spec.data, data_folder, report)
         self.shape = tuple(self.data.train.x.shape[1:])
         self.source = SOURCES[self.spec.source.name](**self.spec.source.knobs)
-        mean, std = torch.tensor(self.data.mean), torch.tensor(self.data.std)
-        self.scale = (1 / (255 * std)).view(1, -1, 1, 1).to(self.device)
-        self.shift = (-mean / std).view(1, -1, 1, 1).to(self.device)
+        self.scale = Pixels(self.data.mean, self.data.std, self.device)
         self.x = torch.from_numpy(self.data.train.x).to(self.device)
         self.y = torch.from_numpy(self.data.train.y).to(self.device)
 
@@ -241,15 +240,15 @@ class Setup:
 
     def normalise(self, x: Tensor) -> Tensor:
         """Raw rows as the networks read them: pixels scaled per channel, features as they are."""
-        return x * self.scale + self.shift if x.dim() == 4 else x
+        return self.scale.normalised(x)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Inputs as values from 0 to 1; features as they are."""
-        return ((x - self.shift) / self.scale / 255).clamp(0, 1) if x.dim() == 4 else x
+        return self.scale.sent(x)
 
     def inputs(self, images: Tensor) -> Tensor:
         """Images (B, K, H, W) in [-1, 1] as the networks read them."""
-        return self.normalise((images + 1) * 127.5)
+        return self.scale.made(images)
 
     def autocast(self) -> AbstractContextManager[object]:
         """bf16 for the networks where the schedule asks for it."""

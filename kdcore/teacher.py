@@ -8,7 +8,7 @@ apart; of a remote teacher it needs the wall's permission, and is paid for and p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -21,13 +21,14 @@ from kdcore.chance import mix
 from kdcore.contracts import Access, Outputs
 from kdcore.errors import BadInput
 from kdcore.events import Meter
-from kdcore.ledger import DIGEST, Ledger
+from kdcore.ledger import BY_HAND, DIGEST, Ledger, count
 from kdcore.net import Net
 from kdcore.service import Answered, Line, Unanswered
 from kdcore.spec import Wall
 
 Translate = Callable[[Tensor], Tensor]
 CACHE_BYTES = 1 << 30  # answers kept for a whole split, at most
+BOOKS = ("asked.bin", "looked.bin")  # what learning asked, and what only measuring asked
 SUMMED = ("requests", "retried", "bytes_up", "bytes_down")  # over learning and measuring
 LABEL_BYTES = 4  # of one label, and of the place of one of the top probabilities
 
@@ -100,6 +101,7 @@ class Teacher:
         pixels, inputs: from inputs to values from 0 to 1 and back; with a wall.
         seed: of the wall's noise.
         remote: whether images leave this machine to be answered.
+        before: books of others, whose answers are at hand and are part of the budget.
     """
 
     def __init__(
@@ -115,8 +117,9 @@ class Teacher:
         inputs: Translate = _same,
         seed: int = 0,
         remote: bool = False,
+        before: Sequence[Ledger] = (),
     ) -> None:
-        self.remote, self.settled = remote, False
+        self.remote, self.settled, self.before = remote, False, before
         self.ask, self.access, self.features, self.wall = ask, access, features, wall
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
         self.kept: Outputs | None = None
@@ -126,7 +129,8 @@ class Teacher:
             ask.eval().requires_grad_(False)
         if wall:
             assert folder is not None
-            self.paid, self.looked = (Ledger(folder / name, classes) for name in ("asked.bin", "looked.bin"))
+            self.by_hand = folder / BY_HAND
+            self.paid, self.looked = (Ledger(folder / name, classes) for name in BOOKS)
 
     @property
     def charged(self) -> tuple[Ledger, ...]:
@@ -194,23 +198,31 @@ class Teacher:
 
     def _new(self, digests: list[bytes]) -> tuple[list[int], list[int]]:
         """Rows of different questions that the run has not asked yet, and those of them whose answer is not at hand."""
-        new = [row for row in _first_of_each(digests) if not any(b.has_counted(digests[row]) for b in self.books)]
-        return new, [row for row in new if not any(digests[row] in book.places for book in self.books)]
+        books = (*self.books, *self.before)
+        new = [row for row in _first_of_each(digests) if not any(book.has_counted(digests[row]) for book in books)]
+        return new, [row for row in new if not any(digests[row] in book.places for book in books)]
 
     def _affords(self, new: int, fresh: int) -> bool:
         """Whether the budget allows so many more questions, of which `fresh` must be sent."""
         assert self.wall is not None
         asked, held = sum(book.count for book in self.charged), sum(len(book) for book in self.charged)
-        return not self.wall.budget or max(asked + new, held + fresh) <= self.wall.budget
+        return not self.wall.budget or max(asked + new, held + fresh) + self._others() <= self.wall.budget
+
+    def _others(self) -> int:
+        """Images that others sent to a remote teacher on the same budget."""
+        by_hand = count(self.by_hand, self.classes) if self.remote else 0
+        return by_hand + sum(len(book) for book in self.before)
 
     def _known(self, digests: list[bytes], device: torch.device) -> Outputs:
         """Answers (B, C) that are at hand, whoever asked first; the run has asked for them from now on."""
-        paid = np.array([digest in self.paid.places for digest in digests])
         found = np.zeros((len(digests), self.classes), dtype=np.float32)
-        for book, chosen in zip(self.books, (paid, ~paid), strict=True):
+        left = np.ones(len(digests), dtype=bool)
+        for book in (*self.books, *self.before):
+            chosen = left & np.array([digest in book.places for digest in digests])
             some = [digests[row] for row in np.flatnonzero(chosen)]
             book.ask(list(dict.fromkeys(some)))
             found[chosen] = book.recall(some)
+            left &= ~chosen
         return Outputs(torch.from_numpy(found).to(device), ())
 
     @torch.no_grad()
@@ -274,14 +286,7 @@ class Teacher:
     def _packed(self, x: Tensor) -> tuple[Tensor, list[bytes]]:
         """Images as they are sent, values from 0 to 1, and the digest of the bytes of each."""
         assert self.wall is not None
-        sent = self.pixels(x)
-        if self.wall.upload == "uint8" and x.dim() == 4:
-            whole = (sent * 255).round()
-            sent, packed = whole / 255, whole.to(torch.uint8)
-        else:
-            packed = sent
-        rows = packed.reshape(len(packed), -1).cpu().numpy()
-        return sent, [blake2b(row.tobytes(), digest_size=DIGEST).digest() for row in rows]
+        return packed(self.pixels(x), self.wall)
 
     def _buy(self, book: Ledger, sent: Tensor, rows: list[int], digests: list[bytes], local: bool) -> None:
         """Ask about some rows of `sent` until all are answered, and keep each part as soon as it comes."""
@@ -327,6 +332,16 @@ class Teacher:
             logits = worsened(logits, self.wall, torch.Generator().manual_seed(place))
         up, down = traffic(self.wall, self.access, asked[0], logits.shape[1])
         book.add(digests, answered._replace(logits=logits), local, up, down)
+
+
+def packed(sent: Tensor, wall: Wall) -> tuple[Tensor, list[bytes]]:
+    """Values from 0 to 1, or features, as the wall has them sent, and the digest of the bytes of each row."""
+    as_bytes = sent
+    if wall.upload == "uint8" and sent.dim() == 4:
+        whole = (sent * 255).round()
+        sent, as_bytes = whole / 255, whole.to(torch.uint8)
+    rows = as_bytes.reshape(len(as_bytes), -1).cpu().numpy()
+    return sent, [blake2b(row.tobytes(), digest_size=DIGEST).digest() for row in rows]
 
 
 def traffic(wall: Wall, access: Access, image: Tensor, classes: int) -> tuple[int, int]:

@@ -207,13 +207,17 @@ def inspect(
     student: RunId,
     teacher: Annotated[Text, typer.Option(metavar="RUN", help="Another teacher than the student's own.")] = None,
     where: Annotated[Literal["val", "test", "train"], typer.Option(help="Which rows they are asked about.")] = "test",
+    send_rows: Annotated[
+        bool,
+        typer.Option("--send-rows", help="A remote teacher may be sent rows, which are counted and paid for."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Tell where a student and its teacher disagree: who is right, how often, and what is copied."""
     from app.cli.inspecting import inspect as tell
 
     prepare()
-    tell(student, teacher, where, json)
+    tell(student, teacher, where, json, send_rows)
 
 
 @cli.command()

@@ -23,14 +23,14 @@ NAMES = {
 }
 
 
-def inspect(student: str, teacher: str | None, where: Where, json: bool) -> None:
+def inspect(student: str, teacher: str | None, where: Where, json: bool, sends: bool = False) -> None:
     """Open the case, here and now where nobody has, and tell who is right where.
 
     Raises:
         BadInput: there is no such run, or the two do not go together.
     """
     store = engine.store()
-    question = examining.question(store.get(student), store.get(teacher) if teacher else None, where)
+    question = examining.question(store.get(student), store.get(teacher) if teacher else None, where, sends=sends)
     told = progress(question.folder, examining.FIRST)
     if told is None or told.state != "done":
         question.write()

@@ -216,13 +216,13 @@ def _asked(run: Run) -> list[tuple[str, str]]:
 
 
 def _by_hand(run: Run) -> str:
-    """Images that a person sent from the microscope, with their own cost; "" where there are none."""
+    """Images that a person sent from microscope or Inspector, with their own cost; "" where there are none."""
     began = next((event for event in Store().story(run.id) if isinstance(event, Started)), None)
     found = totals(run.folder / BY_HAND, len(began.classes)) if began else None
     if not found or not found.images or not run.spec.wall:
         return ""
     return (
-        f"{found.images:,} more images ({found.local:,} held-out ones), "
+        f"{found.images:,} more images ({found.local:,} local or held-out ones), "
         f"{money(dollars(found.images, run.spec.wall.price))}"
     )
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import streamlit as st
 
 from app import case_link, engine, examining, services, state, words
 from app.case_link import PARTIES, brought
+from app.words import paid
+from kdcore.bill import dollars
 from kdcore.cases import given
 from kdcore.cases.case import folder_of, progress
-from kdcore.cases.question import Question
+from kdcore.cases.question import ROWS, SENDS, Question
 from kdcore.catalogue import catalogue, check_knobs, entry
 from kdcore.errors import BadInput
+from kdcore.events import Started
+from kdcore.jobs.rows import Run
 from kdcore.record import stamp_of
 from kdcore.spec import Choice
 
@@ -21,6 +25,7 @@ OWN = ""  # the teacher that the student learned from, and its data
 WHERE = {"val": "validation rows", "test": "test rows", "train": "training rows"}
 MOST = 200  # runs to choose from
 ANSWERS = "answers file"  # the widget
+CONSENT = "rows may be sent"  # the box; it is in no link, since a link is no consent
 
 
 def form(case_id: str | None) -> None:
@@ -43,6 +48,7 @@ def form(case_id: str | None) -> None:
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)
         if state.shown().settings["where"] == "test":
             st.caption("Decisions that are made by looking at test rows make the test accuracy look better than it is.")
+        _consent(runs)
         st.button("Open", type="primary", icon=":material/troubleshoot:", on_click=state.attempt, args=(_open,))
         _answers()
 
@@ -54,6 +60,25 @@ def _party(part: str, options: list[str], names: dict[str, str]) -> None:
     if state.shown().settings[part] in brought():
         with st.container(border=True, key=f"file {part}"):
             services.pieces(part, state.shown().settings)
+
+
+def _consent(runs: Mapping[str, Run]) -> None:
+    """Whether a remote teacher may be sent the rows, where one would be asked; what that costs at most."""
+    run = runs.get(str(state.shown().settings["student"] or next(iter(runs), "")))
+    if run is None or state.shown().settings["teacher"] != OWN or not run.spec.remote or run.spec.wall is None:
+        return
+    began = next((one.event for one in engine.store().events(run.id, limit=1)), None)
+    split = began.rows.get(str(state.shown().settings["where"]), ROWS) if isinstance(began, Started) else ROWS
+    rows = min(split, ROWS)
+    most = f"At most {paid(rows, dollars(rows, run.spec.wall.price), run.spec.wall.price)}."
+    if run.spec.wall.measure == "real":
+        st.caption(f"This run may be sent real images for measuring, so rows without an answer are sent. {most}")
+        return
+    st.checkbox(SENDS, key=CONSENT)
+    st.caption(
+        f"Rows that the run has an answer to are known. Without consent the others are not sent. {most} What is asked "
+        "later of single images counts as well."
+    )
 
 
 def _answers() -> None:
@@ -115,7 +140,8 @@ def question() -> Question:
         raise BadInput("No student is chosen; choose a run, or bring a file.")
     data = str(settings["data"])
     choice = Choice(name=data, knobs=check_knobs("data", data, {})) if data else None
-    return examining.question(sides[0], sides[1], settings["where"], choice)  # type: ignore[arg-type]
+    sends = bool(state.component(CONSENT))
+    return examining.question(sides[0], sides[1], settings["where"], choice, sends)  # type: ignore[arg-type]
 
 
 def _open() -> None:

@@ -94,6 +94,8 @@ def _sections(case: Case) -> None:
         "Section", names, format_func=lambda name: SECTIONS[name], required=True, key=key,
         on_change=state.changed, args=("section", str), label_visibility="collapsed", width="stretch",
     )  # fmt: skip
+    if told := examining.sent(case):
+        st.caption(told)
     if examining.walled(case):
         st.checkbox(consent.ASKED, key=showing.CONSENT, help=consent.HELP)
     choosing.bar(case)

@@ -11,8 +11,10 @@ from kdcore.cases.case import Where, folder_of, write_text
 from kdcore.errors import BadInput
 from kdcore.spec import Choice
 
+ROWS = 10_000
 MOST_ROWS = 50_000
 FILE = "question.json"
+SENDS = "Rows may be sent to the remote teacher"  # as the form asks for `Question.sends`
 
 
 class _Frozen(BaseModel):
@@ -20,7 +22,8 @@ class _Frozen(BaseModel):
 
 
 class Party(_Frozen):
-    """A model that is to be asked: a run of ours by its folder, or a service; exactly one of both."""
+    """A model that is to be asked: a run of ours by its folder, or a service; of a service that teaches a run, that
+    run's folder and spec say how it is asked and what it was asked before."""
 
     title: str
     run: str | None = None
@@ -35,11 +38,12 @@ class Question(_Frozen):
 
     data: Choice
     where: Where = "val"
-    rows: int = Field(10_000, ge=1, le=MOST_ROWS)  # at most; the first of the split
+    rows: int = Field(ROWS, ge=1, le=MOST_ROWS)  # at most; the first of the split
     student: Party
     teacher: Party | None = None
     given: str = ""  # the name of images that were brought, in the place of a split
     notes: tuple[str, ...] = ()  # what was done to them
+    sends: bool = False  # whether a remote teacher may be sent the rows, and images made of them
 
     @property
     def id(self) -> str:

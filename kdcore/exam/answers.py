@@ -40,7 +40,7 @@ def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays | None:
             where=question.where,
             shape=pair.shape,
             whole=None if question.given else len(pair.split.y),
-            notes=(*question.notes, *(note for model in pair.models for note in model.notes)),
+            notes=(*question.notes, *pair.notes, *(note for model in pair.models for note in model.notes)),
         ),
     )
     return None

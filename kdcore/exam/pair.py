@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from kdcore.bench import weights_of
+from kdcore.by_hand import ByHand
 from kdcore.cases.pictures import kept
-from kdcore.cases.question import Party, Question, asked
+from kdcore.cases.question import SENDS, Party, Question, asked
 from kdcore.catalogue import home
 from kdcore.checkpoint import head_of
 from kdcore.contracts import Data, Dataset, Split, silent
@@ -21,15 +22,19 @@ from kdcore.errors import BadInput
 from kdcore.measure import CHUNK
 from kdcore.net import Net, pooled
 from kdcore.parts import dataset, device_for, network
+from kdcore.pixels import Pixels
 from kdcore.registry import DATA, TEACHERS
 from kdcore.service import Line
-from kdcore.spec import Choice, parse
+from kdcore.spec import Choice, Spec, parse
 
 SCALES = {  # mean and deviation of pixels from 0 to 1 that give the scales of uploaded weights; others say their own
     "unit": ((0.0,), (1.0,)),
     "signed": ((0.5,), (0.5,)),
     "bytes": ((0.0,), (1 / 255,)),
 }
+PART = 2048  # rows that are looked for in the books at a time
+ALLOW = f"to allow that, tick \u201c{SENDS}\u201d where the models are chosen, and open them again."
+UNASKED = "{title} is remote and was not asked: {missing:,} of these {rows:,} rows would have to be sent to it; {allow}"
 
 
 class Model:
@@ -39,12 +44,14 @@ class Model:
         party: who it is.
         data, choice: the data set of the case, and what names it.
         device: where it is asked.
+        sends: whether a remote one may be sent rows, and images made of them.
 
     Raises:
         BadInput: it cannot be read, or knows other rows or classes.
     """
 
-    def __init__(self, party: Party, data: Dataset, choice: Choice, device: torch.device) -> None:
+    def __init__(self, party: Party, data: Dataset, choice: Choice, device: torch.device, sends: bool = False) -> None:
+        self.sends = sends
         self.party, self.title, self.device, self.data = party, party.title, device, choice
         self.rows, self.classes = tuple(data.train.x.shape[1:]), data.classes  # of the case
         self.shape = self.rows  # of one row as this model reads it
@@ -53,6 +60,7 @@ class Model:
         self.notes: list[str] = []
         self.net: Net | None = None  # where its inside can be looked at
         self._line: Line | None = None
+        self.by_hand: ByHand | None = None  # a teacher behind the wall of its run
         if party.service:
             self._connect(party.service)
         else:
@@ -65,6 +73,9 @@ class Model:
             self._fit(theirs.made_for(self.rows))
             if named := theirs.classes():
                 self._match(named)
+            if theirs.remote and self.party.spec:
+                self._beside_its_run(parse(self.party.spec))
+                return
             self._line = theirs.connect(self.shape, len(self.classes), "probabilities")
         except BadInput as error:
             raise BadInput(str(error).replace("The teacher", self.title, 1)) from error
@@ -72,6 +83,12 @@ class Model:
         if isinstance(inside, Net):
             self.net, reader = inside.to(self.device), getattr(self._line, "reader")  # noqa: B009  of such lines
             self.mean, self.std = SCALES.get(reader.scale, (reader.mean, reader.std))
+
+    def _beside_its_run(self, spec: Spec) -> None:
+        """A service that teaches a run: what that has asked is known, and what is asked here is counted there."""
+        assert self.party.folder
+        scale = Pixels(self.mean, self.std)
+        self.by_hand = ByHand(spec, Path(self.party.folder), self.shape, len(self.classes), scale)
 
     def _load(self) -> None:
         """The network of a run, with the newest weights."""
@@ -176,12 +193,34 @@ class Model:
             return torch.cat([self._asked(part).float().cpu() for part in torch.split(x, CHUNK)])
 
     def _asked(self, x: Tensor) -> Tensor:
-        if self._line is not None:
-            x = self._sized(x.float())
-            told = self._line(x / 255 if x.ndim == 4 else x).logits.cpu()
-        else:
-            told = self.through(x).logits
-        return told if self.order is None or self._line is None else told[:, self.order]
+        if self.net is not None and self._line is None:
+            return self.through(x).logits  # type: ignore[no-any-return]
+        x = self._sized(x.float())
+        told = self._told(x).cpu()
+        return told if self.order is None else told[:, self.order]
+
+    def _told(self, x: Tensor) -> Tensor:
+        """What a service answers to rows of its size."""
+        if self.by_hand is None:
+            assert self._line is not None
+            return self._line(x / 255 if x.ndim == 4 else x).logits
+        inputs = self.by_hand.scale.normalised(x)
+        if not self.allowed and (missing := self.by_hand.missing(inputs)):
+            raise BadInput(f"{self.title} is remote, and this would send it {missing:,} images; {ALLOW}")
+        return self.by_hand.answers(inputs, real=True)
+
+    def missing(self, x: Tensor) -> int:
+        """How many of the raw rows x (N, ...) would have to be sent to a remote teacher without being allowed to."""
+        if self.allowed or self.by_hand is None:
+            return 0
+        parts = (self.by_hand.scale.normalised(self._sized(part.float())) for part in torch.split(x, PART))
+        return sum(map(self.by_hand.missing, parts))
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may be asked about anything: it is on this machine, or its run or this case allows it."""
+        wall = self.by_hand.wall if self.by_hand and self.by_hand.remote else None
+        return wall is None or wall.measure == "real" or self.sends
 
     def through(self, x: Tensor) -> Any:
         """`Outputs` of raw rows (B, ...), with gradients to `x` where it asks for them; its inside must be known.
@@ -224,11 +263,15 @@ class Pair:
         self.data = dataset(question.data, home() / "data", silent)
         self.classes, self.shape = self.data.classes, tuple(self.data.train.x.shape[1:])
         self.student = self._model("student", question.student)
+        self.notes: list[str] = []
         self.teacher = self._model("teacher", question.teacher) if question.teacher else None
+        if self.teacher and (missing := self.teacher.missing(self.x)):
+            self.notes.append(UNASKED.format(title=self.teacher.title, missing=missing, rows=len(self.x), allow=ALLOW))
+            self.teacher = None
 
     def _model(self, side: str, party: Party) -> Model:
         try:
-            return Model(party, self.data, self.question.data, self.device)
+            return Model(party, self.data, self.question.data, self.device, self.question.sends)
         except BadInput as error:
             raise BadInput(f"The {side}: {error}") from error
 

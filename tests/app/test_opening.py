@@ -11,15 +11,17 @@ import pytest
 from case_factory import random_case
 from hypothesis import given
 from hypothesis import strategies as st
-from lab_driver import Finish, Open, button, labels, said
+from lab_driver import ME, Finish, Open, button, labels, said, story
 from safetensors.numpy import save
 
 from app import case_link, engine, examining, state
 from app.link import Link
 from kdcore.cases.case import About, Case, Progress, folder_of, tell, write_about
 from kdcore.cases.given import open_file
-from kdcore.cases.question import Party, Question
+from kdcore.cases.question import SENDS, Party, Question
 from kdcore.errors import BadInput
+from kdcore.jobs.store import Store
+from kdcore.orders import Order, spec
 from kdcore.registry import TEACHERS
 from kdcore.spec import Choice
 
@@ -82,6 +84,28 @@ def test_what_a_field_could_not_take_keeps_the_models_closed(
     monkeypatch.setattr(state, "unread", lambda: ["The scale is no number."])
     assert "The scale is no number." in said(button(page, "Open"))
     assert not begun
+
+
+def test_a_remote_teacher_is_sent_rows_only_where_the_box_is_ticked(lab: Open, store: Store, begun: Begun) -> None:
+    remote = Choice(name="http", knobs={"model": "m"})
+    run = store.submit(spec(Order(service=remote, price=2.0)), ME)
+    assert store.claim(1, run.id)
+    store.append(run.id, story(run.spec, 0.9))
+    run.weights.parent.mkdir(parents=True, exist_ok=True)
+    run.weights.write_bytes(WEIGHTS)
+    page = lab("inspector")
+    assert "At most 5 queries; cost $0.01 ($2.00 per 1,000)." in said(page)
+    page = button(page, "Open")
+    page = lab("inspector")
+    page.checkbox[0].check().run()
+    assert page.checkbox[0].label == SENDS
+    button(page, "Open")
+    asked = [Question.model_validate_json((folder / "question.json").read_text()) for folder, _ in begun]
+    assert [one.sends for one in asked] == [False, True]
+    assert asked[0].teacher
+    assert (asked[0].teacher.service, asked[0].teacher.folder) == (run.spec.service, str(run.folder))
+    lab("inspector", student=run.id)
+    assert len(begun) == 2, "a link asks what was asked before, and is no consent"
 
 
 def test_a_file_needs_its_data(lab: Open, begun: Begun) -> None:

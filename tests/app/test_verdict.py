@@ -177,7 +177,19 @@ def test_images_sent_for_measuring_are_told_and_paid_for(
 
 def test_what_was_sent_by_hand_is_told() -> None:
     text = told(facts(by_hand=Totals(3, 2)))
-    assert "By hand, from the microscope, 3 more images were sent, 2 of them held-out ones; cost $0.01." in text
+    assert (
+        "By hand, from microscope and Inspector, 3 more images were sent, 2 of them local or held-out ones; cost $0.01."
+        in text
+    )
+
+
+def test_real_images_sent_by_hand_are_real_images_sent() -> None:
+    found = facts(Order(service=REMOTE), by_hand=Totals(3, 2))
+    text = told(found)
+    assert "Real images sent: 0 by the run, 2 local or held-out ones by hand afterwards." in text
+    assert "Only synthetic images" not in text
+    sending = facts(Order(service=REMOTE), by_hand=Totals(3, 2), meter=METER.model_copy(update={"local": 7}))
+    assert "to learn from; 2 local or held-out ones more by hand." in told(sending)
 
 
 def test_without_a_wall_nobody_counted() -> None:

@@ -50,7 +50,7 @@ def test_words_and_json_and_a_run_that_is_not_there(
     made = case(question.folder, LABELS, STUDENT, TEACHER)
     tell(question.folder, examining.FIRST, Progress(state="done"))
     monkeypatch.setattr(engine.store(), "get", lambda run_id: run_id)
-    monkeypatch.setattr(examining, "question", lambda *_: question)
+    monkeypatch.setattr(examining, "question", lambda *_, **__: question)
     assert main(["inspect", "abc"]) == 0
     said = capsys.readouterr().out
     assert "student\nbeside teacher\n5 rows\n" in said

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from small_run import SCHEDULE, SMALL, TEACHER, WATCH, run
 
-from kdcore import bench, microscope
+from kdcore import bench, by_hand, microscope
 from kdcore.errors import BadInput
 from kdcore.service import Answered
 from kdcore.setup import Setup
@@ -133,6 +133,8 @@ def test_somebody_elses_teacher_is_asked_only_by_a_click_and_once(
     asked: list[int] = []
 
     class Far:
+        remote = True
+
         def connect(self, shape: tuple[int, ...], classes: int, access: str) -> Callable[[torch.Tensor], Answered]:
             def line(images: torch.Tensor) -> Answered:
                 assert images.shape[1:] == shape
@@ -141,7 +143,7 @@ def test_somebody_elses_teacher_is_asked_only_by_a_click_and_once(
 
             return line
 
-    monkeypatch.setattr(bench, "TEACHERS", {"far": Far})
+    monkeypatch.setattr(by_hand, "TEACHERS", {"far": Far})
     far = SPEC.model_copy(update={"teacher": None, "service": Choice(name="far")})
     place = tmp_path / "run"
     place.mkdir()

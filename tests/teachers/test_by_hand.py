@@ -1,0 +1,178 @@
+"""What a person asks a remote teacher from Inspector and microscope, against a server that counts what it receives:
+nothing unasked, nothing twice, everything in the books and within the budget."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from counting import Counting, counting
+from test_books import agree, done, real, synthetic
+
+from kdcore import examiner, microscope
+from kdcore.cases.case import Case
+from kdcore.cases.question import Party, Question
+from kdcore.events import Meter
+from kdcore.ledger import BY_HAND, totals
+from kdcore.record import read_arrays
+from kdcore.spec import Spec
+from kdcore.teachers import http
+
+CLASSES = 10
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "sleep", lambda _: None)
+
+
+class Over(NamedTuple):
+    """A run that is over, and the server that taught it."""
+
+    server: Counting
+    spec: Spec
+    folder: Path
+    meter: Meter
+
+    @property
+    def sent(self) -> int:
+        """Images that came so far."""
+        return len(self.server.received().images)
+
+    @property
+    def by_hand(self) -> tuple[int, int]:
+        """Images in the book of what was asked by hand, and real ones."""
+        return totals(self.folder / BY_HAND, CLASSES)
+
+    def question(self, where: str = "val", sends: bool = False, **more: Any) -> Question:
+        told = {"folder": str(self.folder), "spec": self.spec.model_dump_json()}
+        student = Party(title="the student", **told)
+        teacher = Party(title="the teacher", service=self.spec.service, **told)
+        return Question(data=self.spec.data, where=where, student=student, teacher=teacher, sends=sends, **more)  # type: ignore[arg-type]
+
+    def case(self, **asked: Any) -> Case:
+        """Both asked about the rows, in this process."""
+        question = self.question(**asked)
+        question.write()
+        assert ask(question.folder, "answers") == {"told": None}
+        return Case(question.folder)
+
+    def look(self, **asked: Any) -> dict[str, Any]:
+        """What the microscope answers."""
+        request = {"folder": str(self.folder), "spec": self.spec.model_dump_json(), "teacher": None, **asked}
+        return microscope.answer(json.dumps(request))
+
+
+def ask(folder: Path, task: str, **asked: Any) -> dict[str, Any]:
+    return examiner.answer(json.dumps({"task": task, "folder": str(folder), "asked": asked}))
+
+
+def over(server: Counting, folder: Path, **wall: Any) -> Over:
+    spec = synthetic(server.url, **wall)
+    _, meter = done(spec, folder)
+    agree(spec, meter, server.received())
+    return Over(server, spec, folder, meter)
+
+
+@pytest.fixture
+def quiet(home: Path) -> Iterator[Over]:
+    """A run that was allowed to send nothing for measuring."""
+    with counting(8, CLASSES) as server:
+        yield over(server, home / "run")
+
+
+@pytest.fixture
+def measured(home: Path) -> Iterator[Over]:
+    """A run that was allowed to send everything."""
+    with counting(8, CLASSES) as server:
+        yield over(server, home / "run", measure="real")
+
+
+def test_the_inspector_sends_nothing_unasked(quiet: Over) -> None:
+    before = quiet.sent
+    case = quiet.case()
+    rows = len(case.rows)
+    assert case.rows.teacher is None
+    assert case.about.teacher is None
+    assert f"{rows:,} of these {rows:,} rows would have to be sent to it" in case.about.notes[0]
+    assert "tick \u201cRows may be sent" in case.about.notes[0]
+    assert "error" not in ask(case.folder, "drawn", row=3)
+    assert (quiet.sent, quiet.by_hand) == (before, (0, 0))
+
+
+def test_what_the_inspector_may_send_is_counted_and_not_sent_again(quiet: Over) -> None:
+    before = quiet.sent
+    case = quiet.case(sends=True)
+    rows = len(case.rows)
+    assert case.rows.teacher is not None
+    assert quiet.sent - before == rows
+    assert quiet.by_hand == (rows, rows)
+    assert {one for one in quiet.server.received().pixels if one in real()}, "they are real ones"
+    again = quiet.case(sends=True, notes=("another case",))
+    assert np.array_equal(again.rows.teacher, case.rows.teacher)
+    known = quiet.case(notes=("one that may send nothing",))
+    assert known.rows.teacher is not None, "what is known needs no permission"
+    assert (quiet.sent - before, quiet.by_hand) == (rows, (rows, rows))
+    new = [[int(pixel) for pixel in line] for line in np.arange(64).reshape(8, 8)]
+    assert "would send it 1 images" in ask(known.folder, "drawn", pixels=[new])["error"]
+    assert "error" not in ask(again.folder, "drawn", pixels=[new])
+    assert quiet.by_hand == (rows + 1, rows + 1)
+
+
+def test_what_the_run_has_asked_is_known_to_both(measured: Over) -> None:
+    before = measured.sent
+    case = measured.case()
+    assert case.rows.teacher is not None
+    told = read_arrays(measured.folder / "static.npz")
+    assert np.array_equal(case.rows.teacher[told["probe_index"]], told["teacher_logits"])
+    sight = measured.look(row=3)["sight"]
+    assert sight["teacher"] == pytest.approx(softmax(told["teacher_logits"][3]), abs=1e-6)
+    assert not sight["may_ask"]
+    assert (measured.sent, measured.by_hand) == (before, (0, 0))
+
+
+def softmax(logits: np.ndarray) -> list[float]:
+    odds = np.exp(logits - logits.max())
+    return (odds / odds.sum()).tolist()  # type: ignore[no-any-return]
+
+
+def test_the_microscope_asks_by_a_click_once_and_is_counted(quiet: Over) -> None:
+    before = quiet.sent
+    assert quiet.look(row=2)["sight"]["may_ask"]
+    assert quiet.sent == before
+    for _ in range(2):
+        sight = quiet.look(row=2, ask=True)["sight"]
+        assert (sight["asked"], sight["may_ask"]) == (1, False)
+    assert quiet.look(latent=[1.0] + [0.0] * 9, ask=True)["sight"]["asked"] == 2
+    assert (quiet.sent - before, quiet.by_hand) == (2, (2, 1))
+    assert "1 of" not in str(quiet.case().about.notes), "the Inspector knows what the microscope asked"
+
+
+def test_no_budget_is_overrun_by_hand(home: Path) -> None:
+    with counting(8, CLASSES) as server:
+        run = over(server, home / "run")
+        budget = run.sent + 1
+        wall = run.spec.wall.model_copy(update={"budget": budget})  # type: ignore[union-attr]
+        run = run._replace(spec=run.spec.model_copy(update={"wall": wall}))
+        question = run.question(sends=True)
+        question.write()
+        assert f"would overrun the run's budget of {budget:,}" in ask(question.folder, "answers")["error"]
+        assert run.by_hand == (0, 0)
+        assert run.look(row=0, ask=True)["sight"]["asked"] == 1
+        assert "1 more images would overrun" in run.look(row=1, ask=True)["error"]
+        assert run.sent == budget
+
+
+def test_what_was_asked_by_hand_is_part_of_the_runs_budget(home: Path) -> None:
+    with counting(8, CLASSES) as server:
+        run = over(server, home / "first")
+        folder = home / "second"
+        (folder / BY_HAND).parent.mkdir(parents=True)
+        run.look(row=0, ask=True)
+        run.look(row=1, ask=True)
+        (folder / BY_HAND).write_bytes((run.folder / BY_HAND).read_bytes())
+        budget = run.meter.images
+        _, meter = done(synthetic(server.url, budget=budget), folder)
+    assert meter.images <= budget - 2
