@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from app.paths import ASSETS
 from kdcore.errors import BadInput
-from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, strict, verdicts
+from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, priced, strict, verdicts
 
 FOLDER = ASSETS / "studies"
 COLUMNS = (
@@ -44,9 +44,12 @@ class Published(NamedTuple):
 
 
 def publish(path: Path, study: Study, rows: Sequence[Row]) -> list[Path]:
-    """Write the results beside the study's YAML file: `.json` for programs, `.md` for people; the files written."""
+    """Write the results beside the study's YAML file: `.json` for programs, `.md` for people; the files written.
+
+    Images that were counted are priced.
+    """
     head = {"date": date.today().isoformat(), "machine": _machine(), "study": study.model_dump(mode="json")}
-    lines = ",\n".join(json.dumps([_short(row.get(column)) for column in COLUMNS]) for row in rows)
+    lines = ",\n".join(json.dumps([_short(row.get(column)) for column in COLUMNS]) for row in priced(study, rows))
     text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [\n{lines}\n]}}\n'
     files = {path.with_suffix(".json"): text, path.with_suffix(".md"): markdown(parse(text))}
     for file, content in files.items():
@@ -140,7 +143,7 @@ def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:
     if cell.error:
         return cell.method, cell.error, *[""] * (len(CELL) + len(notes) - 2)
     percent = (_interval(cell, metric, 100, 1) for metric in ("accuracy", "agreement", "ece"))
-    told = (_note(cell.notes[name]) if name in cell.notes else "" for name in notes)
+    told = (_note(name, cell.notes[name]) if name in cell.notes else "" for name in notes)
     return cell.method, *percent, _interval(cell, "nll", 1, 3), cost(cell), f"{cell.steps:.0f}", *told
 
 
@@ -149,8 +152,10 @@ def cost(cell: Cell) -> str:
     return f"{cell.step_cost:.2f}" if cell.step_cost == cell.step_cost else ""
 
 
-def _note(value: float) -> str:
-    """Counts without decimals, shares with three."""
+def _note(name: str, value: float) -> str:
+    """Counts without decimals, money with two, shares with three."""
+    if name == "dollars":
+        return f"{value:.2f}"
     return f"{value:.0f}" if value.is_integer() else f"{value:.3f}"
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import Field, ValidationError, model_validator
 from scipy import stats
 
+from kdcore.bill import dollars
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput, sentence, shortened, unknown
 from kdcore.frozen import WrittenModel
@@ -152,8 +153,13 @@ def trials(study: Study, rows: Mapping[str, Row]) -> list[Trial]:
 def _places(study: Study) -> Iterator[tuple[Task, Variant, int]]:
     """Every task, method and seed; seed by seed, so that a study that is stopped early has seen all methods."""
     for seed, task, variant in product(study.seeds, study.tasks, study.compared()):
-        if not variant.tasks or task.name in variant.tasks:
+        if _meant(task, variant):
             yield task, variant, seed
+
+
+def _meant(task: Task, variant: Variant) -> bool:
+    """Whether a variant is for a task."""
+    return not variant.tasks or task.name in variant.tasks
 
 
 def _trial(task: Task, variant: Variant, seed: int, budget: Budget, share: float = 1.0) -> Trial:
@@ -186,6 +192,25 @@ def step_costs(study: Study, rows: Iterable[Row]) -> dict[tuple[str, str], float
             times.setdefault((row["task"], row["method"]), []).append(row["step_s"])
     base = {task: median(found) for (task, method), found in times.items() if method == study.reference}
     return {key: median(found) / base[key[0]] for key, found in times.items() if key[0] in base}
+
+
+def priced(study: Study, rows: Sequence[Row]) -> list[Row]:
+    """The rows, with "dollars" in the notes of each whose images were counted, at the price of its trial's wall."""
+    walls = {(task.name, variant.label): _trial(task, variant, 0, "steps").spec for task, variant in _pairs(study)}
+    return [_priced(row, walls.get((row["task"], row["method"]))) for row in rows]
+
+
+def _pairs(study: Study) -> Iterator[tuple[Task, Variant]]:
+    """Every task and method, once."""
+    return ((task, variant) for task, variant in product(study.tasks, study.compared()) if _meant(task, variant))
+
+
+def _priced(row: Row, spec: Spec | None) -> Row:
+    notes = row.get("notes", {})
+    if spec is None or spec.wall is None or "images" not in notes or "dollars" in notes:
+        return row
+    images = notes["images"] + (notes.get("looked", 0) if spec.remote else 0)
+    return row | {"notes": notes | {"dollars": dollars(images, spec.wall.price)}}
 
 
 # What came out

@@ -11,7 +11,7 @@ from scipy import stats
 from app import standing, studies
 from app.studies import COLUMNS, FOLDER, markdown, publish, published
 from kdcore.errors import BadInput
-from kdcore.study import Row, Study, cells, half_width, key, load, read, step_costs, trials, verdicts
+from kdcore.study import Row, Study, cells, half_width, key, load, priced, read, step_costs, trials, verdicts
 
 NET = {"name": "mlp", "knobs": {"width": 8, "depth": 1}}
 SPEC = {
@@ -82,6 +82,27 @@ def test_a_method_of_generations_starts_from_a_network_like_the_student() -> Non
         assert trial.spec.teacher is not None
         assert (trial.spec.teacher.student == trial.spec.student) == (trial.method in names)
         assert trial.spec.teacher.seed != trial.spec.seed or trial.method not in names, "it starts from other weights"
+
+
+def test_images_that_were_counted_are_priced_at_the_price_of_the_wall(tmp_path: Path) -> None:
+    def walled(service: dict[str, Any] | None, **wall: Any) -> dict[str, Any]:
+        teacher = {"service": service} if service else {"teacher": SPEC["teacher"]}
+        return {"data": SPEC["data"], "student": NET, "access": "probabilities", "wall": wall} | teacher
+
+    remote = {"name": "http", "knobs": {"model": "m"}}
+    here = {"name": "here", "says": "A teacher of ours.", "spec": walled(None, price=2.0)}
+    far = {"name": "far", "says": "A remote one.", "spec": walled(remote, price=3.0, measure="real")}
+    variants = [{"label": "dear", "method": "kd", "set": {"wall": {"price": 10.0}}, "tasks": ["here"]}]
+    asked = study(tasks=[here, far], methods=["kd", "ce"], variants=variants, seeds=[0], notes=["images", "dollars"])
+    counted = {"notes": {"images": 1000, "looked": 500}}
+    rows = [row(task, method, 0, 0.8) | counted for task, method in (("here", "kd"), ("far", "kd"), ("here", "dear"))]
+    rows += [row("here", "ce", 0, 0.7), row("far", "ce", 0, 0.7) | {"notes": {"images": 1000, "dollars": 7.0}}]
+    rows += [row("gone", "ce", 0, 0.7) | counted]
+    found = [one.get("notes", {}).get("dollars") for one in priced(asked, rows)]
+    assert found == [pytest.approx(2.0), pytest.approx(4.5), pytest.approx(10.0), None, 7.0, None]
+    text = publish(tmp_path / "priced.yaml", asked, rows)[1].read_text()
+    assert "| steps | images | dollars |" in text
+    assert "| 1000 | 10.00 |" in text
 
 
 def test_means_intervals_and_the_sign_test() -> None:

@@ -14,12 +14,15 @@ from PIL import Image
 from record_factory import COPIES
 
 from app import report, verdict
+from app.paths import ASSETS
 from app.verdict import Facts
 from kdcore.events import Evaluated, Event, Finished, Frame, Meter, Score, Started
 from kdcore.frontier import Reference
+from kdcore.jobs.exchange import load
 from kdcore.jobs.store import Store
 from kdcore.ledger import Totals
 from kdcore.orders import Order, spec
+from kdcore.probes.copies import judged
 from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Choice, Measure
 
@@ -284,3 +287,11 @@ def test_the_command_line_tells_or_writes_it(finished: Any, tmp_path: Path, caps
     assert bare.count("<img ") == 36 < (tmp_path / "all.html").read_text().count("<img ")
     assert main(["verdict", finished.id, "-o", str(tmp_path / "no" / "v.html")]) == WRONG
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mekd-soft", "mekd-hard"])
+def test_the_recorded_runs_say_whether_images_are_copies(name: str) -> None:
+    told = load(ASSETS / "demo" / name).told
+    last = [heard.event for heard in told if isinstance(heard.event, Frame)][-1]
+    assert judged(last.notes).outcome != "unknown"
+    assert last.notes["copies_judged"] == 512
