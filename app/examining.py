@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from kdcore import private
 from kdcore.bill import dollars
 from kdcore.cases.case import Case, Progress, Where, folder_of, progress, tell
 from kdcore.cases.pictures import keep, rows_of
-from kdcore.cases.question import Party, Question, asked
+from kdcore.cases.question import Party, Question, asked, specs
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.ledger import BY_HAND, totals
 from kdcore.record import stamp_of
-from kdcore.spec import Choice, Spec, parse
+from kdcore.spec import Choice, parse
 
 log = logging.getLogger("kdlab.examining")
 MODULE = "kdcore.examiner"
@@ -94,21 +93,12 @@ def _side(one: Run | Choice) -> Party:
 
 def walled(case: Case) -> bool:
     """Whether the rows of a case are those of an edge that asks a teacher behind a wall."""
-    return any(private.walled(spec) for spec in _specs(case))
-
-
-def _specs(case: Case) -> list[Spec]:
-    """Specs of the runs that a case's models are of, or are asked by, as far as they can be read."""
-    found = []
-    with suppress(BadInput):  # nothing but answers was given, or an earlier KD Lab wrote the spec
-        one = asked(case.folder)
-        found += [parse(side.spec) for side in (one.student, one.teacher) if side and side.spec]
-    return found
+    return any(map(private.walled, specs(case.folder)))
 
 
 def sent(case: Case) -> str:
     """What the remote teacher of a case was sent by hand by now; "" where there is none."""
-    theirs = asked(case.folder).teacher if _specs(case) else None
+    theirs = asked(case.folder).teacher if specs(case.folder) else None
     if not theirs or not theirs.service or not theirs.spec or not theirs.folder:
         return ""
     spec, told = parse(theirs.spec), totals(Path(theirs.folder) / BY_HAND, len(case.classes))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kdcore.cases.case import Where, folder_of, write_text
 from kdcore.errors import BadInput
-from kdcore.spec import Choice
+from kdcore.spec import Choice, Spec, parse
 
 ROWS = 10_000
 MOST_ROWS = 50_000
@@ -70,3 +71,12 @@ def asked(folder: Path) -> Question:
         return Question.model_validate_json((folder / FILE).read_text())
     except (OSError, ValidationError) as error:
         raise BadInput("This comparison has no models on this machine, only their answers; open two models.") from error
+
+
+def specs(folder: Path) -> list[Spec]:
+    """Specs of the runs that a case's models are of, or are asked by, as far as they can be read."""
+    found = []
+    with suppress(BadInput):  # nothing but answers was given, or an earlier KD Lab wrote the spec
+        one = asked(folder)
+        found += [parse(side.spec) for side in (one.student, one.teacher) if side and side.spec]
+    return found

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,9 +13,12 @@ import pytest
 from case_factory import case, random_case
 from PIL import Image
 
-from app.panels import View, case_panels
+from app.panels import View, case_panels, panel
 from kdcore.cases.case import Case
+from kdcore.cases.columns import measured
+from kdcore.cases.question import Party, Question
 from kdcore.errors import BadInput
+from kdcore.spec import Choice, parse
 
 SELECTIONS = {
     "nothing selected": "",
@@ -101,3 +105,18 @@ def test_the_faces_of_rows_are_their_pixels() -> None:
     image = np.asarray(Image.open(BytesIO(b64decode(item["image"].partition(",")[2]))))
     assert seen.pictures is not None
     assert (image.squeeze() == seen.pictures[item["sample"]].squeeze()).all()
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_file_of_rows_holds_no_points_of_an_edge(tmp_path: Path, behind: bool) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(20, 2)).astype(np.float32)
+    logits = rng.normal(size=(20, 2))
+    known = case(tmp_path, rng.integers(0, 2, 20), logits, logits, points, measured(points) | {"age": np.arange(20.0)})
+    wall: dict[str, Any] = {"access": "probabilities", "wall": {}} if behind else {}
+    moons: dict[str, Any] = {"data": {"name": "moons"}, "student": {"name": "mlp"}, "method": {"name": "ce"}}
+    taught = moons | {"method": {"name": "kd"}, "teacher": moons} | wall
+    party = Party(title="student", folder="/nowhere", spec=parse(taught).model_dump_json())
+    (tmp_path / "question.json").write_text(Question(data=Choice(name="moons"), student=party).model_dump_json())
+    columns = panel("case-samples").table(known, View())
+    assert ("x0" in columns, "x1" in columns, "age" in columns) == (not behind, not behind, True)

@@ -6,7 +6,10 @@ from app.panels import Panel, View, caption
 from app.panels._png import png_url
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen
+from kdcore.cases.columns import measured
 from kdcore.cases.gallery import foremost
+from kdcore.cases.question import specs
+from kdcore.private import walled
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
@@ -34,7 +37,13 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
     found |= {"label": rows.labels[here].tolist(), "student": rows.student_top[here].tolist()}
     if rows.teacher is not None:
         found |= {"teacher": rows.teacher_top[here].tolist()}
-    return found | {name: values[here].tolist() for name, values in case.columns.items()}
+    return found | {name: values[here].tolist() for name, values in case.columns.items() if name not in _private(case)}
+
+
+def _private(case: Case) -> set[str]:
+    """Columns that are the rows of an edge themselves, which no file holds: coordinates of points behind a wall."""
+    points = case.pictures is not None and case.pictures.ndim == 2
+    return set(measured(case.pictures)) if points and any(map(walled, specs(case.folder))) else set()
 
 
 PANEL = Panel(
