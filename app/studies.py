@@ -46,12 +46,17 @@ class Published(NamedTuple):
 def publish(path: Path, study: Study, rows: Sequence[Row]) -> list[Path]:
     """Write the results beside the study's YAML file: `.json` for programs, `.md` for people; the files written.
 
-    Images that were counted are priced.
+    Images that were counted are priced. Results that stand there already keep their date and machine.
     """
-    head = {"date": date.today().isoformat(), "machine": _machine(), "study": study.model_dump(mode="json")}
+    file = path.with_suffix(".json")
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
     lines = ",\n".join(json.dumps([_short(row.get(column)) for column in COLUMNS]) for row in priced(study, rows))
-    text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [\n{lines}\n]}}\n'
-    files = {path.with_suffix(".json"): text, path.with_suffix(".md"): markdown(parse(text))}
+    rest = f"\n{lines}\n]}}\n"
+    made = (date.today().isoformat(), _machine())
+    day, machine = parse(before)[1:3] if before.endswith(rest) else made
+    head = {"date": day, "machine": machine, "study": study.model_dump(mode="json")}
+    text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [{rest}'
+    files = {file: text, path.with_suffix(".md"): markdown(parse(text))}
     for file, content in files.items():
         file.write_text(content, encoding="utf-8")
     return list(files)

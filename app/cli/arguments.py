@@ -127,13 +127,16 @@ def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str],
         raise BadInput("--preset and --spec both say what to run; give one of them.")
     name, _, text = said["preset"].partition(":")
     asked: dict[str, Any] = {"preset": name} | {flag: typed(said[flag], "") for flag in ORDERED if flag in said}
+    if knobs := "data" in said and ":" in said["data"]:
+        asked["data"] = said["data"].partition(":")[0]
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not equals or key not in orders.Order.model_fields:
             raise unknown("setting of an order", key, orders.Order.model_fields)
         asked[key] = typed(value, getattr(orders.Order(), key))
     raw = orders.spec(orders.parse(asked)).model_dump(mode="json")
-    _change(raw, {path: value for path, value in said.items() if path not in (*ORDERED, "preset")})
+    answered = {*ORDERED, "preset"} - ({"data"} if knobs else set())
+    _change(raw, {path: value for path, value in said.items() if path not in answered})
     for setting in settings:
         _set(raw, setting)
     _plan(raw, changes)

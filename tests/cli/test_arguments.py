@@ -91,6 +91,9 @@ def test_a_preset_of_the_black_box_page_is_a_run() -> None:
     assert found == parse(ordered)
     with pytest.raises(BadInput, match="Did you mean 'budget'"):
         wanted(None, {"preset": "paper:buget=5"}, [])
+    fewer = wanted(None, flags | {"data": "digits:train_fraction=0.2"}, [])
+    assert fewer.data.knobs["train_fraction"] == 0.2
+    assert fewer.wall == wanted(None, flags, []).wall
     with pytest.raises(BadInput, match="give one of them"):
         wanted("-", {"preset": "paper"}, [])
 
