@@ -41,7 +41,7 @@ def _label(case: Case, knobs: Knobs, row: int) -> Said:
     given = float(np.exp(case.rows.log_p[row, label]))
     text = f"The teacher gives the label {_name(case, label)} {given:.1%} (at most {knobs.doubt:.0%} is suspicious)"
     if seeds is None:
-        return f"{text}; other seeds were not asked.", ()
+        return f"{text}; other seeds, of which {knobs.backing:.0%} would have to answer as it does, were not asked.", ()
     backing = (seeds.answers[:, row] == case.rows.teacher_top[row]).tolist()
     return f"{text}, and {_of_seeds(backing)} answer as it does (at least {knobs.backing:.0%}).", seeds.runs
 
@@ -61,7 +61,7 @@ def _both(case: Case, knobs: Knobs, row: int) -> Said:
 def _support(case: Case, knobs: Knobs, row: int) -> Said:
     far = limit(case, knobs)
     if far is None:
-        return "Distances to the training rows were not measured.", ()
+        return f"Distances to the training rows were not measured; beyond {knobs.far:g}% of theirs is far.", ()
     distance, own = float(case.part("support")["distance"][row]), case.part("support")["own"]
     return (
         f"Its 10th nearest training row is {distance:.3g} away in the teacher's features, farther than that of "
@@ -85,7 +85,7 @@ def _runs(kind: str) -> Callable[[Case, Knobs, int], Said]:
 
 def _repeated(seeds: Witness | None, knobs: Knobs, row: int) -> str:
     if seeds is None:
-        return "whether other seeds would too was not asked."
+        return f"whether {knobs.repeated:.0%} of other seeds would disagree as well was not asked."
     return f"{_of_seeds((~seeds.like_teacher[:, row]).tolist())} disagree as well (at least {knobs.repeated:.0%})."
 
 
@@ -97,7 +97,7 @@ def _of_seeds(held: list[bool]) -> str:
 def _noise(case: Case, knobs: Knobs, row: int) -> Said:
     seeds = witness(case, knobs, "seeds")
     if seeds is None:
-        return "Other seeds were not asked.", ()
+        return f"Other seeds, of which {knobs.otherwise:.0%} would have to be unlike this student, were not asked.", ()
     answers = ", ".join(_name(case, int(k)) for k in seeds.answers[:, row])
     count = round(float(unlike(case, seeds)[row]) * len(seeds.answers))
     text = f"Other seeds say {answers}: {count} of {len(seeds.answers)} are unlike this student"

@@ -26,7 +26,7 @@ def test_why_tells_a_row_s_evidence_and_what_is_missing(lab: Open, seen: Case) -
     assert not page.exception
     assert components(page) == 1
     assert "so never a cause here: other seeds, a longer run" in said(page)
-    assert "Other seeds were not asked." in said(page)
+    assert "Other seeds, of which 30% would have to be unlike this student, were not asked." in said(page)
 
 
 def test_thresholds_stand_on_the_page_and_can_be_taken_back(lab: Open, seen: Case) -> None:

@@ -135,7 +135,7 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     own.__dict__ |= stage.__dict__ | {"run": teacher}
     own.evaluate(10, 0.5)
     page.goto(f"/?run={stage.id}&panels=accuracy")
-    expect(page.locator(".kd-caption")).to_contain_text("the teacher's line should climb")
+    expect(page.locator(".kd-caption")).to_contain_text("The teacher trains first. Then: Higher is better: the student's line")
     names = page.locator(".kd-readouts dt")
     expect(names.first).to_have_text("Teacher")
     expect(page.locator(".kd-readouts > div").first).to_have_class("kd-teacher")
@@ -143,4 +143,4 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     expect(page.locator(".kd-readouts")).not_to_contain_text("Student")
     facts = {"steps": 20, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
     store.append(stage.id, [Started(step=0, student=COST, teacher=COST, **facts)])
-    expect(page.locator(".kd-caption")).to_contain_text("the student's line should climb")
+    expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's line should climb"))

@@ -52,6 +52,12 @@ export function allow(button, reason, title) {
 export const renamed = (text, learner) =>
   text.replace(/(?<![A-Za-z])([Ss])tudent(?![A-Za-z])/g, (_, first) => (first === "S" ? capital(learner) : learner));
 
+/** A caption while another network than the student learns; one that compares with the teacher holds later. */
+export const spoken = (caption, learner) => {
+  if (learner === "student") return caption;
+  return /teacher/i.test(caption) ? `The ${learner} trains first. Then: ${caption}` : renamed(caption, learner);
+};
+
 export const percent = (share, digits = 1) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
 
 /** A number for reading: three significant digits. */

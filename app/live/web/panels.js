@@ -1,6 +1,6 @@
 // A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
 
-import { allow, h, icon, nextFrame, renamed, save, write } from "./dom.js";
+import { allow, h, icon, nextFrame, spoken, save, write } from "./dom.js";
 import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
 import { linkNote } from "./link.js";
@@ -169,7 +169,7 @@ class Card {
     this.#offer();
   };
 
-  #onLearner = () => write(this.caption, renamed(this.panel.caption, wire.learners.get(this.#run) ?? "student"));
+  #onLearner = () => write(this.caption, spoken(this.panel.caption, wire.learners.get(this.#run) ?? "student"));
 
   /** Make the slider show the temperature of the display. */
   #warm(temperature) {
