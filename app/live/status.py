@@ -48,6 +48,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
         **_scores(record),
         "steps_per_s": rate,
         "elapsed_s": _elapsed_s(watcher),
+        "attempt": run.attempt,
         "eta_s": (steps - step) / rate if rate else None,
     }
 

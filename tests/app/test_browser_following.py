@@ -113,5 +113,6 @@ def test_a_run_of_the_terminal_goes_on_and_can_be_stopped_at_once(page: Page, fo
     page.get_by_role("button", name="Go on").click()
     stop.click()
     expect(page.get_by_role("heading", name=re.compile("stopped at step"))).to_be_visible()
+    expect(page.get_by_text("since it went on")).to_be_visible()  # the time before is not in it
     expect(page.get_by_role("button", name="Go on")).to_be_visible()
     expect(page.get_by_text("belongs to another user")).to_have_count(0)

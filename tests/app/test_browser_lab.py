@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from browsing import drag_over, person
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from kdcore.jobs.exchange import load
+
+DEMOS = Path(__file__).parents[2] / "assets" / "demo"
 pytestmark = pytest.mark.browser
 
 
@@ -38,6 +42,16 @@ def test_the_url_follows_the_form_and_the_form_follows_the_way_back(page: Page) 
     expect(seed(page)).to_have_value("6")
     page.reload()
     expect(seed(page)).to_have_value("6")
+
+
+def test_a_replay_behind_a_wall_keeps_its_verdict_for_its_end(page: Page) -> None:
+    page.goto(f"/blackbox?run={load(DEMOS / 'mekd-soft').id}&at=0")
+    verdict = page.locator(".st-key-verdict")
+    expect(verdict.get_by_text("What was learned")).to_be_attached()
+    expect(page.locator("html[data-kd-replay]")).to_be_attached()
+    expect(verdict.locator("*:visible")).to_have_count(0)
+    page.goto(f"/blackbox?run={load(DEMOS / 'mekd-soft').id}")
+    expect(verdict.get_by_text("What was learned")).to_be_visible()
 
 
 def test_a_link_says_where_a_replay_was_halted_but_not_what_it_passes(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -135,7 +136,9 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     own.__dict__ |= stage.__dict__ | {"run": teacher}
     own.evaluate(10, 0.5)
     page.goto(f"/?run={stage.id}&panels=accuracy")
-    expect(page.locator(".kd-caption")).to_contain_text("The teacher trains first. Then: Higher is better: the student's line")
+    expect(page.locator(".kd-caption")).to_contain_text(
+        "The teacher trains first. Then: Higher is better: the student's line"
+    )
     names = page.locator(".kd-readouts dt")
     expect(names.first).to_have_text("Teacher")
     expect(page.locator(".kd-readouts > div").first).to_have_class("kd-teacher")

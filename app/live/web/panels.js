@@ -1,6 +1,6 @@
 // A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
 
-import { allow, h, icon, nextFrame, spoken, save, write } from "./dom.js";
+import { allow, h, icon, nextFrame, save, spoken, write } from "./dom.js";
 import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
 import { linkNote } from "./link.js";

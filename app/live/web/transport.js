@@ -129,7 +129,7 @@ export class Transport {
     this.root.dataset.state = s.paused && s.state === "running" ? "paused" : s.state;
     write(this.pill, s.stopping ? "Stopping" : s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
     const rate = s.steps_per_s ? ` · ${short(s.steps_per_s)} steps/s · ${duration(s.eta_s)} left` : "";
-    const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}`;
+    const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}${s.attempt > 1 ? " since it went on" : ""}`;
     const whose = s.teaching ? `${capital(s.learner)}: ` : "";
     write(this.progress, `${whose}step ${s.step} of ${s.steps}${behind ? " (looking back)" : trains ? rate : took}`);
     this.controls.hidden = false;
