@@ -19,7 +19,7 @@ ACCESS = {
     "white_box": "Everything inside: no wall",
 }
 MEANING = {
-    "probabilities": "Each answer says how sure the teacher is of every class.",
+    "probabilities": "Each answer says how sure the teacher is of its classes.",
     "labels": "Each answer is one class, as from many services on the web.",
     "logits": "Each answer holds raw scores, which few services tell.",
     "white_box": "Gradients pass and nothing is counted. Only to compare with: no cloud gives this away.",

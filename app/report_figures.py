@@ -10,7 +10,7 @@ import numpy as np
 from app.naming import changes
 from app.panels._png import png_url
 from app.verdict import Facts
-from app.words import money, percent, quantity
+from app.words import answer, money, percent, quantity
 from kdcore.bill import bill
 from kdcore.catalogue import entry
 from kdcore.jobs.rows import Run
@@ -107,15 +107,16 @@ def _course(record: Record) -> str:
     seen = [one for one in record.evaluations if one.split == "val"]
     if len(seen) < 2 or record.started is None:
         return ""
-    steps, lead = record.started.steps, record.started.lead
-    own = [(one.step / steps, one.student.accuracy) for one in seen]
-    own.insert(1, (lead / steps, own[0][1]))  # while the source learns alone, the student waits
-    sides = [("student", own), ("teacher", [(one.step / steps, one.teacher.accuracy) for one in seen if one.teacher])]
+    steps, lead, last = record.started.steps, record.started.lead, seen[-1].step
+    own = [(one.step / last, one.student.accuracy) for one in seen]
+    own.insert(1, (min(lead, last) / last, own[0][1]))  # while the source learns alone, the student waits
+    sides = [("student", own), ("teacher", [(one.step / last, one.teacher.accuracy) for one in seen if one.teacher])]
     lines = "".join(_line(name, points) for name, points in sides if points)
     marks = "".join(_level(share) for share in (0.0, 0.5, 1.0))
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Accuracy over steps">{marks}{lines}</svg>'
     begins = f"; the student begins at step {lead:,}" if lead else ""
-    return _figure("course", "Accuracy on validation images", svg, f"From the first step to step {steps:,}{begins}.")
+    of = "" if last == steps else f" of {steps:,}"
+    return _figure("course", "Accuracy on validation images", svg, f"From the first step to step {last:,}{of}{begins}.")
 
 
 def _level(share: float) -> str:
@@ -188,7 +189,8 @@ def settings(run: Run) -> str:
     rows: dict[str, Any] = {
         "data": entry("data", spec.data.name)["title"],
         "share the edge owns": percent(float(str(spec.data.knobs["train_fraction"]))),
-        "the teacher tells": spec.access,
+        "the teacher tells": answer(spec.access, spec.wall),
+        **({"images are sent as": spec.wall.upload} if spec.wall else {}),
         "source": _said(spec.source.name, spec.source.knobs),
         "method": _said(spec.method.name, spec.method.knobs),
         "student's steps": f"{spec.schedule.steps:,} of {spec.schedule.batch} images",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import log
 from typing import Literal, NamedTuple
 
-from app.words import compared, money, named, paid, percent, quantity, tested
+from app.words import answer, compared, money, named, paid, percent, quantity, tested
 from kdcore.bill import Bill, bill, dollars
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
@@ -18,7 +18,6 @@ from kdcore.spec import Spec
 Part = Literal["learned", "cost", "leaked"]
 PARTS: dict[Part, str] = {"learned": "What was learned", "cost": "What it cost", "leaked": "What leaked"}
 SHOWS = 0.5  # cycle accuracy from which inversions mostly show what was answered
-TOLD = {"probabilities": "a probability for each class", "labels": "one class", "logits": "raw scores"}
 
 
 class Said(NamedTuple):
@@ -213,7 +212,8 @@ def _taken(facts: Facts) -> list[Said]:
     agreed = result.get("agreement")
     if meter is None:
         return []
-    text = f"The teacher answered {bill(facts.spec, meter).images:,} queries, each with {TOLD[facts.spec.access]}"
+    told = answer(facts.spec.access, facts.spec.wall)
+    text = f"The teacher answered {bill(facts.spec, meter).images:,} queries, each with {told}"
     if agreed is not None:
         rows = int(result.get("compared_rows") or result.get("test_rows") or 0)
         counted = f" ({round(agreed * rows):,} of {rows:,})" if rows else ""

@@ -11,7 +11,7 @@ from kdcore.catalogue import entry
 from kdcore.contracts import ASKS
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import RESUMABLE
-from kdcore.spec import Choice, Json, Spec
+from kdcore.spec import Choice, Json, Spec, Wall
 
 STATES = {
     "queued": "waiting",
@@ -28,6 +28,14 @@ LINEAGES = {  # what is trained before the student, one and many
     "assistants": ("an assistant between teacher and student", "assistants between teacher and student"),
     "peers": ("a mentor", "mentors"),
     "copies": ("another teacher", "other teachers"),
+}
+
+
+ANSWERS = {
+    "probabilities": "a probability for each class",
+    "labels": "one class",
+    "logits": "raw scores",
+    "white_box": "everything inside",
 }
 
 
@@ -48,6 +56,15 @@ def paid(images: int, dollars: float, price: float) -> str:
     """What a number of queries cost, with the price."""
     queries = f"{images:,} {'query' if images == 1 else 'queries'}"
     return f"{queries}; cost {money(dollars)} ({money(price)} per 1,000)"
+
+
+def answer(access: str, told: Wall | None) -> str:
+    """What a teacher tells of an image, as its wall tells it."""
+    if access != "probabilities" or told is None:
+        return ANSWERS[access]
+    kept = f"its {told.top:,} largest probabilities" if told.top else ANSWERS[access]
+    rounded = f" rounded to {told.digits} decimals" if told.digits else ""
+    return kept + rounded + (f" with noise of standard deviation {told.noise:g}" if told.noise else "")
 
 
 def size(cost: Mapping[str, Any]) -> str:

@@ -188,6 +188,7 @@ class _Run:
         """The budget of questions is used up: what was learned stays, and the run says so."""
         self.setup.conclude()
         yield from self._shown(done)
+        yield from self._unscored(done)
         yield from self._finish(done, spent=True)
 
     def _shown(self, done: int) -> Iterator[Event]:

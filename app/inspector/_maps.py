@@ -97,7 +97,7 @@ def _sentence(side: dict[str, Any]) -> str:
     """The numbers behind one model's maps, and what it has none of."""
     said = f"logit <b>{side['logit']:.3g}</b>, at the start {side['from']:.3g}; the integral misses {side['left']:.2g}."
     if "grad_cam" not in side:
-        shares = ", ".join(f"x{place + 1} <b>{value:+.3g}</b>" for place, value in enumerate(side["integrated"]))
+        shares = ", ".join(f"x{place} <b>{value:+.3g}</b>" for place, value in enumerate(side["integrated"]))
         return f"{said} Of the difference {shares}."
     if side["grad_cam"] is None:
         said += " No Grad-CAM: none of its stages is a map."

@@ -124,7 +124,7 @@ def _place(case: Case) -> list[float]:
     values = [float(value) for value in start]
     for k in range(min(MOST, len(values))):
         bounds = float(low[k] - reach[k]), float(high[k] + reach[k])
-        values[k] = st.slider(f"x{k + 1}", *bounds, values[k], float(reach[k]) / 400, key=f"point {case.id} {row} {k}")
+        values[k] = st.slider(f"x{k}", *bounds, values[k], float(reach[k]) / 400, key=f"point {case.id} {row} {k}")
     if len(values) > MOST:
         st.caption(f"The other {len(values) - MOST} numbers stay those of row {row}.")
     return values

@@ -193,7 +193,7 @@ def test_what_a_model_cannot_show_is_said(tmp_path: Any) -> None:
     assert "No Grad-CAM" in html
     assert "No CAM: the last stage is no map." in html
     point = {name: SIDE[name] for name in ("logit", "from", "left")} | {"integrated": [0.25, -1.0]}
-    assert "x1 <b>+0.25</b>, x2 <b>-1</b>" in _maps.card({"image": [1.0, 2.0], "student": point}, "Row 1", "light")
+    assert "x0 <b>+0.25</b>, x1 <b>-1</b>" in _maps.card({"image": [1.0, 2.0], "student": point}, "Row 1", "light")
     assert "The teacher only answers" in _near.neighbours(
         seen, {"among": 5, "of": 5, "student": TOLD["nearest"]["student"]}, "row 1"
     )

@@ -60,6 +60,13 @@ def test_numbers_are_those_of_the_run() -> None:
     assert "answered 10,000 queries, each with a probability for each class; the student agrees with it" in text
 
 
+def test_answers_are_told_as_the_wall_lets_them_through() -> None:
+    assert "each with its 3 largest probabilities rounded to 2 decimals;" in told(facts(Order(top=3, digits=2)))
+    noisy = told(facts(Order(noise=0.1)))
+    assert "each with a probability for each class with noise of standard deviation 0.1;" in noisy
+    assert "each with one class;" in told(facts(Order(access="labels", preset="paper")))
+
+
 @pytest.mark.parametrize(
     ("rows", "counted"),
     [

@@ -11,7 +11,7 @@ from small_run import DIGITS, SCHEDULE, SMALL, STEPS, TEACHER, WATCH, Weights, k
 from kdcore.checkpoint import load_weights, save_tensors
 from kdcore.contracts import Access, silent
 from kdcore.errors import BadInput
-from kdcore.events import Checkpoint, Event, Finished, Meter, Started, Step
+from kdcore.events import Checkpoint, Evaluated, Event, Finished, Meter, Started, Step
 from kdcore.jobs import log
 from kdcore.jobs.log import Heard
 from kdcore.ledger import Ledger
@@ -87,6 +87,8 @@ def test_a_budget_ends_a_run_and_keeps_what_was_learned(weights: Weights, tmp_pa
     assert end.spent
     assert end.step == SMALL["steps"] + 3
     assert meter(story).images == budget - 5
+    scored = [event.step for event in story if isinstance(event, Evaluated)]
+    assert scored[-2:] == [end.step, end.step], "on validation rows, too, where it ended"
     assert "student_accuracy" in end.result
     assert (tmp_path / "student.safetensors").exists()
 

@@ -25,7 +25,9 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         "marker": {"color": colours, "opacity": [DIM if meant not in (None, name) else 1.0 for name in names]},
         "hovertext": [_classes(case, found, name) for name in names], "hovertemplate": "%{hovertext}<extra></extra>",
     }  # fmt: skip
-    rows = f"rows, {found.disagreements:,} disagreements of {len(case.rows):,}"
+    alike = int(((found.code >= 0) & (case.rows.student_top == case.rows.teacher_top)).sum())
+    also = f", {alike:,} of them with the same answer" if alike else ""
+    rows = f"rows, {found.disagreements:,} disagreements of {len(case.rows):,}{also}"
     axes = {"xaxis": {"title": {"text": rows}, "rangemode": "tozero"}, "yaxis": {"type": "category", "dtick": 1}}
     return {"data": [bars], "layout": theme.layout(look, "causes", bargap=0.3, showlegend=False, **axes)}
 
