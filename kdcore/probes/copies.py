@@ -51,7 +51,8 @@ def copies(record: Record) -> Copies:
 
     All local images are searched. A match is an image at less than half of the relative distance of any held-out
     image; one is enough. "Closer" counts images closer to a local one than the closest hundredth of held-out images.
-    The tests are repeated at each frame; at most one honest generator in twenty is flagged at a given frame.
+    Of generators that never saw the local images at most one in twenty is flagged at a given frame; one fitted to few
+    of them can be closer to them without copying any.
     """
     local, held = (np.asarray(record.frame[f"made_to_{which}"], dtype=np.float64) for which in ("local", "held"))
     edges = np.linspace(0, max(float(local.max()), float(held.max()), 1e-6), BINS + 1)

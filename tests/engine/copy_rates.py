@@ -240,7 +240,8 @@ HEAD = f"""# Study: does the copies test see copies?
 Synthetic images are drawn from a generator that copies none, one, or some of an edge's local images, and the
 copies test (`kdcore/copying.py`) judges {JUDGED} of them at a time. A trial is flagged where the page would speak
 of copies: an exact or near match, or one of the two tests below p = {LEVEL}. The stated level is 5 %: at most that
-share of trials with an honest generator is flagged. Copies are planted among independent draws: 1, 3, 10 % of the
+share of trials with an honest generator, which never saw the local images, is flagged; one fitted to few of them may
+be flagged as closer to them without copying any. Copies are planted among independent draws: 1, 3, 10 % of the
 images on average, and all of them. Noise has a standard deviation of 0.1 of the range from black to white. Each
 trial draws its own images, its seed is its number from 0 on, and intervals are Wilson's at 95 %. At 1 %, only
 {1 - 0.99**JUDGED:.0%} of samples of {JUDGED} hold a copy at all. With fewer than {FEWEST} held-out images, or where
