@@ -196,7 +196,12 @@ def step_costs(study: Study, rows: Iterable[Row]) -> dict[tuple[str, str], float
 
 def priced(study: Study, rows: Sequence[Row]) -> list[Row]:
     """The rows, with "dollars" in the notes of each whose images were counted, at the price of its trial's wall."""
-    walls = {(task.name, variant.label): _trial(task, variant, 0, "steps").spec for task, variant in _pairs(study)}
+    counted = {(row["task"], row["method"]) for row in rows if "images" in row.get("notes", {})}
+    walls = {
+        (task.name, variant.label): _trial(task, variant, 0, "steps").spec
+        for task, variant in _pairs(study)
+        if (task.name, variant.label) in counted
+    }
     return [_priced(row, walls.get((row["task"], row["method"]))) for row in rows]
 
 
