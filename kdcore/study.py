@@ -152,14 +152,13 @@ def trials(study: Study, rows: Mapping[str, Row]) -> list[Trial]:
 
 def _places(study: Study) -> Iterator[tuple[Task, Variant, int]]:
     """Every task, method and seed; seed by seed, so that a study that is stopped early has seen all methods."""
-    for seed, task, variant in product(study.seeds, study.tasks, study.compared()):
-        if _meant(task, variant):
-            yield task, variant, seed
+    return ((task, variant, seed) for seed, (task, variant) in product(study.seeds, _pairs(study)))
 
 
-def _meant(task: Task, variant: Variant) -> bool:
-    """Whether a variant is for a task."""
-    return not variant.tasks or task.name in variant.tasks
+def _pairs(study: Study) -> Iterator[tuple[Task, Variant]]:
+    """Every task with each method that is meant for it."""
+    pairs = product(study.tasks, study.compared())
+    return ((task, variant) for task, variant in pairs if not variant.tasks or task.name in variant.tasks)
 
 
 def _trial(task: Task, variant: Variant, seed: int, budget: Budget, share: float = 1.0) -> Trial:
@@ -203,11 +202,6 @@ def priced(study: Study, rows: Sequence[Row]) -> list[Row]:
         if (task.name, variant.label) in counted
     }
     return [_priced(row, walls.get((row["task"], row["method"]))) for row in rows]
-
-
-def _pairs(study: Study) -> Iterator[tuple[Task, Variant]]:
-    """Every task and method, once."""
-    return ((task, variant) for task, variant in product(study.tasks, study.compared()) if _meant(task, variant))
 
 
 def _priced(row: Row, spec: Spec | None) -> Row:

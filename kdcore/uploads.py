@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal, get_args
@@ -98,12 +97,14 @@ def _stored(file: IO[bytes], kind: Kind) -> str:
     """Copy a file to its place: under a temporary name, then renamed."""
     folder = home() / "uploads"
     draft = folder / f".{os.getpid()}-{id(file)}.tmp"
+    digest = hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as out:
-            shutil.copyfileobj(file, out, CHUNK_BYTES)
-        with draft.open("rb") as copied:
-            name = f"{hashlib.file_digest(copied, 'sha256').hexdigest()[:16]}.{kind}"
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                out.write(chunk)
+        name = f"{digest.hexdigest()[:16]}.{kind}"
         draft.replace(folder / name)
     except OSError as error:
         raise BadInput(f"Nothing can be kept in {folder} ({error.strerror}); free some disk space there.") from error

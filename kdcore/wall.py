@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from kdcore.frozen import FrozenModel
 
 Measure = Literal["nothing", "synthetic", "real"]
 
 
-class Wall(BaseModel):
+class Wall(FrozenModel):
     """A teacher that is asked over a wire: what its answers are worth, and what they cost."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
     digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")

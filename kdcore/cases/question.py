@@ -6,10 +6,11 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kdcore.cases.case import Where, folder_of, write_text
 from kdcore.errors import BadInput
+from kdcore.frozen import FrozenModel
 from kdcore.spec import Choice, Spec, parse
 
 ROWS = 10_000
@@ -18,11 +19,7 @@ FILE = "question.json"
 SENDS = "Rows may be sent to the remote teacher"  # as the form asks for `Question.sends`
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Party(_Frozen):
+class Party(FrozenModel):
     """A model that is to be asked: a run of ours by its folder, or a service; of a service that teaches a run, that
     run's folder and spec say how it is asked and what it was asked before."""
 
@@ -34,7 +31,7 @@ class Party(_Frozen):
     service: Choice | None = None
 
 
-class Question(_Frozen):
+class Question(FrozenModel):
     """Two models, and the rows they are asked about."""
 
     data: Choice

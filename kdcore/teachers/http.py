@@ -263,7 +263,7 @@ def _extensions(reply: Reply) -> list[Any]:
 def _retry_after(text: str) -> float:
     """Seconds to wait, from a number of them or a date; 0 where it says neither."""
     if text.strip().isdecimal():
-        return float(text[:9])
+        return float(text.strip()[:9])
     with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     return 0.0
@@ -326,9 +326,10 @@ def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> bool:
 
 def _told(output: Mapping[str, Any]) -> tuple[str, tuple[int | None, ...]]:
     """A tensor's kind as NumPy has it, "" where it is not known, and its shape."""
-    datatype = str(output.get("datatype", ""))
-    if not datatype:
+    datatype = output.get("datatype")
+    if datatype is None:
         return "", _sizes(output)
+    datatype = str(datatype)
     return np.dtype(DTYPES[datatype]).kind if datatype in DTYPES else "O", _sizes(output)
 
 

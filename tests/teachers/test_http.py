@@ -120,7 +120,7 @@ def test_waits_double_and_a_server_is_heeded(server: Faulty, tmp_path: Path, wai
 
 
 def test_dates_to_wait_for() -> None:
-    assert http._retry_after("7") == 7.0
+    assert http._retry_after("7") == http._retry_after(f"{' ' * 12}7") == 7.0
     assert http._retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
     assert http._retry_after("Thu, 01 Jan 2099 00:00:00 GMT") > 1e9
     assert http._retry_after("Wed, 21 Oct 2015 07:28:00 +99999999999999999999999") == 0.0
@@ -233,6 +233,10 @@ def test_metadata_of_any_kind_are_read_or_refused_in_a_sentence(
         except BadInput as error:
             said.append(str(error))
     assert all(sentence.isprintable() and len(sentence) < 600 for sentence in said), said
+
+
+def test_a_datatype_that_is_null_is_not_known() -> None:
+    assert http._told({"datatype": None, "shape": [-1, 3]}) == http._told({"shape": [-1, 3]}) == ("", (None, 3))
 
 
 def test_an_answer_of_any_kind_is_read_or_asked_again() -> None:
