@@ -183,7 +183,7 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     gains = {"kd": 0.0, "ce": -0.02, "dkd": 0.01}
     rows = [
         {"task": "moons", "method": method, "seed": seed, "budget": "steps", "commit": "abc1234", "steps": 100}
-        | {"step_s": 1.0, "accuracy": 0.8 + gain, "agreement": 0.9, "ece": 0.05, "nll": 0.5}
+        | {"step_s": 1.0, "accuracy": 0.8 + gain + seed / 100, "agreement": 0.9, "ece": 0.05, "nll": 0.5}
         for method, gain in gains.items()
         for seed in asked.seeds
     ]
@@ -198,7 +198,7 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     assert "commit abc1234" in said(page)
     own, league = (table.value for table in page.dataframe)
     assert list(own["Method"]) == [entry("method", name)["title"] for name in ("kd", "ce", "dkd")]
-    assert list(own["Accuracy"]) == ["80.0 % ± 0.0", "78.0 % ± 0.0", "81.0 % ± 0.0"]
+    assert list(own["Accuracy"]) == ["82.0 % ± 2.0", "80.0 % ± 2.0", "83.0 % ± 2.0"]
     assert list(league["Gain, points"]) == [1.0, -2.0]
     plain = lab("methods", method="kd")
     assert "More accurate" not in said(plain)
