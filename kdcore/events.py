@@ -11,30 +11,33 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
+Count = Annotated[int, Field(ge=0, le=2**53)]  # what a database and a double hold exactly
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-    step: int = Field(ge=0, description="Optimiser steps done so far.")
+    step: Count = Field(description="Optimiser steps done so far.")
 
 
 class Cost(BaseModel):
     """Size of a network: parameters, multiply-adds for one input, bytes on disk in float32."""
 
     model_config = ConfigDict(frozen=True)
-    parameters: int
-    multiply_adds: int
-    size_bytes: int
+    parameters: Count
+    multiply_adds: Count
+    size_bytes: Count
 
 
 class Started(_Record):
     """The first event, and again after a resume (then `step` > 0)."""
 
     kind: Literal["started"] = "started"
-    steps: int  # those of the source's lead among them
-    lead: int = 0  # steps of the source before the student's first
+    steps: Count  # those of the source's lead among them
+    lead: Count = 0  # steps of the source before the student's first
     device: str
     torch: str
     classes: tuple[str, ...]
-    rows: dict[str, int]  # training, validation and test rows
+    rows: dict[str, Count]  # training, validation and test rows
     student: Cost
     teacher: Cost | None
     teacher_run: str | None = None
@@ -51,15 +54,15 @@ class Meter(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    images: int = 0  # different images that the learning asked about
-    local: int = 0  # of those, the edge's own, which have left it
-    requests: int = 0
-    retried: int = 0  # images that were sent again because an answer was lost
-    cached: int = 0  # answers from memory
-    bytes_up: int = 0
-    bytes_down: int = 0
-    looked: int = 0  # further images that only measuring asked about
-    looked_local: int | None = None  # of those, real ones (local or held out); None where it was not counted
+    images: Count = 0  # different images that the learning asked about
+    local: Count = 0  # of those, the edge's own, which have left it
+    requests: Count = 0
+    retried: Count = 0  # images that were sent again because an answer was lost
+    cached: Count = 0  # answers from memory
+    bytes_up: Count = 0
+    bytes_down: Count = 0
+    looked: Count = 0  # further images that only measuring asked about
+    looked_local: Count | None = None  # of those, real ones (local or held out); None where it was not counted
 
 
 class Loss(BaseModel):
@@ -103,7 +106,7 @@ class Evaluated(_Record):
     agreement: float | None = None  # fraction of rows where both give the same class
     kl: float | None = None  # KL(teacher || student) in nats at temperature 1
     kl_target: float | None = None  # its part on whether the class is the true one
-    compared: int | None = None  # rows that the teacher was asked about, where they are fewer than the split's
+    compared: Count | None = None  # rows that the teacher was asked about, where they are fewer than the split's
 
 
 class Frame(_Record):

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from kdcore.untrusted import parsing, read_json
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
+END_OF_TIME_S = 253_402_300_800.0  # the year 10000, of which no calendar knows
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,13 @@ def load(folder: Path) -> Recorded:
         facts = read_json((folder / "run.json").read_text())
         lines = (folder / "events.jsonl").read_text().splitlines()
         spec = parse(facts["spec"])
-        times = {name: float(facts.get(name) or 0.0) for name in TIMES}
+        times = {name: _moment(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
         run_id, label = str(facts["id"]), str(facts.get("label", ""))
         changed = changes.told(heard.event for heard in told)
         pristine = bool(facts.get("pristine", not changed))
         spec = changes.with_changes(spec, changed)
+        _check_text(label, told)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
         raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
     if not told or not isinstance(told[-1].event, Finished):
@@ -87,11 +89,35 @@ def _heard(seq: int, line: str, otherwise: float) -> Heard:
     raw = read_json(line)
     if not isinstance(raw, dict):
         raise ValueError(f"event {seq} is no JSON object")
-    at = float(raw.pop("at", otherwise))
+    at = _moment(raw.pop("at", otherwise))
     try:
         return Heard(seq, at, EVENT.validate_python(raw))
     except ValidationError as error:
         raise ValueError(f"event {seq} cannot be read: {error.errors(include_url=False)[0]['msg']}") from error
+
+
+def _moment(value: Any) -> float:
+    """Unix seconds.
+
+    Raises:
+        ValueError: it is no time, such as NaN, which a database takes for none.
+    """
+    at = float(value)
+    if not 0.0 <= at < END_OF_TIME_S:
+        raise ValueError(f"{at!r} is no time in unix seconds")
+    return at
+
+
+def _check_text(label: str, told: Iterable[Heard]) -> None:
+    """Pass what can be written down; JSON may escape a lone surrogate, which no UTF-8 holds.
+
+    Raises:
+        ValueError: a text cannot be.
+    """
+    try:
+        json.dumps([label, *(heard.event.model_dump() for heard in told)], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds text that is not UTF-8") from error
 
 
 def bring(connection: Connection, recorded: Recorded, owner: str) -> None:

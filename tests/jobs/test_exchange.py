@@ -9,7 +9,7 @@ import pytest
 from fixture_jobs import job
 
 from kdcore.contracts import Command
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, shortened
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
@@ -86,6 +86,29 @@ def test_events_may_come_without_times(folder: Path, store: Store, done: Run, tm
     elsewhere.close()
 
 
+def put(kind: str, key: str, value: object) -> Callable[[Path], object]:
+    """Gives the events of a kind (or, where it is "run", the facts) another value for a key."""
+
+    def damage(folder: Path) -> None:
+        path = folder / ("run.json" if kind == "run" else "events.jsonl")
+        told = [json.loads(text) for text in ([path.read_text()] if kind == "run" else path.read_text().splitlines())]
+        changed = (one | {key: value} if kind in ("run", one.get("kind")) else one for one in told)
+        path.write_text("".join(f"{json.dumps(one)}\n" for one in changed))
+
+    return damage
+
+
+NO_TIMES = (float("nan"), float("inf"), -1.0, 1e300, "soon", [])
+NO_COUNTS = (float("nan"), float("inf"), -1, 10**30, "9" * 50, 0.5, {})
+NO_TEXT = "\ud800"
+PUT = [
+    *(("finished", "at", value) for value in NO_TIMES),
+    *(("run", key, value) for key in ("created_at", "finished_at") for value in NO_TIMES if value != []),
+    *(("finished", "step", value) for value in NO_COUNTS),
+    *(("started", "steps", value) for value in NO_COUNTS),
+    ("started", "device", NO_TEXT), ("started", "classes", ["cat", NO_TEXT]), ("run", "label", NO_TEXT),
+    ("frame", "file", NO_TEXT), ("finished", "result", {NO_TEXT: 1.0}), ("finished", "result", {"accuracy": []}),
+]  # fmt: skip
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "no run.json": lambda folder: (folder / "run.json").unlink(),
     "run.json is cut": lambda folder: (folder / "run.json").write_text('{"id": "abc"'),
@@ -104,6 +127,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
         (folder / "events.jsonl").read_text().rsplit("\n", 2)[0]
     ),
 }
+
+
+DAMAGE |= {f"{kind}: {key} is {shortened(value)}": put(kind, key, value) for kind, key, value in PUT}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
