@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from app.case_link import Section
 from app.paths import ASSETS
+from kdcore.frozen import FrozenModel
 from kdcore.registry import METHODS, SOURCES
 
 FILE = ASSETS / "library.json"
@@ -30,11 +29,7 @@ CONFIDENCE = {
 WAVES = {1: "core", 2: "second wave", 3: "when its family's code exists"}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Row(_Frozen):
+class Row(FrozenModel):
     """One row of the register."""
 
     id: str
@@ -65,7 +60,7 @@ class Row(_Frozen):
         return " ".join(word for word in words if word).lower()
 
 
-class Baseline(_Frozen):
+class Baseline(FrozenModel):
     """A method that the reading list does not hold: what runs are compared with, and kin of its rows."""
 
     name: str
@@ -81,7 +76,7 @@ class Baseline(_Frozen):
         return " ".join((self.name, self.title, self.paper, self.mechanism, self.shows)).lower()
 
 
-class Library(_Frozen):
+class Library(FrozenModel):
     """The whole register."""
 
     tracks: dict[str, str]

@@ -10,18 +10,8 @@ from app import naming
 from kdcore.catalogue import entry
 from kdcore.contracts import ASKS
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import RESUMABLE
+from kdcore.jobs.states import RESUMABLE, WORDS
 from kdcore.spec import Choice, Json, Spec, Wall
-
-STATES = {
-    "queued": "waiting",
-    "running": "running",
-    "done": "done",
-    "failed": "failed",
-    "cancelled": "stopped",
-    "lost": "interrupted",
-}
-
 
 LINEAGES = {  # what is trained before the student, one and many
     "generations": ("a generation of the student", "generations of the student, each taught by the one before"),
@@ -123,7 +113,7 @@ def unnamed(spec: Spec) -> str | None:
 
 def broken_off(run: Run) -> str:
     """At which step a run ended before its last, "stopped at step 120 of 500"; "" where it did not."""
-    return f"{STATES[run.state]} at step {run.step:,} of {run.steps:,}" if run.state in RESUMABLE else ""
+    return f"{WORDS[run.state]} at step {run.step:,} of {run.steps:,}" if run.state in RESUMABLE else ""
 
 
 def heading(run: Run) -> str:

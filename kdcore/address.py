@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from kdcore.errors import BadInput
-from kdcore.untrusted import gist
+from kdcore.errors import BadInput, gist
 
 EVERYWHERE = ("0.0.0.0", "::")
 

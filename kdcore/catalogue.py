@@ -19,10 +19,11 @@ from operator import or_
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from kdcore.errors import BadInput, sentence, unknown
+from kdcore.frozen import FrozenModel
 from kdcore.maker import Maker
 
 ROOT = Path(__file__).parent
@@ -115,8 +116,7 @@ def knobs_model(kind: str, name: str) -> type[BaseModel]:
 def _model(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
     """A pydantic model with the fields of a JSON schema."""
     fields = {key: _field(key, value) for key, value in schema.get("properties", {}).items()}
-    frozen = ConfigDict(frozen=True, extra="forbid")
-    model: type[BaseModel] = create_model(f"{name} knobs", __config__=frozen, **fields)  # type: ignore[call-overload]
+    model: type[BaseModel] = create_model(f"{name} knobs", __base__=FrozenModel, **fields)  # type: ignore[call-overload]
     return model
 
 

@@ -14,11 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, gist, upshot
 from kdcore.net import Net
 from kdcore.optimize import Rule
 from kdcore.spec import Spec, parse
-from kdcore.untrusted import gist
 
 SAME = 1e-6  # means and deviations that differ by less are those of the same data
 
@@ -151,7 +150,7 @@ def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> dic
     except RuntimeError as error:
         raise BadInput(
             "This run broke off under an earlier version, whose method or network was built otherwise "
-            f"({str(error).splitlines()[-1].strip()}); it cannot go on: start it anew."
+            f"({upshot(error)}); it cannot go on: start it anew."
         ) from error
     for name, rule in rules.items():
         rule.load(groups[name])

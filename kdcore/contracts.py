@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from kdcore.frozen import FrozenModel
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -57,10 +59,9 @@ LINEAGES: dict[Lineage, str] = {  # all but the first are the name of the knob t
 }
 
 
-class Knobs(BaseModel):
+class Knobs(FrozenModel):
     """Settings of one registered thing; unknown keys are refused and nothing changes afterwards."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
 
 

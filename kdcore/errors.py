@@ -37,6 +37,20 @@ def shortened(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
+def gist(error: BaseException, most: int = 120) -> str:
+    """The first line of what an error says, cut after `most` characters; its kind where it says nothing."""
+    return _lines(error)[0][:most]
+
+
+def upshot(error: BaseException) -> str:
+    """The last line of it, where torch tells of many things the one that did not fit."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+
+
 def sentence(error: ValidationError, subject: str) -> BadInput:
     """The first complaint of a pydantic error as one sentence about `subject`."""
     first = error.errors(include_url=False)[0]

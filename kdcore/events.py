@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-
 Count = Annotated[int, Field(ge=0, le=2**53)]  # what a database and a double hold exactly
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from kdcore.frozen import FrozenModel
 
 REACH = 8.0  # the student's logit gap goes from minus this to this
 Kind = Literal["two", "five", "features"]
@@ -14,10 +16,9 @@ KINDS: dict[Kind, str] = {"two": "Two classes", "five": "Five classes", "feature
 CLASSES = ("A", "B", "C", "D", "E")
 
 
-class Example(BaseModel):
+class Example(FrozenModel):
     """One situation, as far as a person can choose it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Kind = Field("two", description="How many classes, or two networks whose features are compared.")
     label: int = Field(0, ge=0, le=4, description="The true class; A is 0.")
     progress: float = Field(0.5, ge=0.0, le=1.0, description="Share of the run that is done, for weights that change.")

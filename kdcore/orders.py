@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from math import ceil, pi, prod, sqrt
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kdcore.catalogue import check_knobs, entry, reads
 from kdcore.contracts import Access
 from kdcore.errors import BadInput, sentence
+from kdcore.frozen import FrozenModel
 from kdcore.lineage import recommended
 from kdcore.presets import OWN, grants, pools, preset, presets, shows_local, source_of
 from kdcore.registry import DATA
@@ -29,10 +30,9 @@ PUBLISHED_LEAD, PUBLISHED_TEACHER, PUBLISHED_RATE = 18_800, 100_000, 2e-4
 LIGHT = Choice(name="cnn", knobs={"width": 8})  # the edge's network where the data recommend one without convolutions
 
 
-class Order(BaseModel):
+class Order(FrozenModel):
     """What is wanted: whose teacher, what it tells, what may be asked, and how the student learns."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     data: str = Field("digits", description="What the teacher knows and the student is to learn.")
     taught: str = Field("", description="Other data that the teacher learned from, of the same shape; empty: the same.")
     service: Choice | None = None  # somebody else's teacher; None trains one here

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from kdcore.untrusted import gist
+from kdcore.errors import gist
 
 DTYPES = {  # little-endian, as the extension has it
     "FP32": "<f4",

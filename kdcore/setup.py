@@ -18,7 +18,7 @@ from kdcore.chance import mix
 from kdcore.checkpoint import load_weights
 from kdcore.contracts import Batch, Grant, Outputs, Pair, Report, Shown, View
 from kdcore.costs import cost
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, upshot
 from kdcore.events import Started
 from kdcore.frames import measured
 from kdcore.made import Made
@@ -116,7 +116,7 @@ class Setup:
         except RuntimeError as error:
             raise BadInput(
                 f"Method {self.spec.method.name!r} makes another network of the student than the run before it "
-                f"({str(error).splitlines()[-1].strip()}); start from a run of the same method."
+                f"({upshot(error)}); start from a run of the same method."
             ) from error
 
     def _lent(self) -> Net | None:

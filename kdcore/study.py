@@ -21,11 +21,11 @@ from scipy import stats
 
 from kdcore.bill import dollars
 from kdcore.catalogue import catalogue
-from kdcore.errors import BadInput, sentence, shortened, unknown
+from kdcore.errors import BadInput, gist, sentence, shortened, unknown
 from kdcore.frozen import WrittenModel
 from kdcore.lineage import alike, lineage, paced
 from kdcore.spec import Choice, Spec, Watch, parse
-from kdcore.untrusted import gist, read_json, read_yaml
+from kdcore.untrusted import read_json, read_yaml
 
 Budget = Literal["steps", "time"]
 BUDGETS: tuple[Budget, ...] = ("steps", "time")

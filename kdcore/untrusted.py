@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, gist
 
 MAX_DEPTH = 64  # lists and mappings inside one another; a spec has about ten
 MAX_VALUES = 1_000_000  # of one document, each alias of YAML counted as often as it stands there
@@ -40,11 +40,6 @@ def turning(into: Callable[[Exception], Exception], *passing: type[Exception]) -
         raise
     except Exception as error:
         raise into(error) from error
-
-
-def gist(error: Exception) -> str:
-    """The first line of an error, at most 120 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 def read_json(text: str | bytes) -> Any:

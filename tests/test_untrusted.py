@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, gist, upshot
 from kdcore.untrusted import MAX_DEPTH, parsing, read_json, read_yaml
 
 DEEP = ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000]
@@ -49,6 +49,14 @@ def test_a_sentence_and_an_interrupt_pass_as_they_are() -> None:
         raise BadInput("Too large.")
     with pytest.raises(KeyboardInterrupt), parsing("The file is damaged", "send it again"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "last"),
+    [("", "OSError", "OSError"), (" \n ", "OSError", "OSError"), ("a", "a", "a"), (" a:\n\tb.\n", "a:", "b.")],
+)
+def test_an_error_has_a_first_and_a_last_line_whatever_it_says(said: str, first: str, last: str) -> None:
+    assert (gist(OSError(said)), upshot(OSError(said))) == (first, last)
 
 
 def test_a_sentence_can_always_be_sent() -> None:

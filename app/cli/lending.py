@@ -10,6 +10,7 @@ from typing import get_args
 from app.consent import LEFT_OUT
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
+from kdcore.jobs.states import WORDS
 from kdcore.jobs.store import Store
 from kdcore.private import walled
 
@@ -40,7 +41,7 @@ def serve_run(run_id: str, access: str, host: str, port: int) -> None:
     if access not in GRADES:
         raise BadInput(f"A served run grants {', '.join(GRADES[:-1])} or {GRADES[-1]}, but got {access!r}; choose one.")
     if run.state != "done" or not run.weights.exists():
-        raise BadInput(f"Run {run_id} is {run.state}, and only a finished run with its weights can be served.")
+        raise BadInput(f"Run {run_id} is {WORDS[run.state]}, and only a finished run with its weights can be served.")
     words = [str(run.weights), "--name", run_id, "--access", access, "--host", host, "--port", str(port)]
     words += ["--spec", run.spec.model_dump_json()]
     sys.stdout.flush()

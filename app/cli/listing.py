@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.telling import ending
-from app.words import STATES, ago, differences, heading, headings, money
+from app.words import ago, differences, heading, headings, money
 from kdcore.bill import bill, dollars
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
@@ -16,6 +16,7 @@ from kdcore.errors import BadInput
 from kdcore.events import Meter, Started
 from kdcore.jobs.leases import settle
 from kdcore.jobs.rows import Run
+from kdcore.jobs.states import WORDS
 from kdcore.jobs.store import Store
 from kdcore.ledger import BY_HAND, totals
 from kdcore.lineage import recommended
@@ -175,14 +176,14 @@ def _row(run: Run, name: str) -> tuple[str, ...]:
     student, teacher = (
         f"{result[name]:.3f}" if name in result else "" for name in ("student_accuracy", "teacher_accuracy")
     )
-    state = STATES[run.state]
+    state = WORDS[run.state]
     return run.id, state, f"{run.step}/{run.steps}", student, teacher, ago(run.created_at), name
 
 
 def _summary(run: Run) -> list[tuple[str, str]]:
     rows = [
         ("run", run.id),
-        ("state", STATES[run.state]),
+        ("state", WORDS[run.state]),
         ("steps", f"{run.step} of {run.steps}"),
         ("made", ago(run.created_at)),
         ("teacher's run", run.teacher_run or ""),

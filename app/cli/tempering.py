@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from kdcore.errors import BadInput
+from kdcore.jobs.states import WORDS
 from kdcore.jobs.store import Store
 
 AUTO = "auto"
@@ -46,7 +47,7 @@ def temper(run_id: str, out: Path, temperature: str) -> None:
     store.close()
     if run.state != "done" or not run.weights.exists():
         raise BadInput(
-            f"Run {run_id} is {run.state}, and only a finished run with its weights has a student to export."
+            f"Run {run_id} is {WORDS[run.state]}, and only a finished run with its weights has a student to export."
         )
     if out.exists():
         raise BadInput(f"{out} is there already; choose another name.")

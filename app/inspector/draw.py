@@ -68,7 +68,8 @@ def _columns(case: Case) -> None:
     st.subheader("Columns of your own", anchor=False)
     st.caption(
         "A CSV with a column `row` (the row's number in its split, as samples show it) and columns of numbers, such as "
-        "who drew it or how old it is. Slices and selections know them afterwards; find slices again to use them."
+        "how old it is or how long it took to draw. Slices and selections know them afterwards; find slices again to "
+        "use them."
     )
     st.file_uploader("Columns (CSV)", type=["csv"], key=COLUMNS, on_change=state.attempt, args=(partial(_add, case),))
     held = list(case.part("columns"))

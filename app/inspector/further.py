@@ -18,7 +18,7 @@ from kdcore.cases.effect import Effect, effects
 from kdcore.cases.question import MOST_ROWS, asked
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE
+from kdcore.jobs.states import ACTIVE, WORDS
 from kdcore.lineage import further
 
 STEPS = 200
@@ -101,7 +101,7 @@ def _advance(case: Case, select: str, work: Work) -> None:
         st.progress(run.step / max(1, run.steps), f"learning: step {run.step} of {run.steps} …")
         return
     if run.state != "done":
-        raise BadInput(f"The run ended early: {run.message or run.state}")
+        raise BadInput(f"The run ended early: {run.message or WORDS[run.state]}")
     if _there(examining.opened(examining.anew(case, run)), "asking the student again"):
         st.rerun()
 

@@ -13,7 +13,7 @@ from kdcore.cases.causes import WITNESSES
 from kdcore.cases.witnesses import witnesses
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE
+from kdcore.jobs.states import ACTIVE, WORDS
 from kdcore.spec import Spec
 
 POLL_S = 2.0
@@ -81,7 +81,7 @@ def _table(runs: Wanted) -> None:
 def _state(run: Run | None) -> str:
     if run is None:
         return "not begun"
-    return f"[{run.state}](lab?run={run.id})" + (f", step {run.step:,}" if run.state == "running" else "")
+    return f"[{WORDS[run.state]}](lab?run={run.id})" + (f", step {run.step:,}" if run.state == "running" else "")
 
 
 def _act(case: Case, runs: Wanted) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from app.panels import View
 from kdcore.contracts import Command
 from kdcore.errors import BadInput, sentence
+from kdcore.frozen import FrozenModel
 from kdcore.spec import Json
 
 LONGEST = 8192  # characters of a message
@@ -21,11 +22,7 @@ Key = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(max_length=80)]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Hello(_Message):
+class Hello(FrozenModel):
     """The first message: the page proves who it is."""
 
     op: Literal["hello"]
@@ -33,7 +30,7 @@ class Hello(_Message):
     server: Name = ""  # that made the page
 
 
-class Watch(_Message):
+class Watch(FrozenModel):
     """Show me a panel of a run, or its status; again with the same key to change how."""
 
     op: Literal["watch"]
@@ -43,14 +40,14 @@ class Watch(_Message):
     view: View
 
 
-class Leave(_Message):
+class Leave(FrozenModel):
     """I no longer look."""
 
     op: Literal["leave"]
     key: Key
 
 
-class Control(_Message):
+class Control(FrozenModel):
     """A wish about a run of mine."""
 
     op: Literal["control"]

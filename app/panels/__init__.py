@@ -20,19 +20,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kdcore.cases.choosing import LONGEST
 from kdcore.errors import BadInput, unknown
+from kdcore.frozen import FrozenModel
 from kdcore.record import Record
 
 CASE = "case-"  # begins the name of panels that show a case; their functions take a `Case` where others take a `Record`
 
 
-class View(BaseModel):
+class View(FrozenModel):
     """How somebody looks at a run. It holds in every panel and lives in the URL (the theme apart)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     theme: Literal["light", "dark"] = "light"
     temperature: float | None = Field(None, ge=0.1, le=50.0, description="Of the display; None follows the training's.")
     sample: int = Field(0, ge=0, description="The pinned row of the probe set.")

@@ -11,7 +11,7 @@ import streamlit as st
 from app import dressing, engine, forms, state, theme, words
 from kdcore.events import Evaluated, Step
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE
+from kdcore.jobs.states import ACTIVE, WORDS
 
 TABLE = "table of runs"
 NARROW = "narrow table of runs"  # the same runs for a small screen; the stylesheet shows one of the two
@@ -31,9 +31,7 @@ def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
         run
         for run in runs
         if (not mine or state.owns(run))
-        and all(
-            token in f"{run.id} {run.label} {words.STATES[run.state]} {words.heading(run)}".lower() for token in tokens
-        )
+        and all(token in f"{run.id} {run.label} {WORDS[run.state]} {words.heading(run)}".lower() for token in tokens)
     ]
 
 
@@ -43,7 +41,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
     return {
         "run": name,
         "open": f"./?run={run.id}",
-        "state": words.STATES[run.state],
+        "state": WORDS[run.state],
         "done": run.step / max(run.steps, 1),
         "student": result.get("student_accuracy"),
         "teacher": result.get("teacher_accuracy"),

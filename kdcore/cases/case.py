@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
+from kdcore.frozen import FrozenModel
 from kdcore.probes._numerics import Floats, Ints, kl_nats, log_softmax, top_class
 from kdcore.record import Arrays, read_arrays
 from kdcore.spec import Choice
@@ -43,19 +44,17 @@ PARTS: dict[Part, str] = {  # in the order of their codes, and what they are cal
 UNKNOWN = -1  # the code of a row without a label
 
 
-class Side(BaseModel):
+class Side(FrozenModel):
     """One of the two models."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
     run: str | None = None  # where it is a run of ours
     service: Choice | None = None  # where it is somebody else's
 
 
-class About(BaseModel):
+class About(FrozenModel):
     """Who is compared, on which rows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     classes: tuple[str, ...]
     student: Side
     teacher: Side | None = None

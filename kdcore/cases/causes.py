@@ -18,9 +18,10 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kdcore.cases.case import Case
+from kdcore.frozen import FrozenModel
 from kdcore.probes._numerics import Floats, Ints
 from kdcore.record import write_arrays
 
@@ -51,10 +52,9 @@ WITNESSES = {"seeds": "other seeds", "longer": "a longer run", "bigger": "a stud
 FILE = "knobs"
 
 
-class Knobs(BaseModel):
+class Knobs(FrozenModel):
     """Thresholds of the causes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     gap: float = Field(
         0.3, ge=0.01, le=1.0, description="Same answer: how far the confidences must lie apart to disagree."
     )

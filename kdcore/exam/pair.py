@@ -18,7 +18,7 @@ from kdcore.cases.question import SENDS, Party, Question, asked
 from kdcore.catalogue import home
 from kdcore.checkpoint import head_of
 from kdcore.contracts import Data, Dataset, Split, silent
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, upshot
 from kdcore.measure import CHUNK
 from kdcore.net import Net, pooled
 from kdcore.parts import dataset, device_for, network
@@ -103,10 +103,9 @@ class Model:
         try:
             net.load_state_dict(weights.student)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
             raise BadInput(
-                f"{self.title} reads other images or knows other classes than these data ({reason}); choose data of "
-                f"its kind."
+                f"{self.title} reads other images or knows other classes than these data ({upshot(error)}); choose "
+                "data of its kind."
             ) from error
         if weights.step is not None:
             self.notes.append(f"{self.title} still goes on: weights of step {weights.step:,}.")

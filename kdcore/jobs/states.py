@@ -15,6 +15,14 @@ MOVES: dict[State, frozenset[State]] = {
     "cancelled": frozenset({"queued"}),
     "lost": frozenset({"queued"}),
 }
+WORDS: dict[State, str] = {  # as people read them
+    "queued": "waiting",
+    "running": "running",
+    "done": "done",
+    "failed": "failed",
+    "cancelled": "stopped",
+    "lost": "interrupted",
+}
 ACTIVE: frozenset[State] = frozenset({"queued", "running"})
 RESUMABLE: frozenset[State] = frozenset(state for state, targets in MOVES.items() if "queued" in targets)
 

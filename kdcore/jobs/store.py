@@ -25,7 +25,7 @@ from kdcore.events import Event, Finished
 from kdcore.jobs import exchange, log, rows, wishes
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, By, Run
-from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove, State
+from kdcore.jobs.states import ACTIVE, RESUMABLE, WORDS, IllegalMove, State
 from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, name_of, one_sentence, prepare
 from kdcore.spec import Spec, check
 
@@ -146,7 +146,7 @@ class Store:
             row = rows.owned(connection, run_id, by, "control")
             if row.state not in ACTIVE:
                 raise BadInput(
-                    f"Run {run_id} is {row.state}, so it cannot {command.name}; resume it or start a new one."
+                    f"Run {run_id} is {WORDS[row.state]}, so nothing can be asked of it; resume it or start a new one."
                 )
             value = wishes.checked(command, rows.as_run(row, self.home).spec)
             if command.name == "cancel" and row.state == "queued":
@@ -160,7 +160,7 @@ class Store:
         self.news.set()
 
     def resume(self, run_id: str, by: By) -> Run:
-        """Queue a lost, failed or cancelled run again; it goes on from its last checkpoint.
+        """Queue an interrupted, failed or stopped run again; it goes on from its last checkpoint.
 
         Wishes that nobody has heard are forgotten, but for settings: those hold for the run, not for an attempt.
 
@@ -170,9 +170,11 @@ class Store:
         with self._write() as connection:
             row = rows.owned(connection, run_id, by, "resume")
             if row.deleted_at or row.state not in RESUMABLE:
-                state = "deleted" if row.deleted_at else row.state
-                allowed = ", ".join(sorted(RESUMABLE))
-                raise BadInput(f"Run {run_id} is {state}, but only runs that are {allowed} can be resumed.")
+                state = "deleted" if row.deleted_at else WORDS[row.state]
+                *some, last = (words for state, words in WORDS.items() if state in RESUMABLE)
+                raise BadInput(
+                    f"Run {run_id} is {state}, but only runs that are {', '.join(some)} or {last} can be resumed."
+                )
             connection.execute(
                 update(COMMANDS)
                 .where(COMMANDS.c.run == run_id, COMMANDS.c.taken_at.is_(None), COMMANDS.c.name != "set")

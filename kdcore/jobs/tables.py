@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -34,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, gist
 from kdcore.untrusted import parsing
 
 VERSION = 1
@@ -151,20 +152,22 @@ def one_sentence(place: str) -> Iterator[None]:
     except (IntegrityError, ProgrammingError, DataError):
         raise
     except (DatabaseError, sqlite3.Error, OSError) as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise BadInput(f"The run store {place} cannot be used ({cause}); {_remedy(cause)}.") from error
+        cause = gist(getattr(error, "orig", None) or error)
+        raise BadInput(f"The run store {place} cannot be used ({cause}); {_remedy(cause, place)}.") from error
 
 
-def _remedy(cause: str) -> str:
+def _remedy(cause: str, place: str) -> str:
+    where = "its server" if "://" in place else f"the folder {Path(place).parent}"
     remedies = {
-        "full": "free some disk space and try again",
-        "No space": "free some disk space and try again",
-        "disk I/O error": "see whether the disk is full or damaged",
+        "full": f"free some disk space in {where} and try again",
+        "No space": f"free some disk space in {where} and try again",
+        "disk I/O error": f"the disk is full or not writable: free some space in {where}, or let it be written to",
         "locked": "another process keeps it busy, so try again in a moment",
         "not a database": "move the damaged file away, and a new store is made",
         "malformed": "move the damaged file away, and a new store is made",
     }
-    return next((text for mark, text in remedies.items() if mark in cause), "check that it exists and may be written")
+    otherwise = f"check that {where} is there and may be written to"
+    return next((text for mark, text in remedies.items() if mark in cause), otherwise)
 
 
 # What only SQLite needs --------------------------------------------------------------------------------------------

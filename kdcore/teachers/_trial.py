@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, gist
 
 MEMORY_BYTES = 4 << 30  # beside the file itself, read twice
 TIME_S = 60
@@ -128,8 +128,8 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def reason(error: Exception) -> str:
     """The gist of what onnxruntime says."""
-    said = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error) or type(error).__name__)
-    return said.strip().splitlines()[0].rstrip(".")[:200]
+    said = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ :\s*", "", gist(error, 200))
+    return said.rstrip(".") or type(error).__name__
 
 
 def tried(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -29,12 +29,12 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts import Access
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, gist
 from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
 from kdcore.service import Answered, Line, Unanswered
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
-from kdcore.untrusted import gist, parsing, turning
+from kdcore.untrusted import parsing, turning
 from kdcore.wire import Address, Lost, Reply, Wire, address
 
 T = TypeVar("T")

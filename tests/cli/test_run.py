@@ -153,7 +153,10 @@ class TestStopping:
         assert [event.step for event in events] == [0, 1, 2, 3, 4, 5, 5]
         over = kdlab("resume", run.id)
         assert (over.returncode, over.stdout) == (2, "")
-        assert over.stderr == f"Run {run.id} is done, but only runs that are cancelled, failed, lost can be resumed.\n"
+        assert (
+            over.stderr
+            == f"Run {run.id} is done, but only runs that are failed, stopped or interrupted can be resumed.\n"
+        )
 
     def test_the_same_settings_again_name_the_run_that_broke_off(self, kdlab: Kdlab, lab: Path) -> None:
         with started(self.words) as process:

@@ -40,6 +40,21 @@ def test_a_checkpoint_of_a_module_that_was_built_otherwise_is_refused_in_a_sente
     checkpoint.restore(saved, before, rules)
 
 
+def test_a_module_that_refuses_without_a_word_is_a_sentence_too(tmp_path: Path) -> None:
+    module = nn.ModuleDict({"state": nn.Linear(2, 3)})
+    rules = {"rule": Rule(Schedule(), module.parameters())}
+    checkpoint.save(tmp_path, 5, SPEC, module, rules)
+    saved = checkpoint.newest(tmp_path)
+    assert saved is not None
+    module.register_load_state_dict_post_hook(_refuse)
+    with pytest.raises(BadInput, match=r"\(RuntimeError\); it cannot go on"):
+        checkpoint.restore(saved, module, rules)
+
+
+def _refuse(*_: object) -> None:
+    raise RuntimeError
+
+
 def test_an_error_without_a_word_is_told_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path) -> None:
         raise OSError

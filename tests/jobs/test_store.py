@@ -13,8 +13,9 @@ from kdcore.contracts import Command
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Finished
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import IllegalMove
+from kdcore.jobs.states import WORDS, IllegalMove, State
 from kdcore.jobs.store import Store
+from kdcore.jobs.tables import one_sentence
 
 
 def finish(store: Store, run: Run, accuracy: float = 0.9) -> None:
@@ -76,6 +77,18 @@ def test_a_run_that_is_being_stopped_is_no_answer(store: Store) -> None:
     store.claim(1)
     store.command(run.id, Command("cancel"), "me")
     assert store.submit(job(), "me").id != run.id
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled", "lost"])
+def test_refusals_name_states_as_the_pages_do(store: Store, state: State) -> None:
+    run = store.submit(job(), "me")
+    store.claim(1)
+    store.move(run.id, state)
+    with pytest.raises(BadInput, match=f"^Run {run.id} is {WORDS[state]}, so nothing can be asked of it"):
+        store.command(run.id, Command("pause"), "me")
+    if state == "done":
+        with pytest.raises(BadInput, match=r"is done, but only runs that are failed, stopped or interrupted can be"):
+            store.resume(run.id, "me")
 
 
 def test_two_processes_that_submit_at_once_get_one_run(store: Store) -> None:
@@ -196,7 +209,7 @@ def test_cancel_of_a_waiting_run_is_at_once_and_of_a_running_one_is_asked(store:
     assert store.take_commands(running.id) == [Command("cancel")]
     store.gone(1, "gone")
     assert store.get(running.id).state == "cancelled"
-    with pytest.raises(BadInput, match="is cancelled"):
+    with pytest.raises(BadInput, match="is stopped, so nothing"):
         store.command(running.id, Command("pause"), "me")
 
 
@@ -215,7 +228,7 @@ def test_nobody_touches_what_is_somebody_elses(store: Store) -> None:
 
 def test_resume_queues_again_and_forgets_old_wishes(store: Store) -> None:
     run = store.submit(job(), "me")
-    with pytest.raises(BadInput, match="cancelled, failed, lost"):
+    with pytest.raises(BadInput, match="failed, stopped or interrupted"):
         store.resume(run.id, "me")
     store.claim(1)
     store.command(run.id, Command("cancel"), "me")
@@ -314,6 +327,22 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path, damage: b
         Store(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("cause", "remedy"),
+    [
+        ("database or disk is full", "free some disk space in the folder /there and try again."),
+        ("disk I/O error", "the disk is full or not writable: free some space in the folder /there, or let it be "),
+        ("unable to open database file", "check that the folder /there is there and may be written to."),
+        ("", "check that the folder /there is there and may be written to."),
+    ],
+)
+def test_what_the_disk_refuses_says_what_to_do_and_where(cause: str, remedy: str) -> None:
+    with pytest.raises(BadInput) as caught, one_sentence("/there/runs.db"):
+        raise sqlite3.OperationalError(cause)
+    assert remedy in str(caught.value)
+    assert f"({cause or 'OperationalError'})" in str(caught.value)
+
+
 def test_a_damaged_database_is_named_and_not_the_one_of_the_home(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     other.write_bytes(b"not a database at all " * 500)
@@ -352,7 +381,7 @@ def test_a_full_disk_stores_all_or_nothing(store: Store) -> None:
 
     small._engine.dispose()
     event.listen(small._engine, "connect", limit)
-    with pytest.raises(BadInput, match="free some disk space"):
+    with pytest.raises(BadInput, match=f"free some disk space in the folder {store.home} and try again"):
         small.append(run.id, [point(step) for step in range(2000)])
     assert store.events(run.id) == []
     assert store.get(run.id).step == 0

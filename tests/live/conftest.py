@@ -16,6 +16,12 @@ def store(home: Path) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that a server and the tests of a file share."""
+    return tmp_path_factory.mktemp("lab")
+
+
 @pytest.fixture
 def stage(store: Store) -> Stage:
     return Stage(store)

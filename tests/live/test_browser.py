@@ -32,12 +32,6 @@ CUT = "window.sockets.filter((s) => s.url.endsWith('/api/live')).forEach((s) => 
 
 
 @pytest.fixture(scope="module")
-def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that server and tests share."""
-    return tmp_path_factory.mktemp("lab")
-
-
-@pytest.fixture(scope="module")
 def lab(lab_home: Path) -> Iterator[str]:
     """The address of a server with the small lab."""
     with served(lab_home, "small_server:app", (HERE,)) as address:

@@ -32,16 +32,11 @@ HIGH = "name => document.querySelector(`[data-panel=${name}] .kd-body`).offsetHe
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lab")
-
-
-@pytest.fixture(scope="module")
-def page(home: Path, chromium: Browser) -> Iterator[Page]:
+def page(lab_home: Path, chromium: Browser) -> Iterator[Page]:
     """A page of the small lab, with a run that has two networks' answers."""
     with (
-        served(home, "small_server:app", (Path(__file__).parent,)) as address,
-        closing(Store(home)) as store,
+        served(lab_home, "small_server:app", (Path(__file__).parent,)) as address,
+        closing(Store(lab_home)) as store,
         person(chromium, address) as opened,
     ):
         stage = Stage(store)

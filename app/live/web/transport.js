@@ -11,7 +11,7 @@ const STATES = {
   done: "Done",
   failed: "Failed",
   cancelled: "Stopped",
-  lost: "Lost",
+  lost: "Interrupted",
 };
 const SPEEDS = [["", "full speed"], [100, "100 steps/s"], [10, "10 steps/s"], [1, "1 step/s"]]; // prettier-ignore
 const STRANGER = "Only the browser that started this run can control it.";
