@@ -24,8 +24,10 @@ FEW = 4  # options that fit side by side
 SHORT = 24  # characters that fit side by side
 
 
-def title_of(key: str) -> str:
+def title_of(key: str, info: FieldInfo | None = None) -> str:
     """A setting's name as people read it, told apart from what else is called so on a page."""
+    if info and info.title:
+        return info.title
     return "Training temperature" if key == "method.temperature" else label(key.rpartition(".")[2])
 
 
@@ -36,16 +38,19 @@ def label(name: str) -> str:
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
-    """The smallest and the largest value a numeric field takes; an open bound gives its nearest neighbour."""
+    """The ends of what a numeric field takes; it may leave out an end itself, which `checked` refuses.
+
+    A browser tells them in words of its own, where the float next to 0 would read 5e-324.
+    """
     lower = upper = None
     whole = info.annotation is int
     for rule in info.metadata:
         lower = getattr(rule, "ge", lower)
         upper = getattr(rule, "le", upper)
         if hasattr(rule, "gt"):
-            lower = rule.gt + 1 if whole else math.nextafter(rule.gt, math.inf)
+            lower = rule.gt + whole
         if hasattr(rule, "lt"):
-            upper = rule.lt - 1 if whole else math.nextafter(rule.lt, -math.inf)
+            upper = rule.lt - whole
     return lower, upper
 
 
@@ -60,9 +65,15 @@ def help_of(info: FieldInfo, default: Json) -> str:
     parts = [info.description or "", f"Default {shorten(link.encode(default))}."]
     if info.annotation in (int, float):
         low, high = bounds(info)
-        parts += [f"From {low:.4g}" + (f" to {high:.4g}." if high is not None else ".")] if low is not None else []
+        begins = "Above" if _open(info) else "From"
+        parts += [f"{begins} {low:.4g}" + (f" to {high:.4g}." if high is not None else ".")] if low is not None else []
         parts += [f"A multiple of {multiple(info):g}."] if multiple(info) else []
     return " ".join(part for part in parts if part)
+
+
+def _open(info: FieldInfo) -> bool:
+    """Whether a field's values begin above its lower bound."""
+    return info.annotation is float and any(hasattr(rule, "gt") for rule in info.metadata)
 
 
 def shorten(text: str, length: int = 60) -> str:
@@ -70,9 +81,9 @@ def shorten(text: str, length: int = 60) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def field(key: str, info: FieldInfo, value: Json, default: Json, title: str | None = None) -> None:
-    """One setting, marked where it differs from its default; its title is its name unless told."""
-    name = title or info.title or title_of(key)
+def field(key: str, info: FieldInfo, value: Json, default: Json) -> None:
+    """One setting, marked where it differs from its default."""
+    name = title_of(key, info)
     shared: dict[str, Any] = {
         "label": name if value == default else f"{name} · changed",
         "help": help_of(info, default),
@@ -122,9 +133,10 @@ def checked(key: str, info: FieldInfo, number: float) -> Json:
     """The number, where the setting takes it.
 
     Raises:
-        BadInput: it is within the bounds and yet none of its values, such as an odd number of an even setting.
+        BadInput: it is within the bounds and yet none of its values, such as an odd number of an even setting, or 0
+            of one that is to be above it.
     """
-    value: Json = link.decode(link.encode(number), info, f"{title_of(key)!r}")
+    value: Json = link.decode(link.encode(number), info, f"{title_of(key, info)!r}")
     return value
 
 
@@ -140,7 +152,7 @@ def tidy(value: float) -> float:
 
 def reader(key: str, info: FieldInfo) -> Callable[[str], Json]:
     """Reads a typed text as the setting's value; what it cannot read is a BadInput."""
-    return lambda text: link.decode(text.strip(), info, f"{label(key.rpartition('.')[2])!r}")
+    return lambda text: link.decode(text.strip(), info, f"{title_of(key, info)!r}")
 
 
 def _same(value: Json) -> Json:

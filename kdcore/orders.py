@@ -33,30 +33,85 @@ LIGHT = Choice(name="cnn", knobs={"width": 8})  # the edge's network where the d
 class Order(FrozenModel):
     """What is wanted: whose teacher, what it tells, what may be asked, and how the student learns."""
 
-    data: str = Field("digits", description="What the teacher knows and the student is to learn.")
-    taught: str = Field("", description="Other data that the teacher learned from, of the same shape; empty: the same.")
+    data: str = Field(
+        "digits", title="What is to be learned", description="What the teacher knows and the student is to learn."
+    )
+    taught: str = Field(
+        "",
+        title="What the teacher learned from",
+        description="Other data that the teacher learned from, of the same shape; empty: the same.",
+    )
     service: Choice | None = None  # somebody else's teacher; None trains one here
-    access: Access = Field("probabilities", description="What the teacher tells of an image.")
-    preset: str = Field("quick", description="What makes the images that the teacher is asked about.")
+    access: Access = Field(
+        "probabilities", title="What it tells of an image", description="What the teacher tells of an image."
+    )
+    preset: str = Field(
+        "quick", title="How it learns", description="What makes the images that the teacher is asked about."
+    )
     share: float = Field(
-        0.1, gt=0.0, le=1.0, description="Share of the training images that the edge owns, unlabelled."
+        0.1,
+        title="Share of the images that the edge owns",
+        gt=0.0,
+        le=1.0,
+        description="Share of the training images that the edge owns, unlabelled.",
     )
-    local: bool = Field(False, description="Whether the edge's own images may be sent to the teacher.")
+    local: bool = Field(
+        False,
+        title="Its own images may be sent to the teacher",
+        description="Whether the edge's own images may be sent to the teacher.",
+    )
     pool: int = Field(
-        0, ge=0, le=1_000_000, description="Images made and asked about once, then reused; 0: always new."
+        0,
+        title="Pool: images made once and reused",
+        ge=0,
+        le=1_000_000,
+        description="Images made and asked about once, then reused; 0: always new.",
     )
-    budget: int = Field(0, ge=0, le=10**9, description="Most images that may be sent; 0 sets no limit.")
-    price: float = Field(1.0, ge=0.0, le=1e6, description="Price per 1,000 images, in $.")
+    budget: int = Field(
+        0,
+        title="Budget: most images sent",
+        ge=0,
+        le=10**9,
+        description="Most images that may be sent; 0 sets no limit.",
+    )
+    price: float = Field(
+        1.0, title="Price per 1,000 images, in $", ge=0.0, le=1e6, description="Price per 1,000 images, in $."
+    )
     measure: Measure = Field(
         "nothing",
+        title="May also be sent for measuring",
         description="What may be sent to a remote teacher for measuring alone, such as its agreement with the student. "
         "Real images are local and held-out ones.",
     )
-    top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
-    digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
-    noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
-    upload: Literal["float32", "uint8"] = Field("float32", description="How the values of an image are sent.")
-    quick: bool = Field(True, description="Steps and networks for two cores; off: those published.")
+    top: int = Field(
+        0,
+        title="Only the largest probabilities",
+        ge=0,
+        le=1000,
+        description="How many of the largest probabilities it tells; 0 tells all.",
+    )
+    digits: int = Field(
+        0,
+        title="Rounded to decimals",
+        ge=0,
+        le=8,
+        description="Decimals its probabilities are rounded to; 0 leaves them be.",
+    )
+    noise: float = Field(
+        0.0,
+        title="Noise on probabilities",
+        ge=0.0,
+        le=1.0,
+        description="Standard deviation of noise on its probabilities.",
+    )
+    upload: Literal["float32", "uint8"] = Field(
+        "float32", title="Values are sent as", description="How the values of an image are sent."
+    )
+    quick: bool = Field(
+        True,
+        title="Steps and networks for two cores",
+        description="Steps and networks for two cores; off: those published.",
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of generator and student; the teacher keeps its own.")
 
 
@@ -94,6 +149,16 @@ def spec(order: Order) -> Spec:
     return _affordable(Spec(**asked))
 
 
+def title(name: str) -> str:
+    """What the form calls a setting of an order."""
+    return Order.model_fields[name].title or name
+
+
+def _option(name: str) -> str:
+    """A preset as the form shows it, and its name for a command line."""
+    return f"{preset(name).title} ({name})"
+
+
 def parse(values: Mapping[str, Any]) -> Order:
     """An order from plain values.
 
@@ -113,25 +178,28 @@ def _agree(order: Order) -> None:
         fitting = [name for name in presets() if grants(name, order.access)]
         raise BadInput(
             f"{one.title} needs more than the teacher's {ACCESSES[order.access]}; let it tell more, or choose another, "
-            f"such as {', '.join(fitting[:5])}."
+            f"such as {', '.join(map(_option, fitting[:5]))}."
         )
     if shows_local(order.preset) and not order.local:
         raise BadInput(
-            f"{one.title} sends the edge's own images to the teacher, and the order does not allow that; allow it, or "
-            "choose a preset that makes its images, such as 'quick'."
+            f"{one.title} sends the edge's own images to the teacher, and the order does not allow that; turn on "
+            f"{title('local')!r}, or choose what makes its images, such as {_option('quick')}."
         )
     if order.pool and not pools(order.preset):
-        raise BadInput(f"{one.title} makes no pool of images; set the pool to 0, or choose 'quick' or 'paper'.")
+        raise BadInput(
+            f"{one.title} makes no pool of images; set {title('pool')!r} to 0, or choose {_option('quick')} or "
+            f"{_option('paper')}."
+        )
     if order.measure != "nothing" and not remote(order.service):
         raise BadInput(
             "Only a remote teacher needs permission to be sent images for measuring, but this one runs on this "
-            "machine; set measure to 'nothing'."
+            f"machine; set {title('measure')!r} to nothing."
         )
     worse = [name for name in WORSE if getattr(order, name)]
     if worse and order.access != "probabilities":
         raise BadInput(
             f"Only probabilities can be cut, rounded or noised, but the teacher tells {ACCESSES[order.access]}; set "
-            f"{' and '.join(worse)} to 0."
+            f"{' and '.join(repr(title(name)) for name in worse)} to 0."
         )
 
 
@@ -218,7 +286,8 @@ def drowned(asked: Spec) -> str:
     A step of length mu in a direction uniform on the sphere moves each of d values by mu * sqrt(2 / (pi d)) on average.
     Where that is half of what lies between two bytes, rounding leaves about half of the values as they were.
     """
-    knob = entry("source", asked.source.name)["probes"]
+    source = entry("source", asked.source.name)
+    knob = source["probes"]
     if not knob or asked.wall is None or asked.wall.upload != "uint8":
         return ""
     shape, _ = DATA[asked.data.name].model_validate(asked.data.knobs).signature()
@@ -226,9 +295,9 @@ def drowned(asked: Spec) -> str:
     if reach * moves >= 0.5:
         return ""
     return (
-        f"Sent as uint8, most of what source {asked.source.name!r} probes is lost in rounding: its step of {reach:g} "
-        f"moves a value by {reach * moves:.2g} of {LEVELS} levels on average; send float32, or set its {knob} to "
-        f"{ceil(500 / moves) / 1000:g} or more."
+        f"Sent as uint8, most of what {source['title']} probes is lost in rounding: its step of {reach:g} moves a "
+        f"value by {reach * moves:.2g} of {LEVELS} levels on average; set {title('upload')!r} to float32, or set its "
+        f"{knob} to {ceil(500 / moves) / 1000:g} or more."
     )
 
 
@@ -242,7 +311,7 @@ def _affordable(asked: Spec) -> Spec:
     if budget and asked.source.name == OWN and (before := led(asked)) >= budget:
         raise BadInput(
             f"The generator alone asks about {before:,} images before the student's first step, which the budget of "
-            f"{budget:,} does not leave room for; raise the budget, or take preset 'paper' with a pool, which is then "
-            "all that is asked about."
+            f"{budget:,} does not leave room for; raise {title('budget')!r}, or take {_option('paper')} with "
+            f"{title('pool')!r}, which is then all that is asked about."
         )
     return asked

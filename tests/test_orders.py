@@ -122,7 +122,8 @@ def test_questions_are_those_of_lead_and_student(name: str, access: Access) -> N
 def test_probes_that_rounding_hides_are_told_with_the_least_step_that_survives(name: str, data: str) -> None:
     asked = orders.spec(Order(preset=name, data=data, upload="uint8"))
     found = re.search(
-        r"moves a value by (\S+) of 255 levels .*send float32, or set its reach to (\S+) or more", orders.drowned(asked)
+        r"moves a value by (\S+) of 255 levels .*'Values are sent as' to float32, or set its reach to (\S+) or more",
+        orders.drowned(asked),
     )
     assert found
     told, least = map(float, found.groups())
@@ -159,6 +160,23 @@ def test_what_has_no_effect_is_refused() -> None:
         orders.parse({"share": 2.0})
     with pytest.raises(BadInput, match="Did you mean 'quick'"):
         orders.spec(Order(preset="quik"))
+
+
+@pytest.mark.parametrize(
+    ("order", "titles"),
+    [
+        ({"access": "labels", "digits": 2, "top": 3}, ("Only the largest probabilities", "Rounded to decimals")),
+        ({"preset": "kd"}, ("Its own images may be sent to the teacher", "MEKD, aligned and quick (quick)")),
+        ({"preset": "kd", "local": True, "pool": 9}, ("Pool: images made once and reused", "MEKD as in the paper")),
+        ({"measure": "real"}, ("May also be sent for measuring",)),
+        ({"preset": "aligned", "budget": 9}, ("Budget: most images sent", "MEKD as in the paper (paper)", "Pool: ")),
+        ({"preset": "deepinversion"}, ("MEKD, aligned and quick (quick)",)),
+    ],
+)
+def test_a_refusal_names_fields_and_options_as_the_form_does(order: dict[str, object], titles: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput) as caught:
+        orders.spec(orders.parse(order))
+    assert [title for title in titles if title not in str(caught.value)] == []
 
 
 def test_a_budget_that_the_generator_would_use_up_is_refused() -> None:

@@ -16,25 +16,11 @@ from kdcore.catalogue import catalogue, entry
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
-from kdcore.orders import Order, drowned, remote, spec
+from kdcore.orders import Order, drowned, remote, spec, title
 from kdcore.presets import pools, preset
 from kdcore.spec import Spec, check
 
 FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies", "loss")
-TITLES = {
-    "share": "Share of the images that the edge owns",
-    "local": "Its own images may be sent to the teacher",
-    "budget": "Budget: most images sent",
-    "measure": "May also be sent for measuring",
-    "pool": "Pool: images made once and reused",
-    "price": "Price per 1,000 images, in $",
-    "top": "Only the largest probabilities",
-    "digits": "Rounded to decimals",
-    "noise": "Noise on probabilities",
-    "upload": "Values are sent as",
-    "quick": "Steps and networks for two cores",
-}
-
 
 # Ask
 
@@ -46,12 +32,12 @@ def ask(settings: Settings, run: Run | None) -> None:
     showing.next_run(asked, run)
     st.markdown("**The cloud**")
     _teacher(settings)
-    _choose("access", "What it tells of an image", list(ordering.ACCESS), ordering.ACCESS, settings)
+    _choose("access", title("access"), list(ordering.ACCESS), ordering.ACCESS, settings)
     st.caption(ordering.MEANING[str(settings["access"])])
     st.markdown("**The edge**")
     _fields(settings, "share", "local")
     granted = ordering.options(order) if order else [str(settings["preset"])]
-    _choose("preset", "How it learns", granted, {name: ordering.option(name) for name in granted}, settings)
+    _choose("preset", title("preset"), granted, {name: ordering.option(name) for name in granted}, settings)
     _told(str(settings["preset"]))
     if order and asked:
         st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(order, asked)))))
@@ -60,7 +46,7 @@ def ask(settings: Settings, run: Run | None) -> None:
     pooled = ("pool",) if pools(str(settings["preset"])) else ()
     _fields(settings, "budget", *pooled, "price")
     if order and remote(order.service):
-        _choose("measure", TITLES["measure"], list(ordering.MEASURE), ordering.MEASURE, settings)
+        _choose("measure", title("measure"), list(ordering.MEASURE), ordering.MEASURE, settings)
         st.caption(ordering.measures(order))
     worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()
     _more("How the teacher answers", settings, (*worse, "upload"))
@@ -92,10 +78,10 @@ def _teacher(settings: Settings) -> None:
         names = {OURS: "One that is trained here"} | {name: str(one["title"]) for name, one in known.items()}
         _choose(SERVICE, "Whose teacher", list(names), names, settings)
     titles = {name: str(entry("data", name)["title"]) for name in ordering.data_sets()}
-    _choose("data", "What is to be learned", list(titles), titles, settings)
+    _choose("data", title("data"), list(titles), titles, settings)
     kin = [name for name in titles if order_link.kindred(name, str(settings["data"]))]
     if settings[SERVICE] == OURS and kin:
-        _choose("taught", "What the teacher learned from", ["", *kin], {"": "The same data"} | titles, settings)
+        _choose("taught", title("taught"), ["", *kin], {"": "The same data"} | titles, settings)
     service(settings)
 
 
@@ -120,7 +106,7 @@ def _told(name: str) -> None:
 
 def _fields(settings: Settings, *keys: str) -> None:
     for key in keys:
-        forms.field(key, order_link.field_of(settings, key), settings[key], order_link.DEFAULTS[key], TITLES.get(key))
+        forms.field(key, order_link.field_of(settings, key), settings[key], order_link.DEFAULTS[key])
 
 
 def _more(title: str, settings: Settings, keys: tuple[str, ...]) -> None:

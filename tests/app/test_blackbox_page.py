@@ -42,7 +42,8 @@ def test_probes_that_rounding_hides_are_told_and_can_be_run(lab: Open, store: St
     assert "lost in rounding" not in said(lab("blackbox", preset="zo_inversion"))
     page = lab("blackbox", preset="zo_inversion", upload="uint8")
     (warning,) = page.warning
-    assert warning.value.startswith("Sent as uint8, most of what source 'zo_inversion' probes is lost in rounding")
+    lost = "Sent as uint8, most of what Zeroth-order inversion (by queries) probes is lost in rounding"
+    assert warning.value.startswith(lost)
     button(page, "Run")
     assert [run.spec.wall.upload for run in store.runs() if run.spec.wall] == ["uint8"]
 

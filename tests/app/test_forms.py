@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import forms, link
 from kdcore.errors import BadInput
+from kdcore.orders import Order
 from kdcore.registry import DATA, METHODS, MODELS
 from kdcore.spec import Schedule
 
@@ -71,13 +72,12 @@ class Sample(BaseModel):
     free: float = 1.0
 
 
-def test_open_bounds_leave_their_end_out() -> None:
+def test_ends_are_numbers_that_a_person_can_read() -> None:
     fields = Sample.model_fields
     assert forms.bounds(fields["whole"]) == (1, 9)
-    low, high = forms.bounds(fields["share"])
-    assert low is not None
-    assert 0 < low < 1e-300
-    assert high == 1.0
+    assert forms.bounds(fields["share"]) == (0.0, 1.0)
+    assert forms.help_of(fields["share"], 0.5) == "Default 0.5. Above 0 to 1."
+    assert forms.help_of(fields["whole"], 3) == "Default 3. From 1 to 9."
     assert forms.bounds(fields["free"]) == (None, None)
 
 
@@ -112,6 +112,26 @@ def test_a_change_marks_its_setting() -> None:
     next(item for item in page.number_input if item.label == "Steps").set_value(700).run()
     assert "Steps · changed" in [item.label for item in page.number_input]
     assert widgets(page)["schedule.steps"].value == 700
+
+
+def test_an_end_that_is_left_out_is_told_below_its_field() -> None:
+    page = opened("schedule", "schedule")
+    rate = widgets(page)["schedule.lr"]
+    assert rate.min == 0
+    rate.set_value(0.0).run()
+    assert "'Learning rate' should be greater than 0, but got '0.0'." in said(page)
+
+
+@pytest.mark.parametrize(("part", "name"), EVERYTHING)
+def test_no_end_is_a_number_that_nobody_would_write(part: str, name: str) -> None:
+    for item in opened(part, name).number_input:
+        assert item.min is None or item.min == 0 or abs(item.min) > 1e-9, item.label
+
+
+def test_what_is_refused_is_named_as_its_field_is() -> None:
+    info = Order.model_fields["share"]
+    with pytest.raises(BadInput, match=r"^'Share of the images that the edge owns' should be greater than 0"):
+        forms.checked("share", info, 0.0)
 
 
 def test_a_list_is_typed_with_commas() -> None:

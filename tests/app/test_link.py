@@ -33,7 +33,8 @@ def values(info: Any) -> st.SearchStrategy[Any]:
     if info.annotation is int:
         return st.integers(int(low or 0), int(high or 10**6))
     if info.annotation is float:
-        return st.floats(low if low is not None else -1e6, high if high is not None else 1e6, allow_nan=False)
+        ends = (low if low is not None else -1e6, high if high is not None else 1e6)
+        return st.floats(*ends, exclude_min=any(hasattr(rule, "gt") for rule in info.metadata))
     if info.annotation is str:
         return st.text(max_size=30)
     return st.lists(st.floats(0, 1), max_size=6)
