@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ CHOICES = {"data": "data", "source": "source", "student": "model"}
 FIRST = ("method", "schedule", "data", "student", "source", "wall", "access", "service", "teacher")
 MOST = 3  # settings in a title
 LONGEST = 24  # characters of a value
+POINTS = "data.points"  # the one setting that is as long as a data set
 Leaves = dict[str, Any]
 
 
@@ -54,8 +56,16 @@ def value(found: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def drawn(points: Sequence[Any]) -> str:
+    """Points of one's own, as they are told where nobody reads coordinates: "80 points in 2 classes"."""
+    classes = len({str(point[-1]) for point in points if isinstance(point, list) and point})
+    return f"{len(points):,} points in {classes} class{'' if classes == 1 else 'es'}"
+
+
 def said(path: str, found: Any) -> str:
     """A setting and its value: "temperature 8", "teacher's steps 500"."""
+    if path.endswith(POINTS) and found:
+        return drawn(found)
     whose = "teacher's " if path.startswith(("teacher.", "start.")) else ""
     whose = "student's " if path.startswith("student.") else "data's " if path == "data.seed" else whose
     return f"{whose}{knob(path)} {found if path.endswith('seed') else value(found)}"
@@ -210,9 +220,19 @@ def _apart(specs: Sequence[Spec]) -> list[list[str]]:
             break
         values = [one.get(path) for one in flat]
         if any(other != values[0] for other in values):
-            for mark, found in zip(marks, values, strict=True):
-                mark.append(found if path == "changes" else said(path, found))
+            for mark, told in zip(marks, _told_apart(path, values), strict=True):
+                mark.append(told)
     return marks
+
+
+def _told_apart(path: str, values: Sequence[Any]) -> list[str]:
+    """A setting's values; different ones that read alike, such as as many points, each with a mark of its own."""
+    told = [found if path == "changes" else said(path, found) for found in values]
+    kinds = {(text, str(found)) for text, found in zip(told, values, strict=True)}
+    if len(kinds) == len(set(told)):
+        return told
+    marks = [f"{zlib.crc32(str(found).encode()):08x}"[:4] for found in values]
+    return [f"{text} ({mark})" for text, mark in zip(told, marks, strict=True)]
 
 
 def _whole(spec: Spec) -> Leaves:

@@ -1,4 +1,5 @@
 // A canvas on which people set the points of a data set. Python holds the points; this file draws and edits them.
+// It is called again when the page becomes light or dark; `shade` comes from live/web/shade.js.
 // While changes are on their way to Python, what Python says is a moment old and is not taken over.
 
 const boards = new WeakMap()
@@ -14,7 +15,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     board.points = data.points.map((point) => [...point])
     board.extent = Math.max(1.25, ...board.points.map(([x, y]) => 1.1 * Math.max(Math.abs(x), Math.abs(y))))
   }
-  chips(board, data.colors)
+  chips(board, data.colors[shade(parentElement)])
   draw(board)
   const call = (board.calls = (board.calls ?? 0) + 1)
   return () => {

@@ -14,6 +14,7 @@ import streamlit as st
 
 from app import state, theme
 from app.link import Settings, choose
+from app.live.routes import SCRIPTS
 from kdcore.errors import BadInput
 
 KEY = "canvas"
@@ -22,6 +23,7 @@ MOST = 5000  # points
 CLASSES = 8  # that the canvas offers; files may hold more
 FILE_CLASSES = 26
 FILE_BYTES = 1_000_000
+LOOKS: tuple[theme.Theme, ...] = ("light", "dark")
 Points = list[list[float]]  # [x, y, class]
 
 
@@ -152,8 +154,9 @@ def advice(points: Points, least: int = 6) -> str | None:
 def _canvas() -> Callable[..., Any]:
     folder = Path(__file__).parent
     script, style = ((folder / f"points.{end}").read_text() for end in ("js", "css"))
+    shade = f"const {{ shade }} = await import(`${{location.origin}}{SCRIPTS}/shade.js`)\n"
     mount: Callable[..., Any] = st.components.v2.component(
-        "kdlab_points", html="<div class='points'></div>", css=style, js=script
+        "kdlab_points", html="<div class='points'></div>", css=style, js=shade + script
     )
     return mount
 
@@ -171,7 +174,7 @@ def editor(settings: Settings) -> None:
     )
     _canvas()(
         key=KEY,
-        data={"points": points, "colors": theme.classes(CLASSES, state.theme()), "most": MOST},
+        data={"points": points, "colors": {look: theme.classes(CLASSES, look) for look in LOOKS}, "most": MOST},
         on_points_change=lambda: state.attempt(lambda: replace(settings, checked(state.component(KEY, "points")))),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):

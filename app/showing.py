@@ -21,6 +21,7 @@ from kdcore.private import walled
 from kdcore.record import stamp_of
 from kdcore.spec import SETTABLE, Spec
 
+LONG, LONG_PX = 600, 160  # characters of a link or command from which on it scrolls, and its height then
 CONSENT = "real images"  # the box that allows them in files
 Order = Callable[[list[str]], list[str]]  # of panels, out of those that suit a run
 Width = Literal["stretch", "content"]
@@ -205,13 +206,18 @@ def _share(run: Run) -> None:
     with st.popover("Share", icon=":material/share:"):
         query = state.codec().write(state.shown()._replace(run=run.id))
         st.caption("A link to this view:")
-        st.code(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}", language=None, wrap_lines=True)
+        _copied(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}")
         early = words.broken_off(run)
         told = f"This run was {early}; from a command line its settings do all {run.steps:,}:"
         st.caption(told if early else "The same run from a command line:")
-        st.code(command(run.spec) or f"kdlab run --spec {run.id}.json", language="sh", wrap_lines=True)
+        _copied(command(run.spec) or f"kdlab run --spec {run.id}.json", "sh")
         text = run.spec.model_dump_json(indent=2)
         st.download_button("Settings as a file", text, f"{run.id}.json", "application/json", icon=":material/download:")
+
+
+def _copied(text: str, language: str | None = None) -> None:
+    """Text to copy; where it is long, as with points in it, it scrolls, so that what comes below stays in reach."""
+    st.code(text, language=language, wrap_lines=True, height=LONG_PX if len(text) > LONG else "content")
 
 
 def _delete(run_id: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import log
 from typing import Literal, NamedTuple
 
-from app.words import answer, compared, money, named, paid, percent, quantity, tested
+from app.words import answer, compared, money, named, paid, percent, points_apart, quantity, tested
 from kdcore.bill import Bill, bill, dollars
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
@@ -81,8 +81,8 @@ def _beside(facts: Facts) -> Said:
             "No run here learned on the edge's real images themselves, so what the detour costs is not measured.",
             "frontier",
         )
-    points = 100 * (own - beside.accuracy)
-    gap = "as much as" if abs(points) < 0.05 else f"{abs(points):.1f} points {'less' if points > 0 else 'more'} than"
+    points = points_apart(own, beside.accuracy)
+    gap = "as much as" if not points else f"{abs(points):.1f} points {'less' if points > 0 else 'more'} than"
     return Said(
         "learned",
         f"A student of the same size on the edge's {facts.local:,} real images themselves "

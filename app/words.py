@@ -149,6 +149,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
+def points_apart(one: float, other: float) -> float:
+    """By how many percentage points one fraction is above another, of the numbers that `percent` shows."""
+    return round(round(100 * one, 1) - round(100 * other, 1), 1)
+
+
 def share(count: int, rows: int) -> str:
     """A share as people read it, with the counts that it rests on; the rows must not be none."""
     return f"{percent(count / rows)} ({count:,} of {rows:,})"
@@ -169,10 +174,10 @@ def outcome(result: Mapping[str, float]) -> str:
         return f"The run is over; it left no test result.{spent}"
     if teacher is None:
         return f"The network is right on {percent(student)} of {tested(result)}.{spent}"
-    points = 100 * (student - teacher)
+    points = points_apart(student, teacher)
     gap = (
         "as often as its teacher"
-        if abs(points) < 0.05
+        if not points
         else f"{abs(points):.1f} points {'above' if points > 0 else 'below'} its teacher ({percent(teacher)})"
     )
     agreement = ""

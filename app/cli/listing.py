@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.telling import ending
+from app.naming import POINTS, drawn
 from app.words import ago, differences, heading, headings, money
 from kdcore.bill import bill, dollars
 from kdcore.catalogue import catalogue, entry
@@ -80,7 +81,7 @@ def show_run(run_id: str, as_json: bool) -> None:
         table(("on the test split", ""), ((name, f"{value:.4f}") for name, value in run.result.items()))
     print()
     if changed:
-        rows = ((path, _text(values[0]), _text(values[1])) for path, values in changed.items())
+        rows = ((path, *(_cell(path, value) for value in values)) for path, values in changed.items())
         table(("setting", "recommended", "here"), rows)
     else:
         print("Every setting is as the data set recommends.")
@@ -247,6 +248,10 @@ def allowed(schema: Mapping[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return str(int(value) if value == int(value) else value)
+
+
+def _cell(path: str, value: Any) -> str:
+    return drawn(value) if value and path.endswith(POINTS) else _text(value)
 
 
 def _text(value: Any) -> str:

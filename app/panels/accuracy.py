@@ -6,6 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import beginning, faint, line, plain
+from app.words import points_apart
 from kdcore.probes.accuracy import Accuracies, accuracy
 from kdcore.record import Record
 
@@ -38,11 +39,11 @@ def _gap(found: Accuracies, look: theme.Theme) -> str:
     """How far the student is from its teacher at the newest pass, or when it starts to learn, as a second line."""
     if found.begins is not None:
         text = f"student starts at step {found.begins:,}"
-    elif found.gap_points is None:
+    elif found.gap_points is None or found.teacher is None:
         return ""
     else:
-        side = "behind" if found.gap_points >= 0 else "ahead"
-        text = f"validation, step {found.step[-1]:,}: {abs(found.gap_points):.1f} points {side}"
+        gap = points_apart(found.teacher, float(found.student[-1]))
+        text = f"validation, step {found.step[-1]:,}: {abs(gap):.1f} points {'behind' if gap >= 0 else 'ahead'}"
     return f'<br><span style="color:{theme.STUDENT[look]};font-size:13px"><b>{text}</b></span>'
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import dressing, engine, forms, state, theme, words
+from app import dressing, engine, forms, naming, state, theme, words
 from kdcore.events import Evaluated, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, WORDS
@@ -209,13 +209,16 @@ def difference(runs: list[Run]) -> None:
         return
     heads = [f"{run.id[:4]} · {words.named('method', run.spec.method)}" for run in runs]
     changed = found.pop("changes", None)
-    told = [
-        [path, *(forms.shorten("—" if value is None else str(value)) for value in values)]
-        for path, values in found.items()
-    ]
+    told = [[path, *(_cell(path, value) for value in values)] for path, values in found.items()]
     if changed:
         told.append(["changed during training", *(value or "—" for value in changed)])
     st.table(pd.DataFrame(told, columns=["setting", *heads]), hide_index=True, alt="Settings that differ")
+
+
+def _cell(path: str, value: object) -> str:
+    if isinstance(value, list) and path.endswith(naming.POINTS):
+        return naming.drawn(value)
+    return forms.shorten("—" if value is None else str(value))
 
 
 def actions(runs: list[Run]) -> None:

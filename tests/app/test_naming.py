@@ -54,6 +54,24 @@ def test_a_title_names_what_differs_from_what_is_recommended(mark: str) -> None:
     assert words.title(PAIRS[mark]) == f"{words.title(PLAIN)} · {mark}"
 
 
+def own_points(count: int, turn: float = 0.0) -> Spec:
+    """A run on points of one's own, of three classes."""
+    points = [[round(turn + 0.01 * k, 3), 0.5, k % 3] for k in range(count)]
+    spec = recommended("points")
+    return altered(spec, data__knobs__points=points, teacher__data__knobs__points=points)
+
+
+def test_points_of_ones_own_are_counted_and_not_listed() -> None:
+    title = words.title(own_points(30))
+    assert title == f"{words.title(recommended('points'))} · 30 points in 3 classes"
+    few, many, moved = own_points(30), own_points(60), own_points(30, 0.5)
+    names = naming.distinct(["run"] * 3, [few, many, moved])
+    assert len(set(names)) == 3
+    assert all("0.01" not in name and "points in 3 classes" in name for name in names)
+    broken = altered(few, data__knobs__points=[1, [2]], teacher__data__knobs__points=[1, [2]])
+    assert "2 points" in words.title(broken)  # a form may hold what no run can
+
+
 def test_what_is_recommended_needs_no_more_words() -> None:
     for method in ("kd", "dkd", "ban", "takd", "dml"):
         assert naming.deviations(recommended("moons", method)) == []

@@ -56,6 +56,10 @@ def test_title_names_method_data_and_pair() -> None:
             {"student_accuracy": 0.96, "teacher_accuracy": 0.95},
             "The student is right on 96.0 % of the test set, 1.0 points above its teacher (95.0 %).",
         ),
+        (  # a gap is that of the numbers shown, here not 2.7
+            {"student_accuracy": 0.95349, "teacher_accuracy": 0.98051},
+            "The student is right on 95.3 % of the test set, 2.8 points below its teacher (98.1 %).",
+        ),
         (
             {"student_accuracy": 0.95, "teacher_accuracy": 0.95},
             "The student is right on 95.0 % of the test set, as often as its teacher.",

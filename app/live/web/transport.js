@@ -1,6 +1,6 @@
 // The transport bar: what a run does now, and the controls of a run that trains or of one that is replayed.
 
-import { allow, capital, duration, h, icon, percent, roleOf, short, write } from "./dom.js";
+import { allow, capital, duration, h, icon, percent, pointsApart, roleOf, short, write } from "./dom.js";
 import { linkNote } from "./link.js";
 import { Replay } from "./replay.js";
 import { wire } from "./wire.js";
@@ -168,7 +168,7 @@ export class Transport {
   #read(s) {
     const { learner } = s;
     const both = s.begins == null && s.teacher_accuracy != null && s.student_accuracy != null;
-    const gap = both ? `${(100 * (s.teacher_accuracy - s.student_accuracy)).toFixed(1)} pts` : "–";
+    const gap = both ? `${pointsApart(s.teacher_accuracy, s.student_accuracy)} pts` : "–";
     const split = s.split === "test" ? "test" : "validation";
     const where = s.scored_step == null ? "" : `${split}, step ${s.scored_step}`;
     const own = s.begins == null ? percent(s.student_accuracy) : `from step ${s.begins}`;

@@ -30,7 +30,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         barmode="stack",
         bargap=0.15,
         xaxis={"domain": [0, 1], "anchor": "y", "range": [0, 1], "visible": False},
-        yaxis={"domain": [0.93, 1.0], "visible": False},
+        yaxis={"domain": [0.93, 1.0], "automargin": True, "type": "category"},
         xaxis2={"anchor": "y2", "range": [0, 1], "tickformat": ".0%", "title": {"text": "share of each class's rows"}},
         yaxis2={
             "domain": [0.0, 0.88],
@@ -74,7 +74,7 @@ def _whole(found: Partition, place: int, said: str) -> dict[str, Any]:
         "name": f"{said}: {count:,}",
         "hovertemplate": f"{said}: {count:,} (%{{x:.1%}})<extra></extra>",
     }
-    return name | {"x": [count / max(found.rows, 1)], "y": [""], "customdata": [part]}
+    return name | {"x": [count / max(found.rows, 1)], "y": [f"all {found.rows:,}"], "customdata": [part]}
 
 
 def _by_class(case: Case, found: Partition, classes: Ints, place: int, said: str) -> dict[str, Any]:
