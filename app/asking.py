@@ -96,11 +96,15 @@ def cost(settings: Settings, part: str) -> Mapping[str, Any] | None:
     return catalogue.cost_of(str(settings[part]), below(settings, part), *known) if known else None
 
 
+def _points_missing(settings: Settings) -> str | None:
+    return points.advice(settings[points.SETTING], settings[points.NAMES])  # type: ignore[arg-type]
+
+
 def hindrance(settings: Settings) -> str | None:
     """The first thing that stands in the way of a run, in one sentence."""
     if unread := state.unread():
         return unread[0]
-    if settings["data"] == "points" and (missing := points.advice(settings[points.SETTING])):  # type: ignore[arg-type]
+    if settings["data"] == "points" and (missing := _points_missing(settings)):
         return missing
     try:
         asked = spec_of(settings)

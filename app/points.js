@@ -11,6 +11,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   boards.set(parentElement, board)
   board.send = (points) => setTriggerValue("points", points)
   board.most = data.most
+  board.names = data.names
   if (!board.timer && JSON.stringify(data.points) !== board.sent) {
     board.points = data.points.map((point) => [...point])
     board.extent = Math.max(1.25, ...board.points.map(([x, y]) => 1.1 * Math.max(Math.abs(x), Math.abs(y))))
@@ -57,7 +58,7 @@ function chips(board, colors) {
     button.onclick = () => choose(board, label)
     return button
   }
-  const classes = colors.map((color, label) => chip(label, `Class ${label}`, color))
+  const classes = colors.map((color, label) => chip(label, board.names[label] ?? `Class ${label}`, color))
   const used = 2 + Math.max(0, ...board.points.map((point) => point[2]))
   const count = document.createElement("output")
   bar.replaceChildren(...classes.slice(0, Math.max(2, used)), chip(ERASE, "Erase"), count)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -15,13 +17,14 @@ import streamlit as st
 from app import state, theme
 from app.link import Settings, choose
 from app.live.routes import SCRIPTS
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, shortened
 
 KEY = "canvas"
-SETTING = "data.points"
+SETTING, NAMES = "data.points", "data.names"
 MOST = 5000  # points
 CLASSES = 8  # that the canvas offers; files may hold more
 FILE_CLASSES = 26
+LONGEST = 40  # characters of a class's name
 FILE_BYTES = 1_000_000
 LOOKS: tuple[theme.Theme, ...] = ("light", "dark")
 Points = list[list[float]]  # [x, y, class]
@@ -81,7 +84,14 @@ SHAPES: dict[str, Callable[[], Points]] = {
 # Files
 
 
-def parse_csv(data: bytes) -> Points:
+class Table(NamedTuple):
+    """What a file holds."""
+
+    points: Points
+    names: list[str]  # of the classes in order; [] where they are called 0, 1, 2 ...
+
+
+def parse_csv(data: bytes) -> Table:
     """Points from a table of x, y and class; a first line of names is passed over, classes may be words.
 
     Raises:
@@ -98,10 +108,20 @@ def parse_csv(data: bytes) -> Points:
     rows = [_row(number, line) for number, line in enumerate(lines, start=1)]
     if not 0 < len(rows) <= MOST:
         raise BadInput(f"A file holds 1 to {MOST} points, but this one holds {len(rows)}.")
-    names = sorted({name for _, _, name in rows}, key=lambda name: (not name.isdigit(), name.zfill(12)))
+    names = sorted({name for _, _, name in rows}, key=_natural)
     if len(names) > FILE_CLASSES:
         raise BadInput(f"Points have at most {FILE_CLASSES} classes, but this file has {len(names)}; merge some.")
-    return [[x, y, names.index(name)] for x, y, name in rows]
+    if long := next((name for name in names if len(name) > LONGEST), None):
+        raise BadInput(f"The name of a class has up to {LONGEST} characters, but one is {shortened(long)}; shorten it.")
+    points: Points = [[x, y, names.index(name)] for x, y, name in rows]
+    return Table(points, [] if names == [str(label) for label in range(len(names))] else names)
+
+
+def _natural(name: str) -> tuple[list[object], str]:
+    """Orders 2 before 10 and a2 before a10; what differs in case or leading zeros alone by its characters."""
+    parts = re.split(r"(\d+)", name.casefold())  # text and digits in turn
+    numbers = [(len(part), part) for part in (digits.lstrip("0") for digits in parts[1::2])]
+    return [*chain.from_iterable(zip_longest(parts[::2], numbers, fillvalue=(0, "")))], name
 
 
 def _row(number: int, line: list[str]) -> tuple[float, float, str]:
@@ -117,9 +137,13 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def to_csv(points: Points) -> str:
+def to_csv(points: Points, names: Sequence[str] = ()) -> str:
     """The points as a file that `parse_csv` reads."""
-    return "x,y,class\n" + "".join(f"{x!r},{y!r},{int(label)}\n" for x, y, label in points)
+    file = io.StringIO()
+    called = {str(label): name for label, name in enumerate(names)}
+    rows = ((repr(x), repr(y), called.get(str(int(label)), int(label))) for x, y, label in points)
+    csv.writer(file, lineterminator="\n").writerows([("x", "y", "class"), *rows])
+    return file.getvalue()
 
 
 def checked(points: Any) -> Points:
@@ -137,14 +161,17 @@ def checked(points: Any) -> Points:
     return [[round(float(x), 3), round(float(y), 3), int(label)] for x, y, label in table]
 
 
-def advice(points: Points, least: int = 6) -> str | None:
+def advice(points: Points, names: Sequence[str] = (), least: int = 6) -> str | None:
     """What is missing before a run can start, or None."""
     labels = [int(label) for _, _, label in points]
     if len(set(labels)) < 2:
         return f"Draw at least two classes, with {least} points each."
     counts = {label: labels.count(label) for label in range(max(labels) + 1)}
     short = next((label for label, count in counts.items() if count < least), None)
-    return None if short is None else f"Points of class {short}: {counts[short]}; draw at least {least}."
+    if short is None:
+        return None
+    called = names[short] if short < len(names) else short
+    return f"Points of class {called}: {counts[short]}; draw at least {least}."
 
 
 # The editor
@@ -161,26 +188,36 @@ def _canvas() -> Callable[..., Any]:
     return mount
 
 
-def replace(settings: Settings, points: Points) -> None:
-    """Make these the points of the form."""
-    state.take(choose(settings, SETTING, points))  # type: ignore[arg-type]
+def replace(settings: Settings, points: Points, names: Sequence[str]) -> None:
+    """Make these the points of the form, with these names of their classes."""
+    state.take(choose(choose(settings, SETTING, points), NAMES, list(names)))  # type: ignore[arg-type]
 
 
 def editor(settings: Settings) -> None:
     """The canvas, shapes to begin with, and files in and out."""
     points: Points = settings[SETTING]  # type: ignore[assignment]
+    names: list[str] = settings[NAMES]  # type: ignore[assignment]
     st.caption(
         "Choose a class and click to set points; hold and drag to spray. Keys: arrows move, space sets, 1 to 8 choose."
     )
     _canvas()(
         key=KEY,
-        data={"points": points, "colors": {look: theme.classes(CLASSES, look) for look in LOOKS}, "most": MOST},
-        on_points_change=lambda: state.attempt(lambda: replace(settings, checked(state.component(KEY, "points")))),
+        data={
+            "points": points,
+            "colors": {look: theme.classes(CLASSES, look) for look in LOOKS},
+            "most": MOST,
+            "names": names,
+        },
+        on_points_change=lambda: state.attempt(
+            lambda: replace(settings, checked(state.component(KEY, "points")), names)
+        ),
     )
+    if names:
+        st.caption(f"Classes by number: {', '.join(f'{label} is {name}' for label, name in enumerate(names))}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for name, shape in SHAPES.items():
-            st.button(name, on_click=state.attempt, args=(lambda shape=shape: replace(settings, shape()),))
-        st.download_button("Save as CSV", to_csv(points), "points.csv", "text/csv", icon=":material/download:")
+            st.button(name, on_click=state.attempt, args=(lambda shape=shape: replace(settings, shape(), ()),))
+        st.download_button("Save as CSV", to_csv(points, names), "points.csv", "text/csv", icon=":material/download:")
     st.file_uploader(
         "Or take points from a CSV file (x, y, class)",
         type="csv",
@@ -193,4 +230,4 @@ def editor(settings: Settings) -> None:
 def _upload(settings: Settings) -> None:
     file = state.component("points file")
     if file is not None:
-        replace(settings, parse_csv(file.getvalue()))
+        replace(settings, *parse_csv(file.getvalue()))

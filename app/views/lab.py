@@ -24,7 +24,7 @@ def ask(settings: Settings, run: Run | None) -> None:
     _run_button(settings, "run")
     showing.next_run(_wished(), run)
     asking.pick("data", "Data", settings)
-    own = [key for key in _keys(settings, "data") if key != points.SETTING]
+    own = [key for key in _keys(settings, "data") if key not in (points.SETTING, points.NAMES)]
     _more("data", "Data settings", settings, sorted(own, key=lambda key: key.partition(".")[2] in asking.TROUBLES))
     asking.pick("teacher", "Teacher", settings)
     _cost("teacher", settings)

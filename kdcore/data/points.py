@@ -11,12 +11,13 @@ from pydantic import Field
 from kdcore.contracts import Recipe, Report
 from kdcore.data._splits import Prepared, Raw, require, split_off, stream
 from kdcore.data._toys import TOY_RECIPE
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, shortened
 
 TEST_SHARE = 0.2
 LEAST = 6  # points of a class, so that each split has some
 CLASSES = 26
 FARTHEST = 1e6
+LONGEST = 40  # characters of the name of a class
 
 
 def _example() -> list[Any]:
@@ -34,6 +35,11 @@ class Points(Prepared):
     family: ClassVar[Literal["2-D toy", "image"]] = "2-D toy"
     recipe: ClassVar[Recipe] = TOY_RECIPE
     points: list[Any] = Field(_example(), max_length=5000, description="Triples [x, y, class]; classes count from 0.")
+    names: list[Any] = Field(
+        [],
+        max_length=CLASSES,
+        description="What the classes are called, in order; one without is called by its number.",
+    )
 
     def signature(self) -> tuple[tuple[int, ...], int]:
         """Two features, and as many classes as were drawn."""
@@ -61,11 +67,28 @@ class Points(Prepared):
                     f"but point {place + 1} is {point!r:.80}; correct or remove it."
                 )
         table = np.array(self.points, dtype=np.float64).reshape(-1, 3)
-        names = tuple(f"class {label}" for label in range(int(table[:, 2].max(initial=-1)) + 1))
+        names = self._named(int(table[:, 2].max(initial=-1)) + 1)
         if len(names) < 2:
             raise BadInput(f"Points of at least two classes are needed, but got {len(names)}; draw another class.")
         require(table[:, 2].astype(np.int64), names, LEAST, "drawn data")
         return table, names
+
+    def _named(self, count: int) -> tuple[str, ...]:
+        """The names of `count` classes.
+
+        Raises:
+            BadInput: one is no short text, or two are called alike.
+        """
+        wrong = next((name for name in self.names if not isinstance(name, str) or not 0 < len(name) <= LONGEST), None)
+        if wrong is not None:
+            raise BadInput(
+                f"The name of a class has 1 to {LONGEST} characters, but one is {shortened(wrong)}; change it."
+            )
+        names = (*self.names[:count], *(f"class {label}" for label in range(len(self.names), count)))
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise BadInput(f"Each class has a name of its own, but two are called {twice!r}; rename one.")
+        return names
 
 
 def _is_triple(point: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,15 +29,36 @@ def test_a_shape_is_data_that_can_be_learned_from(name: str) -> None:
 def test_a_file_brings_back_what_was_saved(rows: list[tuple[float, float, int]]) -> None:
     names = sorted({label for _, _, label in rows})
     expected = [[x, y, names.index(label)] for x, y, label in rows]
-    assert parse_csv(to_csv([list(row) for row in rows]).encode()) == expected
+    assert parse_csv(to_csv([list(row) for row in rows]).encode()).points == expected
 
 
-def test_classes_may_be_words() -> None:
-    assert parse_csv(b"x,y,kind\n1,2,cat\n3,4,ant\n\n5,6,cat\n") == [[1, 2, 1], [3, 4, 0], [5, 6, 1]]
+def test_classes_may_be_words_and_keep_them() -> None:
+    found = parse_csv(b"x,y,kind\n1,2,cat\n3,4,ant\n\n5,6,cat\n")
+    assert found == ([[1, 2, 1], [3, 4, 0], [5, 6, 1]], ["ant", "cat"])
+    assert parse_csv(to_csv(*found).encode()) == found
+    enough = {"points": found.points * 6, "names": found.names}
+    assert DATA["points"].model_validate(enough).load(Path()).classes == ("ant", "cat")
 
 
-def test_ten_comes_after_two() -> None:
-    assert [point[2] for point in parse_csv(b"0,0,10\n0,0,2\n0,0,1\n")] == [2, 1, 0]
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        ("10 2 1", ["1", "2", "10"]),
+        ("a10 a9 b a", ["a", "a9", "a10", "b"]),
+        ("b A a B 01 1 001", ["001", "01", "1", "A", "a", "B", "b"]),
+        ("x" * 13 + "9 " + "x" * 13 + "10", ["x" * 13 + "9", "x" * 13 + "10"]),
+        ("1.5 -1 ä 2", ["1.5", "2", "-1", "ä"]),
+        ("5" + "0" * 39 + " 6", ["6", "5" + "0" * 39]),
+    ],
+)
+def test_classes_stand_in_the_order_in_which_a_person_counts(labels: str, order: list[str]) -> None:
+    words = labels.split()
+    for turned in (words, words[::-1]):
+        assert parse_csv("".join(f"0,0,{word}\n" for word in turned).encode()).names == order
+
+
+def test_numbers_in_a_row_need_no_names() -> None:
+    assert parse_csv(b"0,0,1\n0,0,0\n") == ([[0, 0, 1], [0, 0, 0]], [])
 
 
 @pytest.mark.parametrize(
@@ -49,6 +72,7 @@ def test_ten_comes_after_two() -> None:
         (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
         (b"0,0,0\n" * 5001, "holds 5001"),
         (b"".join(b"0,0,%d\n" % k for k in range(27)), "at most 26 classes, but this file has 27"),
+        (b"0,0," + b"a" * 41, "up to 40 characters"),
         (b"0" * 1_000_001, "may hold 1 MB"),
     ],
 )
@@ -70,5 +94,6 @@ def test_advice_names_the_class_that_is_short() -> None:
     enough = [[0.1 * k, 0.0, 0] for k in range(6)]
     assert advice([]) == "Draw at least two classes, with 6 points each."
     assert advice(enough) == "Draw at least two classes, with 6 points each."
+    assert advice([*enough, [1, 1, 1]], ["ant", "cat"]) == "Points of class cat: 1; draw at least 6."
     assert advice([*enough, [1, 1, 1]]) == "Points of class 1: 1; draw at least 6."
     assert advice([*enough, *[[1, 1, 2]] * 6]) == "Points of class 1: 0; draw at least 6."

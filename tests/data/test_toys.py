@@ -104,6 +104,23 @@ def test_points_that_cannot_be_used_are_told_in_one_sentence(points: list[object
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([7], "but one is 7"), ([""], "1 to 40 characters"), (["a" * 41], "1 to 40 characters"),
+        (["a", "a"], "two are called 'a'"), (["class 1"], "two are called 'class 1'"),
+    ],
+)  # fmt: skip
+def test_names_that_classes_cannot_have_are_told_in_one_sentence(names: list[object], told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        DATA["points"](points=CORNERS, names=names).signature()
+
+
+def test_classes_are_called_as_they_are_named() -> None:
+    for names, classes in (([], ("class 0", "class 1")), (["a"], ("a", "class 1")), (list("abc"), ("a", "b"))):
+        assert DATA["points"](points=CORNERS, names=names).load(HERE).classes == classes
+
+
 def test_points_on_one_spot_stay_finite() -> None:
     assert np.isfinite(DATA["points"](points=[[3, 3, k % 2] for k in range(12)]).load(HERE).train.x).all()
 
