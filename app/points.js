@@ -16,7 +16,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     board.points = data.points.map((point) => [...point])
     board.extent = Math.max(1.25, ...board.points.map(([x, y]) => 1.1 * Math.max(Math.abs(x), Math.abs(y))))
   }
-  chips(board, data.colors[shade(parentElement)])
+  chips(board, data.colors[shade(board.root)])
   draw(board)
   const call = (board.calls = (board.calls ?? 0) + 1)
   return () => {

@@ -188,6 +188,10 @@ def _canvas() -> Callable[..., Any]:
     return mount
 
 
+def _palettes() -> dict[theme.Theme, list[str]]:
+    return {look: theme.classes(CLASSES, look) for look in LOOKS}
+
+
 def replace(settings: Settings, points: Points, names: Sequence[str]) -> None:
     """Make these the points of the form, with these names of their classes."""
     state.take(choose(choose(settings, SETTING, points), NAMES, list(names)))  # type: ignore[arg-type]
@@ -202,12 +206,7 @@ def editor(settings: Settings) -> None:
     )
     _canvas()(
         key=KEY,
-        data={
-            "points": points,
-            "colors": {look: theme.classes(CLASSES, look) for look in LOOKS},
-            "most": MOST,
-            "names": names,
-        },
+        data={"points": points, "names": names, "colors": _palettes(), "most": MOST},
         on_points_change=lambda: state.attempt(
             lambda: replace(settings, checked(state.component(KEY, "points")), names)
         ),

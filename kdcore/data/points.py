@@ -38,7 +38,7 @@ class Points(Prepared):
     names: list[Any] = Field(
         [],
         max_length=CLASSES,
-        description="What the classes are called, in order; one without is called by its number.",
+        description="What the classes are called, in order; others by their number.",
     )
 
     def signature(self) -> tuple[tuple[int, ...], int]:
@@ -81,9 +81,7 @@ class Points(Prepared):
         """
         wrong = next((name for name in self.names if not isinstance(name, str) or not 0 < len(name) <= LONGEST), None)
         if wrong is not None:
-            raise BadInput(
-                f"The name of a class has 1 to {LONGEST} characters, but one is {shortened(wrong)}; change it."
-            )
+            raise BadInput(f"A class is called by 1 to {LONGEST} characters, but one is {shortened(wrong)}; change it.")
         names = (*self.names[:count], *(f"class {label}" for label in range(len(self.names), count)))
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
