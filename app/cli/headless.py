@@ -7,6 +7,7 @@ cancel, as the Lab's button does, and the run ends between two steps.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from kdcore.contracts import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.leases import Leases, settle
 from kdcore.jobs.rows import TERMINAL, Run
-from kdcore.jobs.states import ACTIVE, RESUMABLE
+from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove
 from kdcore.jobs.store import Store
 from kdcore.orders import drowned
 from kdcore.spec import Spec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kdcore.jobs.worker import Worker
 
 LOOK_S = 0.1  # between two looks at the store
+PATIENCE_S = 3.0  # with a remote teacher, once the run is to stop; a step on this machine is waited for
 STOPPED = 130
 
 
@@ -148,7 +150,7 @@ def _follow(store: Store, run: Run, teller: Teller, doing: Doing | None, after: 
 
 
 def _stop(store: Store, run: Run, doing: Doing | None) -> int:
-    """Ask the run to stop and wait until it has."""
+    """Ask the run to stop and wait until it has; for a remote teacher that owes an answer only a moment."""
     print("Stopping after this step; Ctrl-C again leaves at once.", file=sys.stderr)
     try:
         store.command(run.id, Command("cancel"), run.owner)
@@ -156,14 +158,23 @@ def _stop(store: Store, run: Run, doing: Doing | None) -> int:
         if doing:
             doing.worker.stopping.set()
     leases = Leases(store)
+    patient_until = time.monotonic() + (PATIENCE_S if doing and run.spec.remote else math.inf)
     with suppress(KeyboardInterrupt):
         while store.get(run.id).state in ACTIVE and (doing is None or doing.is_alive()):
             if doing is None:
                 leases.look()
+            elif time.monotonic() > patient_until:
+                _abandon(store, doing.claimed)
             time.sleep(LOOK_S)
     if store.get(run.id).state in RESUMABLE:
         print(f"kdlab resume {run.id} goes on.", file=sys.stderr)
     return STOPPED
+
+
+def _abandon(store: Store, run: Run) -> None:
+    """Call a run stopped whose step waits for its teacher; what was answered is kept, and its checkpoint stands."""
+    with suppress(IllegalMove):  # it stopped by itself
+        store.move(run.id, "cancelled", attempt=run.attempt, message="Stopped while its teacher owed an answer.")
 
 
 def _conclude(store: Store, run: Run, json: bool) -> int:

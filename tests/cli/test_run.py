@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.cli.arguments import wanted
+from kdcore import orders
 from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs.store import Store
-from kdcore.spec import Schedule
+from kdcore.orders import Order
+from kdcore.spec import Choice, Schedule
 
 Kdlab = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")
@@ -99,6 +101,17 @@ class TestStopping:
             assert process.wait(60) == 130
         run = Store(lab).runs()[0]
         assert (run.state, run.message) == ("cancelled", "Stopped.")
+
+    def test_ctrl_c_stops_it_though_its_teacher_never_answers(self, lab: Path) -> None:
+        service = Choice(name="http", knobs={"url": "http://127.0.0.1:9", "model": "mute"})
+        (lab / "spec.json").write_text(orders.spec(Order(service=service)).model_dump_json())
+        with started(("run", "--spec", str(lab / "spec.json"), "--json")) as process:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 130
+        (run,) = Store(lab).runs()
+        assert (run.state, run.message) == ("cancelled", "Stopped while its teacher owed an answer.")
+        assert said.endswith(f"kdlab resume {run.id} goes on.\n")
 
     def test_a_listener_that_leaves_stops_it(self, lab: Path) -> None:
         with started(self.words) as process:
