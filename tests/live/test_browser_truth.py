@@ -13,6 +13,7 @@ from browsing import PATIENCE_MS, served
 from playwright.sync_api import Browser, Page, expect
 from stage import CLASSES, COST, OWNER, ROWS, Stage
 
+from app.live.routes import SCRIPTS
 from app.live.tokens import COOKIE
 from kdcore.events import Changed, Started
 from kdcore.jobs.store import Store
@@ -115,6 +116,9 @@ def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: St
     readouts = page.locator(".kd-readouts")
     expect(readouts).to_contain_text("Student50.0 %validation, step 10")
     expect(readouts).to_contain_text("training, step 12")
+    shown = f"import('{SCRIPTS}/dom.js').then((dom) => [.98051, .95349].map((share) => dom.percent(share)))"
+    apart = f"import('{SCRIPTS}/dom.js').then((dom) => dom.pointsApart(.98051, .95349))"
+    assert (page.evaluate(shown), page.evaluate(apart)) == (["98.1 %", "95.3 %"], "2.8")  # not 2.7
     stage.evaluate(20, 0.9)
     stage.record_frame(20)
     stage.finish(20)

@@ -89,6 +89,13 @@ def test_a_panel_draws_or_says_what_is_missing(name: str, kind: str) -> None:
         assert all(isinstance(column, list) for column in columns.values())
 
 
+def test_the_bar_of_all_rows_says_what_it_is() -> None:
+    drawing = case_panels()["case-partition"].draw(made("pictures"), View())
+    assert drawing["layout"]["yaxis"].get("visible", True)  # type: ignore[index]
+    names = {trace["y"][0] for trace in drawing["data"] if "yaxis" not in trace}  # type: ignore[index]
+    assert names == {f"all {len(made('pictures').rows):,}"}
+
+
 def test_a_flow_of_nothing_is_a_sentence() -> None:
     seen = made("pictures")
     drawing = case_panels()["case-flow"].draw(seen, View(select="part=both_right"))
