@@ -35,6 +35,7 @@ ONCE = (
 ALIKE = {
     r"st-key-list press ": 4,  # methods
     r"follow .*: open in the Lab": 3,
+    r"press is \S+ .*T .*S ": 3,  # tiles of rows, with class, teacher's and student's answer
     r"follow its loss and knobs": 3,
     r"press Full screen: ": 2,
     r"press (.*: )?(In|De)crement$": 4,

@@ -76,7 +76,9 @@ class Presser:
         touched = self.keeper.mend()
         if touched and not change:
             yield f"the store changed and the page did not say so after {said}"
-        yield from (f"{fault} after {said}" for fault in self._after(touched or change == "address"))
+        yield from (f"{fault} after {said}" for fault in self._after())
+        if touched or (change == "address" and not self.visit.back()):
+            self._stale = True
 
     def _reach(self, way: tuple[Control, ...], patience: int) -> str | None:
         if self._stale:
@@ -122,9 +124,8 @@ class Presser:
                 return found or ("download" if self.visit.brought else "window")
         return None
 
-    def _after(self, moved: bool) -> Iterator[str]:
-        calm = self.visit.settle(CALM_MS)
-        self._stale = moved or not calm
+    def _after(self) -> Iterator[str]:
+        self._stale = not self.visit.settle(CALM_MS)
         for file in self.visit.brought:
             if reason := file.failure():
                 yield f"download failed ({reason})"

@@ -8,12 +8,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Download, Error, FileChooser, Page
 
 HERE = Path(__file__).parent
-CALM_MS, LIMIT_MS = 300, 60_000
+CALM_MS, LIMIT_MS, BACK_MS = 300, 60_000, 4000
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 TRACEBACK = re.compile(r"Traceback \(most recent call last\).*?^(\w[\w.]*(?:: [^\n]*)?)$", re.MULTILINE | re.DOTALL)
 Cookies = Sequence[tuple[str, str]]
@@ -55,11 +55,21 @@ class Visit:
     brought: list[Download] = field(default_factory=list)
     windows: list[Page | FileChooser] = field(default_factory=list)  # pages, and the system's own for files
     _said: list[str] = field(default_factory=list)
+    _opened: str = ""  # the URL that the page gave itself
 
     def open(self) -> None:
         """Load the page anew."""
         self.page.goto(self.url)
         self.settle()
+        self._opened = self.page.url
+
+    def back(self) -> bool:
+        """Walk back to the URL that was opened, which is quicker than to load it anew; whether it is there again."""
+        if urlsplit(self.page.url).path != urlsplit(self._opened).path:
+            return False
+        with suppress(Error):
+            self.page.go_back(timeout=BACK_MS, wait_until="commit")
+        return self.settle() and self.page.url == self._opened
 
     def unfold(self) -> None:
         """Unfold what is folded, and scroll by everything once, so that it is drawn."""
