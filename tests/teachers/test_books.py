@@ -1,6 +1,7 @@
 """The meter against what a server in another process received: with and without permission to measure, at a budget's
 end, after lost answers, and where a run broke off."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,11 @@ def done(spec: Spec, folder: Path) -> tuple[Finished, Meter]:
     return last, last.meter
 
 
-def real() -> set[str]:
+@cache
+def real() -> frozenset[str]:
     """Digests of all images of the data."""
     data = dataset(synthetic("http://localhost:1").data, Path(), silent)
-    return {digest_of(x / 255) for split in (data.train, data.val, data.test) for x in split.x}
+    return frozenset(digest_of(x / 255) for split in (data.train, data.val, data.test) for x in split.x)
 
 
 def agree(spec: Spec, meter: Meter, received: Received) -> None:
