@@ -19,6 +19,8 @@ NOT_USED = {
     r"press Help for ": "shows its text while the pointer is on it",
     r"pick Speed of the replay$": "holds for the next replay",
     r"pick Speed of training$": "holds from the next step on; its own box says so",
+    r"toggle Include local and held-out images in files$": "holds for files that are saved from then on",
+    r"(fill Colour|slide Grey level) of the pen$": "holds from the next stroke on",
     r"fill How many steps$": "holds for the next press of “steps”",
 }
 

@@ -6,7 +6,7 @@ window.walk = (() => {
     "disabled", "hidden", "open", "src", "data-testid"]; // prettier-ignore
   const CONTROLS = "button, [role=button], [role=tab], [role=radio], [role=combobox], [role=slider], summary, a[href], " +
     "select, textarea, canvas[tabindex], input:not([type=file], [type=hidden])"; // prettier-ignore
-  const CHOSEN = "[aria-checked=true][role=radio], [aria-selected=true], [aria-current=page], [aria-current=true], .modebar-btn.active";
+  const CHOSEN = "[aria-checked=true][role=radio], [aria-selected=true], [aria-current=page], [aria-current=true], .modebar-btn.active, [role=toolbar] > [aria-pressed=true]";
   const OWN = ["[data-testid=stElementContainer]", "label, .kd-pair", "*"]; // where a control's own value stands
   const HIGHEST = 16_000; // px, which Chromium still draws in good time
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));

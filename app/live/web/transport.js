@@ -108,7 +108,7 @@ export class Transport {
       };
       input.dataset.held = value;
       input.addEventListener("input", () => this.#permit());
-      input.addEventListener("keydown", (event) => event.key === "Enter" && set());
+      input.addEventListener("keydown", (event) => event.key === "Enter" && this.#act(button, set));
       const button = h("button", { type: "button", class: "kd-button", "aria-label": `Set ${label}` }, "Set");
       button.addEventListener("click", () => this.#act(button, set));
       return h("span", { class: "kd-pair" }, h("span", { "aria-hidden": "true" }, label), input, button);
@@ -224,6 +224,8 @@ export class Transport {
     for (const { children } of this.settings.children) {
       const [, input, button] = children;
       const held = Number(input.value) === Number(input.dataset.held) ? "It has this value; type another." : "";
+      input.disabled = Boolean(reason);
+      input.title = reason;
       allow(button, reason || held, "Change it from the next step on");
     }
   }
