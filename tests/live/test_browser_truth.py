@@ -151,3 +151,28 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     facts = {"steps": 20, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
     store.append(stage.id, [Started(step=0, student=COST, teacher=COST, **facts)])
     expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's line should climb"))
+
+
+LEAVES = """async (script) => {
+  const { wire } = await import(script);
+  const told = [];
+  wire.join({ run: "x" }, { token: "", server: "", theme: wire.view.theme }, (view) => told.push(view.sample));
+  const link = Object.assign(document.createElement("a"), { href: "/another-page" });
+  link.addEventListener("click", (event) => event.preventDefault());
+  document.body.append(link);
+  const pause = () => new Promise((done) => setTimeout(done, 1000));
+  wire.look({ sample: 3 });
+  link.click();
+  await pause();
+  const meanwhile = [...told];
+  for (let k = 0; k < 60 && !told.length; k++) await pause();
+  return [meanwhile, told];
+}"""
+
+
+def test_who_leaves_for_another_page_is_not_called_back(page: Page) -> None:
+    """Asked for both at once, Streamlit would show the old page, with none of the values of its form."""
+    page.goto("/api/health")  # a page without components of its own
+    meanwhile, told = page.evaluate(LEAVES, f"{SCRIPTS}/wire.js")
+    assert meanwhile == []
+    assert told[0] == 3, "one that did not leave in the end is heard"

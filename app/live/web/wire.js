@@ -6,6 +6,7 @@ const OUTLIVED = 4402; // close code: another server made this page, so nobody h
 const PATIENCE_MS = [250, 4000]; // first and longest wait before a new try
 const REPORT_MS = 300; // after the last change, the page is told
 const REMIND_MS = 2500; // and told again where it did not take the change over
+const LEAVE_MS = 5000; // after a click that leads to another page, unless the page is still there by then
 const LINGER_MS = 300; // a page that is rebuilt keeps its socket
 
 /** Events: "view" (it changed), "learner" (a run trains another network), "link" (the connection changed), "error" (detail: {error, run}). */
@@ -28,10 +29,14 @@ class Wire extends EventTarget {
   #said = new Map(); // run -> what Python said last
   #told = new Set(); // what Python was told and has not answered yet
   #report = 0;
+  #path = ""; // of the page that the components are on
+  #left = -LEAVE_MS; // when somebody set out for another page
 
   constructor() {
     super();
     document.addEventListener("visibilitychange", () => this.#curtain());
+    document.addEventListener("click", (event) => this.#leave(event.target.closest?.("a[href]")), true);
+    addEventListener("popstate", () => this.#leave(location), true);
   }
 
   // Components -----------------------------------------------------------------------------------------------------
@@ -39,6 +44,7 @@ class Wire extends EventTarget {
   /** A component is on the page, drawn in a theme by a server; `tell` reports a view to Python. */
   join(component, { token, server, theme }, tell) {
     this.#users.set(component, tell);
+    this.#path = location.pathname;
     [this.#token, this.#server] = [token, server];
     this.#redraw(theme);
     if (!this.#socket && !this.#retry) this.#connect();
@@ -117,7 +123,16 @@ class Wire extends EventTarget {
     tell?.({ run: component.run, ...JSON.parse(this.#word()) });
   }
 
+  /** Python, asked for this page and for another one at once, would take whatever came last for the person's wish. */
+  #leave(place) {
+    if (place?.origin === location.origin && place.pathname !== this.#path) this.#left = performance.now();
+  }
+
   #tell(tries) {
+    if (performance.now() - this.#left < LEAVE_MS) {
+      this.#report = setTimeout(() => this.#tell(tries), REPORT_MS);
+      return;
+    }
     const [component] = this.#users.keys();
     const word = this.#word();
     const known = this.#said.get(component?.run) === word && !this.#told.size;
