@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from threadpoolctl import threadpool_limits
 
 from app import curves, engine, examining, lens
+from app.access import Guard
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
@@ -77,4 +78,6 @@ async def collect_garbage() -> None:
 
 
 hub = Hub(engine.store)
-app = st.App(APP / "main.py", lifespan=lifespan, routes=routes(hub), middleware=[Middleware(NameBrowsers)])
+app = st.App(
+    APP / "main.py", lifespan=lifespan, routes=routes(hub), middleware=[Middleware(Guard), Middleware(NameBrowsers)]
+)

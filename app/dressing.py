@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.live.routes import SCRIPTS
+from app.live.routes import module
 from app.theme import Theme
 
 _component = st.components.v2.component(
     "kdlab_dressing",
     js=f"""
     export default async ({{ data, parentElement, setTriggerValue }}) => {{
-        const {{ shade }} = await import(`${{location.origin}}{SCRIPTS}/shade.js`);
+        const {{ shade }} = await import({module("shade")});
         if (shade(parentElement) !== data) setTriggerValue("theme", shade(parentElement));
     }};
     """,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.live.routes import SCRIPTS
+from app.live.routes import module
 
 STYLE = "<style>.st-key-reach { display: none; }</style>"  # it shows nothing, and takes no room
 
@@ -12,7 +12,7 @@ _component = st.components.v2.component(
     "kdlab_reach",
     js=f"""
     export default async () => {{
-        const {{ reach }} = await import(`${{location.origin}}{SCRIPTS}/reach.js`);
+        const {{ reach }} = await import({module("reach")});
         reach();
     }};
     """,

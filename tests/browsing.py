@@ -20,7 +20,7 @@ from kdcore.jobs.store import Store
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-background-networking"]
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP *.test 127.0.0.1"]
 PATIENCE_MS = 60_000
 
 
@@ -38,6 +38,8 @@ def served(
     log: Path | None = None,
     slots: int = 1,
     terminal: str = "never",
+    port: int = 0,
+    **more: str,
 ) -> Iterator[str]:
     """The address of a server over the home `folder`; it ends with the context.
 
@@ -48,12 +50,14 @@ def served(
         log: the file that gets what the server writes.
         slots: how many runs may go on at once.
         terminal: whose the runs of the terminal are: see `app.owning`.
+        port: where it listens; 0 is any free one.
+        more: of its environment.
     """
     share_catalogue(folder)
-    port = free_port()
+    port = port or free_port()
     path = os.pathsep.join(map(str, (ROOT, *beside)))
     own = {"KDLAB_HOME": str(folder), "KDLAB_SLOTS": str(slots), "KDLAB_TERMINAL_RUNS": terminal}
-    environment = os.environ | own | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | own | more | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--no-access-log"]
     with (
         (log or Path(os.devnull)).open("wb") as written,

@@ -85,11 +85,24 @@ def app(
             help="Let visitors control the runs of this home's command line; by default those on this machine."
         ),
     ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Scheme and host at which browsers reach it through a proxy; again for more."),
+    ] = None,
+    frame: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A site that may show it in a frame, such as https://lms.example; again for more."
+        ),
+    ] = None,
+    base: Annotated[
+        str, typer.Option(metavar="PATH", help="Path that a proxy keeps before all others, such as /lab.")
+    ] = "",
 ) -> None:
     """Serve the Lab until Ctrl-C."""
     from app.cli.serving import serve
 
-    serve(host, port, open_page, slots, terminal_runs)
+    serve(host, port, open_page, slots, terminal_runs, (origin or (), frame or (), base))
 
 
 @cli.command()

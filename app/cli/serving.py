@@ -8,11 +8,12 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 
 import uvicorn
 
-from app import owning
+from app import access, owning
 from app.cli import prepare
 from kdcore.address import address, listen
 from kdcore.jobs.store import Store
@@ -20,12 +21,28 @@ from kdcore.jobs.store import Store
 GRACE_S = 3  # for open pages when the server ends
 
 
-def serve(host: str, port: int, open_page: bool, slots: int, terminal_runs: bool | None) -> None:
+def serve(
+    host: str,
+    port: int,
+    open_page: bool,
+    slots: int,
+    terminal_runs: bool | None,
+    reached: tuple[Sequence[str], Sequence[str], str] = ((), (), ""),
+) -> None:
     """Serve until Ctrl-C.
 
+    Args:
+        host: address to listen on.
+        port: that, too.
+        open_page: whether to open the Lab in a browser.
+        slots: runs at the same time.
+        terminal_runs: see `app.owning`.
+        reached: origins, frames and the base path, besides those of the environment; see `app.access`.
+
     Raises:
-        BadInput: the address is taken or not ours, or the store cannot be opened.
+        BadInput: the address is taken or not ours, an origin is none, or the store cannot be opened.
     """
+    allow(host, port, *reached)
     with listen(host, port) as listening:
         Store().close()  # a damaged one is told here, in a sentence
         prepare()
@@ -43,6 +60,19 @@ def serve(host: str, port: int, open_page: bool, slots: int, terminal_runs: bool
         logging.getLogger("uvicorn.access").disabled = True  # Streamlit gives it a handler after uvicorn took it away
         with suppress(KeyboardInterrupt):
             Server(config, url, open_page).run(sockets=[listening])
+
+
+def allow(host: str, port: int, origins: Sequence[str], frames: Sequence[str], base: str) -> None:
+    """Add to the environment, where the server reads it, who may open the pages.
+
+    Raises:
+        BadInput: see `app.access.read_access`.
+    """
+    named = () if access.is_address(host) else (f"http://{host}:{port}",)
+    for variable, more in ((access.ORIGINS, (*origins, *named)), (access.FRAMES, frames), (access.BASE, (base,))):
+        told = [*filter(None, (os.environ.get(variable, ""), *more))]
+        os.environ[variable] = told[-1] if variable == access.BASE and told else ",".join(told)
+    access.read_access()
 
 
 class Server(uvicorn.Server):

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import streamlit as st
 
 from app import theme
-from app.live.routes import PLOTLY, SCRIPTS, WEB
+from app.live.routes import PLOTLY, WEB, module
 from app.live.tokens import SERVER
 from app.panels import View, panel
 
@@ -23,7 +23,7 @@ _component = st.components.v2.component(
     css=(WEB / "component.css").read_text(),
     js=f"""
     export default async (component) => {{
-        const {{ mount }} = await import(`${{location.origin}}{SCRIPTS}/component.js`);
+        const {{ mount }} = await import({module("component")});
         return mount(component);
     }};
     """,
@@ -84,7 +84,7 @@ def live(
         "server": SERVER,
         "theme": view.theme,
         "view": view.model_dump(exclude={"theme"}),
-        "plotly": f"{PLOTLY}/plotly.min.js",
+        "plotly": f"{PLOTLY.lstrip('/')}/plotly.min.js",
         "panels": [_card(name) for name in panels],
         "settings": [dict(s) if isinstance(s, dict) else s._asdict() for s in settings],
         "autoplay": autoplay,

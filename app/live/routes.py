@@ -44,6 +44,11 @@ SCRIPTS = f"/vendor/live/{DIGEST}"  # another address for another version, so no
 PLOTLY = "/vendor/plotly"
 
 
+def module(name: str) -> str:
+    """JavaScript for the address of one of our modules: every page lies one level below the base, whatever that is."""
+    return f'new URL(".{SCRIPTS}/{name}.js", location.href).href'
+
+
 def routes(hub: Hub) -> list[BaseRoute]:
     """Everything the pages need besides Streamlit's own routes."""
 

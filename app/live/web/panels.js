@@ -1,5 +1,6 @@
 // A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
 
+import { address } from "./base.js";
 import { allow, h, icon, nextFrame, save, spoken, write } from "./dom.js";
 import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
@@ -165,7 +166,7 @@ class Card {
     if (this.follow) this.follow.hidden = temperature == null;
     const told = Object.entries({ temperature, ...rest }).filter(([, value]) => value != null && value !== "");
     const query = new URLSearchParams(told);
-    this.csv = `/api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`;
+    this.csv = address(`api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`);
     this.#offer();
   };
 

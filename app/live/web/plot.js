@@ -1,5 +1,6 @@
 // A Plotly figure that keeps its node, and with it the viewer's zoom and selection.
 
+import { address } from "./base.js";
 import { picked, toggled } from "./choose.js";
 import { h } from "./dom.js";
 import { fitted } from "./notes.js";
@@ -20,9 +21,9 @@ const COLORBAR_PX = 90;
 const PASSES = 8; // of a figure whose words change what room there is for them
 let library = null; // one promise for the whole page
 
-function plotly(address) {
+function plotly(path) {
   library ??= new Promise((done, failed) => {
-    const script = h("script", { src: address });
+    const script = h("script", { src: address(path) });
     script.onload = () => done(window.Plotly);
     script.onerror = () => {
       library = null;
@@ -64,14 +65,14 @@ export class Plot {
   #more = 0; // px that it has beyond a card's usual height
   #most = { of: "", more: 0 }; // that any figure of this view and width needed so far, so that no card jumps to and fro
 
-  constructor(address) {
-    this.address = address;
+  constructor(path) {
+    this.library = path;
     this.node = h("div", { class: "kd-plot" });
   }
 
   /** Draw a whole figure {data, layout, frames?}; another run is another view, which begins without zoom. */
   async draw({ data, layout, frames }, run) {
-    const [Plotly] = await Promise.all([plotly(this.address), document.fonts.ready]); // texts are measured once
+    const [Plotly] = await Promise.all([plotly(this.library), document.fonts.ready]); // texts are measured once
     if (!this.node.isConnected) return;
     const font = { ...layout.font, family: getComputedStyle(this.node).fontFamily };
     const bars = data.filter(({ colorbar, showscale }) => colorbar && showscale !== false).length;

@@ -1,6 +1,8 @@
 // One socket per page, shared by every component on it, and one view that holds in all of them.
 
-const ADDRESS = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`;
+import { address } from "./base.js";
+
+const ADDRESS = address("api/live").replace(/^http/, "ws");
 const REFUSED = 4401; // close code: another try would fail as well
 const OUTLIVED = 4402; // close code: another server made this page, so nobody hears its buttons
 const PATIENCE_MS = [250, 4000]; // first and longest wait before a new try

@@ -1,0 +1,153 @@
+"""Which hosts, origins and frames open the pages, and what the others are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from starlette.responses import HTMLResponse, Response
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.access import Access, Guard, base_path, origin, read_access
+from kdcore.errors import BadInput
+
+seen: list[Mapping[str, Any]] = []
+
+
+async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+    """A page, a socket, and a note of what was asked."""
+    seen.append(scope)
+    if scope["type"] == "websocket":
+        socket = WebSocket(scope, receive, send)
+        await socket.accept()
+        await socket.send_text(socket.headers.get("origin", "none"))
+        await socket.close()
+    else:
+        answer = (
+            HTMLResponse("<html><head></head></html>", headers={"etag": "x"}) if scope["path"] == "/" else Response("x")
+        )
+        answer.set_cookie("a", "b", samesite="lax")
+        await answer(scope, receive, send)
+
+
+NOTHING = Access()
+HERE = {"host": "localhost:8501"}  # a socket of the test client has a host of its own
+
+
+def client(access: Access = NOTHING, base_url: str = "http://localhost:8501") -> TestClient:
+    return TestClient(Guard(inside, access), base_url=base_url, follow_redirects=False)
+
+
+@pytest.mark.parametrize("host", ["localhost:8501", "127.0.0.1:8501", "[::1]:8501", "192.168.1.7", "lab.localhost:80"])
+def test_this_machine_is_reached_by_its_own_names(host: str) -> None:
+    assert client().get("/x", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8501", "localhost.evil.example", "127.0.0.1.nip.io", "[", ""]
+)
+def test_a_name_that_anybody_may_have_is_not_answered(host: str) -> None:
+    """A page of that name, pointed at this machine, would be of one origin with the Lab."""
+    refused = client().get("/", headers={"host": host})
+    assert refused.status_code == 421
+    assert f"kdlab app --origin http://{host}" in refused.text
+    with pytest.raises(WebSocketDisconnect), client().websocket_connect("/live", headers={"host": host}):
+        pass
+
+
+def test_a_listed_origin_is_answered_and_trusted() -> None:
+    listed = client(Access(origins=("https://hub.example",)))
+    assert listed.get("/", headers={"host": "hub.example"}).status_code == 200
+    for host in ("hub.example", "127.0.0.1:8501"):  # whether its proxy passes on the name or not
+        with listed.websocket_connect("/live", headers={"host": host, "origin": "https://hub.example"}) as socket:
+            assert socket.receive_text() == f"http://{host}", "Streamlit compares it with the host"
+
+
+@pytest.mark.parametrize("asks", ["https://evil.example", "null", "http://localhost:9999", "https://hub.example.evil"])
+def test_another_sites_page_opens_no_socket_and_uploads_nothing(asks: str) -> None:
+    listed = client(Access(origins=("https://hub.example",)))
+    with pytest.raises(WebSocketDisconnect), listed.websocket_connect("/live", headers=HERE | {"origin": asks}):
+        pass
+    refused = listed.put("/_stcore/upload_file/x/y", headers={"origin": asks})
+    assert refused.status_code == 403
+    assert f"KDLAB_ORIGINS={asks}" in refused.text
+    assert listed.get("/x", headers={"origin": asks}).status_code == 200, "reading is the browser's to forbid"
+
+
+def test_what_is_no_browser_names_no_origin() -> None:
+    with client().websocket_connect("/live", headers=HERE) as socket:
+        assert socket.receive_text() == "none"
+
+
+def test_a_base_path_is_taken_off_and_what_comes_without_is_answered_too() -> None:
+    based = client(Access(base="/hub/lab"))
+    seen.clear()
+    assert based.get("/hub/lab/inspector?a=b").status_code == 200
+    assert based.get("/api/health").status_code == 200
+    assert [(one["path"], one["raw_path"]) for one in seen] == [
+        ("/inspector", b"/inspector"),
+        ("/api/health", b"/api/health"),
+    ]
+    assert based.get("/hub/lab").headers["location"] == "/hub/lab/"
+    assert based.get("/hub/laboratory").status_code == 200
+    assert seen[-1]["path"] == "/hub/laboratory"
+
+
+def test_a_page_carries_what_it_compares_itself_with() -> None:
+    page = client(Access(origins=("https://hub.example",))).get(
+        "/", headers={"accept": "text/html", "accept-encoding": "gzip"}
+    )
+    assert "&quot;host&quot;: &quot;localhost:8501&quot;" in page.text
+    assert "https://hub.example" in page.text
+    assert int(page.headers["content-length"]) == len(page.content)
+    assert "etag" not in page.headers
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert "accept-encoding" not in dict(seen[-1]["headers"])
+
+
+def test_frames_of_listed_sites_alone() -> None:
+    headers = {"sec-fetch-dest": "iframe", "sec-fetch-site": "cross-site", "referer": "https://lms.example/course"}
+    refused = client().get("/", headers=headers)
+    assert refused.status_code == 403
+    assert "`kdlab app --frame https://lms.example`" in refused.text
+    listed = client(Access(frames=("https://lms.example",)), "https://localhost")
+    shown = listed.get("/", headers=headers)
+    assert shown.headers["content-security-policy"].endswith("frame-ancestors 'self' https://lms.example")
+    assert shown.headers["set-cookie"].endswith("SameSite=None; Secure; Partitioned")
+    plain = client().get("/")
+    assert plain.headers["content-security-policy"].endswith("frame-ancestors 'self'")
+    assert "SameSite=lax" in plain.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("https://Hub.Example/", "https://hub.example"),
+        ("https://hub.example:443", "https://hub.example"),
+        ("http://lab:8501", "http://lab:8501"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_origins_are_written_as_browsers_do(text: str, meant: str) -> None:
+    assert origin(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["hub.example", "*", "ftp://a", "https://", "https://a/b", "https://a:x", "http://[", "https://a?b"]
+)
+def test_what_is_no_origin_is_said(text: str) -> None:
+    with pytest.raises(BadInput, match="is no origin; write scheme, host and port, such as"):
+        read_access({"KDLAB_ORIGINS": f"https://hub.example,{text}"})
+
+
+@pytest.mark.parametrize("text", ["/a?b", "/a//b", "/a#b", "/é", "/a\nb"])
+def test_what_is_no_base_path_is_said(text: str) -> None:
+    with pytest.raises(BadInput, match="is no base path"):
+        base_path(text)
+
+
+def test_base_paths() -> None:
+    assert [base_path(text) for text in ("", "/", "hub/lab", "/hub/lab/")] == ["", "", "/hub/lab", "/hub/lab"]
