@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from app import link, state
 from app.link import Settings
+from app.words import verbatim
 from kdcore.spec import Json
 
 WORDS = {"lr": "learning rate", "kd": "KD", "kl": "KL", "tckd": "TCKD", "nckd": "NCKD"}
@@ -103,7 +104,7 @@ def field(key: str, info: FieldInfo, value: Json, default: Json) -> None:
 def unread(key: str) -> None:
     """Why what was typed for a setting cannot be taken, below its field."""
     if found := state.draft(key):
-        st.error(found.says)
+        st.error(verbatim(found.says))
 
 
 def _options(key: str, options: tuple[Any, ...], value: Json, shared: dict[str, Any]) -> None:

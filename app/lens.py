@@ -11,7 +11,7 @@ import streamlit as st
 from app import engine, state
 from app.curves import Helper
 from app.lens_card import Sight, card
-from app.words import money
+from app.words import money, verbatim
 from kdcore.bill import dollars
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
@@ -47,7 +47,7 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
         with st.spinner("Looking …", show_time=False):
             found = sight(run, {**asked, "ask": pressed})
     except BadInput as error:
-        st.info(str(error))
+        st.info(verbatim(error))
         return
     st.html(card(found, state.view().theme))
     if found["may_ask"]:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import reach
 from app.paths import APP, ASSETS
+from app.words import verbatim
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 
@@ -47,4 +48,4 @@ if not catalogue.cache_info().currsize:
 try:
     page.run()
 except BadInput as error:
-    st.error(str(error))
+    st.error(verbatim(error))

@@ -38,7 +38,7 @@ def opening(makes: bool) -> tuple[Run | None, bool]:
     demo = run is None
     run = run or engine.newest_demo(makes)
     for sentence in state.complaints():
-        st.warning(sentence)
+        st.warning(words.verbatim(sentence))
     _undo()
     return run, demo
 
@@ -60,10 +60,10 @@ def playing(recorded: Run, asked: Spec | None) -> str:
     """What a recorded run is that plays unasked, and what Run starts beside it."""
     if asked and not words.differences([recorded.spec, asked]):
         return "**A recorded run is playing; press Run to start a real one here.**"
-    started = f": {words.title(asked)}." if asked else "."
+    started = f": {words.verbatim(words.title(asked))}." if asked else "."
     return (
-        f"**A recorded run is playing: {words.title(recorded.spec)}.** Run starts a real one here with the settings "
-        f"in the form{started}"
+        f"**A recorded run is playing: {words.verbatim(words.title(recorded.spec))}.** Run starts a real one here with "
+        f"the settings in the form{started}"
     )
 
 
@@ -109,7 +109,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
         chosen: of the panels that suit it those shown here, in the page's own order.
         between: what the page shows above the panels once the run is over.
     """
-    st.subheader(words.heading(run), anchor=False, help=words.unnamed(run.spec))
+    st.subheader(words.verbatim(words.heading(run)), anchor=False, help=words.unnamed(run.spec))
     mine = state.owns(run)
     if not mine and run.owner != engine.DEMO:
         st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")

@@ -21,6 +21,7 @@ from app.link import Link, Settings
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
 from app.theme import Theme
+from app.words import verbatim
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.spec import Json
@@ -131,7 +132,7 @@ def save() -> None:
     try:
         query = codec().write(shown())
     except BadInput as error:
-        st.error(str(error))
+        st.error(verbatim(error))
         query = {"run": shown().run} if shown().run else {}
     if shown().run and _state["page"] in FORMS:
         query = _beside_run(query, _following(shown()).settings == shown().settings)

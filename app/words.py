@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -100,6 +101,11 @@ def title(spec: Spec) -> str:
     marks = [*changed[: naming.MOST], *([f"+{further} more"] if further > 0 else [])]
     told = [f"changed {'; '.join(marks)}"] if marks else []
     return " · ".join([kind(spec), *deviating[: naming.MOST], *more, *told])
+
+
+def verbatim(text: object) -> str:
+    """Text for where Markdown is shown, such as what others wrote: file names, links, errors that quote them."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~|])", r"\\\1", str(text))
 
 
 UNPLANNED = "The form does not hold what was changed during the run; the command under Share repeats that too."

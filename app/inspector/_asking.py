@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import examining, state
+from app.words import verbatim
 from kdcore.cases.case import Case
 from kdcore.errors import BadInput
 
@@ -24,7 +25,7 @@ def answered(case: Case, task: str, **wishes: Any) -> dict[str, Any] | None:
             with st.spinner("Asking both models …", show_time=False):
                 kept[key] = examining.ask(case.folder, task, **wishes)
         except BadInput as error:
-            st.info(str(error))
+            st.info(verbatim(error))
             return None
     kept.move_to_end(key)
     while len(kept) > KEPT:

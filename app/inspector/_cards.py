@@ -12,6 +12,7 @@ import streamlit as st
 from app import consent, examining, showing, state
 from app.live import live, tokens
 from app.panels import CASE, knob, turned
+from app.words import verbatim
 from kdcore.cases.case import Case, progress
 
 POLL_S = 0.5
@@ -63,7 +64,7 @@ def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
         bar(case.folder, name)
     else:
         if told is not None and told.state == "failed":
-            st.warning(told.says)
+            st.warning(verbatim(told.says))
         act = partial(examining.start, case.folder, name, **asked)
         st.button(
             label, help=says, key=f"task {name}", on_click=state.attempt, args=(act,), icon=":material/play_arrow:"

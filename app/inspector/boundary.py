@@ -11,6 +11,7 @@ from app.inspector._cards import POLL_S, cards, choice, task
 from app.panels import knob, turned
 from app.panels.cases.embedding import COLOURED
 from app.panels.cases.plane import wanted
+from app.words import verbatim
 from kdcore.cases.case import Case, progress
 from kdcore.cases.plane import FINEST, name_of
 
@@ -117,4 +118,4 @@ def _waiting(case: Case) -> None:
         st.rerun()
     told = progress(case.folder, "plane")
     if told is not None and told.state == "failed":
-        st.warning(told.says)
+        st.warning(verbatim(told.says))

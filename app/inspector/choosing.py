@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.words import repeats, share
+from app.words import repeats, share, verbatim
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import Bools, mask, told, without
 from kdcore.cases.partition import partition
@@ -27,7 +27,7 @@ def bar(case: Case) -> None:
     try:
         terms, meant = told(case, text), mask(case, text)
     except BadInput as error:
-        st.warning(f"{error} The selection was left out.")
+        st.warning(f"{verbatim(error)} The selection was left out.")
         terms, meant = [], np.ones(len(case.rows), dtype=np.bool_)
     st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} rows{_among(case)}{figures(case, meant)}")
     with st.container(horizontal=True, vertical_alignment="center", key="selection"):

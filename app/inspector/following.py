@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import engine, examining, state
 from app.panels.cases.plane import wanted
+from app.words import verbatim
 from kdcore.cases.case import Case, folder_of, progress
 from kdcore.cases.question import asked
 from kdcore.errors import BadInput
@@ -56,7 +57,7 @@ def _look(case: Case, run_id: str) -> None:
             state.show(found)
             st.rerun()
     except BadInput as error:
-        st.warning(str(error))
+        st.warning(verbatim(error))
 
 
 def _go_on(case: Case, run: Run) -> None:

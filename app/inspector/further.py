@@ -11,7 +11,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from app import engine, examining, state
-from app.words import percent
+from app.words import percent, verbatim
 from kdcore.cases.case import Case, folder_of, progress, write_text
 from kdcore.cases.choosing import mask
 from kdcore.cases.effect import Effect, effects
@@ -52,7 +52,7 @@ def more(case: Case) -> None:
     try:
         after = _after(case, work) if work else None
     except BadInput as error:  # somebody deleted its run for good
-        st.warning(str(error))
+        st.warning(verbatim(error))
         work = after = None
     if work is None:
         act = partial(_begin, case)

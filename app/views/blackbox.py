@@ -42,7 +42,7 @@ def ask(settings: Settings, run: Run | None) -> None:
     if order and asked:
         st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(order, asked)))))
         if lost := drowned(asked):
-            st.warning(lost)
+            st.warning(words.verbatim(lost))
     pooled = ("pool",) if pools(str(settings["preset"])) else ()
     _fields(settings, "budget", *pooled, "price")
     if order and remote(order.service):
@@ -124,7 +124,7 @@ def _run_button(obstacle: str | None, key: str = "run", width: showing.Width = "
     first = "; the teacher is trained first where it is not there yet." if here else "."
     showing.run_button(_asked, obstacle, f"Start this run on this machine{first}", key, width)
     if obstacle and key == "run":
-        st.warning(obstacle)
+        st.warning(words.verbatim(obstacle))
 
 
 def _asked() -> Spec:

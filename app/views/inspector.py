@@ -12,6 +12,7 @@ from app.case_link import Section
 from app.inspector import choosing, following, opening
 from app.inspector._cards import bar
 from app.panels import View
+from app.words import verbatim
 from kdcore.cases.case import Case, Progress, folder_of, progress
 from kdcore.cases.gallery import foremost
 from kdcore.errors import BadInput
@@ -32,7 +33,7 @@ def body() -> None:
     """The whole page."""
     st.header("Why does the student disagree?", anchor=False)
     for sentence in state.complaints():
-        st.warning(sentence)
+        st.warning(verbatim(sentence))
     case_id = _case()
     opening.form(case_id)
     if case_id is None:
@@ -54,7 +55,7 @@ def _case() -> str | None:
     try:
         found = examining.opened(opening.question())
     except BadInput as error:
-        st.warning(str(error))
+        st.warning(verbatim(error))
         return None
     state.show(found)
     return found
@@ -63,7 +64,7 @@ def _case() -> str | None:
 def _wait(case_id: str, told: Progress) -> None:
     """How far the first task is; what another process left undone is begun again."""
     if told.state == "failed":
-        st.error(told.says)
+        st.error(verbatim(told.says))
         st.button("Try again", icon=":material/replay:", on_click=state.attempt, args=(partial(_again, case_id),))
         return
     if not examining.under_way(folder_of(case_id), examining.FIRST):
@@ -86,7 +87,7 @@ def _pin_first(case: Case) -> None:
 def _sections(case: Case) -> None:
     _pin_first(case)
     for note in case.about.notes:
-        st.info(note)
+        st.info(verbatim(note))
     following.offer(case)
     names = list(SECTIONS)
     key = state.widget("section", state.shown().settings["section"])

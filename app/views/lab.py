@@ -96,7 +96,7 @@ def _run_button(settings: Settings, key: str, width: showing.Width = "stretch") 
     obstacle = asking.hindrance(settings)
     showing.run_button(_asked, obstacle, "Start a run with these settings on this machine.", key, width)
     if obstacle:
-        st.warning(obstacle)
+        st.warning(words.verbatim(obstacle))
 
 
 def _asked() -> Spec:

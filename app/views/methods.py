@@ -102,8 +102,7 @@ def show(settings: Settings, example: Example) -> None:
 
 def _verbatim(text: str) -> str:
     """A docstring's text as Markdown that looks like it, one line to a paragraph."""
-    plain = re.sub(r"([\\`*_{}\[\]<>#$~|])", r"\\\1", text)
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", plain)
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", words.verbatim(text))
 
 
 def _facts(method: dict[str, Any], settings: Settings) -> str:
@@ -173,7 +172,7 @@ def _computed(name: str, settings: Settings, example: Example) -> dict[str, Any]
         with st.spinner("Computing the example …", show_time=False):
             return curves.curves(name, link.below(settings, "method"), example)
     except BadInput as error:
-        st.info(str(error))
+        st.info(words.verbatim(error))
         return None
 
 
@@ -253,7 +252,7 @@ def _slider(name: str, label: str, value: float, low: float, high: float, step: 
 state.arrive(state.METHODS)
 st.html(STYLE)
 for complaint in state.complaints():
-    st.warning(complaint)
+    st.warning(words.verbatim(complaint))
 with st.sidebar:
     index(state.shown().settings)
 show(state.shown().settings, state.shown().example)

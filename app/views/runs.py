@@ -185,7 +185,7 @@ def compare(runs: list[Run]) -> None:
     st.subheader("Compared", anchor=False)
     reason = incomparable(runs)
     if reason:
-        st.warning(reason)
+        st.warning(words.verbatim(reason))
     else:
         for caveat in caveats(runs):
             st.info(caveat)
@@ -267,7 +267,7 @@ def undo() -> None:
 def body() -> None:
     """Table and comparison; runs again by itself while something is going on."""
     for sentence in state.complaints():
-        st.error(sentence)
+        st.error(words.verbatim(sentence))
     undo()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
@@ -297,7 +297,7 @@ def bring_back(runs: list[Run]) -> None:
     """Deleted runs; one's own can be restored."""
     for run in runs[:50]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{words.heading(run)} · `{run.id}`")
+            st.markdown(f"{words.verbatim(words.heading(run))} · `{run.id}`")
             if state.owns(run):
                 st.button(
                     "Bring back", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)
