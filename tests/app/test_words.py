@@ -97,3 +97,8 @@ def test_a_missing_teacher_is_one_line() -> None:
 )
 def test_ago(passed_s: float, expected: str) -> None:
     assert words.ago(1000.0, 1000.0 + passed_s) == expected
+
+
+def test_what_others_wrote_is_no_markdown() -> None:
+    assert words.verbatim("![a](http://evil.example/p.png)") == r"!\[a\](http://evil.example/p.png)"
+    assert words.verbatim("a_b*c `d` $e$ <b>") == r"a\_b\*c \`d\` \$e\$ \<b\>"
