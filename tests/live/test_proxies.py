@@ -83,7 +83,7 @@ def is_alive(page: Page | Frame, folder: Path) -> None:
     """The replay is drawn and moves, a file is taken, its numbers come, and other pages open."""
     from playwright.sync_api import expect
 
-    page.get_by_role("heading", name="Loss").scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Loss", exact=True).scroll_into_view_if_needed()
     expect(page.locator(".kd-plot .main-svg").first).to_be_visible()
     frames = page.get_by_role("slider", name="Recorded frames")
     expect(frames).not_to_have_value("")
@@ -98,7 +98,7 @@ def is_alive(page: Page | Frame, folder: Path) -> None:
     page.locator("input[type=file]").first.set_input_files(str(folder / "answers.npz"))
     expect(page.get_by_text("answers.npz").first).to_be_visible()
     page.get_by_role("link", name="Methods").first.click()
-    expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    expect(page.get_by_role("heading", name="Knowledge distillation").first).to_be_visible()
 
 
 @pytest.mark.parametrize("name", list(cases(0, "")))
