@@ -125,10 +125,10 @@ FRAME = "<!doctype html><title>Course</title><iframe src='{url}' width=1000 heig
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_another_sites_frame(listed: bool, tmp_path: Path) -> None:
+def test_another_sites_frame(listed: bool, chromium: Browser, tmp_path: Path) -> None:
     """With third-party cookies blocked, as browsers do."""
     from browsing import CHROMIUM, FLAGS, PATIENCE_MS, free_port, served
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     inner, lab, course = free_port(), free_port(), free_port()
     url, site = f"https://localhost:{lab}", f"https://127.0.0.1:{course}"
@@ -141,12 +141,10 @@ def test_another_sites_frame(listed: bool, tmp_path: Path) -> None:
         lab_site = Site(lab, passed("/", f"http://127.0.0.1:{inner}", HOST, TLS), tls=True)
         course_site = Site(course, f"    location / {{ root {tmp_path}/course; }}", tls=True)
         stack.enter_context(nginx(tmp_path, lab_site, course_site))
-        player = stack.enter_context(sync_playwright())
         flags = [*FLAGS, "--test-third-party-cookie-phaseout"]
-        browser = stack.enter_context(closing(player.chromium.launch(executable_path=CHROMIUM, args=flags)))
+        browser = stack.enter_context(closing(chromium.browser_type.launch(executable_path=CHROMIUM, args=flags)))
         context: Any = browser.new_context(ignore_https_errors=True, reduced_motion="reduce")
         context.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
         page = context.new_page()
         said = trouble(page)
         page.goto(site)
