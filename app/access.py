@@ -52,7 +52,7 @@ class Access(NamedTuple):
 
     def trusts(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of this origin may open sockets and upload."""
-        return origin is None or urlsplit(origin).netloc == host or origin in self.origins
+        return origin is None or _same(origin, host) or origin in self.origins
 
 
 def read_access(environ: Mapping[str, str] = os.environ) -> Access:
@@ -94,6 +94,14 @@ def base_path(text: str) -> str:
     if urlsplit(path).path != path or "//" in path or not path.isascii() or not path.isprintable():
         raise BadInput(f"{shortened(text)} is no base path; write one such as /hub/lab.")
     return path.rstrip("/")
+
+
+def _same(origin: str, host: str | None) -> bool:
+    """Whether a page of this origin asks the host that it came from."""
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _hostname(host: str) -> str:
@@ -168,6 +176,8 @@ class Guard:
         inside["headers"] = list(scope["headers"])
         headers = MutableHeaders(scope=inside)
         if "origin" in headers and "host" in headers:
+            if not _same(headers["origin"], headers["host"]):
+                headers["x-forwarded-host"] = urlsplit(headers["origin"]).netloc  # so it is not taken for a local one
             headers["origin"] = f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{headers['host']}"
         if "text/html" in headers.get("accept", ""):
             del headers["accept-encoding"]  # it gets a line more on its way out

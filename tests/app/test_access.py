@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app import owning
 from app.access import Access, Guard, base_path, origin, read_access
 from kdcore.errors import BadInput
+from kdcore.jobs.rows import TERMINAL
 
 seen: list[Mapping[str, Any]] = []
 
@@ -75,6 +78,16 @@ def test_another_sites_page_opens_no_socket_and_uploads_nothing(asks: str) -> No
     assert refused.status_code == 403
     assert f"KDLAB_ORIGINS={asks}" in refused.text
     assert listed.get("/x", headers={"origin": asks}).status_code == 200, "reading is the browser's to forbid"
+
+
+def test_who_comes_through_a_proxy_is_not_taken_for_a_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the proxy names no one, and the server reads an origin of its own."""
+    monkeypatch.setenv(owning.POLICY, "local")
+    listed = client(Access(origins=("https://hub.example",)))
+    for asks, owners in (("https://hub.example", {"me"}), ("http://localhost:8501", {"me", TERMINAL})):
+        seen.clear()
+        with listed.websocket_connect("/live", headers=HERE | {"origin": asks}):
+            assert owning.owners("me", Headers(scope=seen[0])) == owners
 
 
 def test_what_is_no_browser_names_no_origin() -> None:
