@@ -10,11 +10,12 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -25,6 +26,8 @@ from kdcore.errors import BadInput, shortened
 
 ORIGINS, FRAMES, BASE = "KDLAB_ORIGINS", "KDLAB_FRAMES", "KDLAB_BASE"  # of the environment; lists with commas between
 USUAL_PORTS = {"http": 80, "https": 443}
+NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+FILES = ("media", "api", "vendor", "component", "_stcore")  # first parts of paths at which no page lies
 READS = ("GET", "HEAD", "OPTIONS")
 EXAMPLE = "such as https://hub.example or http://lab.local:8501"
 # What a page may load. Streamlit sets styles inline, imports components from blobs, and some charts compile functions.
@@ -75,13 +78,14 @@ def origin(text: str) -> str:
     """
     try:
         found = urlsplit(text.strip().lower())
-        port = found.port
-    except ValueError:
-        found, port = urlsplit(""), None
-    if found.scheme not in USUAL_PORTS or not found.hostname or found.path not in ("", "/") or found.query:
+        port, name = found.port, (found.hostname or "").encode("idna").decode()
+    except ValueError:  # also of names that no such code exists for
+        found, port, name = urlsplit(""), None, ""
+    more = found.path.strip("/") or found.query or found.fragment or "@" in found.netloc
+    if found.scheme not in USUAL_PORTS or more or not (NAME.fullmatch(name) or is_address(name)):
         raise BadInput(f"{shortened(text)} is no origin; write scheme, host and port, {EXAMPLE}.")
-    name = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
-    return f"{found.scheme}://{name}" + ("" if port in (None, USUAL_PORTS[found.scheme]) else f":{port}")
+    host = f"[{name}]" if ":" in name else name
+    return f"{found.scheme}://{host}" + ("" if port in (None, USUAL_PORTS[found.scheme]) else f":{port}")
 
 
 def base_path(text: str) -> str:
@@ -90,10 +94,23 @@ def base_path(text: str) -> str:
     Raises:
         BadInput: it is no plain path.
     """
-    path = "/" + text.strip().strip("/")
-    if urlsplit(path).path != path or "//" in path or not path.isascii() or not path.isprintable():
+    path = "/" + unquote(text.strip()).strip("/")
+    if urlsplit(path).path != path or {"", "."}.intersection(path.split("/")[1:-1]) or not path.isprintable():
         raise BadInput(f"{shortened(text)} is no base path; write one such as /hub/lab.")
     return path.rstrip("/")
+
+
+def _below(base: str, path: str) -> bool:
+    return bool(base) and path.startswith(f"{base}/")
+
+
+def _origin_of(url: str) -> str:
+    """The origin of a URL, or "" where it has none."""
+    try:
+        found = urlsplit(url)
+        return origin(f"{found.scheme}://{found.netloc}")
+    except ValueError:
+        return ""
 
 
 def _same(origin: str, host: str | None) -> bool:
@@ -161,23 +178,24 @@ class Guard:
         if not reads and not access.trusts(asks, host):
             return _refusal(403, f"KD Lab takes nothing from pages of {shortened(asks)}.", "--origin", str(asks))
         if not access.frames and headers.get("sec-fetch-dest") in ("iframe", "frame") and _crosses(headers):
-            site = "{0.scheme}://{0.netloc}".format(urlsplit(headers.get("referer", "https://SITE")))
+            site = _origin_of(headers.get("referer", "")) or "https://SITE"
             return _refusal(403, "KD Lab shows itself in frames of listed sites alone.", "--frame", site)
         if access.base and scope["path"] == access.base:
-            return RedirectResponse(f"{access.base}/")
+            query = scope["query_string"].decode("latin-1")
+            return RedirectResponse(f"{quote(access.base)}/{'?' if query else ''}{query}")
         return None
 
     def _as_seen_inside(self, scope: Scope) -> Scope:
         """The request without the base path, for which all addresses are relative; its origin was looked at here."""
         base, path = self.access.base, scope["path"]
         inside = dict(scope)
-        if base and path.startswith(f"{base}/"):
-            inside |= {"path": path[len(base) :], "raw_path": scope["raw_path"][len(base) :]}
+        if _below(base, path):
+            inside |= {"path": path[len(base) :], "raw_path": quote(path[len(base) :]).encode()}
         inside["headers"] = list(scope["headers"])
         headers = MutableHeaders(scope=inside)
         if "origin" in headers and "host" in headers:
             if not _same(headers["origin"], headers["host"]):
-                headers["x-forwarded-host"] = urlsplit(headers["origin"]).netloc  # so it is not taken for a local one
+                headers["x-forwarded-host"] = _hostname(headers["origin"]) or "?"  # so it is not taken for a local one
             headers["origin"] = f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{headers['host']}"
         if "text/html" in headers.get("accept", ""):
             del headers["accept-encoding"]  # it gets a line more on its way out
@@ -198,9 +216,11 @@ class Outgoing:
             headers["x-content-type-options"] = "nosniff"
             headers["referrer-policy"] = "same-origin"
             self._partition(headers)
+            if headers.get("location", "").startswith("/") and _below(self.access.base, self.scope["path"]):
+                headers["location"] = quote(self.access.base) + headers["location"]
             if headers.get("content-type", "").startswith("text/html"):
                 headers["content-security-policy"] = " ".join((CONTENT, *self.access.frames))
-                if self.scope["method"] == "GET" and message["status"] == 200:
+                if self.scope["method"] == "GET" and message["status"] == 200 and self._is_page():
                     self._begun = message
                     return
         elif self._begun and message["type"] == "http.response.body":
@@ -226,6 +246,12 @@ class Outgoing:
         told = json.dumps({"host": Headers(scope=self.scope).get("host"), "origins": self.access.origins})
         script = f'<script type="module" src=".{SCRIPTS}/access.js"></script>'
         return f'<meta name="kdlab-access" content="{html.escape(told)}">{script}'
+
+    def _is_page(self) -> bool:
+        """Whether HTML is a page of ours, and not a file that somebody takes away."""
+        path = self.scope["path"]
+        inside = path[len(self.access.base) :] if _below(self.access.base, path) else path
+        return inside.split("/")[1] not in FILES
 
     def _partition(self, headers: MutableHeaders) -> None:
         """Let cookies be kept in a frame of another site, apart from those of every other site."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -28,9 +28,13 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         await socket.accept()
         await socket.send_text(socket.headers.get("origin", "none"))
         await socket.close()
+    elif scope["path"] == "/moved":
+        await RedirectResponse("/inspector")(scope, receive, send)
     else:
         answer = (
-            HTMLResponse("<html><head></head></html>", headers={"etag": "x"}) if scope["path"] == "/" else Response("x")
+            HTMLResponse("<html><head></head></html>", headers={"etag": "x"})
+            if scope["path"] in ("/", "/media/a.html")
+            else Response("x")
         )
         answer.set_cookie("a", "b", samesite="lax")
         await answer(scope, receive, send)
@@ -69,7 +73,9 @@ def test_a_listed_origin_is_answered_and_trusted() -> None:
             assert socket.receive_text() == f"http://{host}", "Streamlit compares it with the host"
 
 
-@pytest.mark.parametrize("asks", ["https://evil.example", "null", "http://localhost:9999", "https://hub.example.evil"])
+@pytest.mark.parametrize(
+    "asks", ["https://evil.example", "null", "http://localhost:9999", "https://hub.example.evil", "http://["]
+)
 def test_another_sites_page_opens_no_socket_and_uploads_nothing(asks: str) -> None:
     listed = client(Access(origins=("https://hub.example",)))
     with pytest.raises(WebSocketDisconnect), listed.websocket_connect("/live", headers=HERE | {"origin": asks}):
@@ -104,7 +110,9 @@ def test_a_base_path_is_taken_off_and_what_comes_without_is_answered_too() -> No
         ("/inspector", b"/inspector"),
         ("/api/health", b"/api/health"),
     ]
-    assert based.get("/hub/lab").headers["location"] == "/hub/lab/"
+    assert based.get("/hub/lab?run=a").headers["location"] == "/hub/lab/?run=a"
+    assert based.get("/hub/lab/moved").headers["location"] == "/hub/lab/inspector"
+    assert based.get("/moved").headers["location"] == "/inspector"
     assert based.get("/hub/laboratory").status_code == 200
     assert seen[-1]["path"] == "/hub/laboratory"
 
@@ -121,11 +129,25 @@ def test_a_page_carries_what_it_compares_itself_with() -> None:
     assert "accept-encoding" not in dict(seen[-1]["headers"])
 
 
+def test_a_file_that_somebody_takes_away_stays_as_it_is() -> None:
+    kept = client(Access(base="/lab"))
+    for path in ("/media/a.html", "/lab/media/a.html"):
+        assert kept.get(path, headers={"accept": "text/html"}).text == "<html><head></head></html>"
+
+
+def test_a_base_path_may_come_as_hubs_write_it() -> None:
+    based = client(Access(base=base_path("/user/j%40doe/lab")))
+    seen.clear()
+    assert based.get("/user/j%40doe/lab/a%20b").status_code == 200
+    assert (seen[0]["path"], seen[0]["raw_path"]) == ("/a b", b"/a%20b")
+
+
 def test_frames_of_listed_sites_alone() -> None:
     headers = {"sec-fetch-dest": "iframe", "sec-fetch-site": "cross-site", "referer": "https://lms.example/course"}
     refused = client().get("/", headers=headers)
     assert refused.status_code == 403
     assert "`kdlab app --frame https://lms.example`" in refused.text
+    assert "--frame https://SITE" in client().get("/", headers=headers | {"referer": "http://["}).text
     listed = client(Access(frames=("https://lms.example",)), "https://localhost")
     shown = listed.get("/", headers=headers)
     assert shown.headers["content-security-policy"].endswith("frame-ancestors 'self' https://lms.example")
@@ -142,6 +164,7 @@ def test_frames_of_listed_sites_alone() -> None:
         ("https://hub.example:443", "https://hub.example"),
         ("http://lab:8501", "http://lab:8501"),
         ("http://[::1]:80", "http://[::1]"),
+        ("https://例え.jp", "https://xn--r8jz45g.jp"),
     ],
 )
 def test_origins_are_written_as_browsers_do(text: str, meant: str) -> None:
@@ -149,14 +172,29 @@ def test_origins_are_written_as_browsers_do(text: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hub.example", "*", "ftp://a", "https://", "https://a/b", "https://a:x", "http://[", "https://a?b"]
+    "text",
+    [
+        "hub.example",
+        "*",
+        "ftp://a",
+        "https://",
+        "https://a/b",
+        "https://a:x",
+        "http://[",
+        "https://a?b",
+        "https://*.example",
+        "https://a; script-src *",
+        "https://a b",
+        "https://a#b",
+        "https://u:p@a",
+    ],
 )
 def test_what_is_no_origin_is_said(text: str) -> None:
     with pytest.raises(BadInput, match="is no origin; write scheme, host and port, such as"):
         read_access({"KDLAB_ORIGINS": f"https://hub.example,{text}"})
 
 
-@pytest.mark.parametrize("text", ["/a?b", "/a//b", "/a#b", "/é", "/a\nb"])
+@pytest.mark.parametrize("text", ["/a?b", "/a//b", "/a#b", "/a/./b", "/a\nb"])
 def test_what_is_no_base_path_is_said(text: str) -> None:
     with pytest.raises(BadInput, match="is no base path"):
         base_path(text)
