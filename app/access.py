@@ -124,7 +124,7 @@ def _same(origin: str, host: str | None) -> bool:
 def _hostname(host: str) -> str:
     """The name in a Host header or an origin."""
     try:
-        return urlsplit(host if "://" in host else f"//{host}").hostname or ""
+        return (urlsplit(host if "://" in host else f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return ""
 
@@ -138,7 +138,7 @@ def _own_names() -> set[str]:
 def is_address(name: str) -> bool:
     """Whether it is an IP address, or below `localhost`: names no other site can have its pages under."""
     try:
-        ip_address(name.partition("%")[0])
+        ip_address(name)
     except ValueError:
         return name.endswith(".localhost")
     return True
@@ -178,7 +178,7 @@ class Guard:
         if not reads and not access.trusts(asks, host):
             return _refusal(403, f"KD Lab takes nothing from pages of {shortened(asks)}.", "--origin", str(asks))
         if not access.frames and headers.get("sec-fetch-dest") in ("iframe", "frame") and _crosses(headers):
-            site = _origin_of(headers.get("referer", "")) or "https://SITE"
+            site = headers.get("referer") or "https://lms.example"
             return _refusal(403, "KD Lab shows itself in frames of listed sites alone.", "--frame", site)
         if access.base and scope["path"] == access.base:
             query = scope["query_string"].decode("latin-1")
@@ -215,7 +215,7 @@ class Outgoing:
             headers = MutableHeaders(scope=message)
             headers["x-content-type-options"] = "nosniff"
             headers["referrer-policy"] = "same-origin"
-            self._partition(headers)
+            self._bind_cookies(headers)
             if headers.get("location", "").startswith("/") and _below(self.access.base, self.scope["path"]):
                 headers["location"] = quote(self.access.base) + headers["location"]
             if headers.get("content-type", "").startswith("text/html"):
@@ -253,20 +253,26 @@ class Outgoing:
         inside = path[len(self.access.base) :] if _below(self.access.base, path) else path
         return inside.split("/")[1] not in FILES
 
-    def _partition(self, headers: MutableHeaders) -> None:
-        """Let cookies be kept in a frame of another site, apart from those of every other site."""
-        if self.access.frames and self.scope["scheme"] == "https":
-            cookies = headers.getlist("set-cookie")
-            del headers["set-cookie"]
-            for cookie in cookies:
-                kept = [part for part in cookie.split("; ") if part.lower() not in ("samesite=lax", "secure")]
-                headers.append("set-cookie", "; ".join([*kept, "SameSite=None", "Secure", "Partitioned"]))
+    def _bind_cookies(self, headers: MutableHeaders) -> None:
+        """Keep cookies below the base path and, in a frame of another site, apart from those of every other site."""
+        path = f"Path={quote(self.access.base)}/" if _below(self.access.base, self.scope["path"]) else "Path=/"
+        framed = self.access.frames and self.scope["scheme"] == "https"
+        cookies = headers.getlist("set-cookie")
+        del headers["set-cookie"]
+        for cookie in cookies:
+            parts = [path if part.lower() == "path=/" else part for part in cookie.split("; ")]
+            if framed:
+                parts = [part for part in parts if part.lower() not in ("samesite=lax", "secure")]
+                parts += ["SameSite=None", "Secure", "Partitioned"]
+            headers.append("set-cookie", "; ".join(parts))
 
 
 def _refusal(status: int, why: str, option: str, value: str) -> Response:
-    variable = {"--origin": ORIGINS, "--frame": FRAMES}[option]
-    told = f"{why} If it should, start it with `kdlab app {option} {value}`, or set {variable}={value}.\n"
-    return PlainTextResponse(told, status, {"x-content-type-options": "nosniff", "cache-control": "no-store"})
+    """Why a request is not answered, and what to set where it should be and can."""
+    variable, found = {"--origin": ORIGINS, "--frame": FRAMES}[option], _origin_of(value)
+    advice = f" If it should, start it with `kdlab app {option} {found}`, or set {variable}={found}." if found else ""
+    headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+    return PlainTextResponse(f"{why}{advice}\n", status, headers)
 
 
 def _url(scope: Scope) -> str:

@@ -17,7 +17,7 @@ from kdcore.jobs.rows import TERMINAL
 
 Policy = Literal["never", "local", "always"]
 POLICY = "KDLAB_TERMINAL_RUNS"  # the environment's name for the policy; the command that serves sets it
-PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+PROXIED = ("forwarded", "via", "x-forwarded-", "x-real-ip", "x-client-ip")  # beginnings of headers of proxies
 
 
 def policy_of(address: str, wish: bool | None) -> Policy:
@@ -37,7 +37,7 @@ def owners(viewer: str, headers: Mapping[str, str]) -> frozenset[str]:
 def direct(headers: Mapping[str, str]) -> bool:
     """Whether a request was made for this machine by a name of its own, from a page of its own, through no proxy."""
     said = {name.lower(): value for name, value in headers.items()}
-    if any(name in said for name in PROXIED):
+    if any(name.startswith(PROXIED) for name in said):
         return False
     origin = said.get("origin")
     return _ours(f"//{said.get('host', '')}") and (origin is None or _ours(origin))

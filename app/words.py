@@ -105,7 +105,7 @@ def title(spec: Spec) -> str:
 
 def verbatim(text: object) -> str:
     """Text for where Markdown is shown, such as what others wrote: file names, links, errors that quote them."""
-    return re.sub(r"([\\`*_{}\[\]<>#$~|])", r"\\\1", str(text))
+    return re.sub(r"([\\`*_{}\[\]<>#$~|&])", r"\\\1", str(text))
 
 
 UNPLANNED = "The form does not hold what was changed during the run; the command under Share repeats that too."

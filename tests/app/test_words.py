@@ -101,4 +101,4 @@ def test_ago(passed_s: float, expected: str) -> None:
 
 def test_what_others_wrote_is_no_markdown() -> None:
     assert words.verbatim("![a](http://evil.example/p.png)") == r"!\[a\](http://evil.example/p.png)"
-    assert words.verbatim("a_b*c `d` $e$ <b>") == r"a\_b\*c \`d\` \$e\$ \<b\>"
+    assert words.verbatim("a_b*c `d` $e$ <b> &lt;") == r"a\_b\*c \`d\` \$e\$ \<b\> \&lt;"
