@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app import link
 from app.command import command
-from app.forms import bounds
+from app.forms import bounds, multiple
 from app.link import Link, changed, choose, complete, field_of, read, settings_of, spec_of, write
 from app.panels import View
 from kdcore.errors import BadInput
@@ -31,7 +31,8 @@ def values(info: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     low, high = bounds(info)
     if info.annotation is int:
-        return st.integers(int(low or 0), int(high or 10**6))
+        step = int(multiple(info) or 1)
+        return st.integers(-(-int(low or 0) // step), int(high or 10**6) // step).map(lambda count: count * step)
     if info.annotation is float:
         ends = (low if low is not None else -1e6, high if high is not None else 1e6)
         return st.floats(*ends, exclude_min=any(hasattr(rule, "gt") for rule in info.metadata))

@@ -142,7 +142,7 @@ def test_a_helper_that_fails_is_told_and_started_again(lab: Open, monkeypatch: p
     assert not page.exception
     assert charts(page) == 0
     assert "The example could not be computed" in said(page)
-    assert "no_such_module" in said(page)
+    assert "No module named" in said(page)
     broken.stop()
 
 
