@@ -111,6 +111,7 @@ def test_a_run_of_the_terminal_goes_on_and_can_be_stopped_at_once(page: Page, fo
     expect(page.get_by_role("heading", name=re.compile("interrupted at step"))).to_be_visible()
     expect(stop).to_have_count(0)
     page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("since it went on")).to_be_visible()
     stop.click()
     expect(page.get_by_role("heading", name=re.compile("stopped at step"))).to_be_visible()
     expect(page.get_by_text("since it went on")).to_be_visible()  # the time before is not in it

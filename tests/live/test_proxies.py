@@ -96,7 +96,7 @@ def is_alive(page: Page | Frame, folder: Path) -> None:
     page.get_by_role("link", name="Inspector").first.click()
     np.savez(folder / "answers.npz", student=np.eye(4, dtype="float32"), teacher=np.eye(4, dtype="float32"))
     page.locator("input[type=file]").first.set_input_files(str(folder / "answers.npz"))
-    expect(page.get_by_text("answers.npz").first).to_be_visible()
+    expect(page.get_by_text("The file has no 'student_logits'")).to_be_visible()
     page.get_by_role("link", name="Methods").first.click()
     expect(page.get_by_role("heading", name="Knowledge distillation").first).to_be_visible()
 

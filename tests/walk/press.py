@@ -27,10 +27,19 @@ class Presser:
         keeper: puts the store back.
         full: whether of many alike all are used.
         ready: makes what the page shows ready before it is loaded.
+        patience_ms: how long a control is waited for that seems dead.
     """
 
-    def __init__(self, visit: Visit, keeper: Keeper, full: bool, ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        visit: Visit,
+        keeper: Keeper,
+        full: bool,
+        ready: Callable[[], None] = lambda: None,
+        patience_ms: int = PATIENCE_MS,
+    ) -> None:
         self.visit, self.keeper, self.full, self.ready = visit, keeper, full, ready
+        self.patience_ms = patience_ms
         self.used = self.gone = 0
         self._stale = True
 
@@ -59,7 +68,7 @@ class Presser:
     def _try(self, way: tuple[Control, ...]) -> Iterator[str]:
         """Use the last control of a way; one that seems dead once more, on a fresh page and with patience."""
         said = " → ".join(map(str, way))
-        for patience in (HASTE_MS, PATIENCE_MS):
+        for patience in (HASTE_MS, self.patience_ms):
             try:
                 change = self._reach(way, patience)
             except Error as error:

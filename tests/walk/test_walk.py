@@ -41,7 +41,7 @@ def test_each_planted_fault_is_found_and_nothing_else(chromium: Browser, tmp_pat
         visit(chromium, address, "", Look(1280, "light"), log) as page,
     ):
         seen = look(page).faults
-        presser = Presser(page, Keeper(None), full=False)
+        presser = Presser(page, Keeper(None), full=False, patience_ms=10_000)
         found = [*seen, *presser.faults(Counter())]
     for pattern in PLANTED:
         assert [fault for fault in found if re.match(pattern, fault, re.DOTALL)], f"{pattern} not in {found}"
