@@ -2,5 +2,5 @@
 
 from app import asgi
 
-asgi.DEMOS = asgi.HERE / "absent"
+asgi.DEMOS = asgi.DEMOS / "absent"
 app = asgi.app
