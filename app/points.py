@@ -16,7 +16,7 @@ import streamlit as st
 
 from app import state, theme
 from app.link import Settings, choose
-from app.live.routes import SCRIPTS
+from app.live.routes import module
 from kdcore.errors import BadInput, shortened
 
 KEY = "canvas"
@@ -181,7 +181,7 @@ def advice(points: Points, names: Sequence[str] = (), least: int = 6) -> str | N
 def _canvas() -> Callable[..., Any]:
     folder = Path(__file__).parent
     script, style = ((folder / f"points.{end}").read_text() for end in ("js", "css"))
-    shade = f"const {{ shade }} = await import(`${{location.origin}}{SCRIPTS}/shade.js`)\n"
+    shade = f"const {{ shade }} = await import({module('shade')})\n"
     mount: Callable[..., Any] = st.components.v2.component(
         "kdlab_points", html="<div class='points'></div>", css=style, js=shade + script
     )

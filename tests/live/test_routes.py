@@ -26,6 +26,7 @@ from app.live.messages import LONGEST
 from app.live.routes import OUTLIVED, PLOTLY, REFUSED, SCRIPTS, WEB, routes
 from app.live.tokens import COOKIE, LIFE_S, SERVER, VIEWER, issue
 from app.panels import case_panels, panel
+from app.paths import APP
 from kdcore.cases.case import folder_of
 from kdcore.jobs.store import Store
 
@@ -222,3 +223,9 @@ def test_everything_a_browser_loads_comes_from_here(client: TestClient) -> None:
         answer = client.get(f"{SCRIPTS}/{script.name}")
         assert "javascript" in answer.headers["content-type"]
         assert "https://" not in answer.text.replace('https:"', "")
+
+
+def test_no_address_of_ours_begins_at_the_root() -> None:
+    """Behind a proxy the pages may lie below a path."""
+    sources = [path for end in ("py", "js") for path in APP.rglob(f"*.{end}")]
+    assert [path for path in sources if "{location.origin}" in path.read_text() and path.name != "access.js"] == []
