@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.live.routes import SCRIPTS
+from app.live.routes import SCRIPTS, same_origin
 from kdcore.errors import BadInput, shortened
 
 ORIGINS, FRAMES, BASE = "KDLAB_ORIGINS", "KDLAB_FRAMES", "KDLAB_BASE"  # of the environment; lists with commas between
@@ -55,7 +55,11 @@ class Access(NamedTuple):
 
     def trusts(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of this origin may open sockets and upload."""
-        return origin is None or _same(origin, host) or origin in self.origins
+        return same_origin(origin, host) or origin in self.origins
+
+    def inside(self, path: str) -> str:
+        """A path without the base, for which all addresses are relative; one that is not below it as it came."""
+        return path[len(self.base) :] if self.base and path.startswith(f"{self.base}/") else path
 
 
 def read_access(environ: Mapping[str, str] = os.environ) -> Access:
@@ -100,10 +104,6 @@ def base_path(text: str) -> str:
     return path.rstrip("/")
 
 
-def _below(base: str, path: str) -> bool:
-    return bool(base) and path.startswith(f"{base}/")
-
-
 def _origin_of(url: str) -> str:
     """The origin of a URL, or "" where it has none."""
     try:
@@ -111,14 +111,6 @@ def _origin_of(url: str) -> str:
         return origin(f"{found.scheme}://{found.netloc}")
     except ValueError:
         return ""
-
-
-def _same(origin: str, host: str | None) -> bool:
-    """Whether a page of this origin asks the host that it came from."""
-    try:
-        return urlsplit(origin).netloc == host
-    except ValueError:
-        return False
 
 
 def _hostname(host: str) -> str:
@@ -186,17 +178,15 @@ class Guard:
         return None
 
     def _as_seen_inside(self, scope: Scope) -> Scope:
-        """The request without the base path, for which all addresses are relative; its origin was looked at here."""
-        base, path = self.access.base, scope["path"]
-        inside = dict(scope)
-        if _below(base, path):
-            inside |= {"path": path[len(base) :], "raw_path": quote(path[len(base) :]).encode()}
-        inside["headers"] = list(scope["headers"])
+        """The request without the base path; its origin was looked at here."""
+        inside = dict(scope) | {"headers": list(scope["headers"])}
+        if (path := self.access.inside(scope["path"])) != scope["path"]:
+            inside |= {"path": path, "raw_path": quote(path).encode()}
         headers = MutableHeaders(scope=inside)
         if "origin" in headers and "host" in headers:
-            if not _same(headers["origin"], headers["host"]):
+            if not same_origin(headers["origin"], headers["host"]):
                 headers["x-forwarded-host"] = _hostname(headers["origin"]) or "?"  # so it is not taken for a local one
-            headers["origin"] = f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{headers['host']}"
+            headers["origin"] = _url(scope)
         if "text/html" in headers.get("accept", ""):
             del headers["accept-encoding"]  # it gets a line more on its way out
         return inside
@@ -207,6 +197,8 @@ class Outgoing:
 
     def __init__(self, access: Access, scope: Scope, send: Send) -> None:
         self.access, self.scope, self.send = access, scope, send
+        self._path = access.inside(scope["path"])
+        self._base = quote(access.base) if self._path != scope["path"] else ""
         self._begun: Message | None = None
         self._body = b""
 
@@ -216,8 +208,8 @@ class Outgoing:
             headers["x-content-type-options"] = "nosniff"
             headers["referrer-policy"] = "same-origin"
             self._bind_cookies(headers)
-            if headers.get("location", "").startswith("/") and _below(self.access.base, self.scope["path"]):
-                headers["location"] = quote(self.access.base) + headers["location"]
+            if headers.get("location", "").startswith("/"):
+                headers["location"] = self._base + headers["location"]
             if headers.get("content-type", "").startswith("text/html"):
                 headers["content-security-policy"] = " ".join((CONTENT, *self.access.frames))
                 if self.scope["method"] == "GET" and message["status"] == 200 and self._is_page():
@@ -249,13 +241,11 @@ class Outgoing:
 
     def _is_page(self) -> bool:
         """Whether HTML is a page of ours, and not a file that somebody takes away."""
-        path = self.scope["path"]
-        inside = path[len(self.access.base) :] if _below(self.access.base, path) else path
-        return inside.split("/")[1] not in FILES
+        return self._path.split("/")[1] not in FILES
 
     def _bind_cookies(self, headers: MutableHeaders) -> None:
         """Keep cookies below the base path and, in a frame of another site, apart from those of every other site."""
-        path = f"Path={quote(self.access.base)}/" if _below(self.access.base, self.scope["path"]) else "Path=/"
+        path = f"Path={self._base}/"
         framed = self.access.frames and self.scope["scheme"] == "https"
         cookies = headers.getlist("set-cookie")
         del headers["set-cookie"]

@@ -220,12 +220,12 @@ def _apart(specs: Sequence[Spec]) -> list[list[str]]:
             break
         values = [one.get(path) for one in flat]
         if any(other != values[0] for other in values):
-            for mark, told in zip(marks, _told_apart(path, values), strict=True):
+            for mark, told in zip(marks, _distinct_texts(path, values), strict=True):
                 mark.append(told)
     return marks
 
 
-def _told_apart(path: str, values: Sequence[Any]) -> list[str]:
+def _distinct_texts(path: str, values: Sequence[Any]) -> list[str]:
     """A setting's values; different ones that read alike, such as as many points, each with a mark of its own."""
     told = [found if path == "changes" else said(path, found) for found in values]
     kinds = {(text, str(found)) for text, found in zip(told, values, strict=True)}

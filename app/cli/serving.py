@@ -69,9 +69,9 @@ def allow(host: str, port: int, origins: Sequence[str], frames: Sequence[str], b
         BadInput: see `app.access.read_access`.
     """
     named = () if access.is_address(host) else (f"http://{host}:{port}",)
-    for variable, more in ((access.ORIGINS, (*origins, *named)), (access.FRAMES, frames), (access.BASE, (base,))):
-        told = [*filter(None, (os.environ.get(variable, ""), *more))]
-        os.environ[variable] = told[-1] if variable == access.BASE and told else ",".join(told)
+    for variable, more in ((access.ORIGINS, (*origins, *named)), (access.FRAMES, frames)):
+        os.environ[variable] = ",".join(filter(None, (os.environ.get(variable, ""), *more)))
+    os.environ[access.BASE] = base or os.environ.get(access.BASE, "")
     access.read_access()
 
 

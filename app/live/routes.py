@@ -15,7 +15,7 @@ from typing import Any
 
 from anyio import to_thread
 from pydantic import ValidationError
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -73,15 +73,14 @@ def routes(hub: Hub) -> list[BaseRoute]:
     ]
 
 
-def same_origin(connection: HTTPConnection) -> bool:
+def same_origin(origin: str | None, host: str | None) -> bool:
     """Whether a page of this server asks; what is no browser sends no origin."""
-    origin = connection.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == connection.headers.get("host")
+    return origin is None or origin.partition("://")[2] == host
 
 
 async def serve(hub: Hub, socket: WebSocket) -> None:
     """One socket, from its first message to its end."""
-    if not same_origin(socket):
+    if not same_origin(socket.headers.get("origin"), socket.headers.get("host")):
         await socket.close()
         return
     await socket.accept()

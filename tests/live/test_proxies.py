@@ -61,10 +61,10 @@ def behind(name: str, folder: Path, chromium: Browser, **environment: str) -> It
         context = stack.enter_context(closing(chromium.new_context(ignore_https_errors=True, reduced_motion="reduce")))
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        yield case, page, trouble(page)
+        yield case, page, console_errors(page)
 
 
-def trouble(page: Page) -> list[str]:
+def console_errors(page: Page) -> list[str]:
     """What the console says from now on, but for what is known of Streamlit."""
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(error.message))
@@ -145,7 +145,7 @@ def test_another_sites_frame(listed: bool, chromium: Browser, tmp_path: Path) ->
         context: Any = browser.new_context(ignore_https_errors=True, reduced_motion="reduce")
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        said = trouble(page)
+        said = console_errors(page)
         page.goto(site)
         frame = page.frames[1]
         if listed:
