@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Error, Locator, Page
 
 from kdcore.catalogue import catalogue, home, stored
 from kdcore.jobs.store import Store
@@ -101,7 +101,20 @@ def person(chromium: Browser, address: str) -> Iterator[Page]:
     """A page in a browser of its own."""
     with closing(chromium.new_context(base_url=address, viewport={"width": 1280, "height": 1000})) as context:
         context.set_default_timeout(PATIENCE_MS)
-        yield context.new_page()
+        page = context.new_page()
+        try:
+            yield page
+        except (AssertionError, Error) as error:
+            error.add_note(_seen(page))
+            raise
+
+
+def _seen(page: Page) -> str:
+    """What a person reads on a page: what a failed test was looking at."""
+    try:
+        return f"{page.url}\n{page.locator('body').inner_text(timeout=5000)}"
+    except Error as error:
+        return f"The page itself cannot be read: {error}"
 
 
 def drag_over(plane: Locator) -> None:
