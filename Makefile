@@ -11,7 +11,7 @@ export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chr
 MLSERVER ?= $(VENV)-mlserver
 export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
 
-.PHONY: run test browser walk check bench soak mlserver clean
+.PHONY: run test browser walk check catalogue bench soak mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
@@ -29,6 +29,9 @@ check: $(VENV)/.installed-dev  ## Lint, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+catalogue: $(VENV)/.installed  ## Write kdcore/catalogue.json anew, after a change of what it lists.
+	$(BIN)/python -m kdcore.catalogue kdcore/catalogue.json
 
 bench: $(VENV)/.installed-dev  ## Measure speed against plain PyTorch; prints ratios and writes them to a file.
 	$(BIN)/python tests/bench/run.py $(ARGS)

@@ -1,7 +1,8 @@
 """What exists, as plain data, for those who must not load torch: the web process, the command line, the docs.
 
-The catalogue is derived from the registries by a process that may import torch and is kept in a file whose name
-holds a digest of the sources, so it is rebuilt when a file changes and never edited by hand.
+The catalogue is derived from the registries by a process that may import torch. It comes with the installation as
+`catalogue.json`, which holds a digest of its sources; where these were edited since, it is derived again and kept in
+the home. It is never edited by hand: `make catalogue` writes it.
 """
 
 from __future__ import annotations
@@ -28,9 +29,14 @@ from kdcore.maker import Maker
 
 ROOT = Path(__file__).parent
 KINDS = ("method", "model", "data", "source", "teacher")
+SHIPPED = ROOT / "catalogue.json"
 WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
+SOURCES = (  # what the catalogue depends on
+    *WEIGHED,
+    *(f"{name}.py" for name in ("catalogue", "frozen", "maker", "registry", "service")),
+    *(f"{name}/*.py" for name in ("methods", "sources", "teachers")),
+)
 ROOM_BYTES = 1 << 20  # of disk that building the catalogue takes, at least
-BESIDE = ("cases", "exam", "probes", "jobs", "mimics")  # folders of which the catalogue says nothing
 TYPES = {"integer": int, "number": float, "boolean": bool, "string": str, "null": None}  # of JSON schema
 BOUNDS = {  # of JSON schema, and how pydantic calls them
     "minimum": "ge",
@@ -52,18 +58,25 @@ def home() -> Path:
     return Path(os.environ.get("KDLAB_HOME") or Path.home() / ".kdlab")
 
 
-def sources_digest(*patterns: str) -> str:
-    """Ten hex digits over the names and contents of the files that make the catalogue, or that the patterns name."""
+def sources_digest(patterns: Sequence[str] = SOURCES) -> str:
+    """Ten hex digits over the names and contents of the files that the patterns name."""
     digest = hashlib.sha256()
-    named = sorted(path for pattern in patterns or ("**/*.py",) for path in ROOT.glob(pattern))
-    for path in [path for path in named if path.parent.name not in BESIDE]:
+    for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern)}):
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:10]
 
 
 def stored() -> Path:
-    """Where the catalogue of these sources is kept, once it is built."""
-    return home() / f"catalogue-{sources_digest()}.json"
+    """Where the catalogue of these sources is kept: with the installation, or, once it is built, in the home."""
+    sources = sources_digest()
+    return SHIPPED if _read(SHIPPED)["sources"] == sources else home() / f"catalogue-{sources}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return {"sources": "", "weighed": ""}
 
 
 @cache
@@ -75,7 +88,8 @@ def catalogue() -> dict[str, dict[str, Entry]]:
         done = subprocess.run([sys.executable, "-m", "kdcore.catalogue", str(path)], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"The catalogue could not be built:\n{done.stderr}")
-    return json.loads(path.read_text())  # type: ignore[no-any-return]
+    found = _read(path)
+    return {kind: found[kind] for kind in KINDS}
 
 
 def _check_room(folder: Path) -> None:
@@ -266,25 +280,35 @@ def build() -> dict[str, dict[str, Entry]]:
 
 def _costs() -> dict[str, list[Entry]]:
     """The table of costs by model; most of a catalogue's time goes into it, so it is kept while models are the same."""
-    path = home() / f"costs-{sources_digest(*WEIGHED)}.json"
-    if not path.exists():
-        from kdcore.costs import costs, members
-        from kdcore.registry import DATA, MODELS
+    shipped = _read(SHIPPED)
+    if shipped["weighed"] == sources_digest(WEIGHED):
+        return {name: found["costs"] for name, found in shipped["model"].items()}
+    from kdcore.costs import costs, members
+    from kdcore.registry import DATA, MODELS
 
-        shapes = sorted({data(**knobs).signature()[0] for data in DATA.values() for knobs in members(data)})
-        write(path, {name: costs(model, shapes) for name, model in MODELS.items()})
-    return json.loads(path.read_text())  # type: ignore[no-any-return]
+    shapes = sorted({data(**knobs).signature()[0] for data in DATA.values() for knobs in members(data)})
+    return {name: costs(model, shapes) for name, model in MODELS.items()}
 
 
-def write(path: Path, table: Mapping[str, Any]) -> None:
-    """Put a table at `path`, whole or not at all, and remove those of other versions of the sources."""
+def write(path: Path, found: Mapping[str, Mapping[str, Entry]]) -> None:
+    """Put a catalogue at `path`, whole or not at all, an entry a line, and remove those of other sources beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(table))
+    parts = [f'"{name}": "{digest}"' for name, digest in _digests().items()]
+    parts += [f'"{kind}": {{\n{_lines(entries)}\n}}' for kind, entries in found.items()]
+    draft.write_text("{{\n{}\n}}\n".format(",\n".join(parts)))
     draft.replace(path)
-    for old in path.parent.glob(f"{path.stem.partition('-')[0]}-*.json"):
+    for old in path.parent.glob("catalogue-*.json"):
         if old != path:
             old.unlink(missing_ok=True)
+
+
+def _digests() -> dict[str, str]:
+    return {"sources": sources_digest(), "weighed": sources_digest(WEIGHED)}
+
+
+def _lines(entries: Mapping[str, Entry]) -> str:
+    return ",\n".join(f'"{name}": {json.dumps(entry)}' for name, entry in entries.items())
 
 
 if __name__ == "__main__":

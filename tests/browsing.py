@@ -15,19 +15,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Locator, Page
 
-from kdcore.catalogue import catalogue, home, stored
 from kdcore.jobs.store import Store
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = os.environ.get("KDLAB_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP *.test 127.0.0.1"]
 PATIENCE_MS = 60_000
-
-
-def share_catalogue(folder: Path) -> None:
-    """Put the catalogue into an empty home, so that no server has to derive it again."""
-    catalogue()
-    (folder / stored().name).write_bytes((home() / stored().name).read_bytes())
 
 
 @contextmanager
@@ -53,7 +46,6 @@ def served(
         port: where it listens; 0 is any free one.
         more: of its environment.
     """
-    share_catalogue(folder)
     port = port or free_port()
     path = os.pathsep.join(map(str, (ROOT, *beside)))
     own = {"KDLAB_HOME": str(folder), "KDLAB_SLOTS": str(slots), "KDLAB_TERMINAL_RUNS": terminal}

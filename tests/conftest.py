@@ -18,10 +18,7 @@ if "KDLAB_HOME" not in os.environ:  # inherited by xdist workers and by processe
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, for tests that look at what is stored; the catalogue is shared to save its rebuilding."""
-    from kdcore import catalogue
-
-    catalogue.catalogue()
+    """An empty home, for tests that look at what is stored."""
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
     return tmp_path
 

@@ -11,14 +11,35 @@ from pydantic import BaseModel
 
 from kdcore import catalogue as kept
 from kdcore.catalogue import KINDS, catalogue, check_knobs, cost_of, entry, knobs_model
+from kdcore.costs import cost
 from kdcore.errors import BadInput
 from kdcore.registry import REGISTRIES, Registry
 
 NAMES = [(kind, name) for kind in KINDS for name in REGISTRIES[kind]]
 
 
-def test_a_process_of_its_own_builds_what_this_one_would() -> None:
+def test_the_catalogue_comes_with_the_sources_and_says_the_same() -> None:
+    """Where this fails, `make catalogue` writes it anew."""
+    assert kept.stored() == kept.SHIPPED
     assert catalogue() == json.loads(json.dumps(kept.build()))
+
+
+@pytest.mark.parametrize("name", list(REGISTRIES["model"]))
+def test_its_costs_are_those_of_the_networks(name: str) -> None:
+    """Building takes them from the file while the models stay the same, so they are counted here, some of each."""
+    rows = entry("model", name)["costs"]
+    for row in rows[:: max(1, len(rows) // 4)]:
+        net = REGISTRIES["model"][name](**row["knobs"]).build(tuple(row["shape"]), 7)
+        assert cost_of(name, row["knobs"], row["shape"], 7) == cost(net, tuple(row["shape"])).model_dump()
+
+
+def test_a_digest_covers_every_module_from_which_a_thing_inherits() -> None:
+    covered = {path for pattern in kept.SOURCES for path in kept.ROOT.glob(pattern)}
+    for kind, name in NAMES:
+        modules = [
+            module for module in (one.__module__ for one in REGISTRIES[kind][name].__mro__) if "kdcore" in module
+        ]
+        assert {Path(str(sys.modules[module].__file__)) for module in modules} <= covered
 
 
 def test_ground_loads_no_torch() -> None:
@@ -143,9 +164,17 @@ def test_it_is_rebuilt_when_a_source_changes(tmp_path: Path, monkeypatch: pytest
 
 def test_writing_leaves_one_catalogue_and_no_draft(tmp_path: Path) -> None:
     (tmp_path / "catalogue-old.json").write_text("{}")
-    kept.write(tmp_path / "catalogue-new.json", {"method": {}})
+    kept.write(tmp_path / "catalogue-new.json", {"method": {"one": {"title": "One"}, "two": {}}, "model": {}})
     assert [path.name for path in tmp_path.iterdir()] == ["catalogue-new.json"]
-    assert json.loads((tmp_path / "catalogue-new.json").read_text()) == {"method": {}}
+    written = json.loads((tmp_path / "catalogue-new.json").read_text())
+    assert written.pop("sources") == kept.sources_digest()
+    assert written.pop("weighed") == kept.sources_digest(kept.WEIGHED)
+    assert written == {"method": {"one": {"title": "One"}, "two": {}}, "model": {}}
+
+
+def test_a_changed_source_is_read_anew_and_kept_in_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "sources_digest", lambda *_: "changed")
+    assert kept.stored() == home / "catalogue-changed.json"
 
 
 @pytest.mark.parametrize("kind", KINDS)

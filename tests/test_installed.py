@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import ROOT, free_port, person, share_catalogue, wait_for
+from browsing import ROOT, free_port, person, wait_for
 from playwright.sync_api import Browser, expect
 
 PAGES = ("", "blackbox", "inspector", "methods", "runs", "library")
@@ -37,7 +37,6 @@ def test_a_wheel_carries_every_file_of_the_checkout(site: Path) -> None:
 @pytest.fixture
 def address(site: Path, tmp_path: Path) -> Iterator[str]:
     """Where the unpacked wheel serves, started in an empty folder."""
-    share_catalogue(tmp_path)
     port = free_port()
     environment = os.environ | {"KDLAB_HOME": str(tmp_path), "PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "app.cli", "app", "--no-open", "--port", str(port)]

@@ -347,9 +347,9 @@ def _catalogue(kind: str, name: str | None, json: bool) -> None:
 
 
 def prepare() -> None:
-    """Build the catalogue of these sources where there is none yet, and say why that takes a while."""
+    """Build the catalogue where the sources were edited, and say why that takes a while."""
     from kdcore import catalogue
 
     if not catalogue.stored().exists():
-        print("First use: reading methods, models and data sets, which takes some seconds ...", file=sys.stderr)
+        print("The sources changed: the catalogue is derived anew, which takes some seconds ...", file=sys.stderr)
     catalogue.catalogue()

@@ -29,7 +29,7 @@ from app.panels import panels
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.spec import Watch
-from tests.browsing import CHROMIUM, FLAGS, end_workers, share_catalogue, wait_for
+from tests.browsing import CHROMIUM, FLAGS, end_workers, wait_for
 
 CLICKS = 3
 VIEWERS, VIEWER_HZ, WATCHED_S = 200, 5.0, 10.0
@@ -57,7 +57,6 @@ def server() -> Iterator[tuple[str, int, Path]]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):
-        share_catalogue(Path(home))
         port = taken.getsockname()[1]
         taken.close()
         command = [sys.executable, "-m", "app.cli", "app", "--port", str(port), "--no-open"]

@@ -1,6 +1,5 @@
-"""A home of its own for each test, with the catalogue in it, and the command as a process."""
+"""A home of its own for each test, and the command as a process."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,16 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kdcore import catalogue
-
 HERE = Path(__file__).parent
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home that need not build the catalogue again."""
-    (tmp_path / catalogue.stored().name).write_text(json.dumps(catalogue.catalogue()))
+    """An empty home."""
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
     monkeypatch.delenv("KDLAB_DATABASE", raising=False)
     return tmp_path

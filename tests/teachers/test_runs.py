@@ -1,6 +1,5 @@
 """Whole runs against a teacher in another process, and one that breaks off: no image is paid for twice."""
 
-import json
 import re
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from faulty import Faulty, serving
 from safetensors.torch import load_file
 from torch import nn
 
-from kdcore import catalogue
 from kdcore.errors import BadInput
 from kdcore.events import EVENT, Event, Finished, Meter, Started
 from kdcore.jobs.store import Store
@@ -172,7 +170,6 @@ def test_a_run_of_the_terminal_that_is_killed_goes_on_and_pays_for_no_answer_it_
     """Killed while a request is answered: only the images of that request are asked about again."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / catalogue.stored().name).write_text(json.dumps(catalogue.catalogue()))
     spec = taught(server.url, "faulty", Wall(looks=0), answers="probabilities")
     story = list(train(spec, tmp_path / "whole"))
     whole, requests = len(server.log), len(server.requests)
