@@ -140,12 +140,18 @@ def opened(one: Question) -> str:
 
 def start(folder: Path, task: str, **wishes: Any) -> None:
     """Have a long task done, after those that wait already; while it waits or works it is not begun again."""
-    told = progress(folder, task)
-    if told is not None and told.state in ("waiting", "working") and under_way(folder, task):
+    if working(folder, task):
         return
     tell(folder, task, Progress(state="waiting", says="waiting for its turn"))
     _under_way.add((folder, task))
     _queue().submit(_do, folder, task, wishes)
+
+
+def working(folder: Path, task: str) -> bool:
+    """Whether a task waits or works; one that another process left undone does neither."""
+    begun = under_way(folder, task)  # first: a task says that it is done before it ceases to be under way
+    told = progress(folder, task)
+    return begun and told is not None and told.state in ("waiting", "working")
 
 
 def under_way(folder: Path, task: str) -> bool:

@@ -58,11 +58,12 @@ def _turn(name: str, key: str, first: str) -> None:
 
 def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
     """A button that has a long task done, and how far it is; whether its arrays are there."""
-    told = progress(case.folder, name)
-    working = told is not None and told.state in ("waiting", "working") and examining.under_way(case.folder, name)
-    if working:
+    if examining.working(case.folder, name):
         bar(case.folder, name)
     else:
+        if case.outdated(name):  # it ended after the page above was drawn, and nobody would draw that anew
+            st.rerun()
+        told = progress(case.folder, name)
         if told is not None and told.state == "failed":
             st.warning(verbatim(told.says))
         act = partial(examining.start, case.folder, name, **asked)

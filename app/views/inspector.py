@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import streamlit as st
 
@@ -39,9 +40,11 @@ def body() -> None:
     if case_id is None:
         opening.invitation()
         return
-    told = progress(folder_of(case_id), examining.FIRST)
+    folder = folder_of(case_id)
+    begun = examining.under_way(folder, examining.FIRST)  # first: it says that it is done before it ceases to be so
+    told = progress(folder, examining.FIRST)
     if told is not None and told.state != "done":
-        _wait(case_id, told)
+        _wait(folder, told, begun)
         return
     _sections(examining.case(case_id))
 
@@ -61,19 +64,16 @@ def _case() -> str | None:
     return found
 
 
-def _wait(case_id: str, told: Progress) -> None:
+def _wait(folder: Path, told: Progress, begun: bool) -> None:
     """How far the first task is; what another process left undone is begun again."""
+    again = partial(examining.again, folder)
     if told.state == "failed":
         st.error(verbatim(told.says))
-        st.button("Try again", icon=":material/replay:", on_click=state.attempt, args=(partial(_again, case_id),))
+        st.button("Try again", icon=":material/replay:", on_click=state.attempt, args=(again,))
         return
-    if not examining.under_way(folder_of(case_id), examining.FIRST):
-        state.attempt(partial(_again, case_id))
-    bar(folder_of(case_id), examining.FIRST)
-
-
-def _again(case_id: str) -> None:
-    examining.again(folder_of(case_id))
+    if not begun:
+        state.attempt(again)
+    bar(folder, examining.FIRST)
 
 
 def _pin_first(case: Case) -> None:

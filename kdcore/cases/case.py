@@ -155,6 +155,7 @@ class Case:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.id = folder, folder.name
+        self._stamps: dict[str, int] = {}  # of each part, when it was first read
         try:
             self.about = About.model_validate_json((folder / "about.json").read_text())
         except (OSError, ValueError) as error:
@@ -186,7 +187,14 @@ class Case:
     def part(self, name: str) -> Arrays:
         """The arrays that a task has measured; {} while there are none. They are not to be written to."""
         path = self.folder / f"{name}.npz"
-        return _part(path, _stamp(path)) if path.exists() else {}
+        stamp = _stamp(path)
+        self._stamps.setdefault(name, stamp)
+        return _part(path, stamp) if stamp else {}
+
+    def outdated(self, name: str) -> bool:
+        """Whether a part has changed since this object first gave it, so that what was made of it is no longer true."""
+        stamp = _stamp(self.folder / f"{name}.npz")
+        return self._stamps.get(name, stamp) != stamp
 
     def progress(self, name: str) -> Progress | None:
         """How far a task is; None where it was not asked for."""

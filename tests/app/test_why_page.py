@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from case_factory import random_case
 from lab_driver import Finish, Open, components, labels, said
 
-from app import engine
+from app import engine, examining
 from app.inspector.gathering import told, wanted
 from app.panels import View, panel
-from kdcore.cases.case import Case, folder_of
+from kdcore.cases.case import Case, folder_of, write_about
 from kdcore.cases.causes import CAUSES, Knobs, causes, keep, knobs_of
+from kdcore.record import write_arrays
+from kdcore.spec import Choice
 
 CASE = "case-0123456789ab"
 
@@ -27,6 +32,23 @@ def test_why_tells_a_row_s_evidence_and_what_is_missing(lab: Open, seen: Case) -
     assert components(page) == 1
     assert "so never a cause here: other seeds, a longer run" in said(page)
     assert "Other seeds, of which 30% would have to be unlike this student, were not asked." in said(page)
+
+
+def test_a_task_that_ends_while_the_page_is_drawn_is_on_it(
+    lab: Open, seen: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page tells the evidence first and looks afterwards how far its task is."""
+
+    def end(folder: Path, task: str) -> bool:
+        if task == "support" and not seen.part(task):
+            write_arrays(folder / "support.npz", {"distance": np.ones(len(seen.rows)), "own": np.ones(50)})
+        return False
+
+    write_about(seen.folder, seen.about.model_copy(update={"data": Choice(name="digits")}))
+    monkeypatch.setattr(examining, "working", end)
+    page = lab("inspector", case=seen.id, section="why")
+    assert "Its 10th nearest training row is 1 away" in said(page)
+    assert "Distances to the training rows were not measured" not in said(page)
 
 
 def test_thresholds_stand_on_the_page_and_can_be_taken_back(lab: Open, seen: Case) -> None:
