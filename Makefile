@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # uv is quick; where a machine's pip.conf knows more than uv does (an index, a certificate), pip does it.
-install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(PIP) $(1)
+install = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(1) || $(PIP) $(1)
+# A run, a helper and a test are processes of their own; without bytecode each compiles all that it imports, 3 s for torch.
+unexport PYTHONDONTWRITEBYTECODE
 export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chrome 2>/dev/null | head -n 1),/usr/bin/chromium)
 
 # A real server of the Open Inference Protocol for the tests; it wants other versions, so it lives apart.
@@ -60,6 +62,6 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 $(MLSERVER)/.installed: $(VENV)/.installed
 	$(PYTHON) -m venv $(MLSERVER)
-	$(BIN)/uv pip install --quiet --python $(MLSERVER)/bin/python 'mlserver>=1.7' numpy || \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(MLSERVER)/bin/python 'mlserver>=1.7' numpy || \
 		$(MLSERVER)/bin/python -m pip --disable-pip-version-check install --quiet 'mlserver>=1.7' numpy
 	touch $@

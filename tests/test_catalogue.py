@@ -175,6 +175,10 @@ def test_writing_leaves_one_catalogue_and_no_draft(tmp_path: Path) -> None:
 def test_a_changed_source_is_read_anew_and_kept_in_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "sources_digest", lambda *_: "changed")
     assert kept.stored() == home / "catalogue-changed.json"
+    (home / "file").write_text("no folder")
+    monkeypatch.setenv("KDLAB_HOME", str(home / "file"))
+    with pytest.raises(BadInput, match=r"The home .*file cannot be written .*set KDLAB_HOME to another folder\."):
+        catalogue.__wrapped__()
 
 
 @pytest.mark.parametrize("kind", KINDS)
