@@ -27,6 +27,7 @@ GROUND = (
     "record",
     "errors",
     "untrusted",
+    "probable",
     "net",
 )
 ISLANDS = ("methods", "models", "data", "sources", "teachers")

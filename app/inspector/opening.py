@@ -90,7 +90,9 @@ def _answers() -> None:
         on_change=state.attempt,
         args=(_open_answers,),
         help="numpy.savez(file, student_logits=..., teacher_logits=..., labels=...): rows times classes, and a whole "
-        "number a row, -1 where unknown. It may also hold classes (names), images, and further columns of numbers. "
+        "number a row, -1 where unknown; student_probabilities and teacher_probabilities may stand in their "
+        "place. It may also hold classes "
+        "(names), images, and further columns of numbers. "
         f"At most {given.LIMIT_BYTES >> 30} GB unpacked; nothing in it is ever unpickled.",
     )
 

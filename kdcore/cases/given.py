@@ -1,6 +1,7 @@
 """A case made of answers that somebody brings: an npz of logits and labels, checked before anything of it is kept.
 
     student_logits (N, C), labels (N,) whole numbers, -1 where unknown        these two are needed
+    student_probabilities, teacher_probabilities (N, C)                       in place of logits; their logarithm counts
     teacher_logits (N, C), classes (C,) names, images (N, H, W), (N, K, H, W) or (N, H, W, K)   these may be there
     <any other name> (N,) numbers                                             become columns for slices and selections
 
@@ -27,6 +28,7 @@ from kdcore.cases.columns import measured
 from kdcore.cases.named import check_names, read_columns
 from kdcore.cases.question import MOST_ROWS
 from kdcore.errors import BadInput, printable
+from kdcore.probable import logarithms, probable
 from kdcore.record import Arrays, write_arrays
 from kdcore.untrusted import parsing
 
@@ -34,6 +36,8 @@ LIMIT_BYTES = 2 << 30  # of all arrays, unpacked
 MOST_ARRAYS = 64
 MOST_CLASSES = 10_000
 KNOWN = ("student_logits", "teacher_logits", "labels", "classes", "images")
+PROBABILITIES = {"student_probabilities": "student_logits", "teacher_probabilities": "teacher_logits"}
+SUM_ERROR = 0.02  # how far from 1 rounded probabilities may sum
 NEEDED = ("student_logits", "labels")
 REMEDY = "write it with numpy.savez(student_logits=..., teacher_logits=..., labels=...)"
 
@@ -75,7 +79,7 @@ def read(content: bytes | Path) -> Given:
     ):
         arrays = _arrays(archive)
     with parsing("The arrays of the file do not go together", REMEDY):
-        return _checked(arrays)
+        return _checked(_as_logits(arrays))
 
 
 def _arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
@@ -119,6 +123,24 @@ def _head(stored: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
+def _as_logits(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with logits in the place of probabilities.
+
+    Raises:
+        BadInput: probabilities are none, or logits are given beside them.
+    """
+    for name, logits in PROBABILITIES.items():
+        if name not in arrays:
+            continue
+        if logits in arrays:
+            raise BadInput(f"The file has both {logits!r} and {name!r}; leave one of them out.")
+        rows = _numbers(name, arrays[name])
+        if (rows < 0).any() or (np.abs(rows.sum(1) - 1) > SUM_ERROR).any():
+            raise BadInput(f"{name!r} are no probabilities, as some are negative or rows do not sum to 1; mend them.")
+        arrays = {one: values for one, values in arrays.items() if one != name} | {logits: logarithms(rows)}
+    return arrays
+
+
 def _checked(arrays: dict[str, np.ndarray]) -> Given:
     for name in NEEDED:
         if name not in arrays:
@@ -155,6 +177,17 @@ def _meant(arrays: dict[str, np.ndarray]) -> str:
 
 
 def _logits(name: str, values: np.ndarray) -> np.ndarray:
+    """(N, C) float32, all finite, and none that look like probabilities."""
+    found = _numbers(name, values)
+    if probable(found):
+        raise BadInput(
+            f"{name!r} looks like probabilities, as in each row none is negative and all sum to 1; name it "
+            f"{name.replace('logits', 'probabilities')!r}, or add 1 to all of it if it is logits all the same."
+        )
+    return found
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
     """(N, C) float32, all finite."""
     if values.ndim != 2 or values.dtype.kind not in "fiu" or values.shape[0] < 1 or values.shape[1] < 2:
         raise BadInput(f"{name!r} must be rows times classes of numbers, but is {_sizes(values.shape)} {values.dtype}.")

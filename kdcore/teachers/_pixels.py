@@ -11,11 +11,15 @@ from torch import Tensor
 
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
+from kdcore.probable import logarithms, probable
 from kdcore.service import Service
 from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 
-LEAST = 1e-8  # a probability of 0 counts as this, so that its logarithm is a number
 SUM_ERROR = 0.2  # how far from 1 rounded probabilities may sum
+PROBABLE = (
+    "The teacher's answers look like probabilities, as in each row none is negative and all sum to 1, but are read as "
+    "logits; set its answers to 'probabilities', or to 'raw' if they are logits all the same."
+)
 
 
 class Reader(Service):
@@ -28,8 +32,9 @@ class Reader(Service):
     std: tuple[float, ...] = Field(
         (1.0,), title="Standard deviation", description="Of 0-to-1 pixels, one or one per channel; 'normalised' only."
     )
-    answers: Literal["logits", "probabilities"] = Field(
-        "logits", description="What its answers are, where they are no class numbers."
+    answers: Literal["logits", "probabilities", "raw"] = Field(
+        "logits",
+        description="What its answers are, where they are no class numbers; 'raw': logits, even if rows sum to 1.",
     )
 
     def check_scale(self, shape: tuple[int, ...]) -> None:
@@ -65,6 +70,15 @@ class Reader(Service):
         found: np.ndarray = (x - mean) / std
         return found
 
+    def ask_back(self) -> None:
+        """That answers which look like probabilities are not read as logits by mere default.
+
+        Raises:
+            BadInput: they are.
+        """
+        if self.answers == "logits":
+            raise BadInput(PROBABLE)
+
     def read(self, answers: np.ndarray, classes: int, access: Access) -> Told:
         """Answers as they came: rows (B, C), or class numbers (B,) or (B, 1).
 
@@ -80,15 +94,17 @@ class Reader(Service):
                 f"{answers.dtype} of {answers.shape[1:]}."
             )
         check_classes(answers.shape[1], classes)
-        return Told(self.told(answers.astype(np.float32)))
+        return Told(self.told(answers.astype(np.float32), access))
 
-    def told(self, answers: np.ndarray) -> np.ndarray:
+    def told(self, answers: np.ndarray, access: Access) -> np.ndarray:
         """Answers (B, C) as logits, or as the logarithms of probabilities; rows with NaN stay as they are.
 
         Raises:
-            BadInput: they are said to be probabilities and are none.
+            BadInput: they are said to be probabilities and are none, or look like some and are read as logits.
         """
-        if self.answers == "logits":
+        if access != "labels" and probable(answers):  # labels are the same either way
+            self.ask_back()
+        if self.answers != "probabilities":
             return answers
         known = answers[np.isfinite(answers).all(1)]
         if known.size and (known.min() < -1e-3 or np.abs(known.sum(1) - 1).max() > SUM_ERROR):
@@ -96,8 +112,7 @@ class Reader(Service):
                 "The teacher's answers are no probabilities, as they are negative or do not sum to 1; set its answers "
                 "to 'logits'."
             )
-        found: np.ndarray = np.log(np.clip(answers, LEAST, None))
-        return found
+        return logarithms(answers)
 
 
 def as_tensor(logits: np.ndarray) -> Tensor:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from kdcore.errors import BadInput, gist
+from kdcore.probable import probable
 
 MEMORY_BYTES = 4 << 30  # beside the file itself, read twice
 TIME_S = 60
@@ -173,9 +174,14 @@ def outputs(session: Any, images: np.ndarray) -> list[dict[str, Any]]:
     row = first.dtype.kind == "f" and first.ndim == 2 and first.shape[1] > 1
     found = [first, *(answer(session, images, name) for name in names[1:] if not row)]
     return [
-        {"name": name, "dtype": str(one.dtype), "shape": list(one.shape)}
+        {"name": name, "dtype": str(one.dtype), "shape": list(one.shape), "probable": _probable(one)}
         for name, one in zip(names, found, strict=False)
     ]
+
+
+def _probable(answers: np.ndarray) -> bool:
+    """Whether an output looks like probabilities, be it of a single image."""
+    return answers.dtype.kind == "f" and answers.ndim == 2 and probable(answers.repeat(2, 0))
 
 
 def main(path: Path) -> None:

@@ -317,7 +317,7 @@ def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> bool:
     told = parameters.get("answers") if isinstance(parameters, dict) else None
     if told in ("logits", "probabilities", "labels"):
         wanted = "logits" if told == "logits" else "probabilities"
-        if reader.answers != wanted:
+        if reader.answers != wanted and (reader.answers, wanted) != ("raw", "logits"):
             raise BadInput(
                 f"The teacher answers with {told}, but is read as {reader.answers}; set answers to {wanted!r}."
             )

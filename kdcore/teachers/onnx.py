@@ -64,6 +64,8 @@ class OnnxTeacher(Reader):
             raise BadInput(f"The teacher reads {facts['dtype']}, but images are floats or bytes; export it for those.")
         check_shape(tuple(facts["reads"][1:]), shape)
         output = _output(facts, classes, access)
+        if access != "labels" and any(one["name"] == output and one["probable"] for one in facts["outputs"]):
+            self.ask_back()
         if facts["dtype"] == "uint8" and self.scale != "bytes":
             raise BadInput(f"The teacher reads bytes, but its scale is {self.scale!r}; set the scale to 'bytes'.")
         return _Opened(self, path.read_bytes(), facts, output, classes, access)

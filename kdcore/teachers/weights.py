@@ -71,7 +71,7 @@ class WeightsTeacher(Reader):
         check_classes(len(told) if told else classes, classes)
         reader = self._reading(head)
         reader.check_scale(shape)
-        return _Asked(reader, _filled(self._nets(head, shape, classes), path, head))
+        return _Asked(reader, _filled(self._nets(head, shape, classes), path, head), access)
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """That of the data whose run wrote the weights."""
@@ -106,8 +106,8 @@ class WeightsTeacher(Reader):
 class _Asked:
     """The line to a network; it answers where the images are."""
 
-    def __init__(self, reader: Reader, net: nn.Module) -> None:
-        self.reader, self.net = reader, net
+    def __init__(self, reader: Reader, net: nn.Module, access: Access) -> None:
+        self.reader, self.net, self.access = reader, net, access
         self.colour = not hasattr(net, "blocks")  # torchvision's own networks read three channels
 
     @torch.no_grad()
@@ -115,7 +115,7 @@ class _Asked:
         self.net.to(images.device)
         x = as_tensor(self.reader.fed(images)).to(images.device)
         told = [self._answer(part) for part in torch.split(x, BATCH)]
-        return Answered(as_tensor(self.reader.told(torch.cat(told).cpu().numpy())))
+        return Answered(as_tensor(self.reader.told(torch.cat(told).cpu().numpy(), self.access)))
 
     def _answer(self, x: Tensor) -> Tensor:
         said = self.net(x.expand(-1, 3, -1, -1) if self.colour else x)

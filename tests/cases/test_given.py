@@ -145,6 +145,39 @@ def test_arrays_of_any_type_are_read_or_refused_in_a_sentence(name: str, kind: A
     assert not said or (name in said and len(said) < 300), said
 
 
+PROBABILITIES = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
+
+
+@pytest.mark.parametrize("name", ["student", "teacher"])
+def test_probabilities_that_are_called_logits_are_asked_about(home: Path, name: str) -> None:
+    said = rf"^'{name}_logits' looks like probabilities, .* name it '{name}_probabilities', or add 1 to all of it"
+    with pytest.raises(BadInput, match=said):
+        open_file(npz(**{f"{name}_logits": PROBABILITIES}), "soft.npz")
+    assert not list(home.rglob("*"))
+    kept = read(npz(**{f"{name}_logits": PROBABILITIES + 1})).rows
+    assert kept[f"{name}_logits"] == pytest.approx(PROBABILITIES + 1)
+
+
+@pytest.mark.parametrize("name", ["student", "teacher"])
+def test_probabilities_are_read_as_their_logarithm(name: str) -> None:
+    rows = read(npz(**{f"{name}_logits": None, f"{name}_probabilities": PROBABILITIES})).rows
+    powers = np.exp(rows[f"{name}_logits"])
+    assert powers == pytest.approx(PROBABILITIES, abs=1e-6)
+    assert np.isfinite(rows[f"{name}_logits"]).all()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"teacher_probabilities": PROBABILITIES}, "both 'teacher_logits' and 'teacher_probabilities'; leave one"),
+        ({"student_logits": None, "student_probabilities": LOGITS}, "'student_probabilities' are no probabilities"),
+    ],
+)
+def test_probabilities_that_are_none(arrays: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        read(npz(**arrays))
+
+
 class Bomb:
     """Something that would run code when it is unpickled."""
 

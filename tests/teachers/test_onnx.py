@@ -38,9 +38,9 @@ def kept(file: onnx.ModelProto | bytes) -> str:
     return uploads.keep(file if isinstance(file, bytes) else file.SerializeToString())
 
 
-def asked(file: onnx.ModelProto | bytes, **knobs: object) -> np.ndarray:
+def asked(file: onnx.ModelProto | bytes, access: Access = "labels", **knobs: object) -> np.ndarray:
     """What the line to a file says to IMAGES."""
-    line = OnnxTeacher(file=kept(file), **knobs).connect(SHAPE, CLASSES)  # type: ignore[arg-type]
+    line = OnnxTeacher(file=kept(file), **knobs).connect(SHAPE, CLASSES, access)  # type: ignore[arg-type]
     return line(IMAGES).logits.numpy()
 
 
@@ -83,6 +83,20 @@ def test_probabilities_come_as_their_logarithm() -> None:
     assert asked(linear(softmax=True), answers="probabilities") == pytest.approx(log_p, abs=1e-4)
     with pytest.raises(BadInput, match="no probabilities"):
         asked(linear(), answers="probabilities")
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+def test_a_file_that_ends_in_softmax_is_asked_about(batch: object) -> None:
+    line = OnnxTeacher(file=kept(linear(softmax=True, batch=batch))).connect
+    for access in ("probabilities", "logits"):
+        with pytest.raises(
+            BadInput, match=r"look like probabilities, .* set its answers to 'probabilities', or to 'raw'"
+        ):
+            line(SHAPE, CLASSES, access)  # type: ignore[arg-type]
+    p = np.exp(PIXELS @ matrix())
+    p /= p.sum(1, keepdims=True)
+    assert asked(linear(softmax=True, batch=batch), access="logits", answers="raw") == pytest.approx(p, abs=1e-5)
+    assert line(SHAPE, CLASSES, "labels")(IMAGES).logits.argmax(1).numpy().tolist() == p.argmax(1).tolist()
 
 
 def test_behind_a_wall_it_is_counted_and_its_budget_kept(tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def test_they_answer_as_the_network_they_are_of() -> None:
 
 
 @torch.no_grad()
+def test_a_network_whose_rows_sum_to_one_is_asked_about() -> None:
+    net = cnn()
+    state = net.state_dict()
+    last = [name for name, one in state.items() if one.shape[:1] == (10,)]
+    for name in last:
+        state[name].fill_(0.1 if name.endswith("bias") else 0.0)
+    net.load_state_dict(state)
+    line = WeightsTeacher(file=kept(net), **CNN).connect(SHAPE, 10, "logits")
+    with pytest.raises(BadInput, match="look like probabilities"):
+        line(IMAGES)
+
+
+@torch.no_grad()
 def test_half_precision_is_read_too() -> None:
     line = WeightsTeacher(file=kept(cnn().half()), **CNN).connect(SHAPE, 10)
     assert torch.allclose(line(IMAGES).logits, cnn()(IMAGES).logits, atol=1e-2)
