@@ -33,7 +33,11 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:
 
 def shortened(value: object, most: int = 80) -> str:
     """A value as Python writes it, its middle left out where it is long."""
-    text = repr(value)
+    return cut(repr(value), most)
+
+
+def cut(text: str, most: int = 80) -> str:
+    """A text, its middle left out where it is long."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
@@ -57,8 +61,9 @@ def sentence(error: ValidationError, subject: str) -> BadInput:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, BadInput):
         return cause
-    where = ".".join(str(part) for part in first["loc"])
+    where = cut(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
         return BadInput(f"{subject} has no setting {where!r}; remove it or check its spelling.")
     got = "" if first["type"] == "missing" else f", but got {shortened(first['input'])}"
-    return BadInput(f"{subject}: {where or 'the value'} — {first['msg'][:1].lower()}{first['msg'][1:]}{got}.")
+    said = cut(first["msg"], 240)  # it may quote what was sent, whole
+    return BadInput(f"{subject}: {where or 'the value'} — {said[:1].lower()}{said[1:]}{got}.")

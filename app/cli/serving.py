@@ -51,7 +51,7 @@ def serve(
         url = address(host, listening.getsockname()[1])
         config = uvicorn.Config(
             "app.asgi:app",
-            ws="websockets-sansio",
+            ws="app.live.socket:Bounded",
             ws_per_message_deflate=False,  # it would compress every picture anew for each viewer
             log_config=None,
             access_log=False,

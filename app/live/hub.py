@@ -37,6 +37,7 @@ VIEWER_S = 0.0009  # a viewer's part of that time: a thousand pictures a second 
 ATTEND_S = 1.0
 FRAMES_HZ, FIELD_HZ = 2.0, 25.0  # asked of the worker, which keeps to its share of the time
 KEPT, VARIANTS = 128, 8  # panels whose drawings are remembered, and for how many views each
+KEPT_BYTES = 64 << 20  # most that remembered drawings take, but for those of one panel
 SEATED = 64  # subscriptions of one socket
 
 
@@ -126,15 +127,18 @@ class Hub:
         owned = show.watcher.run.owner in seat.owners and not show.watcher.run.recorded
         topic = show.topics.get((name, view.at)) or self._begin(show, name, panel, view.at)
         if self._topics.get(place) is not topic:
-            self.leave(seat, key)
+            self._part(place)
         self._topics[place] = topic
         topic.places[place] = Looker(**view.model_dump(), mine=owned)
         topic.news.set()
         topic.hurry.set()
 
     def leave(self, seat: Seat, key: int) -> None:
-        """End a subscription; the last one to leave a topic ends it."""
-        place = Place(seat, key)
+        """End a subscription and forget what waits for it; the last one to leave a topic ends it."""
+        self._part(Place(seat, key))
+        seat.clear(key)
+
+    def _part(self, place: Place) -> None:
         topic = self._topics.pop(place, None)
         if topic:
             del topic.places[place]
@@ -228,8 +232,9 @@ class Hub:
     def _keep(self, index: tuple[str, str, int | None], drawings: list[Drawn]) -> None:
         self._kept[index] = drawings
         self._kept.move_to_end(index)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        held = sum(map(_size, self._kept.values()))
+        while len(self._kept) > 1 and (len(self._kept) > KEPT or held > KEPT_BYTES):
+            held -= _size(self._kept.popitem(last=False)[1])
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -240,6 +245,10 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("What serves those who look ended", exc_info=error)
+
+
+def _size(drawings: list[Drawn]) -> int:
+    return sum(len(drawn.payload) for drawn in drawings)
 
 
 def watched(store: Store, name: str) -> Watcher | CaseWatcher:

@@ -27,6 +27,7 @@ from app.live.cookie import viewer_of
 from app.live.drawing import lacks
 from app.live.hub import Hub, watched
 from app.live.seat import Message, Seat
+from app.live.socket import PATH
 from app.live.tokens import SERVER, verify
 from app.panels import View, panel
 from app.panels._recast import STUDENT
@@ -65,7 +66,7 @@ def routes(hub: Hub) -> list[BaseRoute]:
         return await to_thread.run_sync(table, hub, request.path_params, dict(request.query_params))
 
     return [
-        WebSocketRoute("/api/live", live),
+        WebSocketRoute(PATH, live),
         Route("/api/health", health),
         Route("/api/runs/{run}/panels/{panel}.csv", numbers),
         Mount(PLOTLY, StaticFiles(directory=str(files("plotly") / "package_data"))),
@@ -126,6 +127,7 @@ async def _converse(hub: Hub, socket: WebSocket, seat: Seat) -> None:
     try:
         while socket.application_state is WebSocketState.CONNECTED:  # a failed send ends it as well
             await _hear(hub, seat, await _text(socket))
+            await seat.room()
     finally:
         hub.go(seat)
         pump.cancel()
@@ -150,7 +152,7 @@ async def _hear(hub: Hub, seat: Seat, text: str) -> None:
     asked: dict[str, Any] = {}
     try:
         message = messages.parse(text)
-        asked = message.model_dump(include={"key", "run", "command"})
+        asked = message.model_dump(include={"key", "run"})
         if isinstance(message, messages.Watch):
             await hub.watch(seat, message.key, message.run, message.panel, message.view)
         elif isinstance(message, messages.Leave):
