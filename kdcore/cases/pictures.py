@@ -14,6 +14,7 @@ from PIL import Image
 from kdcore.cases.case import FOLDER
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
+from kdcore.stills import still
 from kdcore.untrusted import parsing
 
 MOST = 200  # images at once
@@ -54,7 +55,9 @@ def _row(name: str, content: bytes, shape: Sequence[int], done: dict[str, int]) 
                 "unpacked; give a smaller one."
             )
         _note(done, image, channels, (width, height))
-        fitted = image.convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+        fitted = (
+            still(image, repr(name[:60])).convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+        )
     return np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
 
 

@@ -1,12 +1,16 @@
 """Your own images: a folder that holds one folder per class.
 
-A fifth of each class is set apart to test and, unless told otherwise, another fifth to validate.
+A fifth of each class is set apart to test and, unless told otherwise, another fifth to validate. Images of 16 bits are
+read over their whole range.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,10 +20,16 @@ from kdcore.data._splits import Prepared, Raw, require, split_off, stream
 from kdcore.errors import BadInput, printable
 from kdcore.untrusted import parsing
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 TYPES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP", ".gif": "GIF"}
 ALLOWED = ", ".join(TYPES)
 TEST_SHARE = 0.2
 LEAST = 3  # images of a class, one for each split
+SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
+HEADS = 5_000  # files that are opened before a run, in a second; the others are when it begins
+NAMED = 3  # files in one sentence
 
 
 class ImageFolder(Prepared):
@@ -45,19 +55,16 @@ class ImageFolder(Prepared):
         return (1 if self.grey else 3, self.side, self.side), len(self._folders()) if self.path else 2
 
     def ready(self) -> None:
-        """The path is given and leads to class folders."""
-        self._folders()
+        """The path leads to class folders with images enough, and each file begins as an image does."""
+        _examine(tuple((folder, folder.stat().st_mtime_ns) for folder in self._folders()))
 
     def raw(self, folder: Path, report: Report) -> Raw:
         """Every image, a fifth of each class apart to test."""
         folders = self._folders()
-        names = tuple(path.name for path in folders)
-        listed = [(file, label) for label, path in enumerate(folders) for file in _images(path)]
-        y = np.array([label for _, label in listed], dtype=np.int64)
-        require(y, names, LEAST, "an image folder")
-        x = self._read([file for file, _ in listed], report)
+        files, y = _listed(folders)
+        x = self._read(files, report)
         rest, test = split_off(y, TEST_SHARE, stream(self.seed, "test images"))
-        return Raw(x[rest], y[rest], x[test], y[test], names)
+        return Raw(x[rest], y[rest], x[test], y[test], tuple(path.name for path in folders))
 
     def _folders(self) -> list[Path]:
         """The folder of each class, in alphabetical order.
@@ -72,6 +79,7 @@ class ImageFolder(Prepared):
                 f"class, but got {self.path!r}; give the path of one that exists."
             )
         inside = _visible(root)
+        _check_splits(root, [path for path in inside if path.is_dir()])
         stray = next((path for path in inside if not path.is_dir()), None)
         if stray:
             raise BadInput(
@@ -98,29 +106,116 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _images(folder: Path) -> list[Path]:
-    """The images of one class.
+@lru_cache(64)
+def _examine(stamped: tuple[tuple[Path, int], ...]) -> None:
+    """That each file begins as an image does; a form asks at every turn, and what was sound stays so until a folder
+    changes.
 
     Raises:
-        BadInput: something else lies among them.
+        BadInput: names the first files that do not.
     """
-    inside = _visible(folder)
-    stray = next((path for path in inside if path.is_dir() or path.suffix.lower() not in TYPES), None)
-    if stray:
+    files, _ = _listed([folder for folder, _ in stamped])
+    broken = [(file, error) for file in files[:HEADS] if (error := _misread(file))]
+    if len(broken) > 1:
         raise BadInput(
-            f"{stray} is {'a folder' if stray.is_dir() else 'not an image'}; a class folder holds only files of the "
-            f"types {ALLOWED}, so move it away or convert it."
+            f"{_few([file for file, _ in broken])} are animated or cannot be read as images; replace them by whole "
+            f"still images of the types {ALLOWED}, or move them away."
         )
-    return inside
+    for _, error in broken:
+        raise error
+
+
+def _listed(folders: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
+    """The files of all classes, and the class (N,) of each.
+
+    Raises:
+        BadInput: something else lies among them, or a class has too few.
+    """
+    listed = [(file, label) for label, path in enumerate(folders) for file in _visible(path)]
+    files, y = [file for file, _ in listed], np.array([label for _, label in listed], dtype=np.int64)
+    _check_types(files)
+    require(y, tuple(path.name for path in folders), LEAST, "an image folder")
+    return files, y
+
+
+def _check_splits(root: Path, folders: Sequence[Path]) -> None:
+    """That the folders are not splits of a data set.
+
+    Raises:
+        BadInput: all are named as splits are, and there are several or they hold folders.
+    """
+    splits = all(path.name.lower() in SPLITS for path in folders)
+    if not folders or not splits or (len(folders) == 1 and not any(path.is_dir() for path in _visible(folders[0]))):
+        return
+    names = ", ".join(path.name for path in folders)
+    best = next((path for path in folders if path.name.lower().startswith("train")), folders[0])
+    raise BadInput(
+        f"The folders in {root} are splits ({names}), not classes; give one of them, such as {best}, as rows are set "
+        "apart to validate and to test from what it holds, or move the classes of all into one folder."
+    )
+
+
+def _check_types(files: Sequence[Path]) -> None:
+    """That only images lie in the class folders.
+
+    Raises:
+        BadInput: others do.
+    """
+    strays = [path for path in files if path.is_dir() or path.suffix.lower() not in TYPES]
+    if len(strays) == 1:
+        kind, what = "a folder" if strays[0].is_dir() else "not an image", "it"
+    else:
+        kind, what = "folders or no images", "them"
+    if strays:
+        raise BadInput(
+            f"{_few(strays)} {'is' if what == 'it' else 'are'} {kind}; a class folder holds only files of the types "
+            f"{ALLOWED}, so move {what} away or convert {what}."
+        )
+
+
+def _few(files: Sequence[Path]) -> str:
+    """The first files by their path, and how many there are besides."""
+    more = [f"{len(files) - NAMED:,} more"] if len(files) > NAMED else []
+    names = [*map(str, files[:NAMED]), *more]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _misread(file: Path) -> BadInput | None:
+    """What is wrong with the head of a file."""
+    from kdcore.stills import check_still
+
+    try:
+        with _opened(file) as image:
+            check_still(image, str(file))
+    except BadInput as error:
+        return error
+    return None
 
 
 def _pixels(file: Path, side: int, grey: bool) -> np.ndarray:
     """One image (K, side, side) uint8, upright and resized to the square.
 
     Raises:
-        BadInput: the file cannot be read as an image.
+        BadInput: the file cannot be read as an image, or is animated.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
+
+    from kdcore.stills import still
+
+    with _opened(file) as image:
+        small = still(image, str(file)).convert("L" if grey else "RGB").resize((side, side), Image.Resampling.BILINEAR)
+    pixels = np.asarray(small)
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """An image file, open; its pixels are read when they are asked for.
+
+    Raises:
+        BadInput: it cannot be read as an image, be it here or within.
+    """
+    from PIL import Image
 
     with (
         parsing(
@@ -128,7 +223,4 @@ def _pixels(file: Path, side: int, grey: bool) -> np.ndarray:
         ),
         Image.open(file, formats=sorted(set(TYPES.values()))) as image,
     ):
-        upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
-        small = upright.resize((side, side), Image.Resampling.BILINEAR)
-    pixels = np.asarray(small)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+        yield image

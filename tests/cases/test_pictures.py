@@ -45,6 +45,19 @@ def test_what_was_done_is_said() -> None:
     assert notes == ("1 of 1 images were given three equal channels.",)
 
 
+def test_sixteen_bits_are_read_over_their_whole_range() -> None:
+    rows, _ = rows_of({"a.png": png(GREY.astype(np.uint16) * 4 * 257)}, (1, 4, 4))
+    assert np.array_equal(rows, GREY[None, None] * 4)
+
+
+def test_an_animation_is_refused() -> None:
+    file = io.BytesIO()
+    first, second = (Image.new("L", (4, 4), shade) for shade in (0, 90))
+    first.save(file, "PNG", save_all=True, append_images=[second])
+    with pytest.raises(BadInput, match=r"^'a\.png' is animated: it shows 2 images"):
+        rows_of({"a.png": file.getvalue()}, (1, 4, 4))
+
+
 def bomb(side: int) -> bytes:
     """A PNG that says it is a square of many pixels."""
 

@@ -1,14 +1,18 @@
 """A person's own images: what is read, how it is split, and every way in which a folder can be wrong."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from kdcore.data import image_folder
 from kdcore.errors import BadInput
+from kdcore.jobs.store import Store
 from kdcore.registry import DATA
+from kdcore.spec import Choice, Spec
 
 HERE = Path()
 COLORS = {"blue": (0, 0, 250), "red": (250, 0, 0)}
@@ -84,6 +88,88 @@ def test_a_photograph_stands_upright(folder: Path) -> None:
     photo = data.test.x[data.test.y == data.classes.index("photo")][0]
     assert photo[:, :14].min() > 200
     assert photo[:, 18:].max() < 50
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_sixteen_bits_are_read_over_their_whole_range(folder: Path, grey: bool) -> None:
+    (folder / "scan").mkdir()
+    for row in range(3):
+        Image.fromarray(np.full((40, 40), 0x8000, np.uint16)).save(folder / "scan" / f"{row}.png")
+    data = DATA["image_folder"](path=str(folder), grey=grey).load(HERE)
+    scans = data.train.x[data.train.y == data.classes.index("scan")]
+    assert set(scans.flat) == {128}, "32768 of 65535 is middle grey, not white"
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "webp"])
+def test_an_animation_is_refused_before_a_run_and_when_read(folder: Path, kind: str) -> None:
+    first, *others = (Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 90, 180))
+    path = folder / "red" / f"moving.{kind}"
+    first.save(path, save_all=True, append_images=others)
+    assert f"{path} is animated: it shows 3 images" in refused(folder)
+    assert str(path) in unready(folder)
+
+
+def test_a_photograph_with_a_preview_of_its_own_is_no_animation(folder: Path) -> None:
+    photo, preview = (Image.new("RGB", (8, 8), (200, shade, 0)) for shade in (0, 200))
+    for row in range(3):
+        (folder / "photo").mkdir(exist_ok=True)
+        photo.save(folder / "photo" / f"{row}.jpg", "MPO", save_all=True, append_images=[preview])
+    data = DATA["image_folder"](path=str(folder)).load(HERE)
+    assert data.test.x[data.test.y == data.classes.index("photo")][0, 1].max() < 20
+
+
+def unready(folder: Path) -> str:
+    """What is told of a folder before a run starts."""
+    with pytest.raises(BadInput) as caught:
+        DATA["image_folder"](path=str(folder)).ready()
+    return str(caught.value)
+
+
+def test_files_that_are_no_images_are_all_named_before_a_run_starts(folder: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        (folder / "red" / name).write_bytes(b"hello")
+    told = unready(folder)
+    assert f"{folder}/red/a.png and {folder}/red/b.jpg are animated or cannot be read as images" in told
+    for at in range(4):
+        (folder / "blue" / f"{at}.txt").write_text("hello")
+    told = unready(folder)
+    assert f"{folder}/blue/0.txt, {folder}/blue/1.txt, {folder}/blue/2.txt and 1 more are folders or no images" in told
+
+
+def test_a_form_that_is_drawn_again_opens_no_file_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, opened = DATA["image_folder"](path=str(folder)), []
+    monkeypatch.setattr(image_folder, "_misread", opened.append)
+    data.ready()
+    data.ready()
+    assert len(opened) == 20
+    save(folder / "red" / "new.png", COLORS["red"])
+    data.ready()
+    assert len(opened) == 41
+
+
+def test_no_failed_run_is_left_of_them(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDLAB_HOME", str(tmp_path_factory.mktemp("home")))
+    (folder / "red" / "a.png").write_bytes(b"hello")
+    data = Choice(name="image_folder", knobs={"path": str(folder)})
+    with closing(Store()) as store:
+        with pytest.raises(BadInput, match=r"a\.png cannot be read as an image"):
+            store.submit(Spec(data=data, student=Choice(name="cnn"), method=Choice(name="ce")), "somebody")
+        assert not store.runs()
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "Test"), ("train",)])
+def test_splits_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        for kind, color in COLORS.items():
+            for row in range(5):
+                save(tmp_path / name / kind / f"{row}.png", color)
+    (tmp_path / "README.txt").write_text("hello")
+    told = unready(tmp_path)
+    assert f"are splits ({', '.join(sorted(names))}), not classes; give one of them, such as {tmp_path}/" in told
+    inside = told.partition("such as ")[2].partition(",")[0]
+    assert DATA["image_folder"](path=inside).load(HERE).classes == ("blue", "red")
 
 
 def test_reading_tells_how_far_it_is(folder: Path) -> None:
