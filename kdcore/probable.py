@@ -20,3 +20,8 @@ def logarithms(rows: np.ndarray) -> np.ndarray:
     """Probabilities (N, C) as logits in float32: their logarithms."""
     found: np.ndarray = np.log(np.clip(rows.astype(np.float32), LEAST, None))
     return found
+
+
+def flat(answers: np.ndarray) -> np.ndarray:
+    """Answers (B, C, 1, 1), as of networks that end in a convolution, as rows (B, C); others as they are."""
+    return answers.reshape(answers.shape[:2]) if answers.ndim > 2 and set(answers.shape[2:]) == {1} else answers

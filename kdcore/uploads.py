@@ -25,6 +25,10 @@ HEAD_BYTES = 9
 CHUNK_BYTES = 1 << 20
 NAME = re.compile(rf"[0-9a-f]{{16}}\.({'|'.join(KINDS)})")
 PICKLED = (b"\x80", b"PK\x03\x04", b"PK\x05\x06", b"(", b"c", b"]", b"}")  # how pickles and zips of them begin
+PICKLES = ("pt", "pth", "ckpt", "bin")  # how files of pickles are named; they are taken only to be told what to do
+SAFELY = (
+    "from safetensors.torch import save_file; save_file(torch.load('model.pt', weights_only=True), 'model.safetensors')"
+)
 ACCEPTED = "an ONNX file (.onnx) or safetensors weights (.safetensors)"
 
 
@@ -88,7 +92,7 @@ def _kind(head: bytes, size_bytes: int) -> Kind:
     if head.startswith(PICKLED):
         raise BadInput(
             f"The file looks like a pickle or a zip, as `torch.save` writes, which could run code when it is opened, "
-            f"so it was not; give {ACCEPTED}."
+            f"so it was not; give {ACCEPTED}. Two lines turn weights of yours into the latter: import torch; {SAFELY}."
         )
     raise BadInput(f"The file is neither ONNX nor safetensors (it begins with {head.hex()}); give {ACCEPTED}.")
 

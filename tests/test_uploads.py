@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from kdcore import uploads
 from kdcore.errors import BadInput
@@ -44,6 +45,17 @@ def test_a_pickle_is_refused_unread(home: Path, content: bytes) -> None:
     with pytest.raises(BadInput, match=r"looks like a pickle or a zip.*ONNX file .*safetensors"):
         uploads.keep(content)
     assert not (home / "uploads").exists()
+
+
+def test_two_lines_turn_torchs_own_file_into_safetensors(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"w": torch.ones(2)}, home / "model.pt")
+    with pytest.raises(BadInput) as caught:
+        uploads.keep(home / "model.pt")
+    lines = str(caught.value).partition("into the latter: ")[2].removesuffix(".").split("; ")
+    assert lines[0] == "import torch"
+    monkeypatch.chdir(home)
+    exec("\n".join(lines), {})
+    assert uploads.keep(home / "model.safetensors").endswith(".safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", SAFETENSORS[:20], b"\0" * 40])

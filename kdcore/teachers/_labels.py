@@ -27,14 +27,22 @@ def are_numbers(kind: str, shape: Sizes, classes: int) -> bool:
 
 
 def telling(outputs: Sequence[Output], classes: int) -> int:
-    """The place of the output that counts, of one or more: the first, unless that holds one number an image or none;
-    then the first of rows (B, C) in floating point, and without any the first of class numbers."""
+    """The place of the output that counts, of one or more: the first of rows (B, C) in floating point with a number for
+    each class; without any the first, unless that holds one number an image or none, and then that of class numbers."""
+    exact = [kind in ("", "f") and list(shape[1:2]) == [classes] and _is_row(shape) for kind, shape in outputs]
+    if any(exact):
+        return exact.index(True)
     kind, shape = outputs[0]
     if kind in ("", "i", "u", "f") and not _single(shape, classes):
         return 0
     rows = [kind == "f" and len(shape) == 2 and shape[1] in (None, classes) for kind, shape in outputs]
     numbers = [are_numbers(*output, classes) for output in outputs]
     return next((among.index(True) for among in (rows, numbers) if any(among)), 0)
+
+
+def _is_row(shape: Sizes) -> bool:
+    """Whether a tensor is (B, C), or (B, C, 1, 1) as of networks that end in a convolution."""
+    return len(shape) >= 2 and set(shape[2:]) <= {1}
 
 
 def _single(shape: Sizes, classes: int) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
-from kdcore.probable import logarithms, probable
+from kdcore.probable import flat, logarithms, probable
 from kdcore.service import Service
 from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 
@@ -80,11 +80,12 @@ class Reader(Service):
             raise BadInput(PROBABLE)
 
     def read(self, answers: np.ndarray, classes: int, access: Access) -> Told:
-        """Answers as they came: rows (B, C), or class numbers (B,) or (B, 1).
+        """Answers as they came: rows (B, C) or (B, C, 1, 1), or class numbers (B,) or (B, 1).
 
         Raises:
             BadInput: they are neither, or less than `access` grants.
         """
+        answers = flat(answers)
         if are_numbers(answers.dtype.kind, answers.shape, classes):
             check_grade(access)
             return one_hot(answers, classes)

@@ -1,27 +1,31 @@
 """Tries an uploaded ONNX file in a process of its own, which may use little memory and time and may die.
 
-`python -m kdcore.teachers._trial FILE` reads the shape of one input as JSON from stdin, asks the file about black
-images, and prints one line of JSON: what it reads and answers, or the sentence that refuses it. A file is checked as a
-protobuf first, so nothing it refers to is opened and no operator that is not the standard's own is loaded.
+`python -m kdcore.teachers._trial FILE` reads the shape of one input as JSON from stdin (null where the data are not
+known), asks the file about black images, and prints one line of JSON: what it reads and answers, or the sentence that
+refuses it. A file is checked as a protobuf first, so nothing it refers to is opened and no operator that is not the
+standard's own is loaded.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import resource
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kdcore.errors import BadInput, gist
-from kdcore.probable import probable
+from kdcore.probable import flat, probable
 
 MEMORY_BYTES = 4 << 30  # beside the file itself, read twice
 TIME_S = 60
+PATIENCE_S = 3 * TIME_S  # of the clock, where other processes want the processor too
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 DTYPES = {
     "tensor(float)": "float32",
@@ -72,7 +76,7 @@ def _check_inside(tensor: Any, external: int) -> None:
         where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "another file")
         raise BadInput(
             f"The ONNX file keeps its tensor {tensor.name[:60]!r} in {where[:60]!r}, which is not opened; export the "
-            "model as one file."
+            "model as one file, as torch.onnx.export(..., external_data=False) does."
         )
 
 
@@ -103,16 +107,15 @@ def session(content: bytes) -> Any:
         raise BadInput(f"onnxruntime cannot use the ONNX file ({reason(error)}); export the model again.") from error
 
 
-def answer(session: Any, images: np.ndarray, output: str = "") -> np.ndarray:
-    """What a session says to images in one output, the first without a name.
+def answer(session: Any, images: np.ndarray, *outputs: str) -> list[np.ndarray]:
+    """What a session says to images in the outputs of these names.
 
     Raises:
         BadInput: it fails.
     """
     entry = session.get_inputs()[0]
     try:
-        found: np.ndarray = np.asarray(session.run([output or session.get_outputs()[0].name], {entry.name: images})[0])
-        return found
+        return [flat(np.asarray(one)) for one in session.run(list(outputs), {entry.name: images})]
     except _failures() as error:
         if "BFCArena" in str(error):  # its allocator
             raise MemoryError from error
@@ -133,8 +136,8 @@ def reason(error: Exception) -> str:
     return said.rstrip(".") or type(error).__name__
 
 
-def tried(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What a file reads and answers, tried on black images of `shape`.
+def tried(path: Path, shape: tuple[int, ...] | None) -> dict[str, Any]:
+    """What a file reads and answers, tried on black images of `shape`, or of the shape that it fixes itself.
 
     Raises:
         BadInput: it cannot be used.
@@ -147,18 +150,37 @@ def tried(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
         names = ", ".join(entry.name for entry in entries)[:120]
         raise BadInput(f"The teacher must read one input, images, but the ONNX file has {len(entries)}: {names}.")
     reads = [size if isinstance(size, int) else None for size in entries[0].shape]
-    facts = {"reads": reads, "dtype": DTYPES.get(entries[0].type, entries[0].type)}
-    fits = len(reads) == 1 + len(shape) and all(
-        size in (None, mine) for size, mine in zip(reads[1:], shape, strict=True)
-    )
-    if not fits or entries[0].type not in DTYPES:
+    if entries[0].type not in DTYPES:
+        raise BadInput(
+            f"The teacher reads {entries[0].type[:60]}, but images are floats or bytes; export it for those."
+        )
+    asked = _asked(reads[1:], shape)
+    facts: dict[str, Any] = {
+        "reads": reads,
+        "dtype": DTYPES[entries[0].type],
+        "flat": shape is not None and asked not in (None, shape),
+    }
+    if asked is None:
         return facts
-    return facts | {"outputs": outputs(opened, np.zeros((reads[0] or PROBES, *shape), facts["dtype"]))}
+    return facts | {"outputs": outputs(opened, np.zeros((reads[0] or PROBES, *asked), facts["dtype"]))}
+
+
+def _asked(reads: Sequence[int | None], shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """The shape in which it can be asked about one image: that of the data, or a flat row of a grey image, as
+    scikit-learn's models read; None where it reads others, or where it fixes none and the data are not known."""
+    if shape is None:
+        return None if None in reads else tuple(size for size in reads if size is not None)
+    rows = [shape, *([(math.prod(shape),)] if len(shape) == 3 and shape[0] == 1 else [])]
+    return next((row for row in rows if fits(reads, row)), None)
+
+
+def fits(reads: Sequence[int | None], shape: Sequence[int]) -> bool:
+    """Whether sizes that a model reads, None for any, are those of `shape`."""
+    return len(reads) == len(shape) and all(size in (None, mine) for size, mine in zip(reads, shape, strict=True))
 
 
 def outputs(session: Any, images: np.ndarray) -> list[dict[str, Any]]:
-    """Name, dtype and shape of what a session says to images: in its first output, and where that is no row of numbers,
-    in the others too.
+    """Name, dtype and shape of what a session says to images in each output of numbers.
 
     Raises:
         BadInput: it fails, or says no tensor of numbers.
@@ -170,12 +192,9 @@ def outputs(session: Any, images: np.ndarray) -> list[dict[str, Any]]:
             f"The ONNX file answers with {known[0].type[:60]}, but only tensors of numbers are read; export it so "
             "(from scikit-learn without ZipMap)."
         )
-    first = answer(session, images, names[0])
-    row = first.dtype.kind == "f" and first.ndim == 2 and first.shape[1] > 1
-    found = [first, *(answer(session, images, name) for name in names[1:] if not row)]
     return [
         {"name": name, "dtype": str(one.dtype), "shape": list(one.shape), "probable": _probable(one)}
-        for name, one in zip(names, found, strict=False)
+        for name, one in zip(names, answer(session, images, *names), strict=True)
     ]
 
 
@@ -184,11 +203,34 @@ def _probable(answers: np.ndarray) -> bool:
     return answers.dtype.kind == "f" and answers.ndim == 2 and probable(answers.repeat(2, 0))
 
 
+def apart(path: Path, shape: tuple[int, ...] | None, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    """What a process of its own found out about a file, asked as `tried` is.
+
+    Raises:
+        BadInput: it refuses the file, or ended otherwise than by answering.
+    """
+    command = [sys.executable, "-m", "kdcore.teachers._trial", str(path)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(shape) + "\n", capture_output=True, text=True, timeout=patience_s
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise BadInput(
+            f"The ONNX file crashed or took more than {TIME_S} s or {MEMORY_BYTES >> 30} GB over a first answer, so it "
+            "was not opened here; give a smaller model."
+        ) from error
+    if "error" in found:
+        raise BadInput(found["error"])
+    return found
+
+
 def main(path: Path) -> None:
     """One file tried, one line said."""
     limit(path.stat().st_size)
     try:
-        said = tried(path, tuple(json.loads(sys.stdin.readline())))
+        shape = json.loads(sys.stdin.readline())
+        said = tried(path, None if shape is None else tuple(shape))
     except BadInput as error:
         said = {"error": str(error)}
     except MemoryError:

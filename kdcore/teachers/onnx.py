@@ -6,19 +6,17 @@ refused with a sentence. Nothing is resized.
 
 Source: the file format and its operators are those of ONNX, https://onnx.ai/onnx/intro/; onnxruntime runs them.
 
-Departs from it: only models of one input, images (B, K, H, W) or features (B, F), are taken, and answers (B, C) in
-floating point, or class numbers: integers (B,) or (B, 1), which are labels and tell no more. The first output counts,
-unless it holds one number an image and another a row of them; what is no tensor of numbers, such as scikit-learn's
-ZipMap, is passed over. Files with external data or operators of other domains are refused.
+Departs from it: only models of one input, images (B, K, H, W), features (B, F) or grey images as flat rows (B, H * W),
+are taken, and answers (B, C) or (B, C, 1, 1) in floating point, or class numbers: integers (B,) or (B, 1), which are
+labels and tell no more. The first output with a number for each class counts, without any the first of class numbers;
+what is no tensor of numbers, such as scikit-learn's ZipMap, is passed over. Files with
+external data or operators of other domains are refused.
 
 Zero when: nothing; a teacher has no loss.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,7 +34,7 @@ from kdcore.teachers._labels import are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 
 BATCH = 64  # images at once, where the file takes any number
-PATIENCE_S = 3 * _trial.TIME_S  # of the clock, where other processes want the processor too
+PATIENCE_S = _trial.PATIENCE_S
 
 
 class OnnxTeacher(Reader):
@@ -60,9 +58,8 @@ class OnnxTeacher(Reader):
         self.check_scale(shape)
         path = uploads.path(self.file, self.upload)
         facts = _facts(path, shape)
-        if facts["dtype"] not in _trial.DTYPES.values():
-            raise BadInput(f"The teacher reads {facts['dtype']}, but images are floats or bytes; export it for those.")
-        check_shape(tuple(facts["reads"][1:]), shape)
+        if not facts["flat"]:
+            check_shape(tuple(facts["reads"][1:]), shape)
         output = _output(facts, classes, access)
         if access != "labels" and any(one["name"] == output and one["probable"] for one in facts["outputs"]):
             self.ask_back()
@@ -87,10 +84,11 @@ class _Opened:
         _trial.check(content)
         self.session = _trial.session(content)
         self.reader, self.batch, self.dtype = reader, facts["reads"][0], np.dtype(facts["dtype"])
-        self.output, self.classes, self.access = output, classes, access
+        self.flat, self.output, self.classes, self.access = facts["flat"], output, classes, access
 
     def __call__(self, images: Tensor) -> Answered:
         x = self.reader.fed(images)
+        x = x.reshape(len(x), -1) if self.flat else x
         x = (x.round() if self.dtype == np.uint8 else x).astype(self.dtype, copy=False)
         size = self.batch or BATCH
         answers = np.concatenate([self._answer(x[start : start + size]) for start in range(0, len(x), size)])
@@ -102,7 +100,7 @@ class _Opened:
         missing = (self.batch or 0) - len(x)
         if missing > 0:
             x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
-        return _trial.answer(self.session, x, self.output)[: len(x) - max(0, missing)]
+        return _trial.answer(self.session, x, self.output)[0][: len(x) - max(0, missing)]
 
 
 def _output(facts: dict[str, Any], classes: int, access: Access) -> str:
@@ -133,17 +131,4 @@ def _facts(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
     Raises:
         BadInput: it refuses the file, or ended otherwise than by answering.
     """
-    command = [sys.executable, "-m", "kdcore.teachers._trial", str(path)]
-    try:
-        done = subprocess.run(
-            command, input=json.dumps(shape) + "\n", capture_output=True, text=True, timeout=PATIENCE_S
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        raise BadInput(
-            f"The ONNX file crashed or took more than {_trial.TIME_S} s or {_trial.MEMORY_BYTES >> 30} GB over a first "
-            "answer, so it was not opened here; give a smaller model."
-        ) from error
-    if "error" in found:
-        raise BadInput(found["error"])
-    return found
+    return _trial.apart(path, shape, PATIENCE_S)

@@ -5,7 +5,8 @@ where they differ from 0 and 1, mean and std. Weights of torchvision's classifie
 
 Source: the file format is that of https://huggingface.co/docs/safetensors; the networks are those of the catalogue.
 
-Departs from it: nothing; tensors of another precision are turned into float32.
+Departs from it: nothing; tensors of another precision are turned into float32, and what DataParallel and torch.compile
+put before names is taken off.
 
 Zero when: nothing; a teacher has no loss.
 """
@@ -35,12 +36,14 @@ from kdcore.teachers._pixels import Reader, as_tensor, check_classes
 from kdcore.untrusted import parsing, read_json
 
 BATCH = 256  # images at once
+WRAPPERS = ("module.", "_orig_mod.")  # before each name where a wrapped network was saved: DataParallel, torch.compile
 
 
 class _Head(NamedTuple):
     """What stands in a file before its tensors."""
 
-    shapes: dict[str, list[int]]
+    shapes: dict[str, list[int]]  # by name, without the prefix
+    prefix: str  # that all names have in the file
     said: Mapping[str, str]  # "spec", "classes", "mean" and "std" as JSON, where a run here wrote it
 
 
@@ -130,7 +133,15 @@ def _head(path: Path) -> _Head:
         safe_open(path, framework="pt") as stored,
     ):
         shapes = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-        return _Head(shapes, stored.metadata() or {})
+        prefix = _prefix(list(shapes))
+        bare = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+        return _Head(bare, prefix, stored.metadata() or {})
+
+
+def _prefix(names: list[str], found: str = "") -> str:
+    """What wrappers have put before all names."""
+    further = next((one for one in WRAPPERS if names and all(name.startswith(found + one) for name in names)), "")
+    return _prefix(names, found + further) if further else found
 
 
 def _listed(head: _Head, name: str) -> list[Any]:
@@ -173,7 +184,7 @@ def _filled(nets: list[nn.Module], path: Path, head: _Head) -> nn.Module:
     if net is None:
         reasons = [_misfit(net, head) for net in nets]
         raise BadInput(f"The weights do not fit the network: {' or '.join(reasons)}; choose its model and knobs.")
-    net.load_state_dict(load_file(path))
+    net.load_state_dict({name.removeprefix(head.prefix): tensor for name, tensor in load_file(path).items()})
     return net.eval().requires_grad_(False)
 
 

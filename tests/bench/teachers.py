@@ -79,7 +79,7 @@ def _said(scope: Any, body: bytes) -> tuple[bytes, dict[str, str]]:
         return b'{"extensions": ["binary_tensor_data"]}', {}
     heard = dict(scope["headers"])
     x = unpack("inputs", body, heard[HEAD_LENGTH.lower().encode()].decode()).tensors["input-0"]
-    return pack("outputs", {"y": _trial.answer(SESSION, x)}, {}, binary=True)
+    return pack("outputs", {"y": _trial.answer(SESSION, x)[0]}, {}, binary=True)
 
 
 SESSION = _trial.session(network()) if __name__ == "tests.bench.teachers" else None
@@ -155,6 +155,6 @@ def rows() -> Iterator[Row]:
     with served() as url, tempfile.TemporaryDirectory() as place:
         line = HttpTeacher(url=url, model="net", batch=BATCH).connect(SHAPE, CLASSES)
         teacher = walled(line, Path(place))
-        yield from beside("remote teacher, its line alone", line, lambda x: _trial.answer(session, x.numpy()))
-        yield from beside("remote teacher behind a wall", teacher, lambda x: _trial.answer(session, x.numpy()))
+        yield from beside("remote teacher, its line alone", line, lambda x: _trial.answer(session, x.numpy())[0])
+        yield from beside("remote teacher behind a wall", teacher, lambda x: _trial.answer(session, x.numpy())[0])
         yield from remembered(teacher)

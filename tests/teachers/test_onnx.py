@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 from files import CLASSES, SHAPE, classifier, flattened, linear, matrix, model, outside
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from kdcore import uploads
 from kdcore.contracts import Access
@@ -142,6 +142,45 @@ def test_scales_that_make_no_sense() -> None:
         OnnxTeacher(file=name, scale="signed", mean=(0.5,)).connect(SHAPE, CLASSES)
 
 
+def with_features(*names: str) -> onnx.ModelProto:
+    """The linear model with some of the outputs "y", "features" (B, 16), "wide" (B, 3, 1, 1), "maps" (B, 1, 4, 4)."""
+    made = linear()
+    made.graph.node.append(helper.make_node("Identity", ["flat"], ["features"]))
+    made.graph.node.append(helper.make_node("Identity", ["cast"], ["maps"]))
+    made.graph.node.append(helper.make_node("Unsqueeze", ["logits", "last"], ["wide"]))
+    made.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "last"))
+    shapes = {"y": [CLASSES], "features": [16], "wide": [CLASSES, 1, 1], "maps": list(SHAPE)}
+    del made.graph.output[:]
+    for name in names:
+        made.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]))
+    return made
+
+
+@pytest.mark.parametrize("outputs", [("features", "y"), ("maps", "features", "y"), ("wide",), ("features", "wide")])
+def test_logits_are_found_behind_features_and_as_maps_of_one_pixel(outputs: tuple[str, ...]) -> None:
+    told = asked(with_features(*outputs), access="logits")
+    assert told == pytest.approx(PIXELS @ matrix(), abs=1e-5)
+
+
+def flat_rows(features: int = 16, rows: object = "batch") -> onnx.ModelProto:
+    """A model that reads flat rows, as scikit-learn's do."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    return model(nodes, {"w": matrix(features)}, [rows, features], [rows, CLASSES])
+
+
+@pytest.mark.parametrize("rows", ["batch", 1])
+def test_grey_images_are_given_as_the_flat_rows_that_a_model_reads(rows: object) -> None:
+    assert asked(flat_rows(rows=rows), scale="bytes") == pytest.approx(PIXELS * 255 @ matrix(), rel=1e-4, abs=1e-3)
+    assert OnnxTeacher(file=kept(flat_rows(rows=rows))).made_for(SHAPE) is None, "nothing is to be resized for it"
+
+
+def test_flat_rows_of_other_sizes_or_colours_are_refused() -> None:
+    with pytest.raises(BadInput, match="reads inputs of 9, but the data are 1x4x4"):
+        OnnxTeacher(file=kept(flat_rows(9))).connect(SHAPE, CLASSES)
+    with pytest.raises(BadInput, match="reads inputs of 48, but the data are 3x4x4"):
+        OnnxTeacher(file=kept(flat_rows(48))).connect((3, 4, 4), CLASSES)
+
+
 # --- class numbers ---------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +284,7 @@ def nested_outside() -> onnx.ModelProto:
     [
         (outside("/etc/passwd"), "keeps its tensor 'w' in '/etc/passwd', which is not opened"),
         (outside("../../../../etc/passwd"), "is not opened"),
+        (outside("model.onnx.data"), r"as one file, as torch\.onnx\.export\(\.\.\., external_data=False\) does"),
         (nested_outside(), "is not opened"),
         (with_domain("com.evil"), "operator 'Flatten' of 'com.evil', but only the standard's own"),
         (two_inputs(), "must read one input, images, but the ONNX file has 2: x, mask"),

@@ -43,6 +43,14 @@ def test_they_answer_as_the_network_they_are_of() -> None:
     assert torch.equal(signed(IMAGES).logits, net(IMAGES * 2 - 1).logits)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@torch.no_grad()
+def test_the_names_of_a_wrapped_network_are_read(prefix: str) -> None:
+    wrapped = {prefix + name: one.contiguous() for name, one in cnn().state_dict().items()}
+    line = WeightsTeacher(file=uploads.keep(save(wrapped)), **CNN).connect(SHAPE, 10)
+    assert torch.equal(line(IMAGES).logits, cnn()(IMAGES).logits)
+
+
 @torch.no_grad()
 def test_a_network_whose_rows_sum_to_one_is_asked_about() -> None:
     net = cnn()
