@@ -10,25 +10,8 @@ from kdcore.errors import BadInput
 
 VIEWS = APP / "views"
 LOGO = ASSETS / "logo.svg"
-# An empty sidebar is the last page's, of which Streamlit forgets to let go; on a narrow screen it holds the pages.
-STYLE = """<style>
-.stMainBlockContainer { padding: 4.5rem clamp(1rem, 2.5vw, 3rem) 3rem; }
-.stSidebar:not(:has(.stElementContainer, [data-testid=stSidebarNav])) { display: none; }
-.stApp [data-testid=stCaptionContainer] { opacity: .8; }
-.katex-display > .katex { white-space: normal; } /* a long equation goes on in the next line, as one in a text does */
-.katex-display .base { margin-block: .15em; }
-.stApp [data-testid=stSliderThumbValue] { color: inherit; }
-.stApp .token.string { color: color-mix(in srgb, #09ab3b 55%, currentColor); } /* as it comes: 2.9 to 1 on white */
-.stApp .token:is(.keyword, .function, .class-name) { color: color-mix(in srgb, #1c83e1 70%, currentColor); }
-.stApp .token.number { color: color-mix(in srgb, #29b09d 50%, currentColor); }
-.stApp .token.boolean { color: color-mix(in srgb, #21c354 50%, currentColor); }
-.stApp .token.comment { color: color-mix(in srgb, currentColor 75%, transparent); }
-.stSidebar .katex-display > .katex { font-size: .9em; }
-.stApp [data-testid=stButtonGroup] button:is([aria-checked=true], [aria-pressed=true]) { color: inherit; }
-</style>"""
 
 st.set_page_config(page_title="KD Lab", page_icon=str(LOGO), layout="wide")
-st.html(STYLE)
 reach.everywhere()
 st.logo(str(LOGO), size="large")
 page = st.navigation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app import owning
-from app.access import Access, Guard, base_path, origin, read_access
+from app import access, owning
+from app.access import BESIDE, Access, Guard, base_path, origin, read_access
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import TERMINAL
 
@@ -33,7 +34,7 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
     else:
         answer = (
             HTMLResponse("<html><head></head></html>", headers={"etag": "x"})
-            if scope["path"] in ("/", "/media/a.html")
+            if scope["path"] in ("/", "/runs", "/media/a.html")
             else Response("x")
         )
         answer.set_cookie("a", "b", samesite="lax")
@@ -140,6 +141,19 @@ def test_a_page_carries_what_it_compares_itself_with() -> None:
     assert "etag" not in page.headers
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "accept-encoding" not in dict(seen[-1]["headers"])
+
+
+def test_a_page_has_its_style_and_the_room_of_its_sidebar_before_anything_is_drawn() -> None:
+    views = Path(access.__file__).parent / "views"
+    beside = {path.stem for path in views.glob("*.py") if "with st.sidebar:" in path.read_text()}
+    assert {"", *beside} == set(BESIDE)
+    first = client().get("/", headers={"accept": "text/html"}).text
+    other = client().get("/runs", headers={"accept": "text/html"}).text
+    assert first.startswith('<html class="kd-beside">')
+    assert other.startswith("<html>")
+    assert ("room.js" in first, "room.js" in other) == (True, False)
+    assert "page.css" in first
+    assert "page.css" in other
 
 
 def test_a_file_that_somebody_takes_away_stays_as_it_is() -> None:
