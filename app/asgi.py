@@ -24,6 +24,7 @@ from app.live.hub import Hub
 from app.live.routes import routes
 from app.paths import APP, ASSETS
 from kdcore.cases.case import purge
+from kdcore.cases.keeping import release
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
 from kdcore.jobs.local import Supervisor
@@ -68,12 +69,13 @@ def bring_demos(store: Store) -> None:
 
 
 async def collect_garbage() -> None:
-    """What the imports made is kept out of collections; the rest is collected now and then."""
+    """What the imports made is kept out of collections; the rest is collected now and then, and cases are let go."""
     gc.collect()
     gc.freeze()
     with suppress(asyncio.CancelledError):
         while True:
             await asyncio.sleep(COLLECT_S)
+            release()
             await to_thread.run_sync(gc.collect)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
 
 import numpy as np
 
 from kdcore.cases.choosing import Bools
 from kdcore.cases.intervals import wilson
+from kdcore.cases.logs import Logs
 from kdcore.probes._bins import Bins, binned, equal_mass, equal_width
 from kdcore.probes._numerics import Floats, Ints
 
@@ -19,18 +19,13 @@ class Forecast:
 
     rows: Ints  # (N,) their places in the case
     labels: Ints  # (N,)
-    log_q: Floats  # (N, C) log-probabilities
+    log_q: Logs  # (N, C) log-probabilities
     top: Ints  # (N,) the likeliest class, the first of equals
     sure: Floats  # (N,) its probability
     right: Bools  # (N,)
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @cached_property
-    def q(self) -> Floats:
-        """(N, C) probabilities."""
-        return np.exp(self.log_q)
 
     def among(self, meant: Bools | None) -> Forecast:
         """The same about some rows of the case, as a selection means them; all when None."""
@@ -40,11 +35,13 @@ class Forecast:
         return Forecast(**{field.name: getattr(self, field.name)[here] for field in fields(self)})
 
 
-def forecast(log_q: Floats, labels: Ints) -> Forecast:
+def forecast(log_q: Logs | Floats, labels: Ints) -> Forecast:
     """The claims of log-probabilities (N, C) about labels (N,), -1 where unknown."""
-    rows = np.flatnonzero((labels >= 0) & ~np.isnan(log_q).any(axis=1))
-    known, truth = log_q[rows], labels[rows]
-    top = known.argmax(axis=1)
+    told = log_q if isinstance(log_q, Logs) else Logs(log_q, temperature=None)
+    unknown = told.each(lambda part, _: np.asarray(np.isnan(part).any(axis=1)))
+    rows = np.flatnonzero((labels >= 0) & ~unknown)
+    known, truth = told[rows], labels[rows]
+    top = known.each(lambda part, _: part.argmax(axis=1))
     sure = np.exp(known[np.arange(len(rows)), top])
     return Forecast(rows, truth, known, top, sure, top == truth)
 

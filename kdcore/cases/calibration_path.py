@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from kdcore.cases.choosing import Bools
 from kdcore.cases.heritage import grouped, inherited
+from kdcore.cases.keeping import remembered
 from kdcore.cases.trail import Trail
 from kdcore.probes._bins import Bins, binned, equal_width
 from kdcore.probes._numerics import Floats, Ints, log_softmax
@@ -107,7 +107,7 @@ def _mean(values: np.ndarray, here: Bools) -> Floats:
     return values[:, here].mean(1) if here.any() else np.full(len(values), np.nan)
 
 
-@lru_cache(2)
+@remembered
 def _student(seen: Trail) -> Claims:
     parts = [_claims(logits[None], seen.labels) for logits in seen.student]
     return Claims(
@@ -115,7 +115,7 @@ def _student(seen: Trail) -> Claims:
     )
 
 
-@lru_cache(2)
+@remembered
 def _teacher(seen: Trail) -> Claims | None:
     return None if seen.teacher is None else _claims(seen.teacher[None], seen.labels)
 

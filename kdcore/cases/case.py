@@ -24,10 +24,12 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from kdcore.cases.keeping import kept
+from kdcore.cases.logs import Logs
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
 from kdcore.frozen import FrozenModel
-from kdcore.probes._numerics import Floats, Ints, kl_nats, log_softmax, top_class
+from kdcore.probes._numerics import Floats, Ints, kl_nats, top_class
 from kdcore.record import Arrays, read_arrays
 from kdcore.spec import Choice
 
@@ -87,16 +89,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @cached_property
-    def log_q(self) -> Floats:
+    @property
+    def log_q(self) -> Logs:
         """(N, C) the student's log-probabilities at temperature 1."""
-        return log_softmax(self.student)
+        return Logs(self.student)
 
-    @cached_property
-    def log_p(self) -> Floats:
+    @property
+    def log_p(self) -> Logs:
         """(N, C) the teacher's; there must be one."""
         assert self.teacher is not None
-        return log_softmax(self.teacher)
+        return Logs(self.teacher)
 
     @cached_property
     def student_top(self) -> Ints:
@@ -112,8 +114,9 @@ class Rows:
     @cached_property
     def kl(self) -> Floats:
         """(N,) KL(teacher || student) in nats at temperature 1; there must be a teacher."""
-        assert self.teacher is not None
-        return kl_nats(self.teacher, self.student)
+        theirs, ours = self.teacher, self.student
+        assert theirs is not None
+        return self.log_q.each(lambda _, at: kl_nats(theirs[at], ours[at]))
 
     @cached_property
     def part(self) -> Ints:
@@ -126,21 +129,26 @@ class Rows:
     @cached_property
     def columns(self) -> dict[str, Floats]:
         """(N,) numbers that follow from the answers, by name; also what selections and slices are made of."""
-        found = {f"student {name}": values for name, values in _certainty(self.log_q).items()}
+        found = {f"student {name}": values for name, values in certainty(self.log_q).items()}
         if self.teacher is not None:
-            found |= {f"teacher {name}": values for name, values in _certainty(self.log_p).items()}
+            found |= {f"teacher {name}": values for name, values in certainty(self.log_p).items()}
             found |= {"kl": self.kl}
         return found
 
 
-def _certainty(log_q: Floats) -> dict[str, Floats]:
+def certainty(log_q: Logs) -> dict[str, Floats]:
     """Confidence, the gap between the two likeliest probabilities, and entropy in nats, of (N, C)."""
+    return dict(zip(("confidence", "margin", "entropy"), log_q.each(_certainty).T, strict=True))
+
+
+def _certainty(log_q: Floats, _: slice) -> Floats:
+    """The three of each row, (N, 3)."""
     q = np.exp(log_q)
     ordered = np.sort(q, axis=1)
     second = ordered[:, -2] if q.shape[1] > 1 else 0.0
     with np.errstate(invalid="ignore"):
         entropy = -np.where(q > 0, q * log_q, 0.0).sum(1)
-    return {"confidence": ordered[:, -1], "margin": ordered[:, -1] - second, "entropy": entropy}
+    return np.stack([ordered[:, -1], ordered[:, -1] - second, entropy], axis=1)
 
 
 class Case:
@@ -253,7 +261,7 @@ def _stamp(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-@lru_cache(4)
+@kept
 def _rows(path: Path, _: int) -> Rows:
     found = read_arrays(path)
     if "student_logits" not in found:
@@ -274,6 +282,6 @@ def _pictures(path: Path, _: int) -> np.ndarray:
     return found
 
 
-@lru_cache(32)
+@kept
 def _part(path: Path, _: int) -> Mapping[str, np.ndarray]:
     return read_arrays(path)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, ValidationError
 
 from kdcore.cases.case import Case
+from kdcore.cases.keeping import remembered
 from kdcore.frozen import FrozenModel
 from kdcore.probes._numerics import Floats, Ints
 from kdcore.record import write_arrays
@@ -104,7 +104,7 @@ class Causes:
         return int(self.counts.sum())
 
 
-@lru_cache(8)
+@remembered
 def causes(case: Case) -> Causes:
     """Each disagreement has the first cause from the top whose test holds; click one to select its rows everywhere."""
     knobs = knobs_of(case)

@@ -8,13 +8,13 @@ others stand at the mean of their nearest; neighbours () and apart (), the two k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdcore.cases.case import Case, Rows
+from kdcore.cases.keeping import kept
 from kdcore.probes._numerics import Floats, Ints, thinned
 from kdcore.record import Arrays
 
@@ -70,7 +70,7 @@ def first_view(case: Case) -> Arrays:
     return _first_view(case.folder, (case.folder / "rows.npz").stat().st_mtime_ns)
 
 
-@lru_cache(4)
+@kept
 def _first_view(folder: Path, _: int) -> Arrays:
     rows = Case(folder).rows
     ours = projected(rows.student)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +13,11 @@ from scipy.special import ndtr
 from kdcore.cases.calibration import Forecast, forecast
 from kdcore.cases.case import Case, Rows
 from kdcore.cases.choosing import Bools
+from kdcore.cases.keeping import kept
+from kdcore.cases.logs import Logs
 from kdcore.errors import BadInput
 from kdcore.probes._bins import binned, equal_width
-from kdcore.probes._numerics import Floats, Ints, log_softmax, mean, softmax
+from kdcore.probes._numerics import Floats, Ints, mean, softmax
 
 COLDEST, HOTTEST = 0.05, 20.0  # between which a temperature is sought
 TASK = "temperature"  # fits on validation rows where the case's are others
@@ -39,13 +40,10 @@ def fitted(logits: np.ndarray, labels: Ints) -> float:
     known = (labels >= 0) & np.isfinite(logits).all(axis=1)
     if not known.any():
         raise BadInput("A temperature is fitted to labels, but no row has one; open rows with labels.")
-    z = np.asarray(logits[known], dtype=np.float64)
-    z = z - z.max(1, keepdims=True)
-    held = z[np.arange(len(z)), labels[known]]
+    told, truth = Logs(logits, None, np.flatnonzero(known)), labels[known]
 
     def slope(log_inverse: float) -> float:
-        powers = np.exp(z * np.exp(log_inverse))
-        return float(((powers * z).sum(1) / powers.sum(1) - held).mean())
+        return float(told.each(lambda z, at: _lacking(z, truth[at], np.exp(log_inverse))).mean())
 
     low, high = -np.log(HOTTEST), -np.log(COLDEST)
     if slope(low) >= 0:
@@ -53,6 +51,14 @@ def fitted(logits: np.ndarray, labels: Ints) -> float:
     if slope(high) <= 0:
         return COLDEST
     return float(np.exp(-brentq(slope, low, high, xtol=1e-10)))
+
+
+def _lacking(z: Floats, truth: Ints, inverse: float) -> Floats:
+    """(N,) by how much the expected logit is more than the label's, at an inverse temperature."""
+    z = z - z.max(1, keepdims=True)
+    powers = np.exp(z * inverse)
+    found: Floats = (powers * z).sum(1) / powers.sum(1) - z[np.arange(len(z)), truth]
+    return found
 
 
 def off(logits: np.ndarray, labels: Ints) -> float:
@@ -64,25 +70,30 @@ def off(logits: np.ndarray, labels: Ints) -> float:
     the Cambridge Philosophical Society 44, 1948.
     """
     known = (labels >= 0) & np.isfinite(logits).all(axis=1)
-    z = np.asarray(logits[known], dtype=np.float64)
-    q = softmax(z)
-    expected = (q * z).sum(1)
-    variance = float((q * (z - expected[:, None]) ** 2).sum())
+    truth = labels[known]
+    moments = Logs(logits, None, np.flatnonzero(known)).each(lambda z, at: _moments(z, truth[at]))
+    lacking, variance = (float(whole) for whole in moments.sum(0))
     if variance <= 0:
         return float("nan")
-    lacking = float((expected - z[np.arange(len(z)), labels[known]]).sum())
     return float(2 * ndtr(-abs(lacking) / np.sqrt(variance)))
 
 
-class Halves(NamedTuple):
-    """Logits of rows that were scaled by temperatures fitted on the other half."""
+def _moments(z: Floats, truth: Ints) -> Floats:
+    """(N, 2) what the label's logit lacks of the expected one, and the variance of that."""
+    q = softmax(z)
+    expected = (q * z).sum(1)
+    return np.stack([expected - z[np.arange(len(z)), truth], (q * (z - expected[:, None]) ** 2).sum(1)], axis=1)
 
-    logits: np.ndarray  # (N, C)
-    temperatures: tuple[float, float]  # that each half was scaled by
+
+class Halves(NamedTuple):
+    """By what rows are scaled: each half by the temperature that was fitted on the other."""
+
+    each: Floats  # (N,)
+    temperatures: tuple[float, float]  # of the two halves
 
 
 def crossed(logits: np.ndarray, labels: Ints) -> Halves:
-    """Two halves by a seeded draw, each divided by the temperature that was fitted on the other.
+    """Two halves of logits (N, C) by a seeded draw, each with the temperature that was fitted on the other.
 
     Raises:
         BadInput: fewer than two rows have a label.
@@ -94,7 +105,7 @@ def crossed(logits: np.ndarray, labels: Ints) -> Halves:
     first = np.zeros(len(labels), dtype=np.bool_)
     first[np.random.default_rng(SEED).permutation(known)[: len(known) // 2]] = True
     theirs = fitted(logits[~first], labels[~first]), fitted(logits[first], labels[first])
-    return Halves(logits / np.where(first, theirs[0], theirs[1])[:, None], theirs)
+    return Halves(np.where(first, theirs[0], theirs[1]), theirs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +142,7 @@ def halved(case: Case) -> bool:
     return case.about.where in ("val", "given")
 
 
-@lru_cache(2)
+@kept
 def _scaled(folder: Path, _: tuple[int, ...]) -> Scaled:
     case = Case(folder)
     rows = case.rows
@@ -145,7 +156,7 @@ def _scaled(folder: Path, _: tuple[int, ...]) -> Scaled:
         return Scaled(None, None, 0, claims)
     p = float(told.get("p", np.nan))  # comparisons of before say nothing of it
     temperature = float(told["temperature"])
-    claims["scaled"] = forecast(log_softmax(rows.student, temperature), rows.labels)
+    claims["scaled"] = forecast(Logs(rows.student, temperature), rows.labels)
     return Scaled(temperature, None, int(told["rows"]), claims, p)
 
 
@@ -154,7 +165,7 @@ def _halved(rows: Rows, claims: dict[str, Forecast]) -> Scaled:
     if count < 2:
         return Scaled(None, None, count, claims)
     found = crossed(rows.student, rows.labels)
-    claims["scaled"] = forecast(log_softmax(found.logits), rows.labels)
+    claims["scaled"] = forecast(Logs(rows.student, found.each), rows.labels)
     own = fitted(rows.student, rows.labels)
     return Scaled(own, found.temperatures, count, claims, off(rows.student, rows.labels))
 
@@ -174,13 +185,19 @@ def strip(one: Forecast) -> Strip:
     Powers of the inverse temperature's step are multiplied up, so no temperature needs exponentials of its own.
     """
     inverse = np.arange(1, CURVE + 1) * STEP
-    lean = (one.log_q - one.log_q.max(1, keepdims=True)).astype(np.float32)
-    once, power, every = np.exp(lean * np.float32(STEP)), np.ones_like(lean), np.ones(lean.shape[1], np.float32)
-    held = lean[np.arange(len(one)), one.labels].astype(np.float64)
-    ece, nll = [], []
-    for beta in inverse:
-        power *= once
-        whole = (power @ every).astype(np.float64)
-        ece.append(binned(1 / whole, one.right, equal_width()).ece)
-        nll.append(mean(np.log(whole) - beta * held))
+    found = one.log_q.each(lambda log_q, at: _raised(log_q, one.labels[at])).astype(np.float64)
+    held, wholes = found[:, 0], found[:, 1:].T
+    ece = [binned(1 / whole, one.right, equal_width()).ece for whole in wholes]
+    nll = [mean(np.log(whole) - beta * held) for beta, whole in zip(inverse, wholes, strict=True)]
     return Strip(1 / inverse, np.array(ece), np.array(nll))
+
+
+def _raised(log_q: Floats, labels: Ints) -> np.ndarray:
+    """(N, 1 + CURVE) float32: the label's logit below the largest, and sums of powers at each inverse temperature."""
+    lean = (log_q - log_q.max(1, keepdims=True)).astype(np.float32)
+    once, power, every = np.exp(lean * np.float32(STEP)), np.ones_like(lean), np.ones(lean.shape[1], np.float32)
+    found = [lean[np.arange(len(lean)), labels]]
+    for _ in range(CURVE):
+        power *= once
+        found.append(power @ every)
+    return np.stack(found, axis=1)

@@ -30,9 +30,10 @@ from scipy import fft, sparse, special, stats
 
 from kdcore.cases.calibration import Forecast
 from kdcore.cases.intervals import of_mean, wilson
+from kdcore.cases.keeping import remembered
 from kdcore.cases.risk import errors
 from kdcore.probes._bins import BINS, equal_mass, equal_width, placed
-from kdcore.probes._numerics import Floats
+from kdcore.probes._numerics import Floats, Ints
 
 MOST, LEAST, SEED = 100, 30, 0  # resamples
 FEWEST, RARE = 20, 5  # rows, and right or wrong ones, below which no spread is known
@@ -93,7 +94,7 @@ def intervals(one: Forecast, found: dict[str, float]) -> dict[str, tuple[float, 
     around |= {
         name: _of_absolutes(cells(one, drawn), cells(one, plain)[0], luck.get(name, 0.0))
         for name, cells in CELLED.items()
-        if name not in luck or rows >= PER_CLASS * one.q.shape[1]
+        if name not in luck or rows >= PER_CLASS * one.log_q.shape[1]
     }
     return around | {name: _spread(found[name], values) for name, values in aurc(one, drawn).items()}
 
@@ -148,8 +149,14 @@ def _means(one: Forecast, weights: Weights) -> dict[str, Floats]:
 def _each(one: Forecast) -> dict[str, Floats]:
     """What those are means of, (N,)."""
     held = one.log_q[np.arange(len(one)), one.labels]
-    brier = np.einsum("nc,nc->n", one.q, one.q) - 2 * np.exp(held) + 1
+    brier = one.log_q.each(_squared) - 2 * np.exp(held) + 1
     return {"accuracy": one.right.astype(np.float64), "confidence": one.sure, "NLL": -held, "Brier": brier}
+
+
+def _squared(log_q: Floats, _: slice) -> Floats:
+    q = np.exp(log_q)
+    found: Floats = np.einsum("nc,nc->n", q, q)
+    return found
 
 
 def ece(one: Forecast, weights: Weights) -> dict[str, Floats]:
@@ -246,7 +253,7 @@ def by_class(one: Forecast, weights: Weights) -> dict[str, Floats]:
 def _class_cells(one: Forecast, weights: Weights) -> Floats:
     """What class-wise ECE sums the absolute values of: (R, C * BINS)."""
     _, claimed, held = _tables(one, weights)
-    found: Floats = (claimed - held).reshape(-1, len(weights)).T / len(one) / one.q.shape[1]
+    found: Floats = (claimed - held).reshape(-1, len(weights)).T / len(one) / one.log_q.shape[1]
     return found
 
 
@@ -258,14 +265,15 @@ def _class_luck(one: Forecast) -> float:
 
     Source: Crow, The Mean Deviation of the Poisson Distribution, Biometrika 45, 1958.
     """
-    rows, classes = np.nonzero(one.q >= equal_width()[1])
-    held = one.q[rows, classes]
+    _, classes, held = _likely(one)
+    size = one.log_q.shape[1]
     cell = classes * BINS + placed(held, equal_width())
-    variance = np.bincount(cell, held * (1 - held), one.q.shape[1] * BINS).reshape(-1, BINS)
-    variance[:, 0] = (one.q * (1 - one.q)).sum(0) - variance.sum(1)
+    variance = np.bincount(cell, held * (1 - held), size * BINS).reshape(-1, BINS)
+    parts = (np.exp(log_q) for _, log_q in one.log_q.blocks())
+    variance[:, 0] = sum((q * (1 - q)).sum(0) for q in parts) - variance.sum(1)
     known = variance[variance > 0]
     deviation = 2 * np.exp((np.floor(known) + 1) * np.log(known) - known - special.gammaln(np.floor(known) + 1))
-    return float(deviation.sum()) / one.q.size
+    return float(deviation.sum()) / (len(one) * size)
 
 
 def _tables(one: Forecast, weights: Weights) -> tuple[Floats, Floats, Floats]:
@@ -273,12 +281,13 @@ def _tables(one: Forecast, weights: Weights) -> tuple[Floats, Floats, Floats]:
 
     Nearly all probabilities lie in the first bin: it is what the others leave of the whole.
     """
-    q, size, often = one.q.astype(weights.dtype), one.q.shape[1], np.ascontiguousarray(weights.T)
-    rows, classes = np.nonzero(q >= equal_width()[1])
-    cell = classes * BINS + placed(q[rows, classes], equal_width())
-    labelled = sparse.csr_array((np.ones(len(one), q.dtype), (one.labels, np.arange(len(one)))), (size, len(one)))
-    wholes = (often.sum(0)[None], q.T @ often, labelled @ often)
-    sums: list[Any] = [np.ones(len(rows), q.dtype), q[rows, classes], (classes == one.labels[rows]).astype(q.dtype)]
+    exact, size, often = weights.dtype, one.log_q.shape[1], np.ascontiguousarray(weights.T)
+    rows, classes, held = _likely(one)
+    cell = classes * BINS + placed(held, equal_width())
+    labelled = sparse.csr_array((np.ones(len(one), exact), (one.labels, np.arange(len(one)))), (size, len(one)))
+    claimed: Any = sum(np.exp(log_q).astype(exact).T @ often[at] for at, log_q in one.log_q.blocks())
+    wholes = (often.sum(0)[None], claimed, labelled @ often)
+    sums: list[Any] = [np.ones(len(rows), exact), held.astype(exact), (classes == one.labels[rows]).astype(exact)]
     tables = []
     for whole, values in zip(wholes, sums, strict=True):
         spread = sparse.csr_array((values, (cell, rows)), (size * BINS, len(one)))
@@ -286,6 +295,18 @@ def _tables(one: Forecast, weights: Weights) -> tuple[Floats, Floats, Floats]:
         table[:, 0] = whole - table.sum(1)
         tables.append(table)
     return tables[0], tables[1], tables[2]
+
+
+@remembered
+def _likely(one: Forecast) -> tuple[Ints, Ints, Floats]:
+    """Rows, classes and probabilities of those that lie beyond the first bin; few do, as a row's add up to 1."""
+    found = []
+    for at, log_q in one.log_q.blocks():
+        q = np.exp(log_q)
+        rows, classes = np.nonzero(q >= equal_width()[1])
+        found.append((rows + at.start, classes, q[rows, classes]))
+    rows, classes, held = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return rows, classes, held
 
 
 def aurc(one: Forecast, weights: Weights) -> dict[str, Floats]:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import Bools, mask
+from kdcore.cases.keeping import remembered
 from kdcore.cases.significance import discovered, ranks, worse
 from kdcore.probes._numerics import Floats
 
@@ -70,7 +70,7 @@ class Found:
     overall: float  # mean KL of all rows, nats
 
 
-@lru_cache(8)
+@remembered
 def slices(case: Case, seed: int = 0) -> Found:
     """Longer bars are slices on which the student is farther from its teacher; click one to select it everywhere.
 

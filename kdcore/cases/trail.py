@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import Bools
+from kdcore.cases.keeping import kept
 from kdcore.cases.question import asked
 from kdcore.errors import BadInput
 from kdcore.probes._numerics import Ints, thinned
@@ -52,7 +52,7 @@ def probed(case: Case, seen: Trail, meant: Bools | None) -> Bools | None:
     return np.asarray((at >= 0) & meant[at])
 
 
-@lru_cache(4)
+@kept
 def _trail(folder: Path, _: int) -> Trail | None:
     paths = sorted((folder / "frames").glob("[0-9]*.npz"))
     static = read_arrays(folder / "static.npz")

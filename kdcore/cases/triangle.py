@@ -93,6 +93,8 @@ def _mixed(rows: Rows, here: Bools) -> Floats:
     classes = rows.student.shape[1]
     mass = np.zeros((classes, classes))
     for log_probabilities in (rows.log_q, *([] if rows.teacher is None else [rows.log_p])):
-        mass += by_class(np.nan_to_num(np.exp(log_probabilities[here])), rows.labels[here])
+        told, labels = log_probabilities[here], rows.labels[here]
+        for at, part in told.blocks():
+            mass += by_class(np.nan_to_num(np.exp(part)), labels[at])
     np.fill_diagonal(mass, 0)
     return mass + mass.T

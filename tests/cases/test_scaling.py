@@ -73,15 +73,14 @@ def test_rows_without_labels_give_no_temperature() -> None:
 def test_each_half_is_scaled_by_the_temperature_of_the_other() -> None:
     logits, labels = planted(400, 4, 2.0)
     found = crossed(logits, labels)
-    used = (logits / found.logits)[:, 0]
-    first = np.isclose(used, found.temperatures[0])
+    first = np.isclose(found.each, found.temperatures[0])
     assert 180 <= first.sum() <= 220
     assert fitted(logits[~first], labels[~first]) == pytest.approx(found.temperatures[0])
     assert fitted(logits[first], labels[first]) == pytest.approx(found.temperatures[1])
     changed = labels.copy()
     row = int(np.flatnonzero(first)[0])
     changed[row] = (labels[row] + 1) % 4  # a row's own label plays no part in how it is scaled
-    assert np.allclose(crossed(logits, changed).logits[first], found.logits[first])
+    assert np.allclose(crossed(logits, changed).each[first], found.each[first])
 
 
 def test_validation_rows_are_halved_and_others_wait_for_the_task(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What the panels of calibration share: the three models in their order, names and colours, and how bins are picked."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from app.theme import Theme
 from kdcore.cases.calibration import Forecast, by_mass, by_width
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import chosen, value
+from kdcore.cases.keeping import kept, remembered
 from kdcore.cases.scaling import Scaled, scaled
 from kdcore.cases.scores import Score, scores
 from kdcore.probes._bins import Bins
@@ -31,7 +31,7 @@ def claims(case: Case, view: View, *own: str) -> dict[str, Forecast]:
     return _claims(scaled(case), None if meant is None else meant.tobytes())
 
 
-@lru_cache(4)
+@kept
 def _claims(found: Scaled, meant: bytes | None) -> dict[str, Forecast]:
     return found.among(None if meant is None else np.frombuffer(meant, dtype=np.bool_))
 
@@ -54,7 +54,7 @@ def scored(case: Case, view: View) -> dict[str, dict[str, Score]]:
         return dict(zip(told, threads.map(_scores, told.values()), strict=True))
 
 
-_scores = lru_cache(16)(scores)
+_scores = remembered(scores)
 
 
 def ranges(edges: Floats) -> list[str]:

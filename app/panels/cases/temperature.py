@@ -1,6 +1,5 @@
 """ECE and NLL of the student at every temperature, and the one that was fitted."""
 
-from functools import lru_cache
 from math import log10
 from typing import Any
 
@@ -10,6 +9,7 @@ from app.panels._figure import line, note, plain
 from app.panels.cases import _claims
 from app.theme import Theme
 from kdcore.cases.case import Case
+from kdcore.cases.keeping import remembered
 from kdcore.cases.scaling import Strip, scaled, strip
 
 
@@ -50,7 +50,7 @@ def _found(case: Case, view: View) -> Strip:
     return _strip(_claims.claims(case, view)["student"])
 
 
-_strip = lru_cache(8)(strip)
+_strip = remembered(strip)
 
 
 def table(case: Case, view: View) -> dict[str, list[Any]]:
