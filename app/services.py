@@ -10,6 +10,7 @@ from app.order_link import OURS, SERVICE
 from kdcore import uploads
 from kdcore.catalogue import entry
 from kdcore.orders import Order
+from kdcore.receiving import receive
 from kdcore.spec import Json
 
 
@@ -41,11 +42,11 @@ def _fields(settings: Settings, base: Settings, keys: list[str]) -> None:
 
 
 def _uploader(setting: str, kept: Json, kind: str) -> None:
-    """A file is kept under the digest of its content, and the setting becomes its name."""
+    """A file is tried, kept under the digest of its content, and the setting becomes its name."""
     key = f"upload {setting} {kind}"
     st.file_uploader(
         f"Its file (.{kind})",
-        type=[kind],
+        type=[kind, *(uploads.PICKLES if kind == "safetensors" else ())],
         key=key,
         on_change=_keep,
         args=(setting, key, kind),
@@ -58,7 +59,7 @@ def _uploader(setting: str, kept: Json, kind: str) -> None:
 
 def _keep(setting: str, key: str, kind: str) -> None:
     given, before = state.component(key), state.shown().settings[setting]
-    state.propose(setting, before, lambda _: before if given is None else uploads.keep(given.getvalue(), kind))
+    state.propose(setting, before, lambda _: before if given is None else receive(given.getvalue(), kind))
 
 
 def lacking(order: Order) -> str | None:

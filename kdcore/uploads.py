@@ -25,7 +25,7 @@ HEAD_BYTES = 9
 CHUNK_BYTES = 1 << 20
 NAME = re.compile(rf"[0-9a-f]{{16}}\.({'|'.join(KINDS)})")
 PICKLED = (b"\x80", b"PK\x03\x04", b"PK\x05\x06", b"(", b"c", b"]", b"}")  # how pickles and zips of them begin
-PICKLES = ("pt", "pth", "ckpt", "bin")  # how files of pickles are named; they are taken only to be told what to do
+PICKLES = ("pt", "pth")  # how weights as torch saves them are named; they are taken only to be told what to do
 SAFELY = (
     "from safetensors.torch import save_file; save_file(torch.load('model.pt', weights_only=True), 'model.safetensors')"
 )
@@ -66,6 +66,12 @@ def path(name: str, kind: str) -> Path:
     if not found.is_file():
         raise BadInput(f"No uploaded file is named {name!r}; upload it again with `kdlab upload FILE`.")
     return found
+
+
+def names() -> frozenset[str]:
+    """All uploaded files."""
+    folder = home() / "uploads"
+    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
 def _kept(file: IO[bytes], kind: str | None) -> str:

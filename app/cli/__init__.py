@@ -283,10 +283,10 @@ def serve(
 def upload(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX file, or weights as safetensors.")],
 ) -> None:
-    """Keep a file for a teacher, and print the name by which a run asks for it."""
-    from kdcore.uploads import keep
+    """Try and keep a file for a teacher, and print the name by which a run asks for it."""
+    from kdcore.receiving import receive
 
-    print(keep(file))
+    print(receive(file))
 
 
 @cli.command()

@@ -12,6 +12,7 @@ from case_factory import random_case
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lab_driver import ME, Finish, Open, button, labels, said, story
+from onnx import TensorProto, helper
 from safetensors.numpy import save
 
 from app import case_link, engine, examining, state
@@ -44,6 +45,16 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Begun:
     return found
 
 
+def onnx_file() -> bytes:
+    """A model that answers with what it reads."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 10]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "graph", [x], [y])
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    ).SerializeToString()
+    return content
+
+
 def npz(**arrays: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -59,6 +70,8 @@ def test_a_student_and_a_teacher_are_files(lab: Open, begun: Begun) -> None:
     assert "looks like a pickle" in said(page)
     page.file_uploader[0].upload("model.safetensors", WEIGHTS, "application/octet-stream").run()
     page.file_uploader[1].upload("model.onnx", b"\x08\x09model", "application/octet-stream").run()
+    assert "ONNX file has no operators" in said(page), "said at the upload"
+    page.file_uploader[1].upload("model.onnx", onnx_file(), "application/octet-stream").run()
     assert page.query_params["student.file"].endswith(".safetensors")
     assert page.query_params["teacher.file"].endswith(".onnx")
     page = button(page, "Open")

@@ -7,12 +7,20 @@ from typing import Any
 
 import pytest
 from lab_driver import Open, button, labels, said
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 
 def run(page: AppTest) -> Any:
     """The form's Run button."""
     return next(item for item in page.sidebar.button if item.label == "Run")
+
+
+def photographs(folder: Path) -> None:
+    """A class of three images."""
+    folder.mkdir(parents=True)
+    for row in range(3):
+        Image.new("RGB", (8, 8), (row, 0, 0)).save(folder / f"{row}.png")
 
 
 def stands(page: AppTest) -> None:
@@ -55,12 +63,16 @@ def test_a_folder_that_is_not_there_leaves_the_form(lab: Open, path: str) -> Non
 
 
 def test_a_folder_with_one_class_leaves_the_form(lab: Open, tmp_path: Path) -> None:
-    (tmp_path / "pets" / "cats").mkdir(parents=True)
+    photographs(tmp_path / "pets" / "cats")
     page = lab(data="image_folder", **{"data.path": str(tmp_path / "pets")})
     stands(page)
     assert run(page).disabled
-    (tmp_path / "pets" / "dogs").mkdir()
+    photographs(tmp_path / "pets" / "dogs")
     assert not run(page.run()).disabled
+    (tmp_path / "pets" / "dogs" / "notes.txt").write_text("no image")
+    page = page.run()
+    assert run(page).disabled
+    assert "notes.txt is not an image" in said(page), "before a run begins"
 
 
 def test_what_was_typed_wrongly_stays_to_be_corrected(lab: Open) -> None:

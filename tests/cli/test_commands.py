@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from app.cli import main
 from kdcore.catalogue import catalogue
@@ -160,10 +162,14 @@ def test_only_a_finished_run_is_served_and_not_as_a_white_box(done: str, capsys:
 
 
 def test_an_uploaded_file_is_named(lab: Path, capsys: Read) -> None:
-    (lab / "model.onnx").write_bytes(b"\x08\x09 model")
-    assert main(["upload", str(lab / "model.onnx")]) == 0
+    safetensors.numpy.save_file({"w": np.ones(2, np.float32)}, lab / "model.safetensors")
+    assert main(["upload", str(lab / "model.safetensors")]) == 0
     name = capsys.readouterr().out.strip()
-    assert (lab / "uploads" / name).read_bytes() == b"\x08\x09 model"
+    assert (lab / "uploads" / name).read_bytes() == (lab / "model.safetensors").read_bytes()
+    (lab / "model.onnx").write_bytes(b"\x08\x09 model")
+    assert main(["upload", str(lab / "model.onnx")]) == 2
+    assert "no ONNX model, or is cut off" in capsys.readouterr().err
+    assert [path.name for path in (lab / "uploads").iterdir()] == [name]
     (lab / "model.pt").write_bytes(b"PK\x03\x04 archive")
     assert main(["upload", str(lab / "model.pt")]) == 2
     assert "looks like a pickle or a zip" in capsys.readouterr().err
