@@ -105,7 +105,7 @@ def sent(case: Case) -> str:
     if not spec.remote or spec.wall is None:
         return ""
     price = paid(told.images, dollars(told.images, spec.wall.price), spec.wall.price)
-    return f"Sent to the remote teacher from microscope and Inspector: {price}; {told.local:,} local or held-out ones."
+    return f"Sent to the remote teacher from microscope and Inspector: {price}; {told.real:,} local or held-out ones."
 
 
 def anew(case: Case, run: Run) -> Question:

@@ -14,7 +14,7 @@ from app.report import reference_of
 from app.theme import Theme
 from app.words import money, named, percent
 from kdcore.catalogue import entry
-from kdcore.frontier import Measure, Point, Reference, best, point_of, task_of
+from kdcore.frontier import Measure, Point, Reference, best, on_real, point_of, task_of
 from kdcore.jobs.rows import Run
 from kdcore.presets import preset
 from kdcore.spec import Spec
@@ -47,7 +47,7 @@ def frontier(run: Run) -> None:
         config=FIGURE,
         key="frontier chart",
     )
-    st.caption(_caption(beside, measure))
+    st.caption(_caption(run.spec, beside, measure))
     with st.expander("These runs by name", expanded=len(points) <= FEW, key="frontier table"):
         st.dataframe(
             [line(point, names[point.run]) for point in sorted(points, key=lambda one: one.images)],
@@ -65,14 +65,16 @@ def gathered(run: Run) -> tuple[list[Point], Reference | None]:
     return [point for point in points if point], reference_of(store, run)
 
 
-def _caption(beside: Reference | None, measure: Measure) -> str:
+def _caption(spec: Spec, beside: Reference | None, measure: Measure) -> str:
     said = "Each point is a finished run on this machine, measured on the test split; the line joins those that no "
     said += "other beats with as few images."
     if beside is None:
-        return said + " No run here learned on the edge's real images themselves, so there is no line for that."
+        which = "other run" if on_real(spec) else "run"
+        return f"{said} No {which} here learned on the edge's real images themselves, so there is no line for that."
     if beside.value(measure) is None:
         return said
-    return said + f" The dashed line is a student on the edge's real images ({named('method', beside.spec.method)})."
+    which, taught = "another" if on_real(spec) else "a", named("method", beside.spec.method)
+    return f"{said} The dashed line is {which} student on the edge's real images ({taught})."
 
 
 def kind(spec: Spec) -> str:
@@ -105,7 +107,7 @@ def line(point: Point, told: str) -> dict[str, Any]:
         "run": told,
         "open": f"./blackbox?run={point.run}",
         "queries": point.images,
-        "local images sent": point.local,
+        "real images sent": point.real,
         "cost, $": round(point.money, 2),
         "test accuracy": percent(point.accuracy),
         "agreement": "" if point.agreement is None else percent(point.agreement),
@@ -164,13 +166,13 @@ def _hover(point: Point, told: str) -> str:
     agreed = "" if point.agreement is None else f", agreement {percent(point.agreement)}"
     end = "<br>its budget was used up" if point.spent else ""
     return (
-        f"<b>{escape(told)}</b>, seed {point.spec.seed}<br>{point.images:,} queries, {_local(point)}"
+        f"<b>{escape(told)}</b>, seed {point.spec.seed}<br>{point.images:,} queries, {_real(point)}"
         f"<br>cost {money(point.money)}<br>accuracy {percent(point.accuracy)}{agreed}{end}"
     )
 
 
-def _local(point: Point) -> str:
-    return "local images among them not counted" if point.local is None else f"{point.local:,} of them local"
+def _real(point: Point) -> str:
+    return "real images among them not counted" if point.real is None else f"{point.real:,} of them real"
 
 
 def _staircase(points: list[Point], measure: Measure, look: Theme) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _meter(facts: Facts) -> str:
         "queries (different images)": f"{told.images:,}",
         "to learn from": f"{told.learning:,}",
         "for measuring alone": f"{told.measuring:,}",
-        "local or held-out images sent": "not counted" if told.local is None else f"{told.local:,}",
+        "local or held-out images sent": "not counted" if told.real is None else f"{told.real:,}",
         "requests": f"{meter.requests:,}",
         "sent": quantity(meter.bytes_up, "B"),
         "received": quantity(meter.bytes_down, "B"),

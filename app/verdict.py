@@ -10,7 +10,7 @@ from app.words import answer, compared, money, named, paid, percent, points_apar
 from kdcore.bill import Bill, bill, dollars
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
-from kdcore.frontier import Reference
+from kdcore.frontier import Reference, on_real
 from kdcore.ledger import Totals
 from kdcore.probes.copies import judged
 from kdcore.spec import Spec
@@ -76,11 +76,7 @@ def _beside(facts: Facts) -> Said:
     """The honest reference: the same network on the edge's real images."""
     beside, own = facts.beside, facts.ended.result.get("student_accuracy")
     if beside is None or own is None:
-        return Said(
-            "learned",
-            "No run here learned on the edge's real images themselves, so what the detour costs is not measured.",
-            "frontier",
-        )
+        return Said("learned", f"{_alone(facts.spec)}.", "frontier")
     points = points_apart(own, beside.accuracy)
     gap = "as much as" if not points else f"{abs(points):.1f} points {'less' if points > 0 else 'more'} than"
     return Said(
@@ -89,6 +85,13 @@ def _beside(facts: Facts) -> Said:
         f"({named('method', beside.spec.method)}) reaches {percent(beside.accuracy)}, {gap} this one.",
         "frontier",
     )
+
+
+def _alone(spec: Spec) -> str:
+    """Why there is nothing to lay a run beside."""
+    if on_real(spec):
+        return "This run itself learned on the edge's real images, and no other here did, so there is nothing beside it"
+    return "No run here learned on the edge's real images themselves, so what the detour costs is not measured"
 
 
 def _inversions(facts: Facts) -> Said:
@@ -135,7 +138,7 @@ def _costs(facts: Facts) -> list[Said]:
     if facts.by_hand.images:
         said.append(
             f"By hand, from microscope and Inspector, {facts.by_hand.images:,} more images were sent, "
-            f"{facts.by_hand.local:,} of them local or held-out ones; cost "
+            f"{facts.by_hand.real:,} of them local or held-out ones; cost "
             f"{money(dollars(facts.by_hand.images, wall.price))}."
         )
     return [Said("cost", text, "meter") for text in said]
@@ -168,29 +171,29 @@ def _sent(facts: Facts) -> list[Said]:
 
 def _local(facts: Facts, meter: Meter, told: Bill) -> str:
     """How many real images were sent, and what for."""
-    if told.local is None:
+    if told.real is None:
         return (
             f"Local images sent to learn from: {meter.local:,}. {told.measuring:,} more images were sent for "
             "measuring, held-out and local ones among them; this run is too old to say how many."
         )
-    by_hand = facts.by_hand.local if facts.spec.remote else 0
-    if by_hand and not told.local:
+    by_hand = facts.by_hand.real if facts.spec.remote else 0
+    if by_hand and not told.real:
         return f"Real images sent: 0 by the run, {by_hand:,} local or held-out ones by hand afterwards."
-    if not told.local:
+    if not told.real:
         return (
             f"Real images sent: 0 of the edge's {facts.local:,} and 0 held-out ones. Only synthetic images were sent."
         )
-    measured = told.local - meter.local
+    measured = told.real - meter.local
     more = f"; {by_hand:,} local or held-out ones more by hand" if by_hand else ""
     also = f", and {measured:,} local or held-out ones for measuring" if measured else ""
     return (
-        f"Real images sent: {told.local:,}. {meter.local:,} local images (or mixes of them) to learn from{also}{more}."
+        f"Real images sent: {told.real:,}. {meter.local:,} local images (or mixes of them) to learn from{also}{more}."
     )
 
 
 def _simulated(facts: Facts) -> str:
     """What was measured on a teacher that is no cloud."""
-    seen = facts.ended.meter.looked_local if facts.spec.service and facts.ended.meter else None
+    seen = facts.ended.meter.looked_real if facts.spec.service and facts.ended.meter else None
     return (
         f"Measured for this page on {facts.held if seen is None else seen:,} held-out images. The teacher runs on this "
         "machine; a real cloud would have seen them."

@@ -19,7 +19,7 @@ class Bill(NamedTuple):
 
     learning: int  # sent to learn from
     measuring: int  # sent for measuring alone
-    local: int | None  # of all of these the real ones; None where an old run did not count them
+    real: int | None  # of all of these the real ones, local or held out; None where an old run did not count them
     dollars: float
 
     @property
@@ -31,10 +31,10 @@ class Bill(NamedTuple):
 def bill(spec: Spec, meter: Meter) -> Bill:
     """The bill of a run with a wall."""
     measuring = meter.looked if spec.remote else 0
-    looked = meter.looked_local if measuring else 0
-    local = None if looked is None else meter.local + looked
+    looked = meter.looked_real if measuring else 0
+    real = None if looked is None else meter.local + looked
     price = spec.wall.price if spec.wall else 0.0
-    return Bill(meter.images, measuring, local, dollars(meter.images + measuring, price))
+    return Bill(meter.images, measuring, real, dollars(meter.images + measuring, price))
 
 
 def dollars(images: int, price: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
 
 Count = Annotated[int, Field(ge=0, le=2**53)]  # what a database and a double hold exactly
 
@@ -61,7 +61,8 @@ class Meter(BaseModel):
     bytes_up: Count = 0
     bytes_down: Count = 0
     looked: Count = 0  # further images that only measuring asked about
-    looked_local: Count | None = None  # of those, real ones (local or held out); None where it was not counted
+    # Of those, real ones (local or held out), which runs of before call looked_local; None where it was not counted.
+    looked_real: Count | None = Field(None, validation_alias=AliasChoices("looked_real", "looked_local"))
 
 
 class Loss(BaseModel):

@@ -19,7 +19,7 @@ class Point(NamedTuple):
     run: str  # id
     spec: Spec
     images: int  # different ones that were paid for
-    local: int | None  # of those real ones; None where an old run did not count them
+    real: int | None  # of those the real ones, local or held out; None where an old run did not count them
     money: float  # dollars
     accuracy: float  # on the test split
     agreement: float | None  # with the teacher, on the test split
@@ -44,7 +44,7 @@ def point_of(run: str, spec: Spec, ended: Finished | None) -> Point | None:
         return None
     told, result = bill(spec, ended.meter), ended.result
     found = result["student_accuracy"], result.get("agreement")
-    return Point(run, spec, told.images, told.local, told.dollars, *found, spent=ended.spent)
+    return Point(run, spec, told.images, told.real, told.dollars, *found, spent=ended.spent)
 
 
 def best(points: Iterable[Point], measure: Measure) -> list[Point]:
@@ -71,13 +71,15 @@ class Reference(NamedTuple):
 
 
 def reference(beside: Spec, ended: Sequence[tuple[str, Spec, dict[str, float]]]) -> Reference | None:
-    """The most accurate of the runs that learned on the very images that the edge of `beside` owns; None without one.
+    """The most accurate of the other runs that learned on the very images that the edge of `beside` owns; None without
+    one. A run is never its own reference, nor is one of the same spec, which gives the same bits.
 
     Args:
         beside: the run that is to be compared.
         ended: id, spec and result of finished runs.
     """
     alike = [one for one in ended if _on_local(one[1], beside) and "student_accuracy" in one[2]]
+    alike = [one for one in alike if one[1].hash != beside.hash]
     if not alike:
         return None
     run, spec, result = max(alike, key=lambda one: one[2]["student_accuracy"])
@@ -89,4 +91,9 @@ def _on_local(spec: Spec, beside: Spec) -> bool:
     """Whether a run drew its batches from the same rows, with a network like the other's."""
     rows = ("train_fraction", "seed", "validation")
     same = spec.data.name == beside.data.name and all(spec.data.knobs[k] == beside.data.knobs[k] for k in rows)
-    return same and spec.source.name == "data" and spec.student == beside.student
+    return same and on_real(spec) and spec.student == beside.student
+
+
+def on_real(spec: Spec) -> bool:
+    """Whether a run learns on the edge's real images themselves."""
+    return spec.source.name == "data"

@@ -18,10 +18,10 @@ BY_HAND = Path("microscope", "asked.bin")  # below a run's folder: what a person
 
 
 class Totals(NamedTuple):
-    """Images in a ledger, and real ones among them."""
+    """Images in a ledger, and real ones among them, local or held out."""
 
     images: int
-    local: int
+    real: int
 
 
 def totals(path: Path, classes: int) -> Totals:

@@ -145,7 +145,7 @@ class Teacher:
         sums = {name: sum(book.sums[name] + book.lost[name] * self.settled for book in self.charged) for name in SUMMED}
         return Meter(
             images=self.paid.count, local=self.paid.sums["local"], looked=self.looked.count,
-            looked_local=self.looked.sums["local"], cached=self.cached, **sums,
+            looked_real=self.looked.sums["local"], cached=self.cached, **sums,
         )  # fmt: skip
 
     @property

@@ -75,6 +75,15 @@ def test_the_reference_learned_on_the_very_same_local_images() -> None:
     assert reference(BASE, ended[2:]) is None
 
 
+def test_no_run_is_its_own_reference() -> None:
+    own, other = ran(Order(preset="kd", local=True), 0.96), ran(Order(preset="hard_label", local=True), 0.92)
+    again = ("again", own[1], own[2])  # the same settings give the same bits
+    assert reference(own[1], [own, again]) is None
+    found = reference(own[1], [own, again, other])
+    assert found is not None
+    assert found.run == "0.92"
+
+
 def test_agreement_with_another_teacher_is_no_reference() -> None:
     alone = ran(Order(preset="kd", local=True), 0.93, teacher=None, access="white_box", wall=None)
     found = reference(BASE, [alone])

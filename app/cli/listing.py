@@ -210,7 +210,7 @@ def _asked(run: Run) -> list[tuple[str, str]]:
         ("images", f"{told.images:,}" + (f" of {wall.budget:,}" if wall.budget else "")),
         ("to learn from", f"{told.learning:,}"),
         ("for measuring alone", f"{told.measuring:,}"),
-        ("local or held-out ones", "not counted" if told.local is None else f"{told.local:,}"),
+        ("local or held-out ones", "not counted" if told.real is None else f"{told.real:,}"),
         ("cost", f"{money(told.dollars)} ({money(wall.price)} per 1,000)"),
         ("asked by hand", _by_hand(run)),
     ]
@@ -224,7 +224,7 @@ def _by_hand(run: Run) -> str:
     if not found or not found.images or not run.spec.wall:
         return ""
     return (
-        f"{found.images:,} more images ({found.local:,} local or held-out ones), "
+        f"{found.images:,} more images ({found.real:,} local or held-out ones), "
         f"{money(dollars(found.images, run.spec.wall.price))}"
     )
 

@@ -48,7 +48,7 @@ def meter(record: Record, limit: int = 2000) -> Meters:
     free = np.zeros_like(columns["looked"])
     measuring, looked = (columns["looked"], free) if record.spec.remote else (free, columns["looked"])
     images = columns["images"] + measuring
-    real = [-1 if seen.looked_local is None else seen.looked_local for _, seen in told]
+    real = [-1 if seen.looked_real is None else seen.looked_real for _, seen in told]
     return Meters(
         step=np.array([step for step, _ in told], dtype=np.int64),
         images=images,

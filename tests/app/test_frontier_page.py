@@ -39,7 +39,7 @@ def test_a_point_says_what_it_cost() -> None:
         trace for trace in frontier.figure(POINTS, None, "accuracy", "", "light")["data"] if trace["uid"] == "mekd"
     )
     assert "MEKD as in the paper" in dots["hovertext"][0]
-    assert "1,000 queries, 0 of them local<br>cost $1.00" in dots["hovertext"][0]
+    assert "1,000 queries, 0 of them real<br>cost $1.00" in dots["hovertext"][0]
     assert "its budget was used up" in dots["hovertext"][0]
     row = frontier.line(POINTS[0], frontier.named_apart(POINTS)["a"])
     assert row["run"] == "MEKD as in the paper, few steps · seed 0"  # as the other differs in that alone
@@ -53,9 +53,11 @@ def test_the_honest_line_is_there_where_it_can_be() -> None:
     assert drawn["annotations"][0]["text"] == "on the real local images: 94.0 %"
     assert frontier.figure(POINTS, beside, "agreement", "a", "light")["layout"]["shapes"] == []
     assert "The dashed line is a student on the edge's real images (Knowledge distillation)." in frontier._caption(
-        beside, "accuracy"
+        MADE, beside, "accuracy"
     )
-    assert "no line for that" in frontier._caption(None, "accuracy")
+    assert "No run here learned on the edge's real images themselves" in frontier._caption(MADE, None, "accuracy")
+    assert "The dashed line is another student on the edge's" in frontier._caption(LOCAL, beside, "accuracy")
+    assert "No other run here learned on the edge's" in frontier._caption(LOCAL, None, "accuracy")
 
 
 @pytest.mark.parametrize(

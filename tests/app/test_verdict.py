@@ -137,6 +137,12 @@ def test_the_reference_is_told_however_it_compares(accuracy: float, words: str) 
     assert words in text
 
 
+def test_a_run_on_real_images_without_another_is_laid_beside_none() -> None:
+    text = told(facts(Order(preset="kd", local=True)))
+    assert "This run itself learned on the edge's real images, and no other here did" in text
+    assert "detour" not in text
+
+
 def test_a_budget_and_what_was_asked_besides() -> None:
     order = Order(budget=100_000)
     assert "That is 10.0 % of the budget of 100,000." in told(facts(order))
@@ -174,7 +180,7 @@ REMOTE = Choice(name="http", knobs={"model": "m"})
 def test_images_sent_for_measuring_are_told_and_paid_for(
     measure: Measure, looked: tuple[int, int | None], words: list[str]
 ) -> None:
-    meter = METER.model_copy(update={"looked": looked[0], "looked_local": looked[1]})
+    meter = METER.model_copy(update={"looked": looked[0], "looked_real": looked[1]})
     found = facts(Order(service=REMOTE, measure=measure), meter=meter)
     if measure != "real":
         result = {"student_accuracy": 0.9}

@@ -12,11 +12,13 @@ import pytest
 import safetensors.numpy
 
 from app.cli import main
+from kdcore import orders
 from kdcore.catalogue import catalogue
 from kdcore.errors import BadInput
-from kdcore.events import Cost, Finished, Started
+from kdcore.events import Cost, Finished, Meter, Started
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
+from kdcore.orders import Order
 from kdcore.spec import Choice, Schedule, Spec
 
 pytestmark = pytest.mark.usefixtures("lab")
@@ -27,14 +29,19 @@ RESULT = {"student_accuracy": 0.75, "teacher_accuracy": 0.875, "agreement": 0.5}
 @pytest.fixture
 def done(lab: Path) -> str:
     """The id of a finished run whose seed and width are not the recommended ones."""
+    return ended(lab, recommended("moons", seed=5))
+
+
+def ended(lab: Path, spec: Spec, meter: Meter | None = None) -> str:
+    """The id of a run that did 2,000 steps."""
     store = Store(lab)
-    run = store.submit(recommended("moons", seed=5), "somebody")
+    run = store.submit(spec, "somebody")
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
     first = Started(
         step=0, steps=2000, device="cpu", torch="none", classes=("a", "b"), rows={}, student=cost, teacher=None
     )
     store.claim(1, run.id)
-    store.append(run.id, [first, Finished(step=2000, result=RESULT)])
+    store.append(run.id, [first, Finished(step=2000, result=RESULT, meter=meter)])
     store.close()
     return run.id
 
@@ -143,6 +150,22 @@ def test_one_run(done: str, capsys: Read) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["differences"] == {"seed": [0, 5]}
     assert Spec.model_validate(told["spec"]) == recommended("moons", seed=5)
+
+
+def test_local_images_are_those_to_learn_from_and_real_ones_all_that_left(lab: Path, capsys: Read) -> None:
+    service = Choice(name="http", knobs={"model": "m"})
+    meter = Meter(images=387, local=387, looked=502, looked_real=490)
+    run = ended(lab, orders.spec(Order(preset="kd", local=True, service=service, measure="real")), meter)
+    assert main(["show", run, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["meter"]
+    assert (told["local"], told["looked_real"], told["real"], told["measuring"]) == (387, 490, 877, 502)
+    assert told.items() >= meter.model_dump().items(), "what the last event says has the same names here"
+    assert main(["show", run]) == 0
+    assert re.search(r"^local or held-out ones +877", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_run_of_before_is_read_with_its_own_names() -> None:
+    assert Meter.model_validate({"looked": 5, "looked_local": 4}) == Meter(looked=5, looked_real=4)
 
 
 def test_a_run_as_recommended_and_one_without_a_teacher(capsys: Read) -> None:

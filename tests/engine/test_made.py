@@ -286,7 +286,7 @@ def test_a_teacher_that_may_not_be_measured_teaches_the_same(
         meter = story[-1].meter
         assert meter
         assert (meter.looked > 0) == (name == "seen" or wall.measure == "synthetic")
-        assert bool(meter.looked_local) == (name == "seen")
+        assert bool(meter.looked_real) == (name == "seen")
         assert ("agreement" in story[-1].result) == (name == "seen")
         assert "student_accuracy" in story[-1].result
     assert same(kept(tmp_path / "seen"), kept(tmp_path / "unseen"))

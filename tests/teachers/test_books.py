@@ -70,11 +70,11 @@ def agree(spec: Spec, meter: Meter, received: Received) -> None:
     assert received.requests == meter.requests
     assert 0 < meter.bytes_up - received.bytes_up < 400 * meter.requests, "bodies, and heads besides"
     images = {pixels for pixels in received.pixels if pixels in real()}
-    assert meter.looked_local is not None
-    assert len(images) == meter.local + meter.looked_local
+    assert meter.looked_real is not None
+    assert len(images) == meter.local + meter.looked_real
     found = bill(spec, meter)
     assert found.images == len(set(received.images))
-    assert found.local == len(images)
+    assert found.real == len(images)
     assert found.dollars == pytest.approx(0.002 * len(set(received.images)))
 
 
@@ -85,7 +85,7 @@ def test_without_permission_nothing_real_is_sent(measure: Measure, tmp_path: Pat
         finished, meter = done(spec, tmp_path)
         agree(spec, meter, server.received())
     assert (meter.looked > 0) == (measure != "nothing")
-    assert bool(meter.looked_local) == ("agreement" in finished.result) == (measure == "real")
+    assert bool(meter.looked_real) == ("agreement" in finished.result) == (measure == "real")
     assert "student_accuracy" in finished.result
 
 
@@ -150,5 +150,5 @@ def test_a_looked_at_image_teaches_without_being_sent(tmp_path: Path) -> None:
     assert np.array_equal(asked(x).logits[:5].numpy(), looked.logits.numpy())
     assert seen == [5, 3]
     meter = asked.meter
-    assert (meter.images, meter.looked, meter.looked_local, meter.cached) == (3, 5, 5, 5)
+    assert (meter.images, meter.looked, meter.looked_real, meter.cached) == (3, 5, 5, 5)
     assert asked.look(torch.ones(1, 1, 2, 2)) is None, "the budget is spent"
