@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import log
 from typing import Literal, NamedTuple
 
-from app.words import answer, compared, money, named, paid, percent, points_apart, quantity, tested
+from app.words import answer, compared, money, named, paid, percent, points_apart, quantity, stuck, tested
 from kdcore.bill import Bill, bill, dollars
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
@@ -69,7 +69,8 @@ def _quality(facts: Facts) -> Said:
         text += f", its teacher on {percent(result['teacher_accuracy'])} of {compared(result)}"
     if "agreement" in result:
         text += f"; they give the same answer on {percent(result['agreement'])} of {compared(result)}"
-    return Said("learned", f"{text}.", "fidelity" if "agreement" in result else "accuracy")
+    said = " ".join(filter(None, (f"{text}.", stuck(result))))
+    return Said("learned", said, "fidelity" if "agreement" in result else "accuracy")
 
 
 def _beside(facts: Facts) -> Said:

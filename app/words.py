@@ -172,8 +172,25 @@ def repeats(count: int, errors: int, expected: float) -> str:
     return f"repeats {count:,} of {errors:,} teacher errors ({percent(expected)} expected by chance)"
 
 
+def stuck(result: Mapping[str, float]) -> str:
+    """That nothing was learned, with the numbers that say so; "" where something was."""
+    if "chance_nll" not in result:
+        return ""
+    return (
+        f"Hardly anything was learned: the loss on {tested(result)} is {result['student_nll']:.2f} nats and "
+        f"{percent(result['student_accuracy'])} are right, where chance gives {result['chance_nll']:.2f} nats and "
+        f"{percent(result['chance_accuracy'])}; try another learning rate than {result['learning_rate']:g}, or more "
+        "steps."
+    )
+
+
 def outcome(result: Mapping[str, float]) -> str:
     """What came out, in a sentence or two."""
+    return " ".join(filter(None, (_outcome(result), stuck(result))))
+
+
+def _outcome(result: Mapping[str, float]) -> str:
+    """How good the student is, beside its teacher where it has one."""
     student, teacher = result.get("student_accuracy"), result.get("teacher_accuracy")
     spent = " The budget of questions was used up before the last step." if result.get("spent") else ""
     if student is None:

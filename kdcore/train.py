@@ -35,6 +35,7 @@ from kdcore.parts import said
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
 from kdcore.spec import Change, Spec, Watch, check_changes
+from kdcore.standstill import standstill
 from kdcore.teacher import Spent
 
 
@@ -270,6 +271,8 @@ class _Run:
             result |= {"agreement": last.agreement, "kl": last.kl}
         result |= self._adapted() | {"test_rows": float(len(self.setup.data.test.y))}
         result |= {} if last.compared is None else {"compared_rows": float(last.compared)}
+        if stuck := standstill(last.student, self.setup.data.test.y):
+            result |= stuck | {"learning_rate": self.setup.spec.schedule.lr}
         if spent:
             result["spent"] = 1.0  # so that whoever has only the result knows it too
         if self.setup.answers:

@@ -53,6 +53,19 @@ def test_title_names_method_data_and_pair() -> None:
             "the same answer on 70.0 % of 512 of them. The teacher was asked about 512 of them.",
         ),
         (
+            {
+                "student_accuracy": 0.1,
+                "student_nll": 2.31,
+                "test_rows": 360.0,
+                "chance_accuracy": 0.103,
+                "chance_nll": 2.3,
+                "learning_rate": 1e-6,
+            },
+            "The network is right on 10.0 % of 360 test samples. Hardly anything was learned: the loss on 360 test "
+            "samples is 2.31 nats and 10.0 % are right, where chance gives 2.30 nats and 10.3 %; try another learning "
+            "rate than 1e-06, or more steps.",
+        ),
+        (
             {"student_accuracy": 0.96, "teacher_accuracy": 0.95},
             "The student is right on 96.0 % of the test set, 1.0 points above its teacher (95.0 %).",
         ),

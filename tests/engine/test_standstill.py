@@ -1,0 +1,59 @@
+"""A run that has learned nothing says so at its end, with what chance gives; one that has learned does not."""
+
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdcore.events import Finished, Score
+from kdcore.spec import Choice, Schedule, Spec
+from kdcore.standstill import standstill
+from kdcore.train import train
+
+TEN = np.repeat(np.arange(10), 40)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "stuck"),
+    [
+        (0.1, log(10), True),
+        (0.2, 2.35, True),  # a network that has not learned may be right by luck, and begins a little above
+        (0.1, float("nan"), True),
+        (0.1, 40.0, True),  # it ran away
+        (0.5, 2.4, False),  # too sure of itself, but it has learned
+        (0.25, 5.0, False),
+        (0.2, 2.1, False),
+    ],
+)
+def test_no_better_than_chance(accuracy: float, nll: float, stuck: bool) -> None:
+    found = standstill(Score(accuracy=accuracy, nll=nll, ece=0.0), TEN)
+    assert found == (pytest.approx({"chance_accuracy": 0.1, "chance_nll": log(10)}) if stuck else {})
+
+
+def test_chance_knows_how_frequent_classes_are() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    found = standstill(Score(accuracy=0.9, nll=0.33, ece=0.0), labels)
+    assert found == pytest.approx({"chance_accuracy": 0.9, "chance_nll": -0.9 * log(0.9) - 0.1 * log(0.1)})
+
+
+def result(folder: Path, schedule: Schedule) -> dict[str, float]:
+    spec = Spec(
+        data=Choice(name="digits"), student=Choice(name="cnn", knobs={"width": 8}), method=Choice(name="ce"),
+        schedule=schedule,
+    )  # fmt: skip
+    *_, last = train(spec, folder)
+    assert isinstance(last, Finished)
+    return last.result
+
+
+@pytest.mark.parametrize("rate", [1e-6, 10.0])
+def test_a_learning_rate_at_which_nothing_is_learned(tmp_path: Path, rate: float) -> None:
+    found = result(tmp_path, Schedule(steps=60, batch=32, lr=rate))
+    assert found["learning_rate"] == rate
+    assert found["chance_nll"] == pytest.approx(log(10), abs=0.01)
+    assert found["chance_accuracy"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_run_that_learns_is_not_called_so(tmp_path: Path) -> None:
+    assert "chance_nll" not in result(tmp_path, Schedule(steps=60, batch=32, lr=0.05))
