@@ -20,6 +20,7 @@ from kdcore.jobs.states import ACTIVE, RESUMABLE
 from kdcore.private import walled
 from kdcore.record import stamp_of
 from kdcore.spec import SETTABLE, Spec
+from kdcore.suiting import check_file
 
 LONG, LONG_PX = 600, 160  # characters of a link or command from which on it scrolls, and its height then
 CONSENT = "real images"  # the box that allows them in files
@@ -83,7 +84,9 @@ def run_button(asked: Callable[[], Spec], obstacle: str | None, says: str, key: 
 
 
 def _submit(asked: Callable[[], Spec]) -> None:
-    run = engine.store().submit(asked(), state.viewer(), also=state.owners())
+    wanted = asked()
+    check_file(wanted)
+    run = engine.store().submit(wanted, state.viewer(), also=state.owners())
     if run.state == "done":
         state.complain("You have run exactly this before, so here it is; another seed gives a new run.")
     state.show(run.id)

@@ -26,8 +26,9 @@ CHUNK_BYTES = 1 << 20
 NAME = re.compile(rf"[0-9a-f]{{16}}\.({'|'.join(KINDS)})")
 PICKLED = (b"\x80", b"PK\x03\x04", b"PK\x05\x06", b"(", b"c", b"]", b"}")  # how pickles and zips of them begin
 PICKLES = ("pt", "pth")  # how weights as torch saves them are named; they are taken only to be told what to do
-SAFELY = (
-    "from safetensors.torch import save_file; save_file(torch.load('model.pt', weights_only=True), 'model.safetensors')"
+SAFELY = (  # clones, as tensors that are strided or shared are not taken
+    "import torch; from safetensors.torch import save_file; save_file({name: one.contiguous().clone() for name, one in "
+    "torch.load('model.pt', weights_only=True).items()}, 'model.safetensors')"
 )
 ACCEPTED = "an ONNX file (.onnx) or safetensors weights (.safetensors)"
 
@@ -98,7 +99,7 @@ def _kind(head: bytes, size_bytes: int) -> Kind:
     if head.startswith(PICKLED):
         raise BadInput(
             f"The file looks like a pickle or a zip, as `torch.save` writes, which could run code when it is opened, "
-            f"so it was not; give {ACCEPTED}. Two lines turn weights of yours into the latter: import torch; {SAFELY}."
+            f"so it was not; give {ACCEPTED}. These lines turn weights of yours into the latter: {SAFELY}."
         )
     raise BadInput(f"The file is neither ONNX nor safetensors (it begins with {head.hex()}); give {ACCEPTED}.")
 

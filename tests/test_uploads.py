@@ -47,8 +47,9 @@ def test_a_pickle_is_refused_unread(home: Path, content: bytes) -> None:
     assert not (home / "uploads").exists()
 
 
-def test_two_lines_turn_torchs_own_file_into_safetensors(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.save({"w": torch.ones(2)}, home / "model.pt")
+def test_a_few_lines_turn_torchs_own_file_into_safetensors(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = torch.ones(2, 3)
+    torch.save({"w": shared, "same": shared, "turned": torch.ones(2, 3).T}, home / "model.pt")
     with pytest.raises(BadInput) as caught:
         uploads.keep(home / "model.pt")
     lines = str(caught.value).partition("into the latter: ")[2].removesuffix(".").split("; ")

@@ -27,6 +27,7 @@ from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove
 from kdcore.jobs.store import Store
 from kdcore.orders import drowned
 from kdcore.spec import Spec
+from kdcore.suiting import check_file
 
 if TYPE_CHECKING:
     from kdcore.jobs.worker import Worker
@@ -56,6 +57,7 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
     """Do a run, or tell again one that was done; the exit code."""
     store = Store()
     settle(store)
+    check_file(spec)
     broken = _broken_off(store, spec)
     run = store.submit(spec, TERMINAL, fresh=fresh)
     if lost := drowned(spec):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from lab_driver import Open, button, components, said
-from safetensors.numpy import save
+from safetensors.torch import save
 from streamlit.testing.v1 import AppTest
 
 from kdcore.jobs.store import Store
 from kdcore.orders import Order, spec
+from kdcore.parts import build
+from kdcore.spec import Choice
 
 
 def pick(page: AppTest, key: str, value: str) -> AppTest:
@@ -76,9 +77,16 @@ def test_somebody_elses_teacher_is_a_file_that_is_kept(lab: Open, home: Path, st
     page.file_uploader[0].upload("teacher.safetensors", b"\x80\x04pickled", "application/octet-stream").run()
     assert not page.exception
     assert "service.file" not in page.query_params
-    page.file_uploader[0].upload("teacher.safetensors", save({"w": np.zeros(2)}), "application/octet-stream").run()
+    net = build(Choice(name="cnn", knobs={"width": 4}), (1, 8, 8), 10)
+    weights = {name: one.contiguous() for name, one in net.state_dict().items()}
+    page.file_uploader[0].upload("teacher.safetensors", save(weights), "application/octet-stream").run()
     (kept,) = (home / "uploads").iterdir()
     assert page.query_params == {"service": "weights", "service.file": kept.name}
+    page = button(page, "Run")
+    assert "The weights do not say what network they are of" in said(page)
+    assert not store.runs(), "no failed run is left"
+    for key, value in (("model", "cnn"), ("model_knobs", "width=4")):
+        next(item for item in page.text_input if item.key == f"form service.{key}").set_value(value).run()
     page = button(page, "Run")
     (run,) = store.runs()
     assert run.spec.service

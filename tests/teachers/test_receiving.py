@@ -11,6 +11,8 @@ from safetensors.numpy import save
 from kdcore import uploads
 from kdcore.errors import BadInput
 from kdcore.receiving import receive
+from kdcore.spec import Choice, Spec, Wall
+from kdcore.suiting import check_file
 
 WEIGHTS = save({"w": np.zeros(2, np.float32)})
 
@@ -52,3 +54,29 @@ def test_what_was_there_before_stays_though_it_is_refused(home: Path) -> None:
     with pytest.raises(BadInput):
         receive(content)
     assert (home / "uploads" / name).exists()
+
+
+def run_of(service: str, **knobs: object) -> Spec:
+    return Spec(
+        student=Choice(name="cnn"),
+        service=Choice(name=service, knobs=knobs),
+        access="probabilities",
+        wall=Wall(),
+        method=Choice(name="kd"),
+    )
+
+
+def test_a_file_for_other_data_is_told_before_a_run_of_it_starts(home: Path) -> None:  # noqa: ARG001
+    name = receive(linear((1, 8, 8), 7).SerializeToString())
+    with pytest.raises(BadInput, match=r"^The teacher tells 7 classes apart, but the data have 10"):
+        check_file(run_of("onnx", file=name))
+    soft = receive(linear((1, 8, 8), 10, softmax=True).SerializeToString())
+    with pytest.raises(BadInput, match=r"look like probabilities"):
+        check_file(run_of("onnx", file=soft))
+    check_file(run_of("onnx", file=soft, answers="probabilities"))
+    with pytest.raises(BadInput, match=r"do not say what network they are of"):
+        check_file(run_of("weights", file=receive(WEIGHTS)))
+
+
+def test_no_server_is_asked_for_it() -> None:
+    check_file(run_of("http", model="nobody's"))
