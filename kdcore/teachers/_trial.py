@@ -14,6 +14,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,17 @@ PROBES = 2  # images that it is asked about where it takes any number
 
 
 def limit(size_bytes: int) -> None:
-    """Let the system stop this process where it takes too much."""
+    """Let the system stop this process where it takes too much memory."""
     memory = Path("/proc/self/statm")  # on Linux; elsewhere little is in use by now
     used = int(memory.read_text().split()[0]) * resource.getpagesize() if memory.exists() else 0
     most = used + MEMORY_BYTES + 4 * size_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (TIME_S, TIME_S))
+
+
+def allow() -> None:
+    """Let the system stop this process where it takes too long from now on."""
+    most = int(time.process_time()) + 1 + TIME_S
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def check(content: bytes) -> None:
@@ -228,6 +234,7 @@ def apart(path: Path, shape: tuple[int, ...] | None, patience_s: float = PATIENC
 def main(path: Path) -> None:
     """One file tried, one line said."""
     limit(path.stat().st_size)
+    allow()
     try:
         shape = json.loads(sys.stdin.readline())
         said = tried(path, None if shape is None else tuple(shape))

@@ -1,7 +1,7 @@
 """A teacher in an ONNX file that a person uploaded, answered by onnxruntime on one thread of the CPU.
 
-The file is tried in a process of its own before it is opened here: what takes too much memory or time, crashes, keeps
-its tensors in other files, has operators beyond the standard's, or reads and answers other shapes than the data's is
+The file is tried, and then run, in a process of its own: what takes too much memory or time, crashes, keeps its
+tensors in other files, has operators beyond the standard's, or reads and answers other shapes than the data's is
 refused with a sentence. Nothing is resized.
 
 Source: the file format and its operators are those of ONNX, https://onnx.ai/onnx/intro/; onnxruntime runs them.
@@ -30,6 +30,7 @@ from kdcore.contracts import Access
 from kdcore.errors import BadInput
 from kdcore.service import Answered, Line
 from kdcore.teachers import _trial
+from kdcore.teachers._apart import Apart
 from kdcore.teachers._labels import are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 
@@ -42,8 +43,8 @@ class OnnxTeacher(Reader):
 
     title: ClassVar[str] = "ONNX file"
     says: ClassVar[str] = (
-        "A model in one ONNX file. It is tried in a process of its own before it is asked anything. If it answers with "
-        "class numbers, it tells labels alone."
+        "A model in one ONNX file. It runs in a process of its own, with little memory and time for each answer. If it "
+        "answers with class numbers, it tells labels alone."
     )
     upload: ClassVar[str] = "onnx"
     required: ClassVar[dict[str, str]] = {"file": "its file: upload one"}
@@ -65,7 +66,7 @@ class OnnxTeacher(Reader):
             self.ask_back()
         if facts["dtype"] == "uint8" and self.scale != "bytes":
             raise BadInput(f"The teacher reads bytes, but its scale is {self.scale!r}; set the scale to 'bytes'.")
-        return _Opened(self, path.read_bytes(), facts, output, classes, access)
+        return _Opened(self, path, facts, output, classes, access)
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The sides that the file fixes, and those of the data where it takes any."""
@@ -79,12 +80,11 @@ class _Opened:
     """The line to an open file."""
 
     def __init__(
-        self, reader: Reader, content: bytes, facts: dict[str, Any], output: str, classes: int, access: Access
+        self, reader: Reader, path: Path, facts: dict[str, Any], output: str, classes: int, access: Access
     ) -> None:
-        _trial.check(content)
-        self.session = _trial.session(content)
+        self.file = Apart(path, output)
         self.reader, self.batch, self.dtype = reader, facts["reads"][0], np.dtype(facts["dtype"])
-        self.flat, self.output, self.classes, self.access = facts["flat"], output, classes, access
+        self.flat, self.classes, self.access = facts["flat"], classes, access
 
     def __call__(self, images: Tensor) -> Answered:
         x = self.reader.fed(images)
@@ -100,7 +100,7 @@ class _Opened:
         missing = (self.batch or 0) - len(x)
         if missing > 0:
             x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
-        return _trial.answer(self.session, x, self.output)[0][: len(x) - max(0, missing)]
+        return self.file(x)[: len(x) - max(0, missing)]
 
 
 def _output(facts: dict[str, Any], classes: int, access: Access) -> str:

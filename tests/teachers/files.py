@@ -107,3 +107,16 @@ def outside(location: str) -> onnx.ModelProto:
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+ENDLESS = helper.make_node(
+    "Loop", ["often", "on", "on"], ["spins"],
+    body=helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Identity", ["was"], ["is"])], "body",
+        [helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+         helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("was", TensorProto.BOOL, [])],
+        [helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("is", TensorProto.BOOL, [])],
+    ),
+)  # fmt: skip
