@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 if "KDLAB_HOME" not in os.environ:  # inherited by xdist workers and by processes that tests start
     os.environ["KDLAB_HOME"] = tempfile.mkdtemp(prefix="kdlab-tests-")
 

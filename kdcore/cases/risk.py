@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdcore.cases.calibration import Forecast
-from kdcore.probes._numerics import Floats, thinned
+from kdcore.probes._numerics import Floats, Ints, thinned
 
 POINTS = 200  # of the curve that is drawn
 
@@ -38,7 +38,9 @@ def risk_coverage(one: Forecast) -> Risk:
     (AURC and its excess).
     """
     rows = np.arange(1, len(one) + 1)
-    wrong = errors(one)[1]
+    order, first = by_confidence(one)
+    size = np.diff(first, append=len(one))
+    wrong = np.repeat(np.add.reduceat(~one.right[order], first, dtype=float) / size, size) if len(one) else np.empty(0)
     risk = np.cumsum(wrong) / rows
     least = np.maximum(rows - (len(one) - wrong.sum()), 0.0) / rows
     shown = thinned(len(one), POINTS)
@@ -46,9 +48,7 @@ def risk_coverage(one: Forecast) -> Risk:
     return Risk(rows[shown] / max(len(one), 1), risk[shown], least[shown], aurc, oracle, len(one))
 
 
-def errors(one: Forecast) -> tuple[np.ndarray, Floats]:
-    """The order (N,) of the rows from the surest on, and their errors in it, each the mean of those equally sure."""
+def by_confidence(one: Forecast) -> tuple[Ints, Ints]:
+    """The order (N,) of the rows from the surest on, and where in it (G,) each group of equally sure ones begins."""
     order = np.argsort(-one.sure, kind="stable")
-    _, group, count = np.unique(-one.sure[order], return_inverse=True, return_counts=True)
-    wrong = np.bincount(group, weights=~one.right[order], minlength=len(count)) / np.maximum(count, 1)
-    return order, wrong[group]
+    return order, np.unique(-one.sure[order], return_index=True)[1]

@@ -31,7 +31,7 @@ from scipy import fft, sparse, special, stats
 from kdcore.cases.calibration import Forecast
 from kdcore.cases.intervals import of_mean, wilson
 from kdcore.cases.keeping import remembered
-from kdcore.cases.risk import errors
+from kdcore.cases.risk import by_confidence
 from kdcore.probes._bins import BINS, equal_mass, equal_width, placed
 from kdcore.probes._numerics import Floats, Ints
 
@@ -101,7 +101,8 @@ def intervals(one: Forecast, found: dict[str, float]) -> dict[str, tuple[float, 
 
 def _mean_ends(values: Floats) -> tuple[float, float]:
     """Of the mean of values (N,)."""
-    low, high = of_mean(values)
+    with np.errstate(invalid="ignore"):  # of values that are infinite
+        low, high = of_mean(values)
     return float(low), float(high)
 
 
@@ -312,12 +313,14 @@ def _likely(one: Forecast) -> tuple[Ints, Ints, Floats]:
 def aurc(one: Forecast, weights: Weights) -> dict[str, Floats]:
     """Area under the risk-coverage curve, and its excess over what the accuracy allows; see `kdcore.cases.risk`.
 
-    In a resample, copies of a row enter together.
+    In a resample, copies of a row enter together, and those equally sure with the mean error that they have there.
     """
-    order, wrong = errors(one)
+    order, first = by_confidence(one)
     often = np.ascontiguousarray(weights.T)[order]
     answered = often.cumsum(axis=0)
-    failed = np.cumsum(often * wrong.astype(weights.dtype)[:, None], axis=0)
+    wrong = np.add.reduceat(often * ~one.right[order, None], first, axis=0)
+    wrong /= np.maximum(np.add.reduceat(often, first, axis=0), 1)
+    failed = np.cumsum(often * np.repeat(wrong, np.diff(first, append=len(one)), axis=0), axis=0)
     least = _oracle(len(one), failed[-1])
     failed /= np.maximum(answered, 1, out=answered)
     area = np.einsum("nr,nr->r", often, failed) / len(one)

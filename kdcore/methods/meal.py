@@ -9,9 +9,9 @@ arXiv 2009.08453. No labels and no weight decay; set the schedule's weight decay
 
 Departs from it: in the released code student and critic both lower the same error, so the student helps the critic
 rather than deceiving it; "shared" does as that code does, and "reversed", the default, turns the student's gradient
-round. The critic has one output and a hidden layer of C/2 units; theirs has two outputs, a second hidden
-layer of C/4 units, and a ReLU behind the outputs, so that its error cannot fall below half of log 2. The weights 1 and
-0.1 are ours, theirs both 1.
+round. The critic has one output and a hidden layer of C/2 units; theirs, as their training script builds it, has two
+outputs, hidden layers of C/8 and C/64 units, and a ReLU behind the outputs, so that its error cannot fall below half of
+log 2. The weights 1 and 0.1 are ours, theirs both 1.
 
 Zero when: never; the term "kd" is least, and is the entropy of p, where the student's probabilities equal p, and the
 term "critic" is log 2 where the critic cannot tell.

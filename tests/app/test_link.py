@@ -20,7 +20,7 @@ from kdcore.lineage import recommended
 from kdcore.registry import REGISTRIES
 
 NAMES = {part: sorted(REGISTRIES[kind]) for part, kind in link.KINDS.items()}
-calm = hypothesis_settings(deadline=None, max_examples=60)
+calm = hypothesis_settings(max_examples=60)
 
 
 def values(info: Any) -> st.SearchStrategy[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from case_factory import random_case
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lab_driver import ME, Finish, Open, button, labels, said, story
 from onnx import TensorProto, helper
@@ -168,7 +168,6 @@ def changed(shown: Link, change: Change) -> Link:
     return case_link.put(shown, key, value) if key in shown.settings else shown
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the link
 @given(st.lists(st.sampled_from([("open", "run"), *((key, v) for key, some in CHANGES.items() for v in some)])))
 def test_after_any_changes_the_link_says_what_the_page_shows(changes: list[Change]) -> None:
     """No order of changes leaves a knob of a party that is gone: each link is read back without complaint."""

@@ -16,7 +16,7 @@ from kdcore.probes._bins import BINS, binned, equal_mass, equal_width
 from kdcore.probes._numerics import log_softmax
 
 drawn = given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 99), st.sampled_from([0.0, 0.5, 3.0, 200.0]))
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def claims(rows: int, classes: int, seed: int = 0, scale: float = 2.0) -> Forecast:

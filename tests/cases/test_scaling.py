@@ -45,7 +45,7 @@ def test_another_search_finds_the_same_minimum() -> None:
 
 
 @given(st.integers(1, 40), st.integers(2, 6), st.integers(0, 99), st.floats(0.01, 50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_never_raises_nll_on_its_rows_and_never_changes_an_answer(
     n: int, classes: int, seed: int, scale: float
 ) -> None:

@@ -28,7 +28,7 @@ ASKS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asks=st.lists(st.sampled_from(sorted(ASKS)), max_size=12))
 def test_only_legal_moves_happen(store: Store, asks: list[str]) -> None:
     run = store.submit(job(), "me", fresh=True)
