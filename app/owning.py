@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from kdcore.jobs.rows import TERMINAL
+from kdcore.jobs.tables import sealed
 
 Policy = Literal["never", "local", "always"]
 POLICY = "KDLAB_TERMINAL_RUNS"  # the environment's name for the policy; the command that serves sets it
@@ -28,10 +29,11 @@ def policy_of(address: str, wish: bool | None) -> Policy:
 
 
 def owners(viewer: str, headers: Mapping[str, str]) -> frozenset[str]:
-    """The owners a visitor stands for, by their browser's name and the headers of its request."""
+    """The owners a visitor stands for, as the store names them, by their browser's name and its request's headers."""
+    own = sealed(viewer)
     policy = os.environ.get(POLICY, "never")
     theirs = policy == "always" or (policy == "local" and direct(headers))
-    return frozenset({viewer, TERMINAL}) if theirs else frozenset({viewer})
+    return frozenset({own, TERMINAL}) if theirs else frozenset({own})
 
 
 def direct(headers: Mapping[str, str]) -> bool:

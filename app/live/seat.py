@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.live.drawing import Drawn
+from kdcore.jobs.tables import sealed
 
 Message = str | bytes
 LETTERS = 8  # that may wait for one socket; whoever takes none of them is not heard until it does
@@ -24,7 +25,7 @@ class Seat:
     """
 
     def __init__(self, viewer: str, owners: frozenset[str] | None = None) -> None:
-        self.viewer, self.owners = viewer, owners or frozenset({viewer})
+        self.viewer, self.owners = viewer, owners or frozenset({sealed(viewer)})
         self._slots: dict[int, Drawn | str] = {}  # subscriptions and, by keys below 0, letters
         self._sent: dict[int, Message] = {}  # key -> payload, to keep quiet about what looks the same
         self._filled, self._roomy = Event(), Event()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import time
 from functools import cache
@@ -17,11 +16,12 @@ from pathlib import Path
 
 from kdcore.catalogue import home
 from kdcore.errors import BadInput
+from kdcore.jobs.tables import BROWSER
 
 COOKIE = "kdlab_viewer"
 LIFE_S = 12 * 3600
 SERVER = secrets.token_hex(4)  # this process; pages of one that is gone have buttons that nobody hears
-VIEWER = re.compile(r"[0-9a-f]{32}")
+VIEWER = BROWSER
 
 
 def new_viewer() -> str:
@@ -68,4 +68,6 @@ def _secret(folder: Path) -> bytes:
             pass
         finally:
             draft.unlink()
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)  # copied or unpacked by hand
     return path.read_bytes()

@@ -20,7 +20,7 @@ from kdcore.changes import told, with_changes
 from kdcore.errors import BadInput, unknown
 from kdcore.events import Changed
 from kdcore.jobs.states import State, check_move, turns
-from kdcore.jobs.tables import COMMANDS, RUNS
+from kdcore.jobs.tables import COMMANDS, RUNS, sealed
 from kdcore.spec import Spec, parse
 
 LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Run:
     id: str
     spec: Spec
     hash: str
-    owner: str
+    owner: str  # sealed, see `kdcore.jobs.tables`
     label: str
     state: State
     teacher_run: str | None
@@ -116,7 +116,7 @@ def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
     """Insert a run, queued unless `facts` say otherwise, and return its id."""
     values = {"id": new_id(), "label": "", "state": "queued", "created_at": time.time(), "steps": spec.schedule.steps}
     values |= facts
-    connection.execute(insert(RUNS).values(spec=spec.model_dump_json(), hash=spec.hash, owner=owner, **values))
+    connection.execute(insert(RUNS).values(spec=spec.model_dump_json(), hash=spec.hash, owner=sealed(owner), **values))
     return str(values["id"])
 
 
@@ -154,7 +154,7 @@ def owned(connection: Connection, run_id: str, by: By, what: str) -> Row[Any]:
         BadInput: somebody else owns it.
     """
     row = find(connection, run_id, lock=True)
-    if row.owner not in ({by} if isinstance(by, str) else by):
+    if row.owner not in {sealed(owner) for owner in ([by] if isinstance(by, str) else by)}:
         raise BadInput(f"Run {run_id} belongs to somebody else, so you cannot {what} it; start your own to do so.")
     return row
 
@@ -222,7 +222,7 @@ def twin(connection: Connection, spec: Spec, owners: Collection[str]) -> str | N
     """A run of the owners, of the same spec, that waits, runs or is done, and which nobody changed or stopped."""
     query = select(RUNS.c.id).where(
         RUNS.c.hash == spec.hash,
-        RUNS.c.owner.in_(owners),
+        RUNS.c.owner.in_(sorted(map(sealed, owners))),
         RUNS.c.state.in_(("queued", "running", "done")),
         RUNS.c.cancel_at.is_(None),
         RUNS.c.deleted_at.is_(None),
@@ -241,7 +241,9 @@ def adoptable(connection: Connection, spec: Spec, owner: str) -> str | None:
     same = select(RUNS).where(RUNS.c.hash == spec.hash, RUNS.c.deleted_at.is_(None))
     rows = connection.execute(same.order_by(RUNS.c.number.desc())).all()
     running = (row.id for row in rows if row.state == "running" and not row.cancel_at)
-    own = (row.id for row in rows if row.owner == owner and row.state in ("queued", "lost", "failed", "cancelled"))
+    own = (
+        row.id for row in rows if row.owner == sealed(owner) and row.state in ("queued", "lost", "failed", "cancelled")
+    )
     return next(running, None) or next(own, None)
 
 

@@ -6,10 +6,13 @@ that is BEGIN IMMEDIATE; elsewhere the statements that say FOR UPDATE do it.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +35,17 @@ from sqlalchemy import (
     insert,
     make_url,
     select,
+    update,
 )
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from kdcore.errors import BadInput, gist
 from kdcore.untrusted import parsing
 
-VERSION = 1
+VERSION = 2  # 1 held the names of browsers in clear
 METADATA = MetaData()
+BROWSER = re.compile(r"[0-9a-f]{32}")  # the name of a browser, as its cookie holds it
+OWN_FILE = 0o600
 
 LEDGER = Table(  # one row: the version, and the lock of transactions that look at all runs
     "ledger",
@@ -115,6 +121,17 @@ def connect(url: str) -> Engine:
     return engine
 
 
+def _keep_private(file: str | None) -> None:
+    """Let nobody else read a database, and what SQLite writes beside it, which gets the same mode."""
+    if not file or file == ":memory:" or file.startswith("file:"):
+        return
+    with suppress(OSError):  # who may not hears of it when it is opened
+        os.close(os.open(file, os.O_CREAT | os.O_RDONLY, OWN_FILE))
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            Path(f"{file}{end}").chmod(OWN_FILE)
+
+
 def name_of(address: URL) -> str:
     """The database as a sentence may name it: its file, or its URL without the password."""
     is_file = address.get_backend_name() == "sqlite" and address.database
@@ -127,6 +144,8 @@ def prepare(engine: Engine) -> None:
     Raises:
         BadInput: they were made by a later KD Lab.
     """
+    if engine.dialect.name == "sqlite":
+        _keep_private(engine.url.database)
     with engine.execution_options(writes=True).begin() as connection:
         METADATA.create_all(connection)
         version = connection.execute(select(LEDGER.c.version)).scalar()
@@ -137,6 +156,30 @@ def prepare(engine: Engine) -> None:
                 f"The run store was made by a later KD Lab (version {version}, but this one reads up to {VERSION}); "
                 "update KD Lab, or set KDLAB_HOME to another folder."
             )
+        elif version < VERSION:
+            _seal(connection)
+    if version == 1 and engine.dialect.name == "sqlite":
+        with engine.connect() as connection:  # what was there before lies in the log until then
+            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+
+
+def sealed(owner: str) -> str:
+    """An owner as the store names it: the name of a browser is a key to its runs, so only its digest is kept.
+
+    Such a name is 128 random bits, which nobody finds again from a digest. Others, and what is sealed, stay.
+    """
+    return f"sha256:{hashlib.sha256(owner.encode()).hexdigest()}" if BROWSER.fullmatch(owner) else owner
+
+
+def _seal(connection: Connection) -> None:
+    """Seal the owners of a store of version 1, and leave nothing of them in its free pages."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+    lock_all(connection)
+    for table in (RUNS, COMMANDS):
+        for owner in connection.execute(select(table.c.owner).distinct()).scalars().all():
+            connection.execute(update(table).where(table.c.owner == owner).values(owner=sealed(owner)))
+    connection.execute(update(LEDGER).values(version=VERSION))
 
 
 def lock_all(connection: Connection) -> None:

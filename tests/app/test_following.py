@@ -11,6 +11,7 @@ from kdcore.cases.case import folder_of
 from kdcore.changes import with_changes
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.jobs.tables import sealed
 from kdcore.lineage import recommended
 from kdcore.orders import Order, spec
 from kdcore.spec import Change
@@ -33,7 +34,7 @@ def test_the_lab_follows_the_run_of_a_link_and_run_starts_it(lab: Open, store: S
     assert page.query_params == {"run": shown.id}  # as it came, so that the way back holds
     button(page, "Run")
     started = store.get(page.query_params["run"])
-    assert (started.owner, started.spec) == (ME, shown.spec)
+    assert (started.owner, started.spec) == (sealed(ME), shown.spec)
 
 
 def test_the_black_box_follows_too(lab: Open, store: Store) -> None:
@@ -42,7 +43,7 @@ def test_the_black_box_follows_too(lab: Open, store: Store) -> None:
     assert NEXT not in said(page)
     button(page, "Run")
     assert store.get(page.query_params["run"]).spec == shown.spec
-    assert store.get(page.query_params["run"]).owner == ME
+    assert store.get(page.query_params["run"]).owner == sealed(ME)
 
 
 @pytest.mark.parametrize("view", ["lab", "blackbox"])

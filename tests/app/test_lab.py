@@ -13,6 +13,7 @@ from kdcore.catalogue import entry
 from kdcore.events import Changed
 from kdcore.jobs.rows import TERMINAL, Run
 from kdcore.jobs.store import Store
+from kdcore.jobs.tables import sealed
 from kdcore.lineage import recommended
 from kdcore.registry import DATA, METHODS
 
@@ -40,7 +41,7 @@ def test_run_starts_what_the_form_says_and_the_link_carries_it(lab: Open, store:
     page = button(lab(data="moons", seed="3"), "Run")
     (run,) = store.runs()
     assert run.spec == recommended("moons", seed=3)
-    assert (run.owner, run.state) == (ME, "queued")
+    assert (run.owner, run.state) == (sealed(ME), "queued")
     assert page.query_params == {"data": "moons", "seed": "3", "run": run.id}
     assert components(page) == 2
 
@@ -157,7 +158,7 @@ def test_a_strangers_run_can_be_seen_but_not_touched(lab: Open, finish: Finish) 
 def test_another_seed_is_a_new_run(lab: Open, store: Store, finish: Finish) -> None:
     page = button(lab(run=finish(owner="somebody", seed=4).id), "Another seed")
     new = store.get(page.query_params["run"])
-    assert (new.owner, new.spec) == (ME, recommended("moons", seed=5))
+    assert (new.owner, new.spec) == (sealed(ME), recommended("moons", seed=5))
 
 
 def test_fork_puts_the_settings_into_the_form(lab: Open, finish: Finish) -> None:

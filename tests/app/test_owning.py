@@ -4,6 +4,7 @@ import pytest
 
 from app import owning
 from kdcore.jobs.rows import TERMINAL
+from kdcore.jobs.tables import sealed
 
 ME = "a" * 32
 HERE = {"Host": "localhost:8501", "Origin": "http://localhost:8501"}
@@ -48,8 +49,8 @@ def test_what_came_through_a_proxy_may_be_anybody(
     headers: dict[str, str], direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(owning.POLICY, "local")
-    assert owning.owners(ME, headers) == (frozenset({ME, TERMINAL}) if direct else frozenset({ME}))
+    assert owning.owners(ME, headers) == (frozenset({sealed(ME), TERMINAL}) if direct else frozenset({sealed(ME)}))
     monkeypatch.setenv(owning.POLICY, "never")
-    assert owning.owners(ME, headers) == frozenset({ME})
+    assert owning.owners(ME, headers) == frozenset({sealed(ME)})
     monkeypatch.setenv(owning.POLICY, "always")
-    assert owning.owners(ME, headers) == frozenset({ME, TERMINAL})
+    assert owning.owners(ME, headers) == frozenset({sealed(ME), TERMINAL})

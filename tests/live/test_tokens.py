@@ -64,6 +64,13 @@ def test_the_secret_is_made_once_and_only_its_owner_reads_it(home: Path) -> None
     assert [other.name for other in home.glob(".secret*")] == []
 
 
+def test_a_secret_that_others_could_read_is_closed_to_them(home: Path) -> None:
+    secret = tokens._secret.__wrapped__(home)
+    (home / "secret").chmod(0o644)
+    assert tokens._secret.__wrapped__(home) == secret
+    assert stat.S_IMODE((home / "secret").stat().st_mode) == 0o600
+
+
 def test_viewers_are_named_alike_and_never_the_same() -> None:
     names = {new_viewer() for _ in range(100)}
     assert len(names) == 100
