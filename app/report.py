@@ -14,7 +14,7 @@ from kdcore.frontier import Reference, reference
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.ledger import BY_HAND, totals
-from kdcore.record import Record, gather, read_arrays
+from kdcore.record import Record, gather, read_frame
 
 PLACES = {"made": "made", "inversions": "inversions", "accuracy": "course", "fidelity": "course"}  # panel to figure
 STYLE = """
@@ -52,7 +52,7 @@ def facts_of(store: Store, run: Run) -> tuple[Facts, Record]:
         raise BadInput(f"Run {run.id} is not over, so there is no verdict on it yet; wait until it is done.")
     record = gather(run.spec, story, run.folder)
     last = record.frames[-1] if record.frames else None
-    record = gather(run.spec, story, run.folder, read_arrays(run.folder / last.file) if last else None)
+    record = gather(run.spec, story, run.folder, read_frame(run.folder, last.file) if last else None)
     assert record.started
     rows, classes = record.started.rows["train"], len(record.started.classes)
     held, notes = record.started.rows["val"] + record.started.rows["test"], last.notes if last else {}

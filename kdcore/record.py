@@ -100,6 +100,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
+def read_frame(folder: Path, file: str) -> dict[str, np.ndarray]:
+    """The arrays of a recorded frame by the path that its run tells; {} where that leads out of the run's folder."""
+    path = (folder / file).resolve()
+    return read_arrays(path) if path.is_relative_to(folder.resolve()) else {}
+
+
 def gather(
     spec: Spec,
     events: list[Event],

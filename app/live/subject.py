@@ -14,7 +14,7 @@ from kdcore.events import Frame, Started
 from kdcore.jobs.log import Heard, story
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.record import Record, gather, read_arrays
+from kdcore.record import Record, gather, read_arrays, read_frame
 
 Arrays = Mapping[str, np.ndarray]
 LOOKS = 200  # at live arrays that are remembered, to tell how fast it goes
@@ -77,7 +77,7 @@ class Subject:
         if file == self._file:
             return News(record=True)
         self._file = file
-        return News(record=True, field=self._show(read_arrays(self.folder / file)))
+        return News(record=True, field=self._show(read_frame(self.folder, file)))
 
     def _forget(self) -> None:
         """Take nothing for what it shows now that the attempt before left."""
@@ -115,7 +115,7 @@ class Subject:
             steps = self.frames
             known = f"the {len(steps)} there are lie between {steps[0]} and {steps[-1]}" if steps else "there is none"
             raise BadInput(f"No frame was recorded at step {at}; {known}.")
-        return self._gather([heard for heard in self.told if heard.event.step <= at], read_arrays(self.folder / file))
+        return self._gather([heard for heard in self.told if heard.event.step <= at], read_frame(self.folder, file))
 
     def _gather(self, told: list[Heard], frame: Arrays) -> Record:
         if not self._static:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
 from kdcore import changes
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, shortened
 from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs import rows
 from kdcore.jobs.log import Heard
@@ -78,6 +78,7 @@ def load(folder: Path) -> Recorded:
         pristine = bool(facts.get("pristine", not changed))
         spec = changes.with_changes(spec, changed)
         _check_text(label, told)
+        _check_places(folder, told)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
         raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
     if not told or not isinstance(told[-1].event, Finished):
@@ -118,6 +119,19 @@ def _check_text(label: str, told: Iterable[Heard]) -> None:
         json.dumps([label, *(heard.event.model_dump() for heard in told)], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("it holds text that is not UTF-8") from error
+
+
+def _check_places(folder: Path, told: Iterable[Heard]) -> None:
+    """Pass where all files that are told of lie in the folder.
+
+    Raises:
+        ValueError: one does not.
+    """
+    home = folder.resolve()
+    for heard in told:
+        file = getattr(heard.event, "file", "")
+        if not (home / file).resolve().is_relative_to(home):
+            raise ValueError(f"event {heard.seq} tells of a file outside of it, {shortened(file)}")
 
 
 def bring(connection: Connection, recorded: Recorded, owner: str) -> None:

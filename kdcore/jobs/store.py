@@ -48,7 +48,7 @@ class Store:
         self._engine = connect(self.url)
         self._writing = self._engine.execution_options(writes=True)
         self._place = name_of(self._engine.url)
-        with one_sentence(self._place):
+        with one_sentence(self._place, self.url):
             self.home.mkdir(parents=True, exist_ok=True)
             prepare(self._engine)
         with self._write() as connection:
@@ -214,7 +214,7 @@ class Store:
             for table in (EVENTS, COMMANDS):
                 connection.execute(delete(table).where(table.c.run.in_(ids)))
             connection.execute(delete(RUNS).where(RUNS.c.id.in_(ids)))
-        with one_sentence(self._place):
+        with one_sentence(self._place, self.url):
             for run in gone:
                 if not run.recorded and run.folder.exists():
                     shutil.rmtree(run.folder)
@@ -356,10 +356,10 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with one_sentence(self._place), self._engine.begin() as connection:
+        with one_sentence(self._place, self.url), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with one_sentence(self._place), self._writing.begin() as connection:
+        with one_sentence(self._place, self.url), self._writing.begin() as connection:
             yield connection

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 from sqlalchemy import (
     URL,
@@ -113,8 +114,11 @@ def connect(url: str) -> Engine:
     Raises:
         BadInput: the URL cannot be used.
     """
-    with parsing("The database URL cannot be used", "give KDLAB_DATABASE one such as sqlite:////path/runs.db"):
-        address = make_url(url)  # not quoted when it is wrong: it may hold a password
+    with (
+        _hiding(url),
+        parsing("The database URL cannot be used", "give KDLAB_DATABASE one such as sqlite:////path/runs.db"),
+    ):
+        address = make_url(url)
         engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
     if engine.dialect.name == "sqlite":
         _tame_sqlite(engine)
@@ -133,9 +137,38 @@ def _keep_private(file: str | None) -> None:
 
 
 def name_of(address: URL) -> str:
-    """The database as a sentence may name it: its file, or its URL without the password."""
+    """The database as a sentence may name it: its file, or its URL without the password and what is set in it."""
     is_file = address.get_backend_name() == "sqlite" and address.database
-    return str(address.database) if is_file else address.render_as_string(hide_password=True)
+    return str(address.database) if is_file else address.set(query={}).render_as_string(hide_password=True)
+
+
+def secrets_of(url: str) -> list[str]:
+    """What of a URL nobody is to see, as it may be quoted: its password, the values set in it, itself."""
+    found = {url}
+    with suppress(BadInput), parsing("The database URL", "mend it"):
+        address = make_url(url)
+        for value in (address.password, *address.query.values()):
+            texts = [str(value)] if value and not isinstance(value, tuple) else list(value or ())
+            found |= {said for text in texts for said in (text, quote(text), quote_plus(text))}
+    head, at, _ = url.partition("://")[2].rpartition("@")  # where it is no URL at all
+    found |= {head.partition(":")[2], unquote(head.partition(":")[2])} if at else set()
+    return sorted(filter(None, found), key=len, reverse=True)
+
+
+def hidden(text: str, url: str) -> str:
+    """A text without what of a database's URL nobody is to see."""
+    for secret in secrets_of(url):
+        text = text.replace(secret, "***")
+    return text
+
+
+@contextmanager
+def _hiding(url: str) -> Iterator[None]:
+    """Let no error that quotes the secrets of a URL pass, neither itself nor as the cause of another."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(hidden(str(error), url)) from None
 
 
 def prepare(engine: Engine) -> None:
@@ -160,7 +193,7 @@ def prepare(engine: Engine) -> None:
             _seal(connection)
     if version == 1 and engine.dialect.name == "sqlite":
         with engine.connect() as connection:  # what was there before lies in the log until then
-            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def sealed(owner: str) -> str:
@@ -188,15 +221,19 @@ def lock_all(connection: Connection) -> None:
 
 
 @contextmanager
-def one_sentence(place: str) -> Iterator[None]:
-    """Turn what a damaged file, a full disk or an absent server raises into a sentence about `place`."""
+def one_sentence(place: str, url: str = "") -> Iterator[None]:
+    """Turn what a damaged file, a full disk or an absent server raises into a sentence about `place`.
+
+    Drivers quote what they were given, so where that is more than a file, their own errors go no further.
+    """
     try:
         yield
     except (IntegrityError, ProgrammingError, DataError):
         raise
     except (DatabaseError, sqlite3.Error, OSError) as error:
-        cause = gist(getattr(error, "orig", None) or error)
-        raise BadInput(f"The run store {place} cannot be used ({cause}); {_remedy(cause, place)}.") from error
+        cause = hidden(gist(getattr(error, "orig", None) or error, 400), url)[:120]
+        said = BadInput(f"The run store {place} cannot be used ({cause}); {_remedy(cause, place)}.")
+        raise said from (error if hidden(str(error), url) == str(error) else None)
 
 
 def _remedy(cause: str, place: str) -> str:

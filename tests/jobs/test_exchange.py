@@ -13,7 +13,7 @@ from kdcore.errors import BadInput, shortened
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
-from kdcore.record import read_arrays
+from kdcore.record import read_arrays, read_frame, write_arrays
 
 
 @pytest.fixture
@@ -101,13 +101,15 @@ def put(kind: str, key: str, value: object) -> Callable[[Path], object]:
 NO_TIMES = (float("nan"), float("inf"), -1.0, 1e300, "soon", [])
 NO_COUNTS = (float("nan"), float("inf"), -1, 10**30, "9" * 50, 0.5, {})
 NO_TEXT = "\ud800"
+NO_PLACES = (NO_TEXT, "../frames/1.npz", "frames/../../x.npz", "/etc/passwd", "a\0b")
 PUT = [
     *(("finished", "at", value) for value in NO_TIMES),
     *(("run", key, value) for key in ("created_at", "finished_at") for value in NO_TIMES if value != []),
     *(("finished", "step", value) for value in NO_COUNTS),
     *(("started", "steps", value) for value in NO_COUNTS),
     ("started", "device", NO_TEXT), ("started", "classes", ["cat", NO_TEXT]), ("run", "label", NO_TEXT),
-    ("frame", "file", NO_TEXT), ("finished", "result", {NO_TEXT: 1.0}), ("finished", "result", {"accuracy": []}),
+    *(("frame", "file", value) for value in NO_PLACES),
+    ("finished", "result", {NO_TEXT: 1.0}), ("finished", "result", {"accuracy": []}),
 ]  # fmt: skip
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "no run.json": lambda folder: (folder / "run.json").unlink(),
@@ -156,3 +158,13 @@ def test_a_run_made_here_is_not_brought_over(store: Store, folder: Path, done: R
     with pytest.raises(BadInput, match="was made here"):
         store.bring(folder)
     assert store.get(done.id) == done
+
+
+def test_a_frame_outside_of_its_run_is_not_read(done: Run) -> None:
+    outside = done.folder.parent / "secret.npz"
+    write_arrays(outside, {"step": np.array(5)})
+    (done.folder / "link.npz").symlink_to(outside)
+    write_arrays(done.folder / "own.npz", {"step": np.array(7)})
+    for file in ("../secret.npz", str(outside), "link.npz", "frames/../../secret.npz"):
+        assert read_frame(done.folder, file) == {}
+    assert int(read_frame(done.folder, "own.npz")["step"]) == 7

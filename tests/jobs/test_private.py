@@ -5,14 +5,17 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
+from traceback import format_exception
+from urllib.parse import quote, quote_plus
 
 import pytest
 from fixture_jobs import job
+from sqlalchemy import make_url
 
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
-from kdcore.jobs.tables import VERSION, sealed
+from kdcore.jobs.tables import VERSION, name_of, one_sentence, sealed
 
 BROWSER, OTHER = "0123456789abcdef" * 2, "f" * 32
 
@@ -95,3 +98,45 @@ def test_a_home_of_before_keeps_its_runs_and_forgets_the_keys(tmp_path: Path) ->
     with closing(sqlite3.connect(tmp_path / "runs.db")) as database:
         assert database.execute("SELECT version FROM ledger").fetchall() == [(VERSION,)]
         assert database.execute("SELECT owner FROM command").fetchall()[0] == (sealed(BROWSER),)
+
+
+PASSWORD = "s3cr:et/p@ss"
+URLS = [
+    "nosuch://me:s3cr%3Aet%2Fp%40ss@host/db",
+    "sqlite:///{folder}/there/runs.db?password=s3cr%3Aet%2Fp%40ss",
+    "postgresql://me:s3cr%3Aet%2Fp%40ss@host:x/db",
+    "me:s3cr:et/p@ss@host",
+    "mysql+nosuch://me@host/db?password=s3cr%3Aet%2Fp%40ss",
+]
+
+
+def told(error: BaseException) -> str:
+    return "".join(format_exception(error))
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_no_error_or_traceback_tells_a_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        Store(tmp_path, url.format(folder=tmp_path))
+    said = told(caught.value)
+    for form in (PASSWORD, quote(PASSWORD), quote_plus(PASSWORD), quote(PASSWORD, safe="")):
+        assert form not in str(caught.value)
+        assert form not in said.replace(url, "")  # the line of this test itself
+
+
+@pytest.mark.parametrize("kind", [sqlite3.OperationalError, OSError])
+def test_what_a_driver_quotes_goes_no_further(kind: type[Exception]) -> None:
+    url = "postgresql://me:s3cr%3Aet%2Fp%40ss@host/db"
+    with pytest.raises(BadInput) as caught, one_sentence("postgresql://me:***@host/db", url):
+        raise kind(f"no connection with password={PASSWORD} of {url}")
+    assert PASSWORD not in told(caught.value)
+    assert quote(PASSWORD, safe="") not in str(caught.value)
+    assert "no connection with password=*** of ***" in str(caught.value)
+    with pytest.raises(BadInput) as caught, one_sentence("runs.db", "sqlite:////there/runs.db"):
+        raise sqlite3.OperationalError("disk I/O error")
+    assert "OperationalError" in told(caught.value)  # what tells nothing keeps its cause
+
+
+def test_a_store_is_named_without_its_password() -> None:
+    named = name_of(make_url("postgresql://me:hush@host/db?sslpassword=hush"))
+    assert named == "postgresql://me:***@host/db"
