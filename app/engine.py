@@ -7,11 +7,11 @@ from functools import cache
 
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
-from kdcore.jobs.rows import Run
+from kdcore.jobs.rows import DEMO, Run
 from kdcore.jobs.store import Store
 from kdcore.spec import Json, Spec, parse
 
-DEMO = "demo"  # owner of the recorded runs that come with the Lab
+__all__ = ["DEMO"]
 
 
 @cache

@@ -215,6 +215,17 @@ def export(
     export_run(run, place, real_images)
 
 
+@cli.command("import")
+def import_(
+    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `kdlab export` wrote, or a zip of it.")],
+) -> None:
+    """Bring a record from another KD Lab into this one, and print its run's id."""
+    from app.cli.lending import import_run
+
+    prepare()
+    import_run(place)
+
+
 @cli.command()
 def inspect(
     student: RunId,

@@ -10,6 +10,7 @@ from typing import get_args
 from app.consent import LEFT_OUT
 from kdcore.contracts import Access
 from kdcore.errors import BadInput
+from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.states import WORDS
 from kdcore.jobs.store import Store
 from kdcore.private import walled
@@ -27,6 +28,17 @@ def export_run(run_id: str, place: Path, real: bool) -> None:
     print(store.export(run_id, place, real))
     if not real and walled(store.get(run_id).spec):
         print(LEFT_OUT, file=sys.stderr)
+
+
+def import_run(place: Path) -> None:
+    """Keep a record, and say which run it is.
+
+    Raises:
+        BadInput: there is none that can be read, or its run was made here.
+    """
+    if not place.exists():
+        raise BadInput(f"There is nothing at {place}; give a folder that `kdlab export` wrote, or a zip of one.")
+    print(Store().take(place, TERMINAL).id)
 
 
 def serve_run(run_id: str, access: str, host: str, port: int) -> None:

@@ -20,6 +20,7 @@ STYLE = """<style>
 @media (max-width: 640px) { .st-key-runs-wide { display: none; } .st-key-runs-narrow { display: flex; } }
 </style>"""
 LINES = 112  # pixels of a row that holds a title in five lines
+RECORD = "record from elsewhere"
 SHOWN = 500  # rows of the table; search finds the others
 ABREAST = 8  # runs that can be told apart in one chart
 
@@ -48,7 +49,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
         "agreement": result.get("agreement"),
         "seed": run.spec.seed,
         "started": words.ago(run.created_at),
-        "whose": "recorded" if run.owner == engine.DEMO else "mine" if state.owns(run) else "another user",
+        "whose": "recorded" if run.recorded else "mine" if state.owns(run) else "another user",
         "id": run.id,
     }
 
@@ -304,8 +305,25 @@ def bring_back(runs: list[Run]) -> None:
                 )
 
 
+def bring_in() -> None:
+    """A way in for what was recorded elsewhere."""
+    with st.expander("Bring in a recorded run"):
+        st.caption("A zip of the folder that `kdlab export` wrote. It is shown as it was recorded.")
+        st.file_uploader("Record (zip)", type=["zip"], key=RECORD, on_change=state.attempt, args=(take,))
+    if brought := state.recall("brought", ""):
+        st.success(f"Run `{brought}` is here now: [open it](./?run={brought}).")
+
+
+def take() -> None:
+    """Keep the record that was uploaded."""
+    state.remember("brought", "")
+    if file := st.session_state[RECORD]:
+        state.remember("brought", engine.store().take(file, state.viewer()).id)
+
+
 state.arrive("runs")
 st.header("Runs", anchor=False)
 going_on = bool(engine.store().runs(states=ACTIVE))
 state.fragment(body, run_every=2.0 if going_on else None)()
+bring_in()
 dressing.follow(state.theme())

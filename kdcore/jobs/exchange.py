@@ -61,15 +61,20 @@ class Recorded:
         return last
 
 
-def load(folder: Path) -> Recorded:
+def load(folder: Path, named: str = "") -> Recorded:
     """Read a recorded run's folder.
+
+    Args:
+        folder: where it lies.
+        named: what sentences call it, if not by its path.
 
     Raises:
         BadInput: one sentence on what is absent or damaged.
     """
-    with parsing(f"{folder} holds no readable recorded run", "export the run again"):
-        facts = read_json((folder / "run.json").read_text())
-        lines = (folder / "events.jsonl").read_text().splitlines()
+    named = named or str(folder)
+    with parsing(f"{named} holds no readable recorded run", "export the run again"):
+        facts = read_json(_text(folder, "run.json"))
+        lines = _text(folder, "events.jsonl").splitlines()
         spec = parse(facts["spec"])
         times = {name: _moment(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
@@ -80,10 +85,22 @@ def load(folder: Path) -> Recorded:
         _check_text(label, told)
         _check_places(folder, told)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
-        raise BadInput(f"{folder} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
+        raise BadInput(f"{named} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
     if not told or not isinstance(told[-1].event, Finished):
-        raise BadInput(f"{folder} holds a run that did not finish; bring one whose last event is 'finished'.")
+        raise BadInput(f"{named} holds a run that did not finish; bring one whose last event is 'finished'.")
     return Recorded(run_id, label, spec, times, told, folder.resolve(), pristine)
+
+
+def _text(folder: Path, name: str) -> str:
+    """What a file of the folder says.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return (folder / name).read_text()
+    except FileNotFoundError:
+        raise ValueError(f"it has no {name}") from None
 
 
 def _heard(seq: int, line: str, otherwise: float) -> Heard:
@@ -132,6 +149,20 @@ def _check_places(folder: Path, told: Iterable[Heard]) -> None:
         file = getattr(heard.event, "file", "")
         if not (home / file).resolve().is_relative_to(home):
             raise ValueError(f"event {heard.seq} tells of a file outside of it, {shortened(file)}")
+
+
+def known(connection: Connection, recorded: Recorded) -> bool:
+    """Whether a record is here already.
+
+    Raises:
+        BadInput: a run of that id was made here, or was deleted.
+    """
+    row = connection.execute(select(RUNS).where(RUNS.c.id == recorded.id)).first()
+    if row is not None and row.folder is None:
+        raise BadInput(f"Run {recorded.id} was made here, so no other is brought in its place; it is shown as it is.")
+    if row is not None and row.deleted_at:
+        raise BadInput(f"Run {recorded.id} was deleted here; whoever owns it can bring it back on the Runs page.")
+    return row is not None
 
 
 def bring(connection: Connection, recorded: Recorded, owner: str) -> None:

@@ -26,6 +26,7 @@ from kdcore.spec import Spec, parse
 LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()
 TERMINAL = "terminal"  # owner of the runs of the command line
+DEMO = "demo"  # owner of the recorded runs that come with the Lab
 LOG_FILE = "worker.log"  # in a run's folder: what its workers wrote to stdout and stderr
 TAIL_BYTES = 4000
 LEASE_S = 10.0  # a run whose worker was not heard of for so long is lost
@@ -226,6 +227,7 @@ def twin(connection: Connection, spec: Spec, owners: Collection[str]) -> str | N
         RUNS.c.state.in_(("queued", "running", "done")),
         RUNS.c.cancel_at.is_(None),
         RUNS.c.deleted_at.is_(None),
+        RUNS.c.folder.is_(None),  # what was brought from elsewhere was not done here
         or_(RUNS.c.state == "done", ~_to_be_changed()),
     )
     return connection.execute(query.order_by(RUNS.c.number.desc())).scalar()

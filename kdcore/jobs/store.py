@@ -14,15 +14,15 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from kdcore import catalogue
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
 from kdcore.events import Event, Finished
-from kdcore.jobs import exchange, log, rows, wishes
+from kdcore.jobs import exchange, importing, log, rows, wishes
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, By, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, WORDS, IllegalMove, State
@@ -105,8 +105,10 @@ class Store:
             return float(connection.execute(select(func.max(COMMANDS.c.taken_at)).where(wishes_)).scalar() or 0.0)
 
     def finished_teacher(self, hash: str) -> Run | None:
-        """A done run of that hash, whoever owns it, whose weights are there."""
-        same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done")
+        """A done run of that hash, whoever owns it, whose weights are there; not one that a person brought from
+        elsewhere, whose weights may be anything."""
+        ours = or_(RUNS.c.folder.is_(None), RUNS.c.owner == rows.DEMO)
+        same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done", ours)
         with self._read() as connection:
             found = connection.execute(same.where(RUNS.c.deleted_at.is_(None)).order_by(RUNS.c.number.desc())).all()
         return next((run for run in rows.readable(found, self.home) if run.weights.exists()), None)
@@ -216,7 +218,8 @@ class Store:
             connection.execute(delete(RUNS).where(RUNS.c.id.in_(ids)))
         with one_sentence(self._place, self.url):
             for run in gone:
-                if not run.recorded and run.folder.exists():
+                ours = not run.recorded or run.folder.parent == self.home / importing.FOLDER
+                if ours and run.folder.exists():
                     shutil.rmtree(run.folder)
         return ids
 
@@ -314,7 +317,7 @@ class Store:
 
     # Recorded runs --------------------------------------------------------------------------------------------------
 
-    def bring(self, folder: Path, owner: str = "demo") -> Run:
+    def bring(self, folder: Path, owner: str = rows.DEMO) -> Run:
         """Show a recorded run's folder as a done run that is read only; again is no change.
 
         Raises:
@@ -325,6 +328,22 @@ class Store:
             lock_all(connection)
             exchange.bring(connection, recorded, owner)
         return self.get(recorded.id)
+
+    def take(self, source: Path | IO[bytes], owner: str) -> Run:
+        """Copy somebody's record into the home and show it as `bring` does; one that is here already stays as it is.
+
+        Args:
+            source: a record's folder, or a zip of one.
+            owner: who may put it away again.
+
+        Raises:
+            BadInput: it is no record, damaged or too large, or a run of that id was made here or deleted.
+        """
+        with importing.taken(source, self.home) as (found, place), self._write() as connection:
+            lock_all(connection)
+            if not exchange.known(connection, found):
+                exchange.bring(connection, place(), owner)
+        return self.get(found.id)
 
     def export(self, run_id: str, destination: Path, real: bool = False) -> Path:
         """Write a run's folder as a record that `bring` reads, without checkpoints; the folder written.

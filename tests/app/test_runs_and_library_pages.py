@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 from lab_driver import Finish, Open, button, cards, said
 
 from kdcore.jobs.store import Store
@@ -23,6 +27,26 @@ def test_the_table_lists_and_finds(lab: Open, finish: Finish) -> None:
     assert "No run matches this." in said(page)
     page.text_input[0].set_value("moons distillation").run()
     assert list(page.dataframe[0].value["id"]) == [moons.id]
+
+
+def packed(folder: Path) -> bytes:
+    """A record's folder as a zip, under another id."""
+    facts = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(facts | {"id": "from-elsewhere"}))
+    return Path(shutil.make_archive(str(folder), "zip", folder.parent, folder.name)).read_bytes()
+
+
+def test_a_record_from_elsewhere_is_brought_in(lab: Open, finish: Finish, store: Store, tmp_path: Path) -> None:
+    record = packed(store.export(finish().id, tmp_path / "record"))
+    page = lab("runs")
+    page.file_uploader[0].upload("bad.zip", b"PK\x03\x04", "application/zip").run()
+    assert "The record cannot be copied" in said(page)
+    assert len(store.runs()) == 1
+    page.file_uploader[0].upload("record.zip", record, "application/zip").run()
+    assert not page.exception
+    assert "Run from-elsewhere is here now" in said(page).replace("`", "")
+    assert list(page.dataframe[0].value["whose"]).count("recorded") == 1
+    assert store.get("from-elsewhere").recorded
 
 
 def test_a_link_ticks_the_runs_it_compares(lab: Open, finish: Finish) -> None:

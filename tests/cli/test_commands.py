@@ -198,6 +198,22 @@ def test_an_uploaded_file_is_named(lab: Path, capsys: Read) -> None:
     assert "looks like a pickle or a zip" in capsys.readouterr().err
 
 
+def test_a_record_is_brought_into_another_lab(
+    done: str, tmp_path: Path, capsys: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["export", done, str(tmp_path / "record")]) == 0
+    monkeypatch.setenv("KDLAB_HOME", str(tmp_path / "other"))
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["import", str(tmp_path / "record")]) == 0
+        assert capsys.readouterr().out == f"{done}\n"
+    assert main(["show", done]) == 0
+    capsys.readouterr()
+    for place, sentence in (("nowhere", "There is nothing at"), ("other", "holds no readable recorded run")):
+        assert main(["import", str(tmp_path / place)]) == 2
+        assert sentence in capsys.readouterr().err
+
+
 def test_export_and_its_refusals(done: str, tmp_path: Path, capsys: Read) -> None:
     target = tmp_path / "record"
     assert main(["export", done, str(target)]) == 0

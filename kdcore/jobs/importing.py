@@ -1,0 +1,118 @@
+"""A record from elsewhere, copied into the home: a folder that `kdlab export` wrote, or a zip of one.
+
+Others wrote it, so it is copied name by name and within bounds before any of it is read: plain files alone, whose names
+a record has. Nothing of a record that is refused stays.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from kdcore.errors import BadInput, shortened
+from kdcore.jobs.exchange import Recorded, load
+from kdcore.untrusted import parsing
+
+FOLDER = "records"  # below the home
+PART = re.compile(r"(frames/)?[A-Za-z0-9_][\w.-]{0,99}\.(json|jsonl|npz|safetensors)", re.ASCII)
+MOST_FILES, MOST_BYTES = 20_000, 2 << 30
+MOST_ARRAYS_BYTES = 512 << 20  # that one file of arrays unpacks to
+REMEDY = "give a folder that `kdlab export` wrote, or a zip of one"
+Part = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
+
+
+@contextmanager
+def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Callable[[], Recorded]]]:
+    """What a record says, and how to put it into its place; without that nothing of it stays.
+
+    Args:
+        source: a record's folder, or a zip of one.
+        home: below which it is kept.
+
+    Raises:
+        BadInput: it is no record, damaged, or too large.
+    """
+    draft = home / FOLDER / f".{secrets.token_hex(8)}.tmp"
+    try:
+        with parsing("The record cannot be copied", REMEDY):
+            _copy(source, draft)
+        found = load(draft, str(source) if isinstance(source, Path) else "The file")
+        yield found, lambda: _placed(draft, home / FOLDER / found.id)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _placed(draft: Path, place: Path) -> Recorded:
+    if place.exists():  # of a record that was forgotten
+        shutil.rmtree(place)
+    draft.rename(place)
+    return load(place)
+
+
+def _copy(source: Path | IO[bytes], draft: Path) -> None:
+    (draft / "frames").mkdir(parents=True)
+    if isinstance(source, Path) and source.is_dir():
+        _write(_in_folder(source), draft)
+    else:
+        with zipfile.ZipFile(source) as archive:
+            _write(_in_zip(archive), draft)
+
+
+def _write(parts: list[Part], draft: Path) -> None:
+    size_bytes = sum(size for _, size, _ in parts)
+    if len(parts) > MOST_FILES or size_bytes > MOST_BYTES:
+        raise BadInput(
+            f"The record has {len(parts):,} files of {size_bytes / 2**30:.1f} GB, but at most {MOST_FILES:,} files of "
+            f"{MOST_BYTES >> 30} GB are taken; export a run with fewer frames."
+        )
+    for name, size, opened in parts:
+        with opened() as stored, (draft / name).open("xb") as out:
+            while size > 0 and (chunk := stored.read(min(size, 1 << 20))):
+                size -= len(chunk)
+                out.write(chunk)
+        if name.endswith(".npz"):
+            _check_arrays(draft / name)
+
+
+def _check_arrays(path: Path) -> None:
+    """Pass a file of arrays that unpacks to what a run may write."""
+    with zipfile.ZipFile(path) as archive:
+        size_bytes = sum(entry.file_size for entry in archive.infolist())
+    if size_bytes > MOST_ARRAYS_BYTES:
+        raise BadInput(
+            f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
+            f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
+        )
+
+
+def _in_folder(folder: Path) -> list[Part]:
+    found: list[Part] = []
+    for path in sorted([*folder.glob("*"), *folder.glob("frames/*")]):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or (folder / "frames").is_symlink():
+            raise BadInput(f"{shortened(name)} in the record is a link, which is not followed; {REMEDY}.")
+        if path.is_file() and PART.fullmatch(name):
+            found.append((name, path.stat().st_size, lambda path=path: path.open("rb")))  # type: ignore[misc]
+    return found
+
+
+def _in_zip(archive: zipfile.ZipFile) -> list[Part]:
+    """The files beside the only run.json, wherever in the archive that is."""
+    entries: list[Any] = [entry for entry in archive.infolist() if not entry.is_dir()]
+    roots = [
+        entry.filename.removesuffix("run.json") for entry in entries if entry.filename.split("/")[-1] == "run.json"
+    ]
+    if len(roots) != 1:
+        raise BadInput(f"The zip holds {len(roots)} files named run.json, but a record has one; {REMEDY}.")
+    named = {entry.filename.removeprefix(roots[0]): entry for entry in entries if entry.filename.startswith(roots[0])}
+    return [
+        (name, entry.file_size, lambda entry=entry: archive.open(entry))  # type: ignore[misc]
+        for name, entry in named.items()
+        if PART.fullmatch(name)
+    ]

@@ -1,0 +1,169 @@
+"""A record from another Lab is copied into this one, whole or not at all."""
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_jobs import job
+from test_exchange import DAMAGE
+
+from kdcore.errors import BadInput
+from kdcore.jobs import importing
+from kdcore.jobs.rows import Run
+from kdcore.jobs.store import Store
+from kdcore.jobs.worker import Worker
+
+
+@pytest.fixture
+def done(store: Store) -> Run:
+    run = store.submit(job(), "me", label="shown")
+    store.claim(1, run.id)
+    return Worker(store).work(store.get(run.id))
+
+
+@pytest.fixture
+def folder(store: Store, done: Run, tmp_path: Path) -> Path:
+    return store.export(done.id, tmp_path / "recorded")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "elsewhere")) as store:
+        yield store
+
+
+def zipped(folder: Path, below: str = "") -> io.BytesIO:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, f"{below}{path.relative_to(folder).as_posix()}")
+    return file
+
+
+def kept(lab: Store) -> list[str]:
+    return sorted(path.name for path in (lab.home / importing.FOLDER).glob("*"))
+
+
+@pytest.mark.parametrize("given", ["folder", "zip", "zip with a folder"])
+def test_it_is_the_same_run_and_needs_its_source_no_longer(
+    given: str, folder: Path, lab: Store, store: Store, done: Run
+) -> None:
+    shown = lab.take(folder if given == "folder" else zipped(folder, "a b/c/" if "with" in given else ""), "b" * 32)
+    files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    shutil.rmtree(folder)
+    assert lab.story(shown.id) == store.story(done.id)
+    for name in ("id", "spec", "hash", "label", "state", "result", "step", "steps", "pristine", "created_at"):
+        assert getattr(shown, name) == getattr(done, name), name
+    assert (shown.recorded, shown.folder) == (True, lab.home / "records" / done.id)
+    assert {path: (shown.folder / path).read_bytes() for path in files} == files
+    assert kept(lab) == [done.id]
+
+
+def test_brought_twice_it_is_one_run_and_whoever_brought_it_can_put_it_away(folder: Path, lab: Store) -> None:
+    shown = lab.take(folder, "me")
+    assert lab.take(folder, "another") == shown
+    with pytest.raises(BadInput, match="belongs to somebody else"):
+        lab.delete(shown.id, "another")
+    lab.delete(shown.id, "me")
+    with pytest.raises(BadInput, match="was deleted here"):
+        lab.take(folder, "me")
+    assert lab.purge(older_than_s=-1) == [shown.id]
+    assert (kept(lab), folder.exists()) == ([], True)
+    assert lab.take(folder, "me").id == shown.id
+
+
+def test_a_run_made_here_keeps_its_place(folder: Path, store: Store, done: Run) -> None:
+    with pytest.raises(BadInput, match="was made here"):
+        store.take(folder, "me")
+    assert store.get(done.id) == done
+    assert kept(store) == []
+
+
+def test_weights_from_elsewhere_teach_nobody_and_spare_no_run(folder: Path, lab: Store) -> None:
+    shown = lab.take(folder, "me")
+    assert lab.finished_teacher(shown.hash) is None
+    assert lab.submit(shown.spec, "me").id != shown.id
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_record_is_one_sentence_and_leaves_nothing(
+    damage: str, packed: bool, folder: Path, lab: Store
+) -> None:
+    DAMAGE[damage](folder)
+    with pytest.raises(BadInput) as caught:
+        lab.take(zipped(folder) if packed else folder, "me")
+    assert "\n" not in str(caught.value)
+    assert str(lab.home) not in str(caught.value)
+    assert (lab.runs(), kept(lab)) == ([], [])
+
+
+def test_only_a_records_own_files_are_copied(folder: Path, lab: Store, tmp_path: Path) -> None:
+    for name in (
+        "note.html",
+        "run.sh",
+        ".hidden.json",
+        "deep/er/x.json",
+        "live/frame.npz",
+        "checkpoints/a.bin",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("nothing")
+    expected = {"events.jsonl", "frames", "run.json", "student.safetensors"}
+    for source in (folder, zipped(folder)):
+        shown = lab.take(source, "me")
+        assert {path.name for path in shown.folder.iterdir()} == expected
+        lab.delete(shown.id, "me")
+        lab.purge(older_than_s=-1)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_zip_writes_nowhere_else(folder: Path, lab: Store, tmp_path: Path) -> None:
+    file = zipped(folder)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name in (
+            "../evil.json",
+            "frames/../../../evil.json",
+            "/evil.json",
+            "frames/..\\evil.json",
+            "frames//evil.json",
+        ):
+            archive.writestr(name, "{}")
+    lab.take(file, "me")
+    assert not list(tmp_path.rglob("evil.json"))
+
+
+def test_a_link_is_not_followed(folder: Path, lab: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret.npz").write_text("secret")
+    (folder / "static.npz").symlink_to(tmp_path / "secret.npz")
+    with pytest.raises(BadInput, match=r"'static\.npz' in the record is a link"):
+        lab.take(folder, "me")
+    assert kept(lab) == []
+
+
+def test_what_is_too_large_or_no_record_is_one_sentence(
+    folder: Path, lab: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, twice = tmp_path / "empty", io.BytesIO()
+    empty.mkdir()
+    (tmp_path / "text").write_text("no zip")
+    with zipfile.ZipFile(twice, "w") as archive:
+        for name in ("a/run.json", "b/run.json"):
+            archive.writestr(name, "{}")
+    for source in (empty, tmp_path / "text", io.BytesIO(b"PK\x03\x04"), twice):
+        with pytest.raises(BadInput) as caught:
+            lab.take(source, "me")
+        assert "\n" not in str(caught.value)
+    np.savez_compressed(folder / "static.npz", probe_x=np.zeros(1 << 20, np.uint8))
+    monkeypatch.setattr(importing, "MOST_ARRAYS_BYTES", 1 << 20)
+    with pytest.raises(BadInput, match=r"static\.npz of the record unpacks to"):
+        lab.take(folder, "me")
+    monkeypatch.setattr(importing, "MOST_BYTES", 1000)
+    with pytest.raises(BadInput, match="but at most 20,000 files"):
+        lab.take(zipped(folder), "me")
+    assert (lab.runs(), kept(lab)) == ([], [])
