@@ -177,10 +177,9 @@ def stuck(result: Mapping[str, float]) -> str:
     if "chance_nll" not in result:
         return ""
     return (
-        f"Hardly anything was learned: the loss on {tested(result)} is {result['student_nll']:.2f} nats and "
-        f"{percent(result['student_accuracy'])} are right, where chance gives {result['chance_nll']:.2f} nats and "
-        f"{percent(result['chance_accuracy'])}; try another learning rate than {result['learning_rate']:g}, or more "
-        "steps."
+        f"Hardly anything was learned: the loss on {tested(result)} is {result['student_nll']:.2f} nats, where chance "
+        f"gives {result['chance_nll']:.2f} nats and {percent(result['chance_accuracy'])} right; try another learning "
+        f"rate than {result['learning_rate']:g}, or more steps."
     )
 
 

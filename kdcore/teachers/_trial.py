@@ -160,7 +160,7 @@ def tried(path: Path, shape: tuple[int, ...] | None) -> dict[str, Any]:
         raise BadInput(
             f"The teacher reads {entries[0].type[:60]}, but images are floats or bytes; export it for those."
         )
-    asked = _asked(reads[1:], shape)
+    asked = row_for(reads[1:], shape)
     facts: dict[str, Any] = {
         "reads": reads,
         "dtype": DTYPES[entries[0].type],
@@ -171,7 +171,7 @@ def tried(path: Path, shape: tuple[int, ...] | None) -> dict[str, Any]:
     return facts | {"outputs": outputs(opened, np.zeros((reads[0] or PROBES, *asked), facts["dtype"]))}
 
 
-def _asked(reads: Sequence[int | None], shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+def row_for(reads: Sequence[int | None], shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """The shape in which it can be asked about one image: that of the data, or a flat row of a grey image, as
     scikit-learn's models read; None where it reads others, or where it fixes none and the data are not known."""
     if shape is None:

@@ -34,6 +34,7 @@ from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpac
 from kdcore.service import Answered, Line, Unanswered
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
+from kdcore.teachers._trial import row_for
 from kdcore.untrusted import parsing, turning
 from kdcore.wire import Address, Lost, Reply, Wire, address
 
@@ -99,13 +100,15 @@ class HttpTeacher(Reader):
         facts = calls.insist("GET", path, lambda reply: read_json(reply.body)).found
         with parsing(f"What the teacher at {calls.place} says of its model cannot be read", "check address and model"):
             terms = _terms(facts, self, classes)
-        check_shape(terms.reads[1:] or shape, shape)
+        flat = row_for(terms.reads[1:], shape) not in (None, shape)
+        if not flat:
+            check_shape(terms.reads[1:] or shape, shape)
         if terms.labels:
             check_grade(access)
         if len(terms.answers) == 2 and terms.answers[1]:
             check_classes(terms.answers[1], classes)
         binary = self.binary and BINARY in calls.insist("GET", "/v2", _extensions).found
-        return _Remote(self.model_copy(update={"binary": binary}), calls, path, terms, classes, access)
+        return _Remote(self.model_copy(update={"binary": binary}), calls, path, terms, classes, access, flat)
 
 
 class _Terms(NamedTuple):
@@ -131,13 +134,14 @@ class _Remote:
     """The line: each call asks about one request's images and leaves the rest."""
 
     def __init__(
-        self, reader: HttpTeacher, calls: _Calls, path: str, terms: _Terms, classes: int, access: Access
+        self, reader: HttpTeacher, calls: _Calls, path: str, terms: _Terms, classes: int, access: Access, flat: bool
     ) -> None:
         self.reader, self.calls, self.path, self.terms = reader, calls, path, terms
-        self.classes, self.access = classes, access
+        self.classes, self.access, self.flat = classes, access, flat
 
     def __call__(self, images: Tensor) -> Answered:
         x = self.reader.fed(images[: self.terms.most])
+        x = x.reshape(len(x), -1) if self.flat else x
         x = (x.round() if self.terms.dtype == np.uint8 else x).astype(self.terms.dtype)
         body, headers = pack("inputs", {self.terms.name: x}, self._wish(), self.reader.binary)
         wire, before = self.calls.wire, self.calls.sent

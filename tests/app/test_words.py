@@ -62,8 +62,8 @@ def test_title_names_method_data_and_pair() -> None:
                 "learning_rate": 1e-6,
             },
             "The network is right on 10.0 % of 360 test samples. Hardly anything was learned: the loss on 360 test "
-            "samples is 2.31 nats and 10.0 % are right, where chance gives 2.30 nats and 10.3 %; try another learning "
-            "rate than 1e-06, or more steps.",
+            "samples is 2.31 nats, where chance gives 2.30 nats and 10.3 % right; try another learning rate than "
+            "1e-06, or more steps.",
         ),
         (
             {"student_accuracy": 0.96, "teacher_accuracy": 0.95},
