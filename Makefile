@@ -13,7 +13,10 @@ export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chr
 MLSERVER ?= $(VENV)-mlserver
 export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
 
-.PHONY: run test browser walk check catalogue bench soak mlserver clean
+# The lowest versions that are named above, which a machine of its own date may have.
+LOWEST ?= $(VENV)-lowest
+
+.PHONY: run test browser walk check catalogue bench soak lowest mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
@@ -41,10 +44,15 @@ bench: $(VENV)/.installed-dev  ## Measure speed against plain PyTorch; prints ra
 soak: $(VENV)/.installed-dev  ## The long tests: many repetitions.
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
+lowest: $(VENV)/.installed  ## A small walk with the lowest versions of requirements.txt on Python 3.12; wants the network.
+	$(BIN)/uv venv --quiet --clear --python 3.12 $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --only-binary :all: -r requirements.txt
+	$(LOWEST)/bin/python tests/lowest.py
+
 mlserver: $(MLSERVER)/.installed  ## An environment with MLServer, against which `make test` then tests too.
 
 clean:  ## Remove the environments (where they were not moved elsewhere), caches and builds; runs are kept.
-	rm -rf .venv .venv-mlserver build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-mlserver .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find app kdcore tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.installed: requirements.txt pyproject.toml
