@@ -311,7 +311,8 @@ def bring_in() -> None:
         st.caption("A zip of the folder that `kdlab export` wrote. It is shown as it was recorded.")
         st.file_uploader("Record (zip)", type=["zip"], key=RECORD, on_change=state.attempt, args=(take,))
     if brought := state.recall("brought", ""):
-        st.success(f"Run `{brought}` is here now: [open it](./?run={brought}).")
+        st.success(f"Run `{brought}` is here now.")
+        st.page_link("views/lab.py", label="Open it", icon=":material/open_in_new:", query_params={"run": brought})
 
 
 def take() -> None:
