@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from kdcore.contracts import Command, Desk
-from kdcore.events import Changed, Evaluated
+from kdcore.events import Asked, Changed, Evaluated
 from kdcore.setup import Setup
 from kdcore.spec import Json
 
@@ -27,7 +27,7 @@ class Attention:
         rested: told again and again of a pause, with the step and for how long it lasts (s).
     """
 
-    def __init__(self, desk: Desk, setup: Setup, rested: Callable[[int, float], Iterator[Evaluated]]) -> None:
+    def __init__(self, desk: Desk, setup: Setup, rested: Callable[[int, float], Iterator[Asked | Evaluated]]) -> None:
         self.desk, self.setup, self.rested = desk, setup, rested
         self.paused, self.cancelled = False, False
         self.allowed = 0  # steps that may be done while paused
@@ -40,7 +40,7 @@ class Attention:
         """Whether to look before the next step."""
         return time.perf_counter() >= self.next_look or self.paused
 
-    def look(self, step: int) -> Iterator[Changed | Evaluated]:
+    def look(self, step: int) -> Iterator[Changed | Asked | Evaluated]:
         """Return when the next step may be done, or when the run is cancelled."""
         came = time.perf_counter()
         while True:

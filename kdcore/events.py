@@ -1,4 +1,4 @@
-"""What a run says while it goes on: `Started (Step | Evaluated | Frame | Checkpoint | Changed)* Finished`.
+"""What a run says while it goes on: `Started (Step | Evaluated | Frame | Checkpoint | Changed | Asked)* Finished`.
 
 Records hold no clock time, so two runs of one spec tell the same story; the store adds when each was heard.
 A failure is not an event of the run: `train` raises, and the worker says so.
@@ -133,8 +133,18 @@ class Changed(_Record):
     new: float | int | str | bool
 
 
+class Asked(_Record):
+    """What asking the teacher has taken, told where a run stands: while it is paused, stopped, or broken off.
+
+    Unlike a step's it counts all that has left by then: also what only an interrupted attempt used, or sent in vain.
+    """
+
+    kind: Literal["asked"] = "asked"
+    meter: Meter
+
+
 class Finished(_Record):
-    """The last event."""
+    """The last event; its meter counts all that has left, as that of `Asked` does."""
 
     kind: Literal["finished"] = "finished"
     result: dict[str, float]
@@ -142,5 +152,7 @@ class Finished(_Record):
     spent: bool = False  # whether the budget of questions ended it before its last step
 
 
-Event = Annotated[Started | Step | Evaluated | Frame | Checkpoint | Changed | Finished, Field(discriminator="kind")]
+Event = Annotated[
+    Started | Step | Evaluated | Frame | Checkpoint | Changed | Asked | Finished, Field(discriminator="kind")
+]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)  # EVENT.validate_json(line) -> Event

@@ -126,6 +126,10 @@ class Ledger:
         self.sums, self.count = dict.fromkeys(self.sums, 0), 0
         self._count(np.flatnonzero(counted[: len(self)]).tolist())
 
+    def whole(self, name: str) -> int:
+        """The sum of a column over all records, counted or not, with what was spent on calls never answered."""
+        return int(self.rows[name][: len(self)].sum()) + self.lost.get(name, 0)
+
     def _count(self, places: list[int]) -> None:
         self.counted[places] = True
         self.count += len(places)

@@ -44,7 +44,7 @@ from pathlib import Path
 import numpy as np
 
 from kdcore.errors import BadInput
-from kdcore.events import Changed, Evaluated, Event, Frame, Started, Step
+from kdcore.events import Asked, Changed, Evaluated, Event, Finished, Frame, Meter, Started, Step
 from kdcore.spec import Spec
 from kdcore.untrusted import parsing
 
@@ -62,6 +62,8 @@ class Record:
     evaluations: tuple[Evaluated, ...] = ()
     changes: tuple[Changed, ...] = ()
     frames: tuple[Frame, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    ended: Finished | None = None
     static: Arrays = field(default_factory=dict)
     frame: Arrays = field(default_factory=dict)
     learner: str = "student"  # what the network that is trained is to those who look: "teacher" while that trains first
@@ -72,6 +74,12 @@ class Record:
         if "step" in self.frame:
             return int(self.frame["step"])
         return self.steps[-1].step if self.steps else 0
+
+    @property
+    def meters(self) -> list[tuple[int, Meter]]:
+        """Steps and what asking the teacher had taken by them, the last word of each step; [] where nobody counts."""
+        told: tuple[Step | Asked | Finished, ...] = (*self.steps, *self.asked, *([self.ended] if self.ended else []))
+        return sorted({event.step: event.meter for event in told if event.meter}.items())
 
     @property
     def withheld(self) -> frozenset[str]:
@@ -127,6 +135,8 @@ def gather(
         evaluations=tuple(event for event in seen if isinstance(event, Evaluated)),
         changes=tuple(event for event in seen if isinstance(event, Changed)),
         frames=tuple(event for event in seen if isinstance(event, Frame)),
+        asked=tuple(event for event in seen if isinstance(event, Asked)),
+        ended=next((event for event in reversed(seen) if isinstance(event, Finished)), None),
         static=read_arrays(folder / "static.npz") if static is None else static,
         frame=frame or {},
         learner=learner,

@@ -149,6 +149,18 @@ class Teacher:
         )  # fmt: skip
 
     @property
+    def outlay(self) -> Meter:
+        """All that has left by now: also answers that only an interrupted attempt has used, and what was sent without
+        being answered."""
+        if not self.wall:
+            return Meter()
+        sums = {name: sum(book.whole(name) for book in self.charged) for name in SUMMED}
+        return Meter(
+            images=len(self.paid), local=self.paid.whole("local"), looked=len(self.looked),
+            looked_real=self.looked.whole("local"), cached=self.cached, **sums,
+        )  # fmt: skip
+
+    @property
     def books(self) -> tuple[Ledger, Ledger]:
         """What learning asked, and what only measuring asked."""
         return self.paid, self.looked

@@ -25,8 +25,9 @@ from kdcore.adapt import adapted
 from kdcore.attend import Attention
 from kdcore.catalogue import home
 from kdcore.contracts import Desk, Method, Report, Term, silent
+from kdcore.due import Due
 from kdcore.errors import BadInput
-from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
+from kdcore.events import Asked, Changed, Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
 from kdcore.frames import parted
 from kdcore.maker import Maker
 from kdcore.measure import answers, compare, probe_rows, score
@@ -34,7 +35,7 @@ from kdcore.optimize import learning_rate
 from kdcore.parts import said
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
-from kdcore.spec import Change, Spec, Watch, check_changes
+from kdcore.spec import Change, Spec, check_changes
 from kdcore.standstill import standstill
 from kdcore.teacher import Spent
 
@@ -89,33 +90,12 @@ def total(terms: Iterable[Term]) -> Tensor:
     return reduce(add, (term.weight * term.value for term in terms))
 
 
-def marks(steps: int, count: int) -> list[int]:
-    """At most `count` steps spread evenly over the run, the last one included."""
-    return sorted({round(place * steps / count) for place in range(1, count + 1)} - {0})
-
-
 def _averages(told: list[dict[str, Tensor]]) -> dict[str, float]:
     """The mean of each of the scalars that are told again and again; empty where there are none."""
     if not told or not told[0]:
         return {}
     values = torch.stack([torch.stack([value.float() for value in each.values()]) for each in told])
     return dict(zip(told[0], values.double().mean(0).tolist(), strict=True))
-
-
-class _Due:
-    """At which steps something is due.
-
-    Checkpoints fall on loss points, so no half-filled mean is ever saved; a run that is stopped has both there too,
-    and an evaluation.
-    """
-
-    def __init__(self, lead: int, steps: int, watch: Watch) -> None:
-        points = sorted({*marks(lead + steps, watch.points), lead} - {0})
-        self.points = set(points)
-        self.evaluations = {lead + place for place in [0, *marks(steps, watch.evaluations)]} - {0}
-        self.frames = {*marks(lead + steps, watch.frames), lead} - {0}
-        self.checkpoints = {points[place - 1] for place in marks(len(points), watch.checkpoints)}
-        self.all = self.points | self.evaluations | self.frames | self.checkpoints
 
 
 class _Kept(NamedTuple):
@@ -134,16 +114,26 @@ class _Run:
     def __init__(self, setup: Setup, folder: Path, desk: Desk, changes: Sequence[Change] = ()) -> None:
         self.setup, self.folder, self.attention = setup, folder, Attention(desk, setup, self._rested)
         self.planned = {one.step: [other for other in changes if other.step == one.step] for one in changes}
-        self.due = _Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
+        self.due = Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
         self.kept: list[_Kept] = []  # since the last point
         self.names: list[str] = []
         self.takes_notes = type(setup.method).notes is not Method.notes
         self.rate = 0.0  # of the last step
         self.saved = 0  # the step of the newest checkpoint
         self.scored, self.scoring_s = -1, 0.0  # the step of the newest evaluation, and what that took
+        self.stands = 0  # steps done
+        self.noted: tuple[int, Meter] | None = None  # step and meter when all that left was told last
 
     def events(self, start: int) -> Iterator[Event]:
-        """The story from step `start` on."""
+        """The story from step `start` on; one that breaks off tells what its teacher was asked before it says why."""
+        self.stands = start
+        try:
+            yield from self._story(start)
+        except (BadInput, OSError, RuntimeError):  # a server that fails, a full disk, no memory left
+            yield from self._asked(self.stands)
+            raise
+
+    def _story(self, start: int) -> Iterator[Event]:
         setup, attention, due = self.setup, self.attention, self.due.all
         self.saved = start
         self.scored = start if start in self.due.evaluations else -1
@@ -156,16 +146,14 @@ class _Run:
             if attention.due:
                 yield from attention.look(done)
                 if attention.cancelled:
-                    yield from self._shown(done)
-                    if done > self.saved:
-                        yield self._checkpoint(done)
-                    yield from self._unscored(done)  # after the checkpoint, as whoever waits for the end may kill it
+                    yield from self._break(done)
                     return
             try:
                 self._advance(rows, done)
             except Spent:
                 yield from self._stop(done)
                 return
+            self.stands = done + 1
             if done + 1 == setup.steps:
                 setup.conclude()
             if done + 1 in due:
@@ -192,6 +180,17 @@ class _Run:
         yield from self._unscored(done)
         yield from self._finish(done, spent=True)
 
+    def _break(self, done: int) -> Iterator[Event]:
+        """The run is stopped: what is known of where it stands. After the checkpoint whoever waits for the end may kill
+        it, so what was asked is told at once, and again where the evaluation asked for more."""
+        before = self._meter()
+        yield from self._shown(done)
+        if done > self.saved or self._meter() != before:
+            yield self._checkpoint(done)
+        yield from self._asked(done)
+        yield from self._unscored(done)
+        yield from self._asked(done)
+
     def _shown(self, done: int) -> Iterator[Event]:
         """A loss point and a frame, where the run ends before they are due."""
         if self.kept:
@@ -199,10 +198,12 @@ class _Run:
         if done not in self.due.frames | {0}:
             yield self._frame(done)
 
-    def _rested(self, step: int, rested_s: float) -> Iterator[Evaluated]:
-        """The score of a run that is paused, once that lasts as long as measuring it takes: single steps stay quick."""
+    def _rested(self, step: int, rested_s: float) -> Iterator[Asked | Evaluated]:
+        """What the teacher of a paused run was asked, and the run's score, once the pause lasts as long as measuring
+        that takes: single steps stay quick."""
         if rested_s >= self.scoring_s:
             yield from self._unscored(step)
+        yield from self._asked(step)
 
     def _unscored(self, step: int) -> Iterator[Evaluated]:
         """How good the student is where it stands, unless that is known."""
@@ -275,9 +276,7 @@ class _Run:
             result |= stuck | {"learning_rate": self.setup.spec.schedule.lr}
         if spent:
             result["spent"] = 1.0  # so that whoever has only the result knows it too
-        if self.setup.answers:
-            self.setup.answers.settle()
-        yield Finished(step=step, result=result, meter=self._meter(), spent=spent)
+        yield Finished(step=step, result=result, meter=self._outlay(), spent=spent)
 
     def _adapted(self) -> dict[str, float]:
         """How often the student is right on the test split where answers are made consistent with their neighbours'."""
@@ -298,6 +297,18 @@ class _Run:
         """What was asked so far; None where nobody counts."""
         asked = self.setup.answers
         return asked.meter if asked and asked.wall else None
+
+    def _outlay(self) -> Meter | None:
+        """All that has left by now; None where nobody counts."""
+        asked = self.setup.answers
+        return asked.outlay if asked and asked.wall else None
+
+    def _asked(self, step: int) -> Iterator[Asked]:
+        """All that has left where the run stands, unless that was told."""
+        meter, outlay = self._meter(), self._outlay()
+        if meter and outlay and self.noted != (step, meter):
+            self.noted = step, meter
+            yield Asked(step=step, meter=outlay)
 
     def _point(self, step: int) -> Step:
         """Means since the last point; here the host waits for the device."""

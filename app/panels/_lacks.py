@@ -106,8 +106,8 @@ def followed(*names: str) -> Lacks:
 
 
 def meter(record: Record) -> str | None:
-    told = record.spec.wall and any(step.meter for step in record.steps)
-    return None if told else Later("Nothing has been counted yet; the count comes with the first loss point.")
+    missing = Later("Nothing has been counted yet; the count comes with the first loss point.")
+    return None if record.spec.wall and record.meters else missing
 
 
 def notes(record: Record) -> str | None:

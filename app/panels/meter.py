@@ -52,14 +52,15 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
 
 def _text(found: Meters) -> str:
     """The newest counts: queries and money, whose images were sent, and traffic."""
-    of = f" of {_count(found.budget)}" if found.budget else ""
-    again = f" · {_count(found.retried)} sent again" if found.retried else ""
+    of = f" of {found.budget:,}" if found.budget else ""
+    again = f" · {found.retried:,} sent again" if found.retried else ""
+    behind = f" by step {found.step[-1]:,}" if found.lags else ""
     return (
-        f"<b>{_count(found.images[-1])}</b>{of} queries · <b>{money(found.money[-1])}</b> "
+        f"<b>{found.images[-1]:,}</b>{of} queries{behind} · <b>{money(found.money[-1])}</b> "
         f"({money(found.price)} per 1,000)<br>"
-        f"{_count(found.local[-1])} local images to learn from{_measuring(found)}<br>"
+        f"{found.local[-1]:,} local images to learn from{_measuring(found)}<br>"
         f"{found.up_megabytes[-1]:.3g} MB up, {found.down_megabytes[-1]:.3g} down · "
-        f"{_count(found.cached)} from cache{again}"
+        f"{found.cached:,} from cache{again}"
     )
 
 
@@ -68,17 +69,12 @@ def _measuring(found: Meters) -> str:
     if not found.measuring[-1]:
         return ""
     real = found.measured_real[-1]
-    which = "real ones not counted" if real < 0 else f"{_count(real)} real"
-    return f" · {_count(found.measuring[-1])} for measuring, {which}"
-
-
-def _count(value: int) -> str:
-    """A whole number with thin spaces between thousands."""
-    return f"{value:,}".replace(",", "\u202f")
+    which = "real ones not counted" if real < 0 else f"{real:,} real"
+    return f" · {found.measuring[-1]:,} for measuring, {which}"
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:
-    found = meter(record, limit=len(record.steps))
+    found = meter(record, limit=len(record.meters))
     names = ("step", "images", "made", "local", "measuring", "looked", "up_megabytes", "down_megabytes")
     return {name: getattr(found, name).tolist() for name in names} | {"cost_dollars": found.money.tolist()}
 

@@ -25,6 +25,7 @@ class Meters:
     up_megabytes: Floats
     down_megabytes: Floats
     money: Floats  # dollars
+    lags: bool  # whether the picture is of a later step than the newest count
     requests: int  # now
     retried: int
     cached: int  # answers from memory
@@ -37,8 +38,8 @@ def meter(record: Record, limit: int = 2000) -> Meters:
 
     At most `limit` steps, evenly spread.
     """
-    steps = [record.steps[k] for k in thinned(len(record.steps), limit)]
-    told = [(step.step, step.meter) for step in steps if step.meter]
+    known = record.meters
+    told = [known[k] for k in thinned(len(known), limit)]
     columns = {
         name: np.array([getattr(seen, name) for _, seen in told], dtype=np.int64)
         for name in ("images", "local", "looked", "bytes_up", "bytes_down")
@@ -61,6 +62,7 @@ def meter(record: Record, limit: int = 2000) -> Meters:
         down_megabytes=columns["bytes_down"] / MEGA,
         money=images.astype(np.float64) * dollars(1, wall.price),
         requests=last.requests,
+        lags=record.step > told[-1][0],
         retried=last.retried,
         cached=last.cached,
         budget=wall.budget or None,

@@ -366,7 +366,7 @@ def test_what_the_source_learns_beside_the_student_has_an_axis_of_its_own() -> N
 
 def test_the_meter_tells_images_money_and_budget() -> None:
     drawn = figure("meter", "making")
-    assert "<b>1 200</b> of 5 000 queries · <b>$1.20</b> ($1.00 per 1,000)" in said(drawn).replace("\u202f", " ")
+    assert "<b>1,200</b> of 5,000 queries · <b>$1.20</b> ($1.00 per 1,000)" in said(drawn)
     assert "120 local images to learn from" in said(drawn)
     assert traces(drawn)["synthetic"]["y"][-1] == 1080
     assert set(traces(drawn)["budget"]["y"]) == {5000}

@@ -1,12 +1,16 @@
 """Panels of runs whose teacher is remote: what was sent for measuring, and what was not measured."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from record_factory import Run, record
 
 from app.panels import View, panel
-from kdcore.record import Record
+from kdcore.bill import bill
+from kdcore.events import Asked, Finished, Meter
+from kdcore.record import Record, gather
 from kdcore.spec import Spec
 
 
@@ -29,11 +33,44 @@ def remote(measure: str) -> Record:
 
 
 def test_measuring_a_remote_teacher_is_paid_for_and_stands_on_the_pile() -> None:
-    drawn = panel("meter").draw(remote("real"), View())
-    assert isinstance(drawn, dict)
-    assert "<b>1 712</b> of 5 000 queries · <b>$1.71</b>" in said(drawn).replace("\u202f", " ")
+    drawn = drawn_of(remote("real"))
+    assert "<b>1,712</b> of 5,000 queries · <b>$1.71</b>" in said(drawn)
     assert "512 for measuring, real ones not counted" in said(drawn)
     assert traces(drawn)["measuring"]["y"][-1] == 512
+
+
+def test_the_panel_ends_where_the_bill_does(tmp_path: Path) -> None:
+    """What the test split took, after the last loss point, is part of the picture and of the table."""
+    seen = remote("real")
+    last = seen.steps[-1]
+    assert last.meter
+    final = last.meter.model_copy(update={"looked": 871, "looked_real": 800, "bytes_up": 234_000})
+    ended = Finished(step=last.step, result={}, meter=final)
+    whole = gather(seen.spec, [*seen.steps, ended], tmp_path)
+    told = bill(seen.spec, final)
+    drawn = drawn_of(whole)
+    assert f"<b>{told.images:,}</b> of 5,000 queries · <b>${told.dollars:.2f}</b>" in said(drawn)
+    assert "871 for measuring, 800 real" in said(drawn)
+    assert "0.234 MB up" in said(drawn)
+    assert traces(drawn)["measuring"]["y"][-2:] == [512, 871]
+    assert panel("meter").table(whole, View())["measuring"][-1] == 871
+
+
+def test_a_count_of_an_earlier_step_than_the_picture_names_it(tmp_path: Path) -> None:
+    seen = remote("real")
+    now = seen.steps[-1].step + 5
+    live = gather(seen.spec, list(seen.steps), tmp_path, {"step": np.array(now)})
+    assert "<b>1,712</b> of 5,000 queries by step 12 · " in said(drawn_of(live))
+    assert "by step" not in said(drawn_of(seen))
+    paused = Asked(step=now, meter=Meter(images=1300, looked=548, looked_real=512))
+    stands = gather(seen.spec, [*seen.steps, paused], tmp_path, {"step": np.array(now)})
+    assert "<b>1,848</b> of 5,000 queries · " in said(drawn_of(stands))
+
+
+def drawn_of(of: Record) -> dict[str, Any]:
+    drawn = panel("meter").draw(of, View())
+    assert isinstance(drawn, dict)
+    return drawn
 
 
 def test_what_a_remote_teacher_was_not_asked_says_how_to_allow_it() -> None:
