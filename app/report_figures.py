@@ -29,6 +29,8 @@ COVERAGE = {
 COPIES = {
     "copies_judged": "synthetic images judged",
     "copies_held": "held-out images",
+    "copies_twins": "held-out images that equal a local one",
+    "copies_references": "held-out images of which these were counted",
     "copies_matched": "exact or near matches of local images",
     "copies_closer": "closer to a local image than the closest 1 % of held-out images",
     "copies_closer_p": "p of that count",

@@ -15,6 +15,10 @@ Three rules, of which any flags:
 - sign test: of the real images that are the nearest to some synthetic one, how many are local. Were a generator unable
   to tell local from held-out images, the count would be binomial with the share of local images.
 
+A held-out image that equals a local one, as a file that lies twice in a folder does, was not held out: it is left out
+of what chance gives, as long as such twins are few. Where they are many, the data are of few distinct images, and what
+looks like a copy is how these data are.
+
 Distances are root mean squares over pixels from 0 to 1, the smallest over shifts of up to one pixel. The nearest image
 is sought among the CANDIDATES nearest at a lower resolution, which costs one matrix product.
 
@@ -39,6 +43,8 @@ SMALLEST = 8  # pixels along a side from which on shifts are tried
 HALF_GREY = 0.5 / 255  # added to distances, so that a ratio of two zeros is 1
 REFERENCES = 500  # held-out images whose ratios say what chance gives
 CLOSEST = 0.01  # share of them that is closest
+SAME = 1 / 255  # distance up to which two images are the same
+TWINS = 0.05  # share of held-out images that are the same as a local one, up to which they are left out
 PLANTED = 64  # copies by which the test measures itself
 NOISE = 0.1  # of altered copies, standard deviation
 POWER = 0.8
@@ -66,13 +72,16 @@ class Found(NamedTuple):
 
     local: Tensor  # (N,) distance to the nearest local image
     held: Tensor  # (N,) to the nearest held-out image
-    matches: Tensor  # (N,) bool, exact or near matches of a local image
+    matches: Tensor  # (N,) bool, exact or near matches of a local image, and not of a held-out one
+    same: Tensor  # (N,) bool, which are the same as a local image
     closer: int  # closer to a local image than the closest hundredth of the held-out images
     nearest: tuple[int, int]  # local and held-out images that are the nearest to some synthetic one
     p_closer: float
     p_sign: float
     finds_exact: float  # smallest share of exact copies that is found with probability POWER; inf where none is
     finds_altered: float  # the same of copies shifted by up to a pixel, with noise
+    twins: int  # held-out images that are the same as a local one, of `references`
+    references: int
 
 
 class CopyTest:
@@ -86,9 +95,12 @@ class CopyTest:
     def __init__(self, local: Tensor, held: Tensor) -> None:
         self.local, self.held = _Images(local), _Images(held)
         chance = torch.Generator().manual_seed(0)
-        self.size = min(REFERENCES, len(held))
-        rows = torch.randperm(len(held), generator=chance)[: self.size].to(held.device)
-        ratios = self.gaps(held[rows], rows).ratio.sort().values
+        rows = torch.randperm(len(held), generator=chance)[:REFERENCES].to(held.device)
+        gaps = self.gaps(held[rows], rows)
+        own = gaps.local > SAME
+        self.references, self.twins = len(own), int((~own).sum())
+        ratios = gaps.ratio[own if self.twins <= TWINS * len(own) else slice(None)].sort().values
+        self.size = len(ratios)
         self.matching, self.close, self.away = (float(ratios[place]) for place in (0, self.rank - 1, -self.rank))
         self.matching /= 2
         drawn = local[torch.randint(len(local), (PLANTED,), generator=chance).to(local.device)]
@@ -114,12 +126,15 @@ class CopyTest:
             local=gaps.local,
             held=gaps.held,
             matches=gaps.ratio < self.matching,
+            same=gaps.local <= SAME,
             closer=int(close.sum()),
             nearest=(ours, others),
             p_closer=self._closer(distinct, mirrored, count),
             p_sign=at_least(ours, ours + others, share),
             finds_exact=self._finds(self.exact, count),
             finds_altered=self._finds(self.altered, count),
+            twins=self.twins,
+            references=self.references,
         )
 
     def _closer(self, close: int, away: int, count: int) -> float:

@@ -214,6 +214,8 @@ def copy_facts(found: Found, held: int) -> dict[str, Tensor]:
         "copies_judged": len(found.local),
         "copies_held": held,
         "copies_matched": int(found.matches.sum()),
+        "copies_twins": found.twins,
+        "copies_references": found.references,
         "copies_closer": found.closer,
         "copies_closer_p": found.p_closer,
         "copies_p": found.p_sign,
@@ -221,7 +223,7 @@ def copy_facts(found: Found, held: int) -> dict[str, Tensor]:
     }
     finds = {"copies_finds_exact": found.finds_exact, "copies_finds": found.finds_altered}
     notes |= {name: share for name, share in finds.items() if isfinite(share)}
-    arrays = {"made_to_local": found.local, "made_to_held": found.held, "made_copied": found.matches}
+    arrays = {"made_to_local": found.local, "made_to_held": found.held, "made_copied": found.matches | found.same}
     arrays["nearest_real"] = torch.tensor(found.nearest)
     return arrays | {f"note_{name}": torch.tensor(value, dtype=torch.double) for name, value in notes.items()}
 

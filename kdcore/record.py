@@ -27,8 +27,8 @@ Frame arrays: step (), student_logits (N, C) float32, gradient_names (T,), gradi
 Of a source that makes its images, static: local_x (18, K, H, W) uint8; and of the latent plane through three classes
     cells_classes (3,), cells_corners (3, 2) and cells_extent (4,) as x0, x1, y0, y1. In a frame made_x (36, K, H, W)
     uint8, made_logits (36, C) the teacher's; made_to_local and made_to_held (L,) distances to the nearest image,
-    made_copied (L,) which match a local one, nearest_real (2,) how many local and other images are the nearest to some
-    made one;
+    made_copied (L,) which match or equal a local one, nearest_real (2,) how many local and other images are the nearest
+    to some made one;
     inverse_teacher and inverse_student (12, K, H, W) uint8, images of both answers to the first probe rows, and what
     the teacher says of them as inverse_teacher_logits and inverse_student_logits (12, C); cells_teacher and
     cells_student (R, R) uint16 classes, row 0 below. What a teacher was not asked is absent.

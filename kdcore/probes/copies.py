@@ -16,7 +16,7 @@ FEWEST = 50  # held-out images without which nothing is said
 WEAK = 0.1  # share of copies that must be found with probability .8, or nothing is said
 NOTES = (
     "copies_judged", "copies_held", "copies_matched", "copies_closer", "copies_closer_p", "copies_p", "nearer_local",
-    "copies_finds", "copies_finds_exact",
+    "copies_finds", "copies_finds_exact", "copies_twins", "copies_references",
 )  # fmt: skip
 
 Outcome = Literal["copies", "closer", "none", "unknown"]
@@ -111,8 +111,14 @@ def _counts(notes: Mapping[str, float]) -> str:
     return (
         f"{closer:,} of {images:,} ({_percent(closer / images)}) are closer to a local image than the closest 1 % of "
         f"held-out images (p = {notes['copies_closer_p']:.2g}); {_percent(notes['nearer_local'])} of the nearest real "
-        f"images are local (sign test, p = {notes['copies_p']:.2g})."
+        f"images are local (sign test, p = {notes['copies_p']:.2g}).{_twins(notes)}"
     )
+
+
+def _twins(notes: Mapping[str, float]) -> str:
+    """How many held-out images are local ones, too; "" where none is."""
+    twins = int(notes.get("copies_twins", 0))  # not counted by runs of before
+    return f" {twins:,} of {int(notes['copies_references']):,} held-out images equal a local one." if twins else ""
 
 
 def _power(notes: Mapping[str, float]) -> str:

@@ -150,6 +150,12 @@ def test_the_verdict_on_copies(changes: dict[str, float | None], outcome: str, w
     assert words in found.verdict
 
 
+def test_held_out_images_that_equal_local_ones_are_counted() -> None:
+    said = judged({**COPIES, "copies_twins": 2.0, "copies_references": 300.0}).counts
+    assert said.endswith(" 2 of 300 held-out images equal a local one.")
+    assert "equal" not in judged({**COPIES, "copies_twins": 0.0, "copies_references": 300.0}).counts
+
+
 def test_without_numbers_nothing_is_said_of_copies() -> None:
     assert judged({}).verdict == "Cannot tell whether synthetic images copy local ones: too few images are held out."
 
