@@ -96,11 +96,12 @@ def title(spec: Spec) -> str:
     """A run in one line: method, source, data set, networks and wall; the settings that differ from what is
     recommended; and what was changed during the run."""
     deviating, changed = naming.deviations(spec), naming.changes(spec)
-    rest, further = len(deviating) - naming.MOST, len(changed) - naming.MOST
+    seed = [told for told in deviating[naming.MOST :] if told == naming.said("seed", spec.seed)]  # never left out
+    rest, further = len(deviating) - naming.MOST - len(seed), len(changed) - naming.MOST
     more = [f"{rest} more setting{'s' if rest > 1 else ''}"] if rest > 0 else []
     marks = [*changed[: naming.MOST], *([f"+{further} more"] if further > 0 else [])]
     told = [f"changed {'; '.join(marks)}"] if marks else []
-    return " · ".join([kind(spec), *deviating[: naming.MOST], *more, *told])
+    return " · ".join([kind(spec), *deviating[: naming.MOST], *more, *seed, *told])
 
 
 def verbatim(text: object) -> str:

@@ -136,9 +136,8 @@ def caveats(runs: list[Run]) -> list[str]:
 def curves(runs: list[Run]) -> pd.DataFrame:
     """Validation accuracy and loss over steps, one row a point."""
     points = []
-    names = words.labels(runs)
-    for run in runs:
-        name = names[run.id]
+    for run, heading in zip(runs, words.headings(runs), strict=True):
+        name = f"{run.id[:4]} · {heading}"  # first, as a legend cuts long names
         for event in engine.store().story(run.id):
             if isinstance(event, Evaluated) and event.split == "val":
                 points.append((name, event.step, "accuracy", event.student.accuracy))

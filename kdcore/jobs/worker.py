@@ -87,8 +87,8 @@ class Worker:
                 try:
                     if self.store.beat(run_id, attempt=desk.run.attempt):
                         desk.flush()
-                    elif run_id in self._desks and not desk.cancelled:
-                        self.stopping.set()
+                    elif run_id in self._desks and not desk.cancelled and self.store.get(run_id).state != "done":
+                        self.stopping.set()  # it was taken away; one that is done is only about to leave its desk
                 except (BadInput, IllegalMove) as error:  # the store may come back before the lease ends
                     LOG.warning("%s", error)
             try:

@@ -80,7 +80,7 @@ def test_what_is_recommended_needs_no_more_words() -> None:
 
 def test_a_long_title_counts_what_it_leaves_out() -> None:
     many = altered(method__knobs__temperature=2.0, schedule__lr=0.02, schedule__steps=7, schedule__batch=8, seed=3)
-    assert words.title(many).endswith("temperature 2 · steps 7 · batch 8 · 2 more settings")
+    assert words.title(many).endswith("temperature 2 · steps 7 · batch 8 · 1 more setting · seed 3")
 
 
 def changed(count: int) -> Spec:

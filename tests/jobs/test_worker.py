@@ -296,6 +296,22 @@ def test_a_run_taken_away_is_left_alone(store: Store) -> None:
     assert max(event.step for event in store.story(run.id)) < 1000
 
 
+def test_a_teacher_that_is_done_and_still_at_its_desk_stops_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat in that moment finds that the run is no longer under way."""
+    answers: list[bool] = []
+    beat = store.beat
+    monkeypatch.setattr("kdcore.jobs.worker.BEAT_S", 0.02)
+    monkeypatch.setattr(store, "beat", lambda *given, **more: answers.append(beat(*given, **more)) or answers[-1])
+
+    def hear(run: Run, event: Event) -> None:
+        if isinstance(event, Finished) and run.spec.teacher is None:
+            until(lambda: False in answers)
+
+    assert do(store, job(teacher=job(steps=5)), hear=hear).state == "done"
+
+
 def test_pause_step_and_change(store: Store) -> None:
     run = store.submit(job(steps=30), "me")
     for wish in (Command("set", {"schedule.lr": 0.5}), Command("pause")):
