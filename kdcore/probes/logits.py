@@ -34,7 +34,7 @@ class Logits:
 
 
 def logits(record: Record, sample: int, temperature: float) -> Logits:
-    """Top: raw scores; bottom: their probabilities, softened by τ. Distillation makes the student copy the bars.
+    """Top: raw scores; bottom: their probabilities, softened by τ. Distilled, the student copies the teacher's bars.
 
     Beyond 20 classes only the teacher's (without one, the student's) 20 likeliest and the label are shown.
     """
