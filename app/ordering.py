@@ -103,13 +103,14 @@ def costs(order: Order, spec: Spec) -> str:
 
 def steps(order: Order, spec: Spec) -> str:
     """How long it takes, in steps, and how far that is from what was published."""
-    lead = int(str(spec.source.knobs["steps"])) if preset(order.preset).kind == "mekd" else 0
-    first = f"{lead:,} steps of the generator, then " if lead else ""
+    mekd = preset(order.preset).kind == "mekd"
+    lead = spec.steps - spec.schedule.steps
+    first = f"{lead:,} steps of the {'generator' if mekd else 'source'}, then " if lead else ""
     said = f"{first}{spec.schedule.steps:,} steps of the student with {spec.schedule.batch} images each."
     if not order.quick:
         if spec.teacher:
             said += f" {spec.teacher.schedule.steps:,} steps of the teacher come first, unless it is there already."
         said += " On two cores that takes hours, with large images days."
-    elif lead:
+    elif mekd:
         said += " Published were many more, small first weights, and SGD for the student."
     return said

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from kdcore.contracts import Access, Grant, Outputs, Source
 
@@ -28,6 +29,17 @@ class Scene(NamedTuple):
     steps: int = 1  # the student's
 
 
+def led_for(leading: Sequence[str], knobs: Mapping[str, Any]) -> int:
+    """Steps of a source before the student's first: its updates, in each of the rounds in which a pool is filled.
+
+    Args:
+        leading: the knobs that say so, see `Maker`; none where the student does not wait.
+        knobs: their values, and others.
+    """
+    updates, *rounds = [int(knobs[name]) for name in leading] or [0]
+    return updates * (ceil(rounds[0] / rounds[1]) if rounds else 1)
+
+
 class Maker(Source):
     """A source that makes its images. No row of theirs has a label, and none comes twice unless they are pooled.
 
@@ -38,12 +50,15 @@ class Maker(Source):
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     inverts: ClassVar[bool] = False  # whether it has `invert`
     probes: ClassVar[str] = ""  # the knob that says how far beside an image it asks; black to white is 2
+    leading: ClassVar[
+        tuple[str, ...]
+    ] = ()  # knobs of its lead: updates, or those of a round, the pool, a round's images
     local: ClassVar[bool] = False  # whether its images are made of the local ones, so that they show those
 
     @property
     def lead(self) -> int:
         """Steps of its own before the student's first."""
-        return 0
+        return led_for(self.leading, self.model_dump())
 
     def build(self, scene: Scene) -> Making:
         """Its networks, freshly initialised, and what it remembers.

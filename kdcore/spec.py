@@ -18,6 +18,7 @@ from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
 from kdcore.errors import BadInput, sentence
 from kdcore.fit import misfit, stages_of
 from kdcore.frozen import FrozenModel, WrittenModel
+from kdcore.maker import led_for
 from kdcore.registry import DATA
 from kdcore.untrusted import read_json
 from kdcore.wall import Measure as Measure
@@ -188,6 +189,11 @@ class Spec(FrozenModel):
         return self.service is not None and bool(entry("teacher", self.service.name)["remote"])
 
     @property
+    def steps(self) -> int:
+        """All steps, those of the source's lead among them."""
+        return led_for(entry("source", self.source.name)["leading"], self.source.knobs) + self.schedule.steps
+
+    @property
     def hash(self) -> str:
         """16 hex digits of the canonical JSON without what only watches."""
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
@@ -226,8 +232,7 @@ def check(spec: Spec) -> None:
         _check_same_data(teacher.data, spec.data, walled=spec.wall is not None)
     if spec.start:
         _check_same_data(spec.start.data, spec.data, "start")
-    if not entry("source", spec.source.name)["makes"]:  # others may learn alone first, and then there are more steps
-        check_changes(spec, spec.schedule.steps)
+    check_changes(spec)
     for role, choice in (("student", spec.student), *(("teacher", teacher.student) for teacher in teachers)):
         readers = sorted(name for name in catalogue()["model"] if reads(name, shape))
         if readers and choice.name not in readers:
@@ -382,15 +387,13 @@ def setting(spec: Spec, path: str) -> Json:
     return value
 
 
-def check_changes(spec: Spec, steps: int) -> None:
+def check_changes(spec: Spec) -> None:
     """Refuse a change that would never happen.
 
     Raises:
-        BadInput: a change comes after the last of all `steps`.
+        BadInput: a change comes after the last of all steps.
     """
-    late = next((one for one in spec.changes if one.step >= steps), None)
+    late = next((one for one in spec.changes if one.step >= spec.steps), None)
     if late:
-        raise BadInput(
-            f"{late.path!r} is to change at step {late.step}, but the run has {steps} steps; name one from 0 to "
-            f"{steps - 1}."
-        )
+        said = f"{late.path!r} is to change at step {late.step}, but the run has {spec.steps} steps"
+        raise BadInput(f"{said}; name one from 0 to {spec.steps - 1}.")

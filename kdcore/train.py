@@ -78,7 +78,7 @@ def train(
         counted = checkpoint.restore(saved, setup.modules, setup.rules)
         if setup.answers:
             setup.answers.restore(counted)
-    check_changes(spec, setup.steps)
+    check_changes(spec)
     run = _Run(setup, folder, desk or Desk(), spec.changes)
     write_arrays(folder / "static.npz", setup.probe.static)
     yield setup.started(saved.step if saved else 0, teacher_run, mentor_runs, start_run)

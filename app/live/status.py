@@ -20,7 +20,7 @@ def status(watcher: Watcher, at: int | None, mine: bool) -> dict[str, Any]:
     run, subject = watcher.run, watcher.subject
     record = subject.record(at)
     step = subject.step if at is None else at
-    steps = record.started.steps if record.started else subject.spec.schedule.steps
+    steps = record.started.steps if record.started else subject.spec.steps
     going = run.state == "running" and not run.paused
     rate = steps_per_s(subject.told, subject.looks, watcher.begun, watcher.paced) if going else None
     return {

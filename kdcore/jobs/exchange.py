@@ -51,7 +51,7 @@ class Recorded:
     def steps(self) -> int:
         """All steps, those of the source's lead among them."""
         began = next((heard.event for heard in self.told if isinstance(heard.event, Started)), None)
-        return began.steps if began else self.spec.schedule.steps
+        return began.steps if began else self.spec.steps
 
     @property
     def finished(self) -> Finished:

@@ -115,7 +115,7 @@ def new_id() -> str:
 
 def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
     """Insert a run, queued unless `facts` say otherwise, and return its id."""
-    values = {"id": new_id(), "label": "", "state": "queued", "created_at": time.time(), "steps": spec.schedule.steps}
+    values = {"id": new_id(), "label": "", "state": "queued", "created_at": time.time(), "steps": spec.steps}
     values |= facts
     connection.execute(insert(RUNS).values(spec=spec.model_dump_json(), hash=spec.hash, owner=sealed(owner), **values))
     return str(values["id"])

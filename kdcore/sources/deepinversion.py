@@ -50,6 +50,7 @@ class DeepInversion(Maker):
 
     title: ClassVar[str] = "DeepInversion (white box)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"gradients", "blocks"})
+    leading: ClassVar[tuple[str, ...]] = ("updates", "pool", "made")
     updates: int = Field(150, ge=1, le=100_000, description="Updates of the images of a round; published: 2000.")
     made: int = Field(128, ge=2, le=4096, description="Images in a round; published: 256.")
     pool: int = Field(512, ge=2, le=1_000_000, description="Images that are kept, all made before the first step.")
@@ -64,11 +65,6 @@ class DeepInversion(Maker):
     def rounds(self) -> int:
         """Rounds of the lead."""
         return -(-self.pool // self.made)
-
-    @property
-    def lead(self) -> int:
-        """Updates of all rounds."""
-        return self.rounds * self.updates
 
     def build(self, scene: Scene) -> Making:
         """The pixels of one round, and the pool.

@@ -37,6 +37,7 @@ class MEKDSource(Maker):
 
     title: ClassVar[str] = "MEKD's generator"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
+    leading: ClassVar[tuple[str, ...]] = ("steps",)
     inverts: ClassVar[bool] = True
     steps: int = Field(
         1200, ge=1, le=1_000_000, description="Steps of generator and discriminator, before the student's."
@@ -62,11 +63,6 @@ class MEKDSource(Maker):
     pool: int = Field(
         0, ge=0, le=1_000_000, description="Images made and asked about once, then used again and again; 0: always new."
     )
-
-    @property
-    def lead(self) -> int:
-        """Steps of the GAN game."""
-        return self.steps
 
     def build(self, scene: Scene) -> Making:
         """Generator, discriminator, the spread of answers, and the pool once it is made."""

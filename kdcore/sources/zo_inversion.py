@@ -45,6 +45,7 @@ class ZOInversion(Generated):
 
     title: ClassVar[str] = "Zeroth-order inversion (by queries)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
+    leading: ClassVar[tuple[str, ...]] = ("updates", "pool", "made")
     probes: ClassVar[str] = "reach"
     lr: float = Field(5e-3, gt=0.0, le=0.1, description="Learning rate of the generator (Adam); published: 1e-3.")
     directions: int = Field(10, ge=1, le=1000, description="Directions in which each image is probed; published: 100.")
@@ -57,11 +58,6 @@ class ZOInversion(Generated):
     def rounds(self) -> int:
         """Generators, one after the other."""
         return -(-self.pool // self.made)
-
-    @property
-    def lead(self) -> int:
-        """Updates of all generators."""
-        return self.rounds * self.updates
 
     def build(self, scene: Scene) -> Making:
         """The generator and the pool."""

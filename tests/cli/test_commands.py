@@ -168,6 +168,15 @@ def test_a_run_of_before_is_read_with_its_own_names() -> None:
     assert Meter.model_validate({"looked": 5, "looked_local": 4}) == Meter(looked=5, looked_real=4)
 
 
+def test_a_run_that_failed_at_its_start_is_as_long_as_its_form_said(lab: Path, capsys: Read) -> None:
+    store = Store(lab)
+    run = store.submit(orders.spec(Order()), "somebody")
+    store.claim(1, run.id)
+    store.move(run.id, "failed", message="It was refused.")
+    assert main(["show", run.id]) == 0
+    assert "failed at step 0 of 2,000" in capsys.readouterr().out, "1,200 of the generator and 800 of the student"
+
+
 def test_a_run_as_recommended_and_one_without_a_teacher(capsys: Read) -> None:
     plain = Spec(student=Choice(name="mlp"), method=Choice(name="ce"), schedule=Schedule(steps=7))
     runs = [Store().submit(spec, "somebody") for spec in (recommended(), plain)]

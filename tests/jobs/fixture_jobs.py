@@ -48,7 +48,7 @@ CATALOGUE = {
             label_fraction={"type": "number", "default": 1.0},
         )
     },
-    "source": {"data": _entry() | {"makes": False, "inverts": False}},
+    "source": {"data": _entry() | {"makes": False, "inverts": False, "leading": []}},
     "teacher": {},
 }
 

@@ -28,6 +28,24 @@ TOLD: dict[str, list[str]] = {  # parts of what they minimise beside the student
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "knobs", "lead"),
+    [
+        ("mekd", {"steps": 700}, 700),
+        ("zo_inversion", {"pool": 301, "made": 100, "updates": 40}, 160),
+        ("deepinversion", {"pool": 256, "made": 128, "updates": 5}, 10),
+        ("zskt", {}, 0),
+    ],
+)
+def test_how_long_it_leads_is_known_before_it_is_made(name: str, knobs: dict[str, int], lead: int) -> None:
+    """A run that waits, or failed at its start, is as long as its form said."""
+    asked = {"source": {"name": name, "knobs": knobs}, "schedule": {"steps": 800}, "student": {"name": "cnn"}}
+    taught = {"teacher": {"student": {"name": "cnn"}, "method": {"name": "ce"}, "data": {"name": "digits"}}}
+    spec = parse(asked | taught | {"data": {"name": "digits"}, "access": "white_box"})
+    assert spec.steps == 800 + lead
+    assert getattr(SOURCES[name].model_validate(spec.source.knobs), "lead") == lead  # noqa: B009  of makers alone
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_file_tells_its_source_departures_and_zero(name: str) -> None:
     doc = inspect.cleandoc(sys.modules[SOURCES[name].__module__].__doc__ or "")
