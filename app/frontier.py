@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import engine, order_link, state, theme
 from app.naming import changes, distinct
-from app.panels._figure import faint
+from app.panels._figure import SHARES, faint
 from app.report import reference_of
 from app.theme import Theme
 from app.words import money, named, percent
@@ -21,7 +21,6 @@ from kdcore.spec import Spec
 
 HEIGHT = 420
 FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
-SHARES = {"tickformat": ".1~%", "autorangeoptions": {"clipmin": 0.0, "clipmax": 1.02}}  # an axis beyond 100 % misleads
 FEW = 8  # runs whose table needs no unfolding
 FIGURE = {"displayModeBar": False, "responsive": True}
 GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}

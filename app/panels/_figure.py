@@ -15,6 +15,7 @@ _OTHERS = (  # loss terms that distil, after the first, which has the teacher's 
     {"light": "#00767C", "dark": "#5CCFD6"},
     {"light": "#7A5C2E", "dark": "#CDB38B"},
 )
+SHARES = {"tickformat": ".1~%", "autorangeoptions": {"clipmin": 0.0, "clipmax": 1.02}}  # no share is outside of 0 to 1
 QUANTITIES = (  # what is no network's: terms of a source that learns before the student does, traffic
     {"light": "#6B7A1E", "dark": "#C3CF6B"},
     {"light": "#9C4A3C", "dark": "#E39A8B"},

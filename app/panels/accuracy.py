@@ -5,7 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
-from app.panels._figure import beginning, faint, line, plain
+from app.panels._figure import SHARES, beginning, faint, line, plain
 from app.words import points_apart
 from kdcore.probes.accuracy import Accuracies, accuracy
 from kdcore.record import Record
@@ -27,7 +27,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         look,
         "accuracy",
         xaxis={"title": {"text": f"step{_gap(found, look)}"}},
-        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        yaxis={"title": {"text": "accuracy"}} | SHARES,
         hovermode="x unified",
         shapes=beginning(record, look),
     )

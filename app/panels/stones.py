@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import line, number
+from app.panels._figure import SHARES, line, number
 from kdcore.probes.stones import Stones, stones
 from kdcore.record import Record
 
@@ -20,7 +20,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         "stones",
         xaxis={"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
         | {"range": [-0.5, len(names) - 0.5]},
-        yaxis={"title": {"text": "share of the probe samples"}, "tickformat": ".1~%"},
+        yaxis={"title": {"text": "share of the probe samples"}} | SHARES,
     )
     lines = [_line(found, "accuracy", found.accuracy, theme.GOOD[look], found.above)]
     if found.names[-1] == "teacher":

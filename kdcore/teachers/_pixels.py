@@ -18,7 +18,7 @@ from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 SUM_ERROR = 0.2  # how far from 1 rounded probabilities may sum
 PROBABLE = (
     "The teacher's answers look like probabilities, as in each row none is negative and all sum to 1, but are read as "
-    "logits; set its answers to 'probabilities', or to 'raw' if they are logits all the same."
+    "logits; set 'Answers' (How it is asked) to 'probabilities', or to 'raw' if they are logits all the same."
 )
 
 
@@ -110,8 +110,8 @@ class Reader(Service):
         known = answers[np.isfinite(answers).all(1)]
         if known.size and (known.min() < -1e-3 or np.abs(known.sum(1) - 1).max() > SUM_ERROR):
             raise BadInput(
-                "The teacher's answers are no probabilities, as they are negative or do not sum to 1; set its answers "
-                "to 'logits'."
+                "The teacher's answers are no probabilities, as they are negative or do not sum to 1; set 'Answers' "
+                "(How it is asked) to 'logits'."
             )
         return logarithms(answers)
 

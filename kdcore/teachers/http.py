@@ -323,7 +323,8 @@ def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> bool:
         wanted = "logits" if told == "logits" else "probabilities"
         if reader.answers != wanted and (reader.answers, wanted) != ("raw", "logits"):
             raise BadInput(
-                f"The teacher answers with {told}, but is read as {reader.answers}; set answers to {wanted!r}."
+                f"The teacher answers with {told}, but is read as {reader.answers}; set 'Answers' (How it is asked) to "
+                f"{wanted!r}."
             )
     return told == "labels"
 

@@ -15,7 +15,7 @@ from stage import CLASSES, COST, OWNER, ROWS, Stage
 
 from app.live.routes import SCRIPTS
 from app.live.tokens import COOKIE
-from kdcore.events import Changed, Started
+from kdcore.events import Changed, Evaluated, Score, Started
 from kdcore.jobs.store import Store
 from kdcore.record import read_arrays, write_arrays
 
@@ -119,6 +119,8 @@ def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: St
     shown = f"import('{SCRIPTS}/dom.js').then((dom) => [.98051, .95349].map((share) => dom.percent(share)))"
     apart = f"import('{SCRIPTS}/dom.js').then((dom) => dom.pointsApart(.98051, .95349))"
     assert (page.evaluate(shown), page.evaluate(apart)) == (["98.1 %", "95.3 %"], "2.8")  # not 2.7
+    below = f"import('{SCRIPTS}/dom.js').then((dom) => dom.pointsApart(.95, .96))"
+    assert page.evaluate(below) == "\u22121.0", "as axes write it"
     stage.evaluate(20, 0.9)
     stage.record_frame(20)
     stage.finish(20)
@@ -128,6 +130,17 @@ def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: St
     expect(page.locator("html[data-kd-replay]")).to_be_attached()
     page.get_by_role("button", name="The newest frame").click()
     expect(page.locator("html[data-kd-replay]")).not_to_be_attached()
+
+
+def test_what_was_not_measured_has_no_split_and_an_axis_of_shares_nothing_below_0(store: Store, page: Page) -> None:
+    stage = staged(store, 8)
+    alone = Evaluated(step=0, split="val", student=Score(accuracy=0.125, nll=2.0, ece=0.1))
+    store.append(stage.id, [alone])
+    page.goto(f"/?run={stage.id}&panels=accuracy")
+    expect(page.locator(".kd-readouts")).to_contain_text("Student12.5 %validation, step 0Teacher–Gap–Agreement–Loss")
+    ticks = page.locator(".ytick")
+    expect(ticks.filter(has_text="12.5%").or_(ticks.filter(has_text="20%")).first).to_be_visible()
+    expect(ticks.filter(has_text="\u2212")).to_have_count(0)
 
 
 def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: Page) -> None:

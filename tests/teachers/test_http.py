@@ -205,7 +205,11 @@ def entry(server: Faulty, side: str, **facts: object) -> None:
         ("inputs", {"datatype": "BYTES"}, "reads BYTES, but images are FP32"),
         ("inputs", {"datatype": "UINT8"}, "set the scale to 'bytes'"),
         ("outputs", {"shape": [-1, 10]}, "tells 10 classes apart, but the data have 3"),
-        ("outputs", {"parameters": {"answers": "probabilities"}}, "set answers to 'probabilities'"),
+        (
+            "outputs",
+            {"parameters": {"answers": "probabilities"}},
+            r"set 'Answers' \(How it is asked\) to 'probabilities'",
+        ),
         ("outputs", {"name": "another"}, "without success"),
     ],
 )

@@ -39,7 +39,7 @@ def test_answers_of_a_convolution_are_rows() -> None:
 
 def test_rows_that_sum_to_one_are_asked_about() -> None:
     with serving(lambda x: np.eye(CLASSES, dtype="<f4")[logits(x).argmax(1)], SHAPE, CLASSES) as one_hot:
-        with pytest.raises(BadInput, match=r"look like probabilities, .* set its answers to 'probabilities'"):
+        with pytest.raises(BadInput, match=r"look like probabilities, .* set 'Answers' .* to 'probabilities'"):
             told(one_hot)
         assert (told(one_hot, answers="raw").argmax(1).numpy() == TRUTH.argmax(1)).all()
         assert (told(one_hot, answers="probabilities").argmax(1).numpy() == TRUTH.argmax(1)).all()

@@ -102,7 +102,7 @@ def test_a_file_that_ends_in_softmax_is_asked_about(batch: object) -> None:
     line = OnnxTeacher(file=kept(linear(softmax=True, batch=batch))).connect
     for access in ("probabilities", "logits"):
         with pytest.raises(
-            BadInput, match=r"look like probabilities, .* set its answers to 'probabilities', or to 'raw'"
+            BadInput, match=r"look like probabilities, .* set 'Answers' .* to 'probabilities', or to 'raw'"
         ):
             line(SHAPE, CLASSES, access)  # type: ignore[arg-type]
     p = np.exp(PIXELS @ matrix())

@@ -58,9 +58,9 @@ export const spoken = (caption, learner) => {
   return /teacher/i.test(caption) ? `The ${learner} trains first. Then: ${caption}` : renamed(caption, learner);
 };
 
-/** By how many percentage points one share is above another, of the numbers that `percent` shows. */
+/** By how many percentage points one share is above another, of the numbers that `percent` shows; with a minus sign. */
 export const pointsApart = (one, other) =>
-  (Number.parseFloat(percent(one)) - Number.parseFloat(percent(other))).toFixed(1);
+  (Number.parseFloat(percent(one)) - Number.parseFloat(percent(other))).toFixed(1).replace("-", "\u2212");
 export const percent = (share, digits = 1) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
 
 /** A number for reading: three significant digits. */

@@ -174,7 +174,7 @@ export class Transport {
     const own = s.begins == null ? percent(s.student_accuracy) : `from step ${s.begins}`;
     const waits = `The ${learner} starts at step ${s.begins}; until then only its source learns.`;
     const compared = [
-      ["Teacher", percent(s.teacher_accuracy), "teacher", where, `Share of ${split} samples the teacher gets right.`],
+      ["Teacher", percent(s.teacher_accuracy), "teacher", s.teacher_accuracy == null ? "" : where, `Share of ${split} samples the teacher gets right.`],
       ["Gap", gap, "", both ? where : "", `Teacher minus ${learner}, in percentage points.`],
       ["Agreement", both ? percent(s.agreement) : "–", "", both ? where : "", `Share of ${split} samples where both give the same class.`],
     ];

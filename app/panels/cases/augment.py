@@ -5,6 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption, knob
 from app.panels._bands import band
+from app.panels._figure import SHARES
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import asked
 from kdcore.cases.augment import Family, augment
@@ -49,7 +50,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
             "title": {"text": across},
             "anchor": "y2",
         },
-        yaxis={"domain": [0.42 if found.kl else 0.0, 1.0], "tickformat": ".0%", "title": {"text": "share of rows"}},
+        yaxis={"domain": [0.42 if found.kl else 0.0, 1.0], "title": {"text": "share of rows"}} | SHARES,
         **({"yaxis2": beside} if found.kl else {}),
     )
     if found.kl is None:

@@ -5,6 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._bands import band
+from app.panels._figure import SHARES
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside
 from kdcore.cases.case import Case
@@ -39,7 +40,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         "line",
         xaxis={"title": {"text": "share of the way"}, "tickformat": ".0%", "anchor": "y2"},
         yaxis={"domain": [0.5, 1.0], "title": {"text": "loss, nats"}, "rangemode": "tozero"},
-        yaxis2={"domain": [0.0, 0.42], "title": {"text": "accuracy"}, "tickformat": ".0%"},
+        yaxis2={"domain": [0.0, 0.42], "title": {"text": "accuracy"}} | SHARES,
         annotations=[said],
     )
     layout["margin"] |= {"t": 84}
