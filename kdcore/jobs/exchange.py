@@ -32,6 +32,7 @@ from kdcore.untrusted import parsing, read_json
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
+MOST_TEXT_BYTES = 64 << 20  # of run.json and of events.jsonl: a million steps, and half a gigabyte of memory to read
 END_OF_TIME_S = 253_402_300_800.0  # the year 10000, of which no calendar knows
 
 
@@ -83,6 +84,7 @@ def load(folder: Path, named: str = "") -> Recorded:
         pristine = bool(facts.get("pristine", not changed))
         spec = changes.with_changes(spec, changed)
         _check_text(label, told)
+        _check_counts(told)
         _check_places(folder, told)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
         raise BadInput(f"{named} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
@@ -95,9 +97,11 @@ def _text(folder: Path, name: str) -> str:
     """What a file of the folder says.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it is too long.
     """
     try:
+        if (size_bytes := (folder / name).stat().st_size) > MOST_TEXT_BYTES:
+            raise ValueError(f"its {name} has {size_bytes >> 20:,} MB, and at most {MOST_TEXT_BYTES >> 20} are read")
         return (folder / name).read_text()
     except FileNotFoundError:
         raise ValueError(f"it has no {name}") from None
@@ -136,6 +140,18 @@ def _check_text(label: str, told: Iterable[Heard]) -> None:
         json.dumps([label, *(heard.event.model_dump() for heard in told)], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("it holds text that is not UTF-8") from error
+
+
+def _check_counts(told: Iterable[Heard]) -> None:
+    """Pass where every count of rows in a result is a number of rows.
+
+    Raises:
+        ValueError: one is none, such as NaN.
+    """
+    for heard in told:
+        for name, count in heard.event.result.items() if isinstance(heard.event, Finished) else ():
+            if name.endswith("_rows") and not (count >= 0 and float(count).is_integer()):
+                raise ValueError(f"event {heard.seq} counts {count!r} {name}")
 
 
 def _check_places(folder: Path, told: Iterable[Heard]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ FOLDER = "records"  # below the home
 PART = re.compile(r"(frames/)?[A-Za-z0-9_][\w.-]{0,99}\.(json|jsonl|npz|safetensors)", re.ASCII)
 MOST_FILES, MOST_BYTES = 20_000, 2 << 30
 MOST_ARRAYS_BYTES = 512 << 20  # that one file of arrays unpacks to
+OLD_S = 3600.0  # age of a draft over which nobody works any more
 REMEDY = "give a folder that `kdlab export` wrote, or a zip of one"
 Part = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
 
@@ -38,7 +40,10 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
     Raises:
         BadInput: it is no record, damaged, or too large.
     """
+    if isinstance(source, Path) and source.exists() and not (source.is_dir() or source.is_file()):
+        raise BadInput(f"{source} is neither a folder nor a file; {REMEDY}.")
     draft = home / FOLDER / f".{secrets.token_hex(8)}.tmp"
+    _clear(home / FOLDER)
     try:
         with parsing("The record cannot be copied", REMEDY):
             _copy(source, draft)
@@ -46,6 +51,13 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
         yield found, lambda: _placed(draft, home / FOLDER / found.id)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the drafts that processes left which were killed over them."""
+    for draft in folder.glob(".*.tmp"):
+        if draft.stat().st_mtime < time.time() - OLD_S:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _placed(draft: Path, place: Path) -> Recorded:

@@ -110,6 +110,7 @@ PUT = [
     ("started", "device", NO_TEXT), ("started", "classes", ["cat", NO_TEXT]), ("run", "label", NO_TEXT),
     *(("frame", "file", value) for value in NO_PLACES),
     ("finished", "result", {NO_TEXT: 1.0}), ("finished", "result", {"accuracy": []}),
+    *(("finished", "result", {"test_rows": value}) for value in (float("nan"), float("inf"), -1, 0.5)),
 ]  # fmt: skip
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "no run.json": lambda folder: (folder / "run.json").unlink(),

@@ -1,6 +1,7 @@
 """A record from another Lab is copied into this one, whole or not at all."""
 
 import io
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -167,3 +168,24 @@ def test_what_is_too_large_or_no_record_is_one_sentence(
     with pytest.raises(BadInput, match="but at most 20,000 files"):
         lab.take(zipped(folder), "me")
     assert (lab.runs(), kept(lab)) == ([], [])
+
+
+def test_a_text_that_unpacks_to_much_is_not_read(folder: Path, lab: Store) -> None:
+    (folder / "events.jsonl").write_bytes(b"\n" * ((64 << 20) + 1))
+    for given in (folder, zipped(folder)):
+        with pytest.raises(BadInput, match=r"its events\.jsonl has 64 MB, and at most 64 are read"):
+            lab.take(given, "me")
+    assert kept(lab) == []
+
+
+def test_a_pipe_is_refused_at_once_and_drafts_of_the_killed_are_removed(tmp_path: Path, lab: Store) -> None:
+    left, busy = (lab.home / importing.FOLDER / f".{name}.tmp" for name in ("left", "busy"))
+    for draft in (left, busy):
+        draft.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="is neither a folder nor a file"):
+        lab.take(tmp_path / "pipe", "me")
+    with pytest.raises(BadInput):
+        lab.take(tmp_path / "nothing", "me")
+    assert kept(lab) == [".busy.tmp"]
