@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -26,6 +28,7 @@ ENDED: dict[str, str] = {
     "lost": "The run was interrupted before it recorded this.",
 }
 FAILED = "This panel could not be drawn; the server's log says why."
+DAMAGED = "This panel cannot be drawn: the files of this record do not fit together."
 
 
 class Looker(View):
@@ -86,13 +89,32 @@ def draw(watcher: Watcher | CaseWatcher, panel: Panel | None, view: Looker, vers
     traced = Traced(view)
     step = watcher.subject.step if view.at is None else view.at
     try:
-        payload = _payload(watcher, panel, traced)
+        with own_faults(watcher):
+            payload = _payload(watcher, panel, traced)
     except BadInput as error:
         payload = member("lacks", str(error))
-    except Exception:  # one panel's fault must not take the other panels and viewers with it
-        log.exception("Drawing a panel of run %s failed", watcher.run.id)
-        payload = member("lacks", FAILED)
     return Drawn(watcher.run.id, step, version, {**traced.reads, "at": view.at}, payload)
+
+
+@contextmanager
+def own_faults(watcher: Watcher | CaseWatcher) -> Iterator[None]:
+    """Turn whatever goes wrong with one panel into a sentence, as it must not take the others and viewers with it.
+
+    The log has the traceback, unless others wrote the record.
+
+    Raises:
+        BadInput: the sentence.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        if isinstance(watcher, Watcher) and watcher.run.recorded:
+            log.warning("Record %s cannot be drawn: %s", watcher.run.id, error)
+            raise BadInput(DAMAGED) from error
+        log.exception("Drawing a panel of run %s failed", watcher.run.id)
+        raise BadInput(FAILED) from error
 
 
 def _payload(watcher: Watcher | CaseWatcher, panel: Panel | None, traced: Traced) -> str | bytes:

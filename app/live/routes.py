@@ -23,13 +23,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app import owning
 from app.live import messages
+from app.live.case_watcher import CaseWatcher
 from app.live.cookie import viewer_of
-from app.live.drawing import lacks
+from app.live.drawing import lacks, own_faults
 from app.live.hub import Hub, watched
 from app.live.seat import Message, Seat
 from app.live.socket import PATH
 from app.live.tokens import SERVER, verify
-from app.panels import View, panel
+from app.live.watcher import Watcher
+from app.panels import Panel, View, panel
 from app.panels._recast import STUDENT
 from app.panels._recast import columns as headed
 from kdcore.errors import BadInput, sentence
@@ -163,6 +165,18 @@ async def _hear(hub: Hub, seat: Seat, text: str) -> None:
         seat.say(error=str(error), **asked)
 
 
+def _columns(watcher: Watcher | CaseWatcher, found: Panel, record: Any, view: View) -> dict[str, list[Any]]:
+    """A panel's numbers.
+
+    Raises:
+        BadInput: why there are none.
+    """
+    with own_faults(watcher):
+        if lacking := lacks(watcher, found, record, view.at):
+            raise BadInput(lacking)
+        return headed(found.table(record, view), getattr(watcher.subject, "learner", STUDENT))
+
+
 def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
     """A panel's numbers as CSV, one column per quantity."""
     try:
@@ -170,9 +184,7 @@ def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
         view = View.model_validate(query)
         watcher = watched(hub.store, path["run"])
         record = watcher.subject.record(view.at, field=found.kind == "field")
-        if lacking := lacks(watcher, found, record, view.at):
-            return PlainTextResponse(lacking, 404)
-        columns = headed(found.table(record, view), getattr(watcher.subject, "learner", STUDENT))
+        columns = _columns(watcher, found, record, view)
     except ValidationError as error:
         return PlainTextResponse(str(sentence(error, "The view")), 400)
     except BadInput as error:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from kdcore.errors import BadInput, shortened
 from kdcore.jobs.exchange import Recorded, load
+from kdcore.record import WITHHELD, read_arrays
 from kdcore.untrusted import parsing
 
 FOLDER = "records"  # below the home
@@ -25,6 +26,7 @@ PART = re.compile(r"(frames/)?[A-Za-z0-9_][\w.-]{0,99}\.(json|jsonl|npz|safetens
 MOST_FILES, MOST_BYTES = 20_000, 2 << 30
 MOST_ARRAYS_BYTES = 512 << 20  # that one file of arrays unpacks to
 OLD_S = 3600.0  # age of a draft over which nobody works any more
+MOST_NAMES = 1_000  # that an array of names holds
 REMEDY = "give a folder that `kdlab export` wrote, or a zip of one"
 Part = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
 
@@ -93,7 +95,7 @@ def _write(parts: list[Part], draft: Path) -> None:
 
 
 def _check_arrays(path: Path) -> None:
-    """Pass a file of arrays that unpacks to what a run may write."""
+    """Pass a file of arrays that unpacks to what a run may write, and holds numbers where a run does."""
     with zipfile.ZipFile(path) as archive:
         size_bytes = sum(entry.file_size for entry in archive.infolist())
     if size_bytes > MOST_ARRAYS_BYTES:
@@ -101,6 +103,17 @@ def _check_arrays(path: Path) -> None:
             f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
             f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
         )
+    for name, array in read_arrays(path).items():
+        kinds, places = {"step": ("iu", 0), WITHHELD: ("U", 1), "gradient_names": ("U", 1)}.get(name, ("biuf", None))
+        if (
+            array.dtype.kind not in kinds
+            or places not in (None, array.ndim)
+            or ("U" in kinds and array.size > MOST_NAMES)
+        ):
+            raise BadInput(
+                f"{path.name} of the record holds {shortened(name)} as {array.dtype} of shape {array.shape}, which no "
+                f"run writes; {REMEDY}."
+            )
 
 
 def _in_folder(folder: Path) -> list[Part]:

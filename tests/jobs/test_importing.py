@@ -18,6 +18,7 @@ from kdcore.jobs import importing
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
+from kdcore.record import write_arrays
 
 
 @pytest.fixture
@@ -189,3 +190,21 @@ def test_a_pipe_is_refused_at_once_and_drafts_of_the_killed_are_removed(tmp_path
     with pytest.raises(BadInput):
         lab.take(tmp_path / "nothing", "me")
     assert kept(lab) == [".busy.tmp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("step", np.arange(3)),
+        ("step", np.array("abc")),
+        ("step", np.array(float("nan"))),
+        ("withheld", np.array([["a"]])),
+        ("withheld", np.zeros(1_001, dtype="U1")),
+        ("student_logits", np.array(["x", "y"])),
+    ],
+)
+def test_arrays_that_no_run_writes_are_refused(name: str, array: np.ndarray, folder: Path, lab: Store) -> None:
+    write_arrays(folder / "frames/00000099.npz", {name: array})
+    with pytest.raises(BadInput, match=rf"00000099\.npz of the record holds '{name}' as .*, which no run writes"):
+        lab.take(folder, "me")
+    assert kept(lab) == []

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from case_factory import random_case
 from stage import OWNER, STRANGER, Stage
@@ -21,6 +22,7 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from app.live.cookie import NameBrowsers
+from app.live.drawing import DAMAGED, FAILED
 from app.live.hub import Hub
 from app.live.messages import LONGEST
 from app.live.routes import OUTLIVED, PLOTLY, REFUSED, SCRIPTS, WEB, routes
@@ -29,6 +31,7 @@ from app.panels import case_panels, panel
 from app.paths import APP
 from kdcore.cases.case import folder_of
 from kdcore.jobs.store import Store
+from kdcore.record import write_arrays
 
 
 @pytest.fixture
@@ -189,6 +192,21 @@ def test_a_panels_numbers_are_a_file(client: TestClient, stage: Stage) -> None:
     assert client.get(f"/api/runs/{stage.id}/panels/lost.csv").text.startswith("There is no panel named 'lost'.")
     assert client.get(f"/api/runs/{stage.id}/panels/loss.csv?at=x").status_code == 400
     assert client.get("/api/runs/nowhere/panels/loss.csv").status_code == 404
+
+
+@pytest.mark.parametrize(("recorded", "sentence"), [(True, DAMAGED), (False, FAILED)])
+def test_a_panel_that_fails_is_a_sentence_and_a_record_of_others_no_traceback(
+    recorded: bool, sentence: str, client: TestClient, stage: Stage, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.begin()
+    stage.tell(10)
+    stage.record_frame(10)
+    write_arrays(stage.run.folder / "frames/00000010.npz", {"step": np.array(10), "student_logits": np.arange(5.0)})
+    if recorded:
+        store.note(stage.id, folder=str(stage.run.folder))
+    answer = client.get(f"/api/runs/{stage.id}/panels/logits.csv")
+    assert (answer.status_code, answer.text) == (404, sentence)
+    assert bool(caplog.records[-1].exc_info) != recorded
 
 
 @pytest.mark.parametrize("name", case_panels())
