@@ -18,6 +18,7 @@ from kdcore.errors import BadInput, gist, upshot
 from kdcore.net import Net
 from kdcore.optimize import Rule
 from kdcore.spec import Spec, parse
+from kdcore.untrusted import parsing
 
 SAME = 1e-6  # means and deviations that differ by less are those of the same data
 
@@ -94,10 +95,15 @@ def _column(values: Sequence[float]) -> Tensor:
 
 
 def head_of(path: Path) -> dict[str, Any]:
-    """What a run's weights say of the data it learned from: "classes", "mean" and "std", where they do."""
-    with safe_open(path, framework="pt") as stored:
+    """What a run's weights say of the data it learned from: "classes", "mean" and "std", where they do.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    problem, remedy = f"The weights {path} are damaged or cut off", "bring the run's record anew, or train it again"
+    with parsing(problem, remedy), safe_open(path, framework="pt") as stored:
         said = stored.metadata() or {}
-    return {name: json.loads(said[name]) for name in ("classes", "mean", "std") if name in said}
+        return {name: json.loads(said[name]) for name in ("classes", "mean", "std") if name in said}
 
 
 Rules = Mapping[str, Rule]  # the student's is named "rule", those of its source otherwise

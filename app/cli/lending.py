@@ -36,8 +36,6 @@ def import_run(place: Path) -> None:
     Raises:
         BadInput: there is none that can be read, or its run was made here.
     """
-    if not place.exists():
-        raise BadInput(f"There is nothing at {place}; give a folder that `kdlab export` wrote, or a zip of one.")
     print(Store().take(place, TERMINAL).id)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import stat
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from kdcore.errors import BadInput, shortened
+from kdcore.errors import BadInput, gist, shortened
 from kdcore.jobs.exchange import Recorded, load
 from kdcore.record import WITHHELD, read_arrays
 from kdcore.untrusted import parsing
@@ -42,10 +43,10 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
     Raises:
         BadInput: it is no record, damaged, or too large.
     """
-    if isinstance(source, Path) and source.exists() and not (source.is_dir() or source.is_file()):
-        raise BadInput(f"{source} is neither a folder nor a file; {REMEDY}.")
     draft = home / FOLDER / f".{secrets.token_hex(8)}.tmp"
     _clear(home / FOLDER)
+    if isinstance(source, Path):
+        _check_plain(source)
     try:
         with parsing("The record cannot be copied", REMEDY):
             _copy(source, draft)
@@ -53,6 +54,30 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
         yield found, lambda: _placed(draft, home / FOLDER / found.id)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _check_plain(source: Path) -> None:
+    """Pass a folder or a file that ends, which a pipe or a device may not."""
+    try:
+        mode = source.stat().st_mode
+    except FileNotFoundError:
+        raise BadInput(f"There is nothing at {source}; {REMEDY}.") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{shortened(str(source))} cannot be read ({gist(error)}); {REMEDY}.") from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise BadInput(f"{source} is neither a folder nor a file; {REMEDY}.")
+
+
+@contextmanager
+def _keeping(home: Path) -> Iterator[None]:
+    """Whatever hinders writing is no fault of the record."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"The record cannot be kept in {home} ({error.strerror}); free some space there, or set KDLAB_HOME to "
+            "another folder."
+        ) from error
 
 
 def _clear(folder: Path) -> None:
@@ -70,7 +95,8 @@ def _placed(draft: Path, place: Path) -> Recorded:
 
 
 def _copy(source: Path | IO[bytes], draft: Path) -> None:
-    (draft / "frames").mkdir(parents=True)
+    with _keeping(draft.parents[1]):
+        (draft / "frames").mkdir(parents=True)
     if isinstance(source, Path) and source.is_dir():
         _write(_in_folder(source), draft)
     else:
@@ -86,7 +112,7 @@ def _write(parts: list[Part], draft: Path) -> None:
             f"{MOST_BYTES >> 30} GB are taken; export a run with fewer frames."
         )
     for name, size, opened in parts:
-        with opened() as stored, (draft / name).open("xb") as out:
+        with opened() as stored, _keeping(draft.parents[1]), (draft / name).open("xb") as out:
             while size > 0 and (chunk := stored.read(min(size, 1 << 20))):
                 size -= len(chunk)
                 out.write(chunk)

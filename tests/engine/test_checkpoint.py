@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdcore import checkpoint
-from kdcore.checkpoint import load_weights, save_tensors
+from kdcore.checkpoint import head_of, load_weights, save_tensors
 from kdcore.errors import BadInput
 from kdcore.optimize import Rule
 from kdcore.registry import MODELS
@@ -62,3 +62,11 @@ def test_an_error_without_a_word_is_told_by_its_kind(tmp_path: Path, monkeypatch
     monkeypatch.setattr(checkpoint, "load_file", refuse)
     with pytest.raises(BadInput, match=r"cannot be used \(OSError\)"):
         load_weights(MODELS["mlp"]().build((2,), 2), tmp_path / "student.safetensors")
+
+
+def test_a_head_that_is_cut_off_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "student.safetensors").write_bytes(b"\x40\x1f" + bytes(100))
+    with pytest.raises(
+        BadInput, match=r"student\.safetensors are damaged or cut off \(.*\); bring the run's record anew"
+    ):
+        head_of(tmp_path / "student.safetensors")

@@ -208,3 +208,17 @@ def test_arrays_that_no_run_writes_are_refused(name: str, array: np.ndarray, fol
     with pytest.raises(BadInput, match=rf"00000099\.npz of the record holds '{name}' as .*, which no run writes"):
         lab.take(folder, "me")
     assert kept(lab) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_nothing_has_is_a_sentence(name: str, lab: Store) -> None:
+    with pytest.raises(BadInput, match=r"cannot be read \(.*\); give a folder"):
+        lab.take(Path(name), "me")
+
+
+def test_a_disk_that_takes_nothing_is_not_the_records_fault(folder: Path, lab: Store) -> None:
+    (lab.home / importing.FOLDER).write_text("no folder")
+    with pytest.raises(
+        BadInput, match=rf"The record cannot be kept in {lab.home} \(.*\); free some space there, or set"
+    ):
+        lab.take(folder, "me")
