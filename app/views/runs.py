@@ -26,14 +26,15 @@ ABREAST = 8  # runs that can be told apart in one chart
 
 
 def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
-    """The runs that hold every word of the search."""
+    """The runs that hold every word of the search; a number is looked for as a whole."""
     tokens = text.lower().split()
-    return [
-        run
-        for run in runs
-        if (not mine or state.owns(run))
-        and all(token in f"{run.id} {run.label} {WORDS[run.state]} {words.heading(run)}".lower() for token in tokens)
-    ]
+    return [run for run in runs if (not mine or state.owns(run)) and all(_holds(run, token) for token in tokens)]
+
+
+def _holds(run: Run, token: str) -> bool:
+    """Whether a word stands in what the table may say of a run."""
+    text = f"{run.id} {run.label} {WORDS[run.state]} {words.heading(run)} seed {run.spec.seed}".lower()
+    return token in (text.split() if token.isdigit() else text)
 
 
 def row(run: Run, name: str) -> dict[str, Any]:
@@ -44,9 +45,9 @@ def row(run: Run, name: str) -> dict[str, Any]:
         "open": f"./?run={run.id}",
         "state": WORDS[run.state],
         "done": run.step / max(run.steps, 1),
-        "student": result.get("student_accuracy"),
-        "teacher": result.get("teacher_accuracy"),
-        "agreement": result.get("agreement"),
+        "student": _percentage(result.get("student_accuracy")),
+        "teacher": _percentage(result.get("teacher_accuracy")),
+        "agreement": _percentage(result.get("agreement")),
         "seed": run.spec.seed,
         "started": words.ago(run.created_at),
         "whose": "recorded" if run.recorded else "mine" if state.owns(run) else "another user",
@@ -54,18 +55,23 @@ def row(run: Run, name: str) -> dict[str, Any]:
     }
 
 
+def _percentage(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
+PERCENT = "%.1f %%"  # as `words.percent` writes it
 COLUMNS = {
     "done": st.column_config.ProgressColumn("done", format="percent", min_value=0, max_value=1),
-    "student": st.column_config.NumberColumn("student, test", format="percent"),
-    "teacher": st.column_config.NumberColumn("teacher, test", format="percent"),
-    "agreement": st.column_config.NumberColumn("agreement", format="percent"),
+    "student": st.column_config.NumberColumn("student, test", format=PERCENT),
+    "teacher": st.column_config.NumberColumn("teacher, test", format=PERCENT),
+    "agreement": st.column_config.NumberColumn("agreement", format=PERCENT),
     "open": st.column_config.LinkColumn("open", display_text="open"),
 }
 
 
 SMALL = {
     "run": st.column_config.TextColumn("run", width=180),
-    "student": st.column_config.NumberColumn("student", format="percent", width=75, help="Accuracy on the test split"),
+    "student": st.column_config.NumberColumn("student", format=PERCENT, width=75, help="Accuracy on the test split"),
     "open": st.column_config.LinkColumn("open", display_text="open", width=60),
 }
 

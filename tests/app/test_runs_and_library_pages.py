@@ -29,6 +29,16 @@ def test_the_table_lists_and_finds(lab: Open, finish: Finish) -> None:
     assert list(page.dataframe[0].value["id"]) == [moons.id]
 
 
+def test_a_run_is_found_by_its_seed_and_its_scores_are_percentages(lab: Open, finish: Finish) -> None:
+    finish(seed=3, accuracy=0.8)
+    other = finish(seed=4, accuracy=0.9008)
+    page = lab("runs")
+    page.text_input[0].set_value("seed 4").run()
+    table = page.dataframe[0].value
+    assert list(table["id"]) == [other.id]
+    assert list(table["student"].round(6)) == [90.08]
+
+
 def packed(folder: Path) -> bytes:
     """A record's folder as a zip, under another id."""
     facts = json.loads((folder / "run.json").read_text())
