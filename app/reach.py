@@ -6,8 +6,6 @@ import streamlit as st
 
 from app.live.routes import module
 
-STYLE = "<style>.st-key-reach { display: none; }</style>"  # it shows nothing, and takes no room
-
 _component = st.components.v2.component(
     "kdlab_reach",
     js=f"""
@@ -22,6 +20,5 @@ _component = st.components.v2.component(
 
 def everywhere() -> None:
     """Keep an eye on the page that is drawn."""
-    st.html(STYLE)
     with st.container(key="reach"):
         _component(key="reach component")
