@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -18,6 +17,7 @@ from app.panels._lacks import Alone, Later
 from app.panels._recast import STUDENT, recast, renamed
 from kdcore.errors import BadInput
 from kdcore.jobs.states import ACTIVE
+from kdcore.untrusted import turning
 
 log = logging.getLogger("kdlab.live")
 STATUS = "status"  # what the transport bar subscribes to, as if it were a panel
@@ -96,8 +96,7 @@ def draw(watcher: Watcher | CaseWatcher, panel: Panel | None, view: Looker, vers
     return Drawn(watcher.run.id, step, version, {**traced.reads, "at": view.at}, payload)
 
 
-@contextmanager
-def own_faults(watcher: Watcher | CaseWatcher) -> Iterator[None]:
+def own_faults(watcher: Watcher | CaseWatcher) -> AbstractContextManager[None]:
     """Turn whatever goes wrong with one panel into a sentence, as it must not take the others and viewers with it.
 
     The log has the traceback, unless others wrote the record.
@@ -105,16 +104,15 @@ def own_faults(watcher: Watcher | CaseWatcher) -> Iterator[None]:
     Raises:
         BadInput: the sentence.
     """
-    try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:
+
+    def said(error: Exception) -> BadInput:
         if isinstance(watcher, Watcher) and watcher.run.recorded:
             log.warning("Record %s cannot be drawn: %s", watcher.run.id, error)
-            raise BadInput(DAMAGED) from error
+            return BadInput(DAMAGED)
         log.exception("Drawing a panel of run %s failed", watcher.run.id)
-        raise BadInput(FAILED) from error
+        return BadInput(FAILED)
+
+    return turning(said, BadInput)
 
 
 def _payload(watcher: Watcher | CaseWatcher, panel: Panel | None, traced: Traced) -> str | bytes:

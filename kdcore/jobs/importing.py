@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,7 +52,7 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
         with parsing("The record cannot be copied", REMEDY):
             _copy(source, draft)
         found = load(draft, str(source) if isinstance(source, Path) else "The file")
-        yield found, lambda: _placed(draft, home / FOLDER / found.id)
+        yield found, lambda: _placed(found, home / FOLDER / found.id)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -87,11 +88,11 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _placed(draft: Path, place: Path) -> Recorded:
+def _placed(found: Recorded, place: Path) -> Recorded:
     if place.exists():  # of a record that was forgotten
         shutil.rmtree(place)
-    draft.rename(place)
-    return load(place)
+    found.folder.rename(place)
+    return replace(found, folder=place.resolve())
 
 
 def _copy(source: Path | IO[bytes], draft: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 from kdcore import catalogue, spec
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.process import is_worker, kill
+from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.jobs.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,11 @@ def supervise(store: Store) -> Iterator[Callable[..., Supervisor]]:
     for run in store.runs(states={"running"}):
         if run.pid and run.pid != os.getpid() and is_worker(run.pid):
             kill(run.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def done(store: Store) -> Run:
+    """A run that is over."""
+    run = store.submit(fixture_jobs.job(), "me", label="shown")
+    store.claim(1, run.id)
+    return Worker(store).work(store.get(run.id))

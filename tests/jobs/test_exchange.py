@@ -6,21 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_jobs import job
 
 from kdcore.contracts import Command
 from kdcore.errors import BadInput, shortened
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.jobs.worker import Worker
 from kdcore.record import read_arrays, read_frame, write_arrays
-
-
-@pytest.fixture
-def done(store: Store) -> Run:
-    run = store.submit(job(), "me", label="shown")
-    store.claim(1, run.id)
-    return Worker(store).work(store.get(run.id))
 
 
 @pytest.fixture

@@ -10,22 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_jobs import job
 from test_exchange import DAMAGE
 
 from kdcore.errors import BadInput
 from kdcore.jobs import importing
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.jobs.worker import Worker
 from kdcore.record import write_arrays
-
-
-@pytest.fixture
-def done(store: Store) -> Run:
-    run = store.submit(job(), "me", label="shown")
-    store.claim(1, run.id)
-    return Worker(store).work(store.get(run.id))
 
 
 @pytest.fixture
