@@ -35,7 +35,8 @@ def values(info: Any) -> st.SearchStrategy[Any]:
         return st.integers(-(-int(low or 0) // step), int(high or 10**6) // step).map(lambda count: count * step)
     if info.annotation is float:
         ends = (low if low is not None else -1e6, high if high is not None else 1e6)
-        return st.floats(*ends, exclude_min=any(hasattr(rule, "gt") for rule in info.metadata))
+        above, below = (any(hasattr(rule, side) for rule in info.metadata) for side in ("gt", "lt"))
+        return st.floats(*ends, exclude_min=above, exclude_max=below)
     if info.annotation is str:
         return st.text(max_size=30)
     return st.lists(st.floats(0, 1), max_size=6)
