@@ -1,4 +1,4 @@
-"""From a click to a picture, and what it costs the server to be looked at, in chromium and in seconds of CPU.
+"""From opening a page or clicking to a picture, and what viewers cost the server, in chromium and seconds of CPU.
 
 A server of its own over an empty home is started for each question.
 """
@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from websockets.exceptions import ConnectionClosed
@@ -29,7 +24,9 @@ from app.panels import panels
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.spec import Watch
-from tests.browsing import CHROMIUM, FLAGS, end_workers, wait_for
+from tests.bench import opening
+from tests.bench.opening import lab
+from tests.browsing import CHROMIUM, FLAGS
 
 CLICKS = 3
 VIEWERS, VIEWER_HZ, WATCHED_S = 200, 5.0, 10.0
@@ -48,29 +45,6 @@ STOPWATCH = """() => new Promise((found) => {
   };
   look();
 })"""
-
-
-@contextmanager
-def server() -> Iterator[tuple[str, int, Path]]:
-    """Address, process id and home of a fresh server that answers; the home is this process's too, for tokens."""
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
-        socket.create_server(("127.0.0.1", 0)) as taken,
-    ):
-        port = taken.getsockname()[1]
-        taken.close()
-        command = [sys.executable, "-m", "app.cli", "app", "--port", str(port), "--no-open"]
-        with (
-            patch.dict(os.environ, KDLAB_HOME=home),
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
-        ):
-            try:
-                wait_for(f"http://127.0.0.1:{port}/api/health")
-                yield f"http://127.0.0.1:{port}", process.pid, Path(home)
-            finally:
-                process.terminate()
-                process.wait()
-                end_workers(Path(home))
 
 
 def _open(browser: Browser, url: str) -> Page:
@@ -95,7 +69,7 @@ def clicks(browser: Browser) -> Iterator[Row]:
     """Click to first picture: right after a server start, and with a warm worker."""
     times = []
     for seed in range(CLICKS):
-        with server() as (url, _, _):
+        with lab() as (url, *_):
             page = _open(browser, f"{url}/?data=moons&seed={seed}")
             if seed == 0:
                 yield _row("click to first live picture, right after a server start", _click(page), 6.0, "s")
@@ -109,7 +83,7 @@ def clicks(browser: Browser) -> Iterator[Row]:
 
 def field_rate(browser: Browser) -> Iterator[Row]:
     """Pictures of the decision field a second in one browser while a run trains."""
-    with server() as (url, _, _):
+    with lab() as (url, *_):
         page = _open(browser, f"{url}/?data=moons&schedule.steps=200000")
         time.sleep(WARM_S)
         _click(page)
@@ -124,7 +98,7 @@ def field_rate(browser: Browser) -> Iterator[Row]:
 
 def watched() -> Iterator[Row]:
     """Steps a second of a run while one viewer watches, over those while nobody does; through the whole server."""
-    with server() as (url, _, home):
+    with lab() as (url, _, _, home):
         viewer, store, spec = "f" * 32, Store(home), recommended("moons")
         endless = {"schedule": spec.schedule.model_copy(update={"steps": 5_000_000}), "watch": Watch(points=10_000)}
         run = store.submit(spec.model_copy(update=endless), viewer).id
@@ -157,7 +131,7 @@ def _steps_a_second(store: Store, run: str) -> float:
 
 def crowd() -> Iterator[Row]:
     """CPU time of the server while many viewers watch the field of one run."""
-    with server() as (url, pid, home):
+    with lab() as (url, _, pid, home):
         viewer = "f" * 32
         spec = recommended("moons")
         store = Store(home)
@@ -210,6 +184,8 @@ def rows() -> Iterator[Row]:
     """Every figure of this file."""
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield from opening.starts()
+        yield from opening.pages(browser)
         yield from clicks(browser)
         yield from field_rate(browser)
         browser.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browsing import PATIENCE_MS, served
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from stage import CLASSES, COST, OWNER, ROWS, Stage
 
 from app.live.routes import SCRIPTS
@@ -130,6 +130,29 @@ def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: St
     expect(page.locator("html[data-kd-replay]")).to_be_attached()
     page.get_by_role("button", name="The newest frame").click()
     expect(page.locator("html[data-kd-replay]")).not_to_be_attached()
+
+
+def test_until_there_is_word_of_a_run_nothing_of_the_last_one_is_read_out(store: Store, page: Page) -> None:
+    first, second = staged(store, 11), staged(store, 12)
+    first.evaluate(10, 0.5)
+    first.tell(10)
+    held: list[bool] = []
+
+    def between(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda message: None if held else socket.send(message))
+
+    with closing(page.context.new_page()) as slow:
+        slow.route_web_socket(re.compile("api/live"), between)
+        slow.goto(f"/?run={first.id}&panels=accuracy")
+        readouts = slow.locator(".kd-readouts")
+        expect(readouts).to_contain_text("Student50.0 %validation, step 10")
+        held.append(True)
+        slow.get_by_label("Run", exact=True).fill(second.id)
+        slow.get_by_label("Run", exact=True).press("Enter")
+        expect(readouts).to_contain_text("Student–")
+        expect(readouts).not_to_contain_text(re.compile("[0-9]"))
+        expect(slow.locator(".kd-steps")).to_be_empty()
 
 
 def test_what_was_not_measured_has_no_split_and_an_axis_of_shares_nothing_below_0(store: Store, page: Page) -> None:

@@ -39,11 +39,22 @@ export class Transport {
     if (settings) this.#buildSettings();
     if (!moved) return;
     this.#leave?.();
-    this.#status = null; // of the run before
-    this.complaint.hidden = true;
+    this.#clear();
     this.#conceal(data.autoplay);
     this.#replay.begin(data.autoplay);
     this.#leave = wire.watch(data.run, "status", (message) => this.#hear(message));
+  }
+
+  /** Show nothing of the run before, in the same room, until there is word of this one. */
+  #clear() {
+    this.#status = null;
+    this.note.hidden = this.complaint.hidden = true;
+    write(this.pill, "…");
+    write(this.progress, "");
+    for (const { children } of this.readouts.children) {
+      write(children[1], "–");
+      write(children[2], "");
+    }
   }
 
   destroy() {
