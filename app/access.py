@@ -28,7 +28,6 @@ ORIGINS, FRAMES, BASE = "KDLAB_ORIGINS", "KDLAB_FRAMES", "KDLAB_BASE"  # of the 
 USUAL_PORTS = {"http": 80, "https": 443}
 NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 FILES = ("media", "api", "vendor", "component", "_stcore")  # first parts of paths at which no page lies
-ROOM = f'<script type="module" src=".{SCRIPTS}/room.js"></script>'.encode()
 BESIDE = ("", "lab", "blackbox", "methods")  # pages with a sidebar
 READS = ("GET", "HEAD", "OPTIONS")
 EXAMPLE = "such as https://hub.example or http://lab.local:8501"
@@ -228,7 +227,7 @@ class Outgoing:
         """The page's body, after its head was sent."""
         body = self._body.replace(b"<head>", b"<head>" + self._head().encode(), 1)
         if self._path.split("/")[1] in BESIDE:
-            body = body.replace(b"<html", b'<html class="kd-beside"', 1).replace(b"<head>", b"<head>" + ROOM, 1)
+            body = body.replace(b"<html", b'<html class="kd-beside"', 1)
         headers = MutableHeaders(scope=begun)
         for name in ("etag", "last-modified"):  # of the page without that line
             del headers[name]
@@ -240,9 +239,9 @@ class Outgoing:
     def _head(self) -> str:
         """The page's style; the name under which the server was asked, and those it knows besides: see `access.js`."""
         told = json.dumps({"host": Headers(scope=self.scope).get("host"), "origins": self.access.origins})
-        script = f'<script type="module" src=".{SCRIPTS}/access.js"></script>'
+        scripts = "".join(f'<script type="module" src=".{SCRIPTS}/{name}.js"></script>' for name in ("access", "arrive"))
         style = f'<link rel="stylesheet" href=".{SCRIPTS}/page.css">'
-        return f'<meta name="kdlab-access" content="{html.escape(told)}">{script}{style}'
+        return f'<meta name="kdlab-access" content="{html.escape(told)}">{scripts}{style}'
 
     def _is_page(self) -> bool:
         """Whether HTML is a page of ours, and not a file that somebody takes away."""
