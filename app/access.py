@@ -239,7 +239,9 @@ class Outgoing:
     def _head(self) -> str:
         """The page's style; the name under which the server was asked, and those it knows besides: see `access.js`."""
         told = json.dumps({"host": Headers(scope=self.scope).get("host"), "origins": self.access.origins})
-        scripts = "".join(f'<script type="module" src=".{SCRIPTS}/{name}.js"></script>' for name in ("access", "arrive"))
+        scripts = "".join(
+            f'<script type="module" src=".{SCRIPTS}/{name}.js"></script>' for name in ("access", "arrive")
+        )
         style = f'<link rel="stylesheet" href=".{SCRIPTS}/page.css">'
         return f'<meta name="kdlab-access" content="{html.escape(told)}">{scripts}{style}'
 

@@ -12,6 +12,7 @@ from kdcore.errors import BadInput
 from kdcore.events import Finished
 from kdcore.frontier import Reference, reference
 from kdcore.jobs.rows import Run
+from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 from kdcore.ledger import BY_HAND, totals
 from kdcore.record import Record, gather, read_frame
@@ -49,7 +50,8 @@ def facts_of(store: Store, run: Run) -> tuple[Facts, Record]:
     story = store.story(run.id)
     ended = next((event for event in reversed(story) if isinstance(event, Finished)), None)
     if ended is None:
-        raise BadInput(f"Run {run.id} is not over, so there is no verdict on it yet; wait until it is done.")
+        goes = "wait until it is done" if run.state in ACTIVE else f"let it go on with `kdlab resume {run.id}`"
+        raise BadInput(f"Run {run.id} is not over, so there is no verdict on it yet; {goes}.")
     record = gather(run.spec, story, run.folder)
     last = record.frames[-1] if record.frames else None
     record = gather(run.spec, story, run.folder, read_frame(run.folder, last.file) if last else None)

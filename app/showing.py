@@ -112,12 +112,12 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
         chosen: of the panels that suit it those shown here, in the page's own order.
         between: what the page shows above the panels once the run is over.
     """
-    st.subheader(words.verbatim(words.heading(run)), anchor=False, help=words.unnamed(run.spec))
     mine = state.owns(run)
+    knobs, shared = _knobs(run, mine), _shared() | _reporting("transport")
+    st.subheader(words.verbatim(words.heading(run)), anchor=False, help=words.unnamed(run.spec))
     if not mine and run.owner != engine.DEMO:
         st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
-    knobs = _knobs(run, mine)
-    live("transport", run.id, **_shared(), **_reporting("transport"), settings=knobs, autoplay=demo)
+    live("transport", run.id, **shared, settings=knobs, autoplay=demo)  # close behind its title
     again = 1.0 if run.state in ACTIVE else None
     state.fragment(_aftermath, run_every=again)(run.id, (run.state, run.hash), mine, suited(run), take)
     if walled(run.spec):

@@ -212,6 +212,7 @@ def _asked(run: Run) -> list[tuple[str, str]]:
         ("for measuring alone", f"{told.measuring:,}"),
         ("local or held-out ones", "not counted" if told.real is None else f"{told.real:,}"),
         ("cost", f"{money(told.dollars)} ({money(wall.price)} per 1,000)"),
+        ("sent without an answer", f"{meter.retried:,} more" if meter.retried else ""),
         ("asked by hand", _by_hand(run)),
     ]
     return [row for row in rows if row[1]]

@@ -53,7 +53,7 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
 def _text(found: Meters) -> str:
     """The newest counts: queries and money, whose images were sent, and traffic."""
     of = f" of {found.budget:,}" if found.budget else ""
-    again = f" · {found.retried:,} sent again" if found.retried else ""
+    again = f" · {found.retried:,} sent without an answer" if found.retried else ""
     behind = f" by step {found.step[-1]:,}" if found.lags else ""
     return (
         f"<b>{found.images[-1]:,}</b>{of} queries{behind} · <b>{money(found.money[-1])}</b> "

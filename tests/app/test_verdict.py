@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64decode
 from io import BytesIO
@@ -16,6 +17,7 @@ from record_factory import COPIES
 from app import report, verdict
 from app.paths import ASSETS
 from app.verdict import Facts
+from kdcore.errors import BadInput
 from kdcore.events import Evaluated, Event, Finished, Frame, Meter, Score, Started
 from kdcore.frontier import Reference
 from kdcore.jobs.exchange import load
@@ -150,7 +152,7 @@ def test_a_budget_and_what_was_asked_besides() -> None:
     meter = METER.model_copy(update={"looked": 5, "retried": 3})
     text = told(facts(meter=meter))
     assert "10,000 queries" in text, "what is measured on this machine is not paid for"
-    assert "3 images were sent again because an answer was lost" in text
+    assert "3 images were sent without an answer" in text
 
 
 REMOTE = Choice(name="http", knobs={"model": "m"})
@@ -254,6 +256,16 @@ def test_the_file_holds_all_it_shows(store: Store, finished: Any) -> None:
     assert {"course", "inversions", "coverage", "meter", "copies"} == set(re.findall(r'href="#([a-z]+)"', text))
     assert f"?run={finished.id}#frontier" in text  # no run on real images is here, so the file has no such table
     assert "_L" not in text.partition("</style>")[0]
+
+
+@pytest.mark.parametrize(("state", "goes"), [("queued", "wait until it is done"), ("failed", "`kdlab resume")])
+def test_a_run_without_its_end_says_how_it_gets_there(store: Store, state: Any, goes: str) -> None:
+    run = store.submit(spec(ORDER), "a" * 32)
+    if state == "failed":
+        store.claim(os.getpid(), run.id)
+        store.move(run.id, state, message="It broke.")
+    with pytest.raises(BadInput, match=goes):
+        report.facts_of(store, store.get(run.id))
 
 
 def shown(html: str) -> list[np.ndarray]:

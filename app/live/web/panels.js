@@ -241,6 +241,7 @@ class Card {
   #unwatch() {
     this.#leave?.();
     this.#leave = null;
+    if (this.root.dataset.empty === "lacks") write(this.lacks, "…"); // what is missing now may be there once it is seen again
   }
 
   #hear(message) {
