@@ -186,7 +186,16 @@ def stuck(result: Mapping[str, float]) -> str:
 
 def outcome(result: Mapping[str, float]) -> str:
     """What came out, in a sentence or two."""
-    return " ".join(filter(None, (_outcome(result), stuck(result))))
+    return " ".join(filter(None, (_outcome(result), stuck(result), unsteady(result))))
+
+
+def unsteady(result: Mapping[str, float]) -> str:
+    """That another run may end in other bits; "" where it cannot."""
+    count = int(result.get("unsteady", 0))
+    if not count:
+        return ""
+    subject = "One operation has" if count == 1 else f"{count} operations have"
+    return f"{subject} no form on this GPU that gives the same bits twice; another run may end a little differently."
 
 
 def _outcome(result: Mapping[str, float]) -> str:

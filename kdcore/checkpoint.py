@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from kdcore.device import chance_of, go_on
 from kdcore.errors import BadInput, gist, upshot
 from kdcore.net import Net
 from kdcore.optimize import Rule
@@ -120,9 +121,7 @@ def save(
     for rule in rules:
         tensors |= {f"{rule}.{name}": tensor for name, tensor in rules[rule].state().items()}
     tensors |= {f"{METER}.{name}": tensor for name, tensor in (meter or {}).items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    tensors |= {f"random.{name}": state for name, state in chance_of(_device(modules)).items()}
     path = folder / "checkpoints" / f"{step:08d}.safetensors"
     save_tensors(path, tensors, {"step": str(step), "spec": spec.model_dump_json()})
     return path
@@ -160,7 +159,10 @@ def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> dic
         ) from error
     for name, rule in rules.items():
         rule.load(groups[name])
-    torch.set_rng_state(groups["random"]["cpu"])
-    if torch.cuda.is_available() and "cuda" in groups["random"]:
-        torch.cuda.set_rng_state(groups["random"]["cuda"])
+    go_on(_device(modules), groups["random"])
     return groups[METER]
+
+
+def _device(modules: nn.Module) -> torch.device:
+    """Where a run's networks are."""
+    return next(modules.parameters()).device

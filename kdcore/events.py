@@ -150,6 +150,7 @@ class Finished(_Record):
     result: dict[str, float]
     meter: Meter | None = None
     spent: bool = False  # whether the budget of questions ended it before its last step
+    unsteady: tuple[str, ...] = ()  # operations of which this GPU has no form that gives the same bits twice
 
 
 Event = Annotated[

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kdcore.contracts import Ask, Method
+from kdcore.device import apart
 from kdcore.maker import Maker
 from kdcore.measure import GRADIENT_ROWS, Arrays, gradients
 from kdcore.teacher import UsedUp
@@ -27,12 +28,17 @@ def measured(setup: Setup, step: int, recorded: bool) -> Arrays:
     Args:
         recorded: whether the frame is part of the record; otherwise it may cost no look at a service.
     """
+    with setup.listening():
+        return _measured(setup, step, recorded)
+
+
+def _measured(setup: Setup, step: int, recorded: bool) -> Arrays:
     arrays = setup.probe.frame(step)
     dear = setup.spec.service is not None and NEW_EACH_STEP & setup.method.asks
     if recorded or not dear:
         arrays |= _learned(setup, step)
     if setup.made:
-        with torch.random.fork_rng(devices=[]):
+        with apart(setup.device):
             arrays |= setup.made.arrays(step, torch.from_numpy(arrays["student_logits"]), recorded)
     return arrays
 
@@ -42,7 +48,7 @@ def _learned(setup: Setup, step: int) -> Arrays:
     index = setup.shown[:GRADIENT_ROWS]
     labels = setup.y[index] if not isinstance(setup.source, Maker) else torch.full_like(index, -1)
     arrays: Arrays = {}
-    with torch.random.fork_rng(devices=[]), suppress(UsedUp):
+    with apart(setup.device), suppress(UsedUp):
         arrays |= gradients(
             setup.modules,
             setup.student,

@@ -11,15 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from kdcore.device import onto
+
 
 def partners(rows: int, generator: Generator, device: torch.device) -> Tensor:
     """For each row (B,) int64 the row that is mixed into it, a random order of all."""
-    return torch.randperm(rows, generator=generator).to(device, non_blocking=True)
+    return onto(torch.randperm(rows, generator=generator), device)
 
 
 def shares(rows: int, generator: Generator, device: torch.device) -> Tensor:
     """How much of each row (B,) stays its own, uniform in [0, 1)."""
-    return torch.rand(rows, generator=generator).to(device, non_blocking=True)
+    return onto(torch.rand(rows, generator=generator), device)
 
 
 def blended(inputs: Tensor, partner: Tensor, share: Tensor) -> Tensor:

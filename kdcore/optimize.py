@@ -35,40 +35,56 @@ class Rule:
         if schedule.optimizer != "sgd":
             self.squares = [torch.zeros_like(weight) for weight in self.weights]
             self.counts = [torch.zeros((), device=weight.device) for weight in self.weights]
+        gpu = bool(self.weights) and self.weights[0].is_cuda
+        self.felt = torch.zeros((), dtype=torch.float32, device=self.weights[0].device) if gpu else None
+        self.recorded = False  # whether a step is recorded for a graph, whose rate is tuned from outside
 
     def forget_gradients(self) -> None:
         """Before a backward pass."""
         for weight in self.weights:
             weight.grad = None
 
+    def tune(self, rate: float) -> None:
+        """Write the next step's learning rate to where a GPU's kernels read it, so that a captured step follows."""
+        if self.felt is not None:
+            self.felt.fill_(rate)
+
     def step(self, rate: float) -> None:
         """Update the weights from their gradients with learning rate `rate`."""
+        if not self.recorded:
+            self.tune(rate)
         reached = [place for place, weight in enumerate(self.weights) if weight.grad is not None]
         weights: list[Tensor] = [self.weights[place] for place in reached]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         momenta = [self.momenta[place] for place in reached]
         with torch.no_grad():
+            lr = rate if self.felt is None else self.felt
             if self.schedule.optimizer == "sgd":
-                self._sgd(weights, gradients, momenta, rate)
+                self._sgd(weights, gradients, momenta, lr)
             else:
-                self._adam(weights, gradients, momenta, reached, rate)
+                self._adam(weights, gradients, momenta, reached, lr)
 
-    def _sgd(self, weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], rate: float) -> None:
+    def _sgd(self, weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], lr: float | Tensor) -> None:
         schedule = self.schedule
         sgd(
-            weights, gradients, list[Tensor | None](momenta), fused=True, lr=rate, momentum=schedule.momentum,
+            weights, gradients, list[Tensor | None](momenta), fused=True, lr=lr, momentum=schedule.momentum,
             weight_decay=schedule.weight_decay, dampening=0.0, maximize=False,
             nesterov=schedule.nesterov and schedule.momentum > 0,
         )  # fmt: skip
 
     def _adam(
-        self, weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], reached: list[int], rate: float
+        self,
+        weights: list[Tensor],
+        gradients: list[Tensor],
+        momenta: list[Tensor],
+        reached: list[int],
+        lr: float | Tensor,
     ) -> None:
         squares = [self.squares[place] for place in reached]
         counts = [self.counts[place] for place in reached]
         adam(
             weights, gradients, momenta, squares, [], counts, fused=True, amsgrad=False, beta1=self.schedule.momentum,
-            beta2=BETA2, lr=rate, weight_decay=self.schedule.weight_decay, eps=EPSILON, maximize=False,
+            beta2=BETA2, lr=lr, weight_decay=self.schedule.weight_decay, eps=EPSILON, maximize=False,
             decoupled_weight_decay=self.schedule.optimizer == "adamw",
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ from kdcore.chance import mix
 from kdcore.checkpoint import load_weights
 from kdcore.contracts import Batch, Grant, Outputs, Pair, Report, Shown, View
 from kdcore.costs import cost
+from kdcore.device import Listener, apart, onto, steady
 from kdcore.errors import BadInput, upshot
 from kdcore.events import Started
 from kdcore.frames import measured
@@ -66,7 +67,8 @@ class Setup:
     ) -> None:
         self.spec, self.folder, self.teacher_weights = spec, folder, teacher_weights
         self.device = device_for(spec.device)
-        torch.backends.cudnn.deterministic = True
+        steady(self.device)
+        self.listening = Listener(self.device)
         self._load(data_folder, report)
         self.method = METHODS[spec.method.name](**spec.method.knobs)
         self.learned, self.held = held_out(len(self.y), "validation" in self.method.asks, self.device)
@@ -211,7 +213,7 @@ class Setup:
             teacher_net=self.teacher if self.source.needs & LENT else None,
             steps=self.spec.schedule.steps,
         )
-        with torch.random.fork_rng(devices=[]):
+        with apart(self.device):
             torch.manual_seed(mix(self.spec.seed, 0, salt=6))
             self.making = self.source.build(self.scene).to(self.device)
         self.modules["source"] = self.making
@@ -257,10 +259,18 @@ class Setup:
 
     def batch(self, index: Tensor, step: int) -> Batch:
         """What the method is given at the student's `step` for training rows `index` (B,), or for made images."""
-        if isinstance(self.source, Maker):
-            return self._made(step)
-        raw = self.source.transform(self.x[index], self.spec.seed, step)
-        return self.composed(raw, self.y[index], index, step, known=True)
+        return self.composed(*self.drawn(index, step))
+
+    def drawn(self, index: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor, int, bool]:
+        """What `composed` makes the batch of: raw rows, or made images, none of which has a label."""
+        if not isinstance(self.source, Maker):
+            return self.source.transform(self.x[index], self.spec.seed, step), self.y[index], index, step, True
+        with self.autocast():
+            images = self.source.images(self.making, self.scene, self.spec.schedule.batch, step).float()
+        if self.made:
+            self.made.shown = images
+        unlabelled = torch.full((len(images),), -1, device=self.device)
+        return images, unlabelled, torch.zeros_like(unlabelled), step, False
 
     def composed(
         self, raw: Tensor, labels: Tensor, index: Tensor, step: int, known: bool, looking: bool = False
@@ -271,7 +281,7 @@ class Setup:
             known: whether `index` are the training rows they come from.
             looking: whether nobody learns from it, so that it is not counted.
         """
-        made = raw.dtype == torch.float32 and raw.dim() == 4
+        made = raw.is_floating_point() and raw.dim() == 4
         local = not made or (isinstance(self.source, Maker) and self.source.local)
         inputs = self.inputs(raw) if made else self.normalise(raw)
         with self.autocast():
@@ -294,16 +304,6 @@ class Setup:
                 shown=seen,
                 invert=self._inverse,
             )
-
-    def _made(self, step: int) -> Batch:
-        """Made images, none of which has a label."""
-        assert isinstance(self.source, Maker)
-        with self.autocast():
-            images = self.source.images(self.making, self.scene, self.spec.schedule.batch, step).float()
-        if self.made:
-            self.made.shown = images
-        unlabelled = torch.full((len(images),), -1, device=self.device)
-        return self.composed(images, unlabelled, torch.zeros_like(unlabelled), step, known=False)
 
     def _answer(self, index: Tensor | None, inputs: Tensor, local: bool, looking: bool) -> Outputs | None:
         """What the teacher says, to learn from or only to look at."""
@@ -354,7 +354,7 @@ class Setup:
         """Held-out rows, answered in eval mode, so that they leave no trace in the student's statistics."""
         rows = self.held
         generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=4))
-        index = rows[torch.randint(len(rows), (count,), generator=generator).to(self.device)]
+        index = rows[onto(torch.randint(len(rows), (count,), generator=generator), self.device)]
         training = self.student.training
         outputs = self.student.eval()(self.normalise(self.x[index]))
         self.student.train(training)

@@ -11,11 +11,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from operator import add
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,8 +21,9 @@ from torch import Tensor
 from kdcore import checkpoint
 from kdcore.adapt import adapted
 from kdcore.attend import Attention
+from kdcore.capture import Stepper, graphs_for
 from kdcore.catalogue import home
-from kdcore.contracts import Desk, Method, Report, Term, silent
+from kdcore.contracts import Desk, Report, Term, silent
 from kdcore.due import Due
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Changed, Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
@@ -37,6 +36,7 @@ from kdcore.record import write_arrays
 from kdcore.setup import Setup
 from kdcore.spec import Change, Spec, check_changes
 from kdcore.standstill import standstill
+from kdcore.step import Kept
 from kdcore.teacher import Spent
 
 
@@ -85,27 +85,12 @@ def train(
     yield from run.events(saved.step if saved else 0)
 
 
-def total(terms: Iterable[Term]) -> Tensor:
-    """The scalar that training minimises."""
-    return reduce(add, (term.weight * term.value for term in terms))
-
-
 def _averages(told: list[dict[str, Tensor]]) -> dict[str, float]:
     """The mean of each of the scalars that are told again and again; empty where there are none."""
     if not told or not told[0]:
         return {}
     values = torch.stack([torch.stack([value.float() for value in each.values()]) for each in told])
     return dict(zip(told[0], values.double().mean(0).tolist(), strict=True))
-
-
-class _Kept(NamedTuple):
-    """What one step leaves behind, on the device until a point is due."""
-
-    terms: list[Term]
-    logits: Tensor  # (B, C)
-    labels: Tensor  # (B,)
-    notes: dict[str, Tensor]  # scalars
-    told: list[dict[str, Tensor]]  # scalars, of each update of the source beside the student
 
 
 class _Run:
@@ -115,9 +100,9 @@ class _Run:
         self.setup, self.folder, self.attention = setup, folder, Attention(desk, setup, self._rested)
         self.planned = {one.step: [other for other in changes if other.step == one.step] for one in changes}
         self.due = Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
-        self.kept: list[_Kept] = []  # since the last point
-        self.names: list[str] = []
-        self.takes_notes = type(setup.method).notes is not Method.notes
+        self.stepper = Stepper(setup, graphs_for(setup.device))
+        self.kept: list[Kept] = []  # since the last point
+        self.told: list[dict[str, Tensor]] = []  # since then, of each update of the source beside the student
         self.rate = 0.0  # of the last step
         self.saved = 0  # the step of the newest checkpoint
         self.scored, self.scoring_s = -1, 0.0  # the step of the newest evaluation, and what that took
@@ -168,10 +153,11 @@ class _Run:
     def _advance(self, rows: Iterator[Tensor], done: int) -> None:
         """One step: of the source while it leads, then of the student."""
         lead = self.setup.lead
-        if done < lead:
-            self._lead(done)
-        else:
-            self._update(next(rows), done - lead)
+        with self.setup.listening():
+            if done < lead:
+                self._lead(done)
+            else:
+                self._update(next(rows), done - lead)
 
     def _stop(self, done: int) -> Iterator[Event]:
         """The budget of questions is used up: what was learned stays, and the run says so."""
@@ -216,26 +202,16 @@ class _Run:
         assert isinstance(setup.source, Maker)
         losses = setup.source.learn(setup.making, setup.scene, step)
         none = torch.empty(0, len(setup.data.classes), device=setup.device)
-        self.names = list(losses)
-        terms = [Term(1.0, loss) for loss in losses.values()]
-        self.kept.append(_Kept(terms, none, none.long()[:, 0], {}, []))
+        terms = {name: Term(1.0, loss) for name, loss in losses.items()}
+        self.kept.append(Kept(terms, none, none.long()[:, 0], {}))
 
     def _update(self, index: Tensor, step: int) -> None:
         """One optimiser step on training rows `index` (B,)."""
         setup = self.setup
-        batch = setup.batch(index, step)
-        terms = setup.method.terms(batch, setup.state)
-        setup.rule.forget_gradients()
-        total(terms.values()).backward()  # type: ignore[no-untyped-call]
-        self.rate = learning_rate(setup.spec.schedule, step)
-        setup.rule.step(self.rate)
-        self.names = list(terms)
-        with torch.no_grad():
-            notes = setup.method.notes(batch, setup.state) if self.takes_notes else {}
-            setup.method.settle(batch, setup.state)
-        told = setup.making.take() if isinstance(setup.source, Maker) else []
-        settled = [Term(term.weight, term.value.detach()) for term in terms.values()]
-        self.kept.append(_Kept(settled, batch.student.logits.detach(), batch.labels, notes, told))
+        rate = learning_rate(setup.spec.schedule, step)
+        self.kept.append(self.stepper.step(index, step, rate))
+        self.rate = rate
+        self.told += setup.making.take() if isinstance(setup.source, Maker) else []
 
     def _mark(self, step: int) -> Iterator[Event]:
         """What is due after `step` updates."""
@@ -276,7 +252,9 @@ class _Run:
             result |= stuck | {"learning_rate": self.setup.spec.schedule.lr}
         if spent:
             result["spent"] = 1.0  # so that whoever has only the result knows it too
-        yield Finished(step=step, result=result, meter=self._outlay(), spent=spent)
+        unsteady = tuple(sorted(self.setup.listening.heard))
+        result |= {"unsteady": float(len(unsteady))} if unsteady else {}
+        yield Finished(step=step, result=result, meter=self._outlay(), spent=spent, unsteady=unsteady)
 
     def _adapted(self) -> dict[str, float]:
         """How often the student is right on the test split where answers are made consistent with their neighbours'."""
@@ -312,24 +290,25 @@ class _Run:
 
     def _point(self, step: int) -> Step:
         """Means since the last point; here the host waits for the device."""
-        values = torch.stack([torch.stack([term.value for term in one.terms]) for one in self.kept])
+        values = torch.stack([torch.stack([term.value for term in one.terms.values()]) for one in self.kept])
         means = values.double().mean(0).tolist()
-        columns = zip(*([term.weight for term in one.terms] for one in self.kept), strict=True)
+        columns = zip(*([term.weight for term in one.terms.values()] for one in self.kept), strict=True)
         weights = [sum(column) / len(column) for column in columns]
         logits = torch.cat([one.logits for one in self.kept])
         labels = torch.cat([one.labels for one in self.kept])
         labelled = int((labels >= 0).sum())
         right = int((logits.argmax(1) == labels).sum()) / labelled if labelled else None
         notes = _averages([one.notes for one in self.kept])
-        source = _averages([update for one in self.kept for update in one.told])
+        source, names = _averages(self.told), list(self.kept[-1].terms)
         self.kept.clear()
+        self.told.clear()
         if not all(map(math.isfinite, means)):
             raise BadInput(
                 f"The loss stopped being finite by step {step}; lower the learning rate (now {self.rate:.3g}) "
                 "or the weight of the distillation term and run again."
             )
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
-        terms = {name: Loss(weight=w, value=v) for name, w, v in zip(self.names, weights, means, strict=True)}
+        terms = {name: Loss(weight=w, value=v) for name, w, v in zip(names, weights, means, strict=True)}
         return Step(
             step=step,
             learning_rate=self.rate,

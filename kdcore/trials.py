@@ -20,6 +20,7 @@ from typing import Any
 
 from kdcore.bill import bill
 from kdcore.catalogue import home
+from kdcore.device import give_back
 from kdcore.errors import BadInput
 from kdcore.events import Event, Finished, Frame, Meter, Started, Step
 from kdcore.spec import Spec, parse
@@ -34,8 +35,11 @@ def trial(spec: Spec) -> Row:
     Raises:
         BadInput: it cannot be run, or its loss stopped being finite.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return _told(spec, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return _told(spec, Path(folder))
+    finally:
+        give_back()
 
 
 def _told(spec: Spec, folder: Path) -> Row:

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-import yaml
-
 from kdcore.errors import BadInput, gist
 
 MAX_DEPTH = 64  # lists and mappings inside one another; a spec has about ten
@@ -62,6 +60,8 @@ def read_yaml(text: str) -> Any:
     Raises:
         ValueError: it is not YAML, nested too deep, or its aliases expand beyond `MAX_VALUES`.
     """
+    import yaml  # here, as what trains does without it
+
     with turning(_not_yaml):
         value = yaml.safe_load(text)
     _check_size(value)

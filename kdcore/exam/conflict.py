@@ -14,11 +14,13 @@ from kdcore import checkpoint
 from kdcore.bench import weights_of
 from kdcore.catalogue import home
 from kdcore.contracts import Report, Term, silent
+from kdcore.device import apart
 from kdcore.errors import BadInput
 from kdcore.exam.pair import Pair
 from kdcore.losses import cross_entropy
 from kdcore.measure import Arrays
 from kdcore.net import Net
+from kdcore.parts import device_for
 from kdcore.setup import Setup
 from kdcore.spec import Spec, parse
 
@@ -78,7 +80,7 @@ def _setup(pair: Pair, asked: Mapping[str, Any]) -> Setup:
         raise BadInput("The student is no run of this machine, so the gradients of its training cannot be taken again.")
     spec, folder = parse(party.spec), Path(party.folder)
     _check(spec, asked)
-    with torch.random.fork_rng(devices=[]):
+    with apart(device_for(spec.device)):
         teacher = Path(asked["teacher"]) if asked.get("teacher") else None
         setup = Setup(spec, home() / "data", teacher, silent, [Path(path) for path in asked.get("mentors", ())], folder)
         saved = checkpoint.newest(folder)
@@ -131,7 +133,7 @@ def _pull(setup: Setup, rows: np.ndarray, groups: list[list[nn.Parameter]]) -> t
     """Both gradients of one batch, in eval mode; the terms that distil, and whether the method has one of labels."""
     index = torch.from_numpy(rows).to(setup.device)
     step = setup.spec.schedule.steps - 1
-    with torch.random.fork_rng(devices=[]):
+    with apart(setup.device):
         batch = setup.composed(setup.x[index], setup.y[index], index, step, known=True, looking=True)
         terms = dict(setup.method.terms(batch, setup.state))
     own = terms.pop(LABELS, None)

@@ -117,6 +117,7 @@ class Worker:
             self._move(run, "failed", explain(error), None if isinstance(error, BadInput) else traceback.format_exc())
         finally:
             self._desks.pop(run.id, None)
+            free_gpu()
         return self.store.get(run.id)
 
     def _move(self, run: Run, state: State, message: str, trace: str | None = None) -> None:
@@ -272,6 +273,12 @@ def limit_gpu() -> None:
         torch = sys.modules["torch"]
         if torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(float(share))
+
+
+def free_gpu() -> None:
+    """Return what a run that ended, however it did, held of the GPU's memory: its student follows in this process."""
+    if "torch" in sys.modules:
+        import_module("kdcore.device").give_back()
 
 
 def _log_to(path: Path) -> None:

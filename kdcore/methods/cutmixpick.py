@@ -24,6 +24,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Shown, Term
+from kdcore.device import onto
 from kdcore.losses import cross_entropy, kd_loss, log_probs
 from kdcore.mixing import boxes, partners
 
@@ -57,7 +58,7 @@ class CutMixPick(Method):
         own = torch.arange(rows, device=device)
         partner = torch.cat([partners(rows, generator, device) for _ in range(self.pool)])
         size = tuple(inputs.shape[2:]) or tuple(inputs.shape[1:])
-        box = boxes(len(partner), size, generator).to(device, non_blocking=True)
+        box = onto(boxes(len(partner), size, generator), device)
         paste = box[:, None] if inputs.dim() > 2 else box
         pool = inputs[partner].where(paste, inputs.repeat(self.pool, *[1] * (inputs.dim() - 1)))
         picked = entropies(teacher(pool).logits).topk(rows).indices

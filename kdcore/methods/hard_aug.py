@@ -25,6 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.device import onto
 from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs, scale_gradient
 
 BOUNDS = {
@@ -64,8 +65,8 @@ class _Augmenter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (B, ...) changed, each by its own draw; always the same draw in eval mode."""
         chance = None if self.training else torch.Generator().manual_seed(0)  # drawn on the CPU, as is all chance
-        drawn = torch.randn(len(x), len(BOUNDS), generator=chance).to(x.device, non_blocking=True)
-        grain = torch.randn(x.shape, generator=chance).to(x.device, non_blocking=True)
+        drawn = onto(torch.randn(len(x), len(BOUNDS), generator=chance), x.device)
+        grain = onto(torch.randn(x.shape, generator=chance), x.device)
         *place, brightness, contrast, noise = self.amounts(drawn).unbind(1)
         if x.dim() == 4:
             x = moved(x, *place)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kdcore.chance import mix
+from kdcore.device import onto
 from kdcore.maker import Scene
 
 AT_ONCE = 4096  # images in one question, so that many directions fit into memory
@@ -18,7 +19,7 @@ def unit_directions(scene: Scene, count: int, shape: torch.Size, place: int, sal
     chance = torch.Generator().manual_seed(mix(scene.seed, place, salt))
     drawn = torch.randn(count, *shape, generator=chance)
     length = drawn.flatten(2).norm(dim=2).reshape(count, shape[0], *(1,) * (len(shape) - 1))
-    directions: Tensor = (drawn / length).to(scene.x.device)
+    directions: Tensor = onto(drawn / length, scene.x.device)
     return directions
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
+from kdcore.device import onto
 from kdcore.maker import Scene
 from kdcore.making import Making, from_bytes, to_bytes, total
 from kdcore.sources._generated import Generated, normal, whole
@@ -82,9 +83,10 @@ class Game(Generated):
         else:
             shown = made
         places = reservoir(seen, fresh, HELD, torch.Generator().manual_seed(mix(scene.seed, step, KEPT)))
-        memory[torch.tensor(list(places), device=memory.device, dtype=torch.int64)] = made[
-            torch.tensor(list(places.values()), device=memory.device, dtype=torch.int64)
-        ]
+        there, here = (
+            onto(torch.tensor(list(part), dtype=torch.int64), memory.device) for part in (places, places.values())
+        )
+        memory[there] = made[here]
         return from_bytes(shown)
 
 

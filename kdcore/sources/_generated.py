@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from kdcore.chance import mix
 from kdcore.contracts import Outputs
+from kdcore.device import apart, onto
 from kdcore.maker import Maker, Scene
 from kdcore.making import Generator, Making, adam
 from kdcore.optimize import Rule
@@ -22,13 +23,13 @@ OWN = 54  # salt of the latents that those who look are shown
 def normal(scene: Scene, shape: tuple[int, ...], place: int, salt: int) -> Tensor:
     """Values of N(0, 1), a function of the run's seed and the place in a stream."""
     chance = torch.Generator().manual_seed(mix(scene.seed, place, salt))
-    return torch.randn(shape, generator=chance).to(scene.x.device)
+    return onto(torch.randn(shape, generator=chance), scene.x.device)
 
 
 def whole(scene: Scene, below: int, count: int, place: int, salt: int) -> Tensor:
     """So many whole numbers (count,) from 0 to `below` - 1, a function of the run's seed and the place in a stream."""
     chance = torch.Generator().manual_seed(mix(scene.seed, place, salt))
-    return torch.randint(below, (count,), generator=chance).to(scene.x.device)
+    return onto(torch.randint(below, (count,), generator=chance), scene.x.device)
 
 
 def tried(scene: Scene, images: Tensor) -> Outputs:
@@ -44,9 +45,10 @@ def tried(scene: Scene, images: Tensor) -> Outputs:
 
 def begin(module: nn.Module, rule: Rule, fresh: Callable[[], nn.Module], seed: int) -> None:
     """First weights for what learns anew, from a stream of chance of their own, and a rule that remembers nothing."""
-    with torch.random.fork_rng(devices=[]):
+    with apart(torch.device("cpu")):
         torch.default_generator.manual_seed(seed)  # the CPU's alone, not the GPU's
-        module.load_state_dict(fresh().state_dict())
+        weights = fresh().state_dict()
+    module.load_state_dict({name: onto(weight, rule.weights[0].device) for name, weight in weights.items()})
     forget(rule)
 
 
@@ -80,6 +82,6 @@ class Generated(Maker):
         """G(z); where latents have another dimension than z, as many fixed z of its own."""
         if latents.shape[1] != self.latent:
             chance = torch.Generator().manual_seed(mix(0, 0, OWN))
-            latents = torch.randn(len(latents), self.latent, generator=chance).to(latents.device)
+            latents = onto(torch.randn(len(latents), self.latent, generator=chance), latents.device)
         images: Tensor = making.generator.eval()(latents)
         return images

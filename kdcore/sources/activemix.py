@@ -26,6 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
+from kdcore.device import onto
 from kdcore.errors import BadInput
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making
@@ -80,17 +81,17 @@ class ActiveMixSource(Maker):
             begin = held + (done - 1) * self.add
             pool[begin : begin + self.add] = self._uncertain(scene, done)
         chance = torch.Generator().manual_seed(mix(scene.seed, step, salt=24))
-        rows = torch.randint(held + done * self.add, (batch,), generator=chance).to(pool.device)
+        rows = onto(torch.randint(held + done * self.add, (batch,), generator=chance), pool.device)
         return pool[rows].float() / 127.5 - 1
 
     def _uncertain(self, scene: Scene, turn: int) -> Tensor:
         """The mixtures (A, K, H, W) uint8 that join in a round: of each pair the least sure, and of these again."""
         chance = torch.Generator().manual_seed(mix(scene.seed, turn, salt=25))
-        first, other = torch.randint(len(scene.x), (2, self.pairs), generator=chance).to(scene.x.device)
+        first, other = onto(torch.randint(len(scene.x), (2, self.pairs), generator=chance), scene.x.device)
         sure = torch.stack([self._sureness(scene, first, other, weight) for weight in GRID])  # (G, P)
         least, place = sure.min(0)
         chosen = least.argsort(stable=True)[: self.add]
-        weights = torch.tensor(GRID, device=scene.x.device)[place[chosen]]
+        weights = onto(torch.tensor(GRID), scene.x.device)[place[chosen]]
         return mixture(scene.x[first[chosen]], scene.x[other[chosen]], weights)
 
     def _sureness(self, scene: Scene, first: Tensor, other: Tensor, weight: float) -> Tensor:

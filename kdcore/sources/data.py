@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kdcore.chance import mix
 from kdcore.contracts import Source
+from kdcore.device import onto
 
 GROUP = 8  # images that share one draw of RandAugment's two operations, for speed
 JITTER = 0.1  # standard deviation of the noise that is a second view of features
@@ -40,7 +41,7 @@ class DataSource(Source):
         epoch, skip = divmod(start, per_epoch)
         while True:
             generator = torch.Generator().manual_seed(mix(seed, epoch, salt=1))
-            order = torch.randperm(rows, generator=generator).to(device)
+            order = onto(torch.randperm(rows, generator=generator), torch.device(device))
             for place in range(skip, per_epoch):
                 yield order[place * size : (place + 1) * size]
             epoch, skip = epoch + 1, 0
@@ -57,8 +58,8 @@ class DataSource(Source):
         columns = torch.arange(width).expand(count, -1)
         if self.augment == "crop_flip":
             columns = columns.flip(1).where(mirror, columns)
-        rows = (torch.arange(height) + draw[0]).to(x.device, non_blocking=True)
-        columns = (columns + draw[1]).to(x.device, non_blocking=True)
+        rows = onto(torch.arange(height) + draw[0], x.device)
+        columns = onto(columns + draw[1], x.device)
         padded = torch.nn.functional.pad(x, (pad, pad, pad, pad))
         each = torch.arange(count, device=x.device)[:, None, None]
         return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
@@ -71,7 +72,7 @@ class DataSource(Source):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(mix(seed, step, salt=5))  # the CPU's alone, not the GPU's
             if x.dim() != 4:
-                return x + JITTER * torch.randn(x.shape).to(x.device)
+                return x + JITTER * onto(torch.randn(x.shape), x.device)
             return _cut(torch.cat([_randaugment(group) for group in torch.split(x, GROUP)]))
 
 
@@ -91,5 +92,5 @@ def _cut(x: Tensor) -> Tensor:
     rows, columns = (
         ((torch.arange(side) - centre[:, [axis]]).abs() <= size[:, [axis]] / 2) for axis, side in enumerate(x.shape[2:])
     )
-    box = (rows[:, None, :, None] & columns[:, None, None, :]).to(x.device, non_blocking=True)
+    box = onto(rows[:, None, :, None] & columns[:, None, None, :], x.device)
     return x.masked_fill(box, 127)

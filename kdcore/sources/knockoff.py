@@ -24,6 +24,7 @@ from torch import Tensor
 
 from kdcore.chance import mix
 from kdcore.contracts import Source
+from kdcore.device import onto
 
 LEAST = 2  # images in a transfer set
 
@@ -55,7 +56,7 @@ class KnockoffSource(Source):
         epoch, skip = divmod(start, per_epoch)
         while True:
             generator = torch.Generator().manual_seed(mix(seed, epoch, salt=21))
-            order = chosen[torch.randperm(len(chosen), generator=generator).to(device)]
+            order = chosen[onto(torch.randperm(len(chosen), generator=generator), chosen.device)]
             for place in range(skip, per_epoch):
                 yield order[place * size : (place + 1) * size]
             epoch, skip = epoch + 1, 0

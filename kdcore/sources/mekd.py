@@ -28,6 +28,7 @@ from torch import Tensor
 
 from kdcore.chance import mix
 from kdcore.contracts import Grant
+from kdcore.device import onto
 from kdcore.maker import Maker, Scene
 from kdcore.making import Discriminator, Generator, Making, adam
 
@@ -83,7 +84,7 @@ class MEKDSource(Maker):
         """One step of the discriminator, one of the generator."""
         making.train()
         chance = torch.Generator().manual_seed(mix(scene.seed, step, salt=7))
-        rows = torch.randint(len(scene.x), (self.real,), generator=chance).to(scene.x.device)
+        rows = onto(torch.randint(len(scene.x), (self.real,), generator=chance), scene.x.device)
         local = scene.x[rows].float() / 127.5 - 1
         discriminator = self._judge(making, local, self._latents(scene, self.real, chance))
         return {"discriminator": discriminator, **self._play(making, scene, local, chance)}
@@ -123,7 +124,7 @@ class MEKDSource(Maker):
         )
 
     def _latents(self, scene: Scene, count: int, chance: torch.Generator) -> Tensor:
-        return torch.randn(count, scene.classes, generator=chance).to(scene.x.device)
+        return onto(torch.randn(count, scene.classes, generator=chance), scene.x.device)
 
     @torch.no_grad()
     def _settle(self, making: Making, answers: Tensor) -> None:
@@ -146,9 +147,9 @@ class MEKDSource(Maker):
             chance = torch.Generator().manual_seed(mix(scene.seed, 0, salt=9))
             for part in torch.split(torch.arange(self.pool), 256):
                 made = making.generator(self._latents(scene, len(part), chance))
-                making.get_buffer("pool")[part.to(made.device)] = ((made + 1) * 127.5).round().to(torch.uint8)
+                making.get_buffer("pool")[onto(part, made.device)] = ((made + 1) * 127.5).round().to(torch.uint8)
         chance = torch.Generator().manual_seed(mix(scene.seed, step, salt=10))
-        rows = torch.randint(self.pool, (batch,), generator=chance).to(scene.x.device)
+        rows = onto(torch.randint(self.pool, (batch,), generator=chance), scene.x.device)
         return making.get_buffer("pool")[rows].float() / 127.5 - 1
 
     def invert(self, making: Making, logits: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
+from kdcore.device import onto
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making, only_images
 
@@ -55,4 +56,4 @@ class Noise(Maker):
             images = 2 * torch.rand(count, *blank.shape, generator=chance) - 1
         else:
             images = (self.spread * torch.randn(count, *blank.shape, generator=chance)).clamp(-1, 1)
-        return images.to(blank.device)
+        return onto(images, blank.device)

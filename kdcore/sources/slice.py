@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kdcore import ranges
 from kdcore.chance import mix
+from kdcore.device import onto
 from kdcore.errors import BadInput
 from kdcore.sources.data import DataSource
 
@@ -43,7 +44,7 @@ class SliceSource(DataSource):
         chosen = torch.tensor(ranges.read(self.rows) or range(rows), device=device)
         special = round(self.share * min(batch, rows))
         for step, common in enumerate(super().indices(rows, batch, seed, start, device), start):
-            places = _drawn(len(chosen), special, seed, step).to(device)
+            places = onto(_drawn(len(chosen), special, seed, step), chosen.device)
             yield torch.cat([chosen[places], common[special:]])
 
 

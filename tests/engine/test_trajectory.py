@@ -156,7 +156,7 @@ def test_a_run_is_mdistillers(name: str, tmp_path: Path, monkeypatch: pytest.Mon
         run._update(torch.from_numpy(rows(step)), step)
     losses = []
     for kept in run.kept:
-        first, *others = (float(term.weight * term.value) for term in kept.terms)
+        first, *others = (float(term.weight * term.value) for term in kept.terms.values())
         losses.append([first, sum(others)])
     np.testing.assert_allclose(losses, stored[f"{name}.losses"], rtol=1e-10)
     student = run.setup.student
