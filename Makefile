@@ -16,7 +16,7 @@ export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
 # The lowest versions that are named above, which a machine of its own date may have.
 LOWEST ?= $(VENV)-lowest
 
-.PHONY: run test browser walk check catalogue bench soak lowest mlserver clean
+.PHONY: run test browser walk check catalogue bench gpu soak lowest mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
@@ -40,6 +40,10 @@ catalogue: $(VENV)/.installed  ## Write kdcore/catalogue.json anew, after a chan
 
 bench: $(VENV)/.installed-dev  ## Measure speed against plain PyTorch; prints ratios and writes them to a file.
 	$(BIN)/python tests/bench/run.py $(ARGS)
+
+# Also without an environment, on a machine that has torch: python tests/gpu/run.py
+gpu: $(VENV)/.installed-dev  ## What holds on this machine's GPU, one line a check, within eight minutes; ARGS="--help".
+	$(BIN)/python tests/gpu/run.py $(ARGS)
 
 soak: $(VENV)/.installed-dev  ## The long tests: many repetitions.
 	$(BIN)/python -m pytest -m soak $(ARGS)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from kdcore import setup as setup_room
 from kdcore.making import Discriminator, Generator
 from kdcore.spec import Schedule, Spec, Wall
-from tests.bench.engine import LITTLE, Row, choice, ratio, teacher_weights
+from tests.bench.engine import LITTLE, Row, choice, ratio, synchronise, teacher_weights
 
 LEAD, STEPS, BATCH, WIDTH = 30, 30, 64, 32
 Part = Callable[[], float]
@@ -47,6 +47,7 @@ def engine_lead(spec: Spec, weights: Path) -> float:
     began = time.perf_counter()
     for step in range(LEAD):
         parts.source.learn(parts.making, parts.scene, step)  # type: ignore[attr-defined]
+    synchronise(parts.device)
     return time.perf_counter() - began
 
 
@@ -60,42 +61,45 @@ def engine_student(spec: Spec, weights: Path) -> float:
         parts.rule.forget_gradients()
         sum(term.weight * term.value for term in terms.values()).backward()  # type: ignore[union-attr]
         parts.rule.step(0.01)
+    synchronise(parts.device)
     return time.perf_counter() - began
 
 
 def bare_lead(spec: Spec, weights: Path) -> float:
     """The same in the shortest loop."""
     parts = fresh(spec, weights)
-    generator, discriminator = Generator(10, parts.shape, WIDTH, False), Discriminator(parts.shape, False)
+    nets = Generator(10, parts.shape, WIDTH, False), Discriminator(parts.shape, False)
+    generator, discriminator = (net.to(parts.device) for net in nets)
     rules = [torch.optim.Adam(net.parameters(), 5e-4, (0.5, 0.999)) for net in (generator, discriminator)]
     began = time.perf_counter()
     for _ in range(LEAD):
-        real = parts.x[torch.randint(len(parts.x), (BATCH,))].float() / 127.5 - 1
+        real = parts.x[torch.randint(len(parts.x), (BATCH,), device=parts.device)].float() / 127.5 - 1
         with torch.no_grad():
-            made = generator(torch.randn(BATCH, 10))
+            made = generator(torch.randn(BATCH, 10, device=parts.device))
         loss = F.softplus(-discriminator(real)).mean() + F.softplus(discriminator(made)).mean()
         rules[1].zero_grad()
         loss.backward()
         rules[1].step()
-        made = generator(torch.randn(BATCH, 10))
+        made = generator(torch.randn(BATCH, 10, device=parts.device))
         seeming = F.softplus(-discriminator(made))
         with torch.no_grad():
             sure = parts.teacher(parts.inputs(made)).logits.softmax(1).amax(1)  # type: ignore[misc]
         rules[0].zero_grad()
         (seeming.mean() + 0.5 * (sure * seeming).mean()).backward()
         rules[0].step()
+    synchronise(parts.device)
     return time.perf_counter() - began
 
 
 def bare_student(spec: Spec, weights: Path) -> float:
     """The same in the shortest loop."""
     parts = fresh(spec, weights)
-    generator = Generator(10, parts.shape, WIDTH, False).eval().requires_grad_(False)
+    generator = Generator(10, parts.shape, WIDTH, False).eval().requires_grad_(False).to(parts.device)
     rule = torch.optim.SGD(parts.student.parameters(), 0.01, 0.9, weight_decay=5e-4)
     began = time.perf_counter()
     for _ in range(STEPS):
         with torch.no_grad():
-            inputs = parts.inputs(generator(torch.randn(BATCH, 10)))
+            inputs = parts.inputs(generator(torch.randn(BATCH, 10, device=parts.device)))
             theirs = parts.teacher(inputs).logits  # type: ignore[misc]
             goal = generator(theirs / 5)
         ours = parts.student(inputs).logits
@@ -103,6 +107,7 @@ def bare_student(spec: Spec, weights: Path) -> float:
         rule.zero_grad()
         ((generator(ours / 5) - goal).abs().mean() + 0.5 * 5 * kl).backward()
         rule.step()
+    synchronise(parts.device)
     return time.perf_counter() - began
 
 
