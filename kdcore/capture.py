@@ -69,9 +69,12 @@ class Graphs:
 
     def record(self, work: Callable[[], Kept]) -> tuple[Kept, Callable[[], None]]:
         """As `Recorder` says; a capture alone does nothing."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
-            kept = work()
+        graph, outer = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream):
+                kept = work()
+        finally:
+            torch.cuda.set_stream(outer)  # a capture that fails may leave its own stream in place
         graph.replay()
         return kept, graph.replay
 

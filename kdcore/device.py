@@ -56,6 +56,7 @@ class Listener:
 
     def __init__(self, device: torch.device) -> None:
         self.gpu, self.heard = device.type == "cuda", set[str]()
+        self.passed: dict[str | tuple[str, type[Warning], int], int] = {}  # so that these come once from a line too
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -70,7 +71,7 @@ class Listener:
             if lacks := LACKS.search(str(one.message)):
                 self.heard.add(lacks[1])
             else:
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno, registry=self.passed)
 
 
 def give_back() -> None:

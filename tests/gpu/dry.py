@@ -1,4 +1,4 @@
-"""A step on a device that has no values: torch's "meta".
+"""A step on a device that has no values, torch's "meta", and before it what the method connects.
 
 Whoever asks such a tensor for a value, or mixes it with one of the CPU, gets an error. So a step that runs there
 neither waits for a device nor leaves a tensor on the wrong one, and that can be known without a GPU. What is moved to
@@ -114,6 +114,10 @@ def counted() -> Iterator[_Moves]:
 def dry(setup: Setup, what: str) -> Line:
     """A step of a run on the device without values, and one of its source's lead."""
     parts = on_meta(setup)
+    if parts.answers:
+        parts.answers.kept = None  # so that the teacher is asked there
+    with same_draws(double=False):
+        parts.method.connect(parts._pair())
     with counted() as moves:
         if parts.lead:
             parts.source.learn(parts.making, parts.scene, 0)  # type: ignore[attr-defined]

@@ -22,17 +22,26 @@ SMALL = 12  # steps of teacher, generator and student where it must be short
 
 def asked(place: Place, small: bool) -> Spec:
     """The preset on digits, or on rendered ones where scikit-learn, which brings them, is missing."""
-    data = "digits" if importlib.util.find_spec("sklearn") else "rendered"
-    spec = ordered(Order(data=data, preset="quick"))
+    spec = ordered(Order(data="digits" if importlib.util.find_spec("sklearn") else "rendered", preset="quick"))
     assert spec.teacher is not None
-    teacher, source = spec.teacher, spec.source
-    if small:
-        few = {"schedule": teacher.schedule.model_copy(update={"steps": SMALL})}
-        teacher = teacher.model_copy(update=few)
-        source = source.model_copy(update={"knobs": source.knobs | {"steps": SMALL}})
-        spec = spec.model_copy(update={"schedule": spec.schedule.model_copy(update={"steps": SMALL})})
     device = {"device": place.device}
-    return spec.model_copy(update={"teacher": teacher.model_copy(update=device), "source": source, **device})
+    spec = spec.model_copy(update={"teacher": spec.teacher.model_copy(update=device), **device})
+    return shortened(spec) if small else spec
+
+
+def shortened(spec: Spec) -> Spec:
+    """The same with few steps and, where they are drawn, few images."""
+    known = spec.teacher and shortened(spec.teacher)
+    source = spec.source.knobs | ({"steps": SMALL} if "steps" in spec.source.knobs else {})
+    data = spec.data.knobs | ({"samples": 300} if "samples" in spec.data.knobs else {})
+    return spec.model_copy(
+        update={
+            "teacher": known,
+            "schedule": spec.schedule.model_copy(update={"steps": SMALL}),
+            "source": spec.source.model_copy(update={"knobs": source}),
+            "data": spec.data.model_copy(update={"knobs": data}),
+        }
+    )
 
 
 def whole(place: Place, small: bool) -> Line:

@@ -26,7 +26,7 @@ from tests.bench import engine as bench
 from tests.gpu.lines import Clock, Line
 
 WANTED = 3.0  # times the bare loop, for the networks that are so small that launching their kernels is what they cost
-LONG = {"LeNet": (2000, 64), "ResNet32x4 to ResNet8x4": (100, 64)}  # steps and batch on CUDA
+LONG = {"LeNet": (600, 64), "ResNet32x4 to ResNet8x4": (60, 64)}  # steps and batch on CUDA
 SHORT = {"LeNet": (4, 8)}  # elsewhere, only to see that it runs
 TASKS = {
     "LeNet": "28 px digits, LeNet",

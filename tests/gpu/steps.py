@@ -140,7 +140,8 @@ def distances(place: Place, method: str, precision: str, reference: Found) -> di
 
 def _begun(place: Place, method: str) -> dict[str, Tensor]:
     """Weights and memory before the step, as the CPU makes them."""
-    return dict(place._replace(device="cpu").parts(place.spec(method)).modules.state_dict())
+    home = place._replace(device="cpu")
+    return dict(home.parts(home.spec(method)).modules.state_dict())
 
 
 def reference(place: Place, method: str) -> Found:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -56,6 +57,17 @@ def test_a_failure_is_one_sentence(method: str, says: str, traced: bool, store: 
     assert "\n" not in run.message
     assert (run.traceback is not None and "_act" in run.traceback) is traced
     assert [event.step for event in store.story(run.id) if isinstance(event, Step)] == [1, 2]
+
+
+@pytest.mark.parametrize(("method", "state"), [("ce", "done"), ("crashes", "failed"), ("fails", "failed")])
+def test_memory_is_given_back_once_nothing_holds_the_run(
+    method: str, state: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The traceback of an error holds the frames of a run, and they its networks."""
+    held: list[object] = []
+    monkeypatch.setattr("kdcore.device.give_back", lambda: held.append(sys.exception()))
+    assert do(store, job(method)).state == state
+    assert held == [None]
 
 
 def refuses(store: Store, monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
