@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from app.live.routes import SCRIPTS
 from kdcore.cases.case import About, Side, write_about
 from kdcore.record import write_arrays
-from tests.bench.web import Row, server
+from tests.bench.opening import Row, lab
 from tests.browsing import CHROMIUM, FLAGS
 
 CLASSES, BRUSHES = 100, 5
@@ -72,7 +72,7 @@ def made(home: Path, rows: int) -> str:
 
 def rows() -> Iterator[Row]:
     """Opening and brushing, for 10,000 and 50,000 rows of 100 classes."""
-    with server() as (address, _, home), sync_playwright() as playwright:
+    with lab() as (address, _, _, home), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for count in ROWS:
             case_id = made(home, count)
