@@ -1,12 +1,13 @@
 """How large a network is, and the table of sizes the catalogue shows beside each choice."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, Literal, get_args, get_origin
 
-from torch import Tensor, nn
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
+from torch.utils.flop_counter import FlopCounterMode
 
 from kdcore.contracts import Knobs, Model
 from kdcore.errors import BadInput
@@ -15,39 +16,27 @@ from kdcore.net import Net, stage_shapes
 
 
 def cost(net: Net, shape: tuple[int, ...]) -> Cost:
-    """Parameters, multiply-adds of one input of `shape` in convolutions and linear layers, and bytes of the weights.
+    """Parameters, multiply-adds of one input of `shape`, and bytes of the weights.
 
-    Bytes are those of parameters and buffers as they are stored.
+    Multiply-adds are those of convolutions, linear layers and other matrix products, such as attention's. Bytes are
+    those of parameters and buffers as they are stored. The net is left as it was.
     """
-    return _cost(net, _positions(net, shape))
-
-
-def _cost(net: Net, positions: Mapping[str, int]) -> Cost:
-    """The cost of a network whose layers act at so many positions."""
-    weights = dict(net.named_parameters())
     return Cost(
-        parameters=sum(weight.numel() for weight in weights.values()),
-        multiply_adds=sum(count * weights[f"{name}.weight"].numel() for name, count in positions.items()),
+        parameters=sum(weight.numel() for weight in net.parameters()),
+        multiply_adds=_multiply_adds(net, shape),
         size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values()),
     )
 
 
-def _positions(net: Net, shape: tuple[int, ...]) -> dict[str, int]:
-    """How often each convolution and linear layer is applied to one input of `shape`; the net is left as it was."""
-    counts: dict[str, int] = {}
-
-    def hook(name: str, layer: nn.Conv2d | nn.Linear) -> RemovableHandle:
-        def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            counts[name] = counts.get(name, 0) + output.numel() // layer.weight.shape[0]
-
-        return layer.register_forward_hook(count)
-
-    layers = [(name, layer) for name, layer in net.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
-    hooks = [hook(name, layer) for name, layer in layers]
-    stage_shapes(net, shape)
-    for handle in hooks:
-        handle.remove()
-    return counts
+def _multiply_adds(net: Net, shape: tuple[int, ...]) -> int:
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # nobody can count inside of what is fused into one operation
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            stage_shapes(net, shape)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return counter.get_total_flops() // 2
 
 
 def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
@@ -94,7 +83,6 @@ def _figures(model: Model, shape: tuple[int, ...]) -> dict[str, Any]:
     """Stages, and each figure as [base, per_class] from networks of 2 and 3 classes."""
     with _Uninitialised():
         nets = [model.build(shape, classes) for classes in (2, 3)]
-    positions = _positions(nets[0], shape)
-    two, three = (_cost(net, positions).model_dump() for net in nets)
+    two, three = (cost(net, shape).model_dump() for net in nets)
     figures = {name: [3 * two[name] - 2 * three[name], three[name] - two[name]] for name in two}
     return {"stages": [list(stage) for stage in stage_shapes(nets[0], shape)], **figures}

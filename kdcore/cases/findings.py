@@ -75,7 +75,10 @@ def _frequent(one: Concentration) -> bool:
 
 
 def _by_class(found: Causes, rows: np.ndarray, place: int) -> list[tuple[Concentration, float]]:
-    """One cause in each class that has it, and how likely so many would be by chance; q is yet unknown."""
+    """One cause in each class, and how likely so many would be by chance; q is yet unknown.
+
+    Classes without it count as tests, too: which class is hit is what chance decides.
+    """
     hits, cause = found.by_class[:, place], list(CAUSES)[place]
     p = more_often(hits, rows, int(hits.sum()), int(rows.sum()))
     share = hits / np.maximum(rows, 1)
@@ -86,7 +89,7 @@ def _by_class(found: Causes, rows: np.ndarray, place: int) -> list[tuple[Concent
             Concentration(cause, int(k), *counts[k], float(share[k]), float(elsewhere[k]), 1.0),
             float(p[k]),
         )
-        for k in np.flatnonzero(hits)
+        for k in np.flatnonzero(rows)
     ]
 
 
