@@ -36,7 +36,8 @@ def _multiply_adds(net: Net, shape: tuple[int, ...]) -> int:
             stage_shapes(net, shape)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return counter.get_total_flops() // 2
+    total: int = counter.get_total_flops()
+    return total // 2
 
 
 def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
