@@ -23,6 +23,7 @@ from kdcore.registry import METHODS
 from tests.gpu import bits, captured, memory, steps, syncs
 from tests.gpu.lines import Clock, Line, within
 from tests.gpu.place import Place, pixels_for_digits
+from tests.gpu.run import main
 
 ROOT = Path(__file__).parents[1]
 ABSENT = (  # on a machine that has torch, torchvision, numpy, pydantic and safetensors
@@ -51,7 +52,7 @@ def test_the_script_runs_small_without_what_the_lab_needs_besides(tmp_path: Path
     for name in FEW:
         told = (f"step of {name} against float64", f"same bits of {name}", f"captured step of {name}")
         assert held >= {*told, f"waits of the host in a step of {name}"}
-    assert held >= {"memory after a cancel", "memory after an error", "the quick preset"}
+    assert held >= {"same bits of a captured run", "memory after a cancel", "memory after an error", "the quick preset"}
     assert {line.status for line in lines} == {"held", "skipped"}
     assert all("wants CUDA" in line.figure for line in lines if line.status == "skipped")
 
@@ -209,6 +210,26 @@ def test_a_memory_that_is_replaced_instead_of_written_to_is_seen(place: Place, a
     assert captured.captured(place, "replacing", place.spec()).status == "FAILED"
 
 
+def test_a_run_whose_captured_steps_repeat_a_number_of_python_is_seen(place: Place, as_kd: Replace) -> None:
+    class Count(nn.Module):
+        done = 0
+
+    class Counting(KD):  # type: ignore[misc]
+        def connect(self, pair: Pair) -> nn.Module:
+            return Count()
+
+        def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
+            assert isinstance(state, Count)
+            state.done += 1
+            return {"kd": Term(0.1 * state.done, super().terms(batch, state)["kd"].value)}
+
+    assert captured.whole(place, "kd").status == "held"
+    as_kd(Counting)
+    line = captured.whole(place, "counting")
+    assert line.status == "FAILED"
+    assert "differs from one whose steps are plain" in line.figure
+
+
 @pytest.mark.parametrize(
     ("method", "reason"),
     [("taid", "progress"), ("hard_aug", "host's chance"), ("mixkd", "the host draws"), ("tgeo", "the host draws")],
@@ -267,6 +288,23 @@ def test_what_is_out_of_time_is_skipped_and_what_breaks_has_failed() -> None:
     assert [str(line) for line in clock.each("look at", ["it"], broken)] == ["FAILED  look at it: ValueError: broken"]
     clock.begin(0.0)
     assert [line.status for line in clock.each("look at", ["it"], broken)] == ["skipped"]
+
+
+def test_without_time_everything_is_skipped_and_nothing_has_held(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--device", "cpu", "--small", "--limit-s", "0", "--methods", "kd", "--out", str(tmp_path / "gpu.json")]
+    assert main(words) == 0
+    told = capsys.readouterr().out.splitlines()[1:-1]
+    assert len(told) > 10
+    assert all(line.startswith("skipped") for line in told)
+
+
+def test_a_machine_without_a_gpu_is_told_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert main([]) == 2
+    assert "--device cpu --small" in capsys.readouterr().out
 
 
 def test_a_figure_that_is_no_number_does_not_hold() -> None:

@@ -9,20 +9,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from kdcore import train
 from kdcore.capture import WARM, Graphs, Recorder, Stepper
 from kdcore.optimize import learning_rate
 from kdcore.registry import METHODS
 from kdcore.setup import Setup
 from kdcore.spec import Choice, Spec
 from kdcore.step import Kept
+from tests.gpu import bits
 from tests.gpu.lines import Clock, Line
 from tests.gpu.place import MAKERS, STEPS, Place
 from tests.gpu.tape import Tape
 
+LONG = 16  # steps of a whole run, so that what is resumed in its middle is captured again
 MORE: dict[str, dict[str, Any]] = {  # runs of KD that differ in what a graph must not freeze
     "adam": {"optimizer": "adam"},
     "adamw": {"optimizer": "adamw"},
@@ -36,11 +40,16 @@ def recorder(setup: Setup) -> Recorder:
     return Graphs() if setup.device.type == "cuda" else Tape()
 
 
+def stepper_for(setup: Setup, captured: bool) -> Stepper:
+    """What does the steps of a run, captured or not."""
+    setup.rule.felt = torch.zeros((), device=setup.device)  # a CPU's kernels have the rate as a number otherwise
+    return Stepper(setup, recorder(setup) if captured else None)
+
+
 def steps(place: Place, spec: Spec, captured: bool) -> tuple[list[Kept], dict[str, Tensor], Stepper]:
     """All steps of a run: what each left, the weights and memory in the end, and what did them."""
     setup = place.parts(spec)
-    setup.rule.felt = torch.zeros((), device=setup.device)  # a CPU's kernels have the rate as a number otherwise
-    stepper = Stepper(setup, recorder(setup) if captured else None)
+    stepper = stepper_for(setup, captured)
     rows = setup.indices(0)
     for done in range(setup.lead):
         setup.source.learn(setup.making, setup.scene, done)  # type: ignore[attr-defined]
@@ -72,6 +81,17 @@ def captured(place: Place, what: str, spec: Spec) -> Line:
     return Line("held", what, f"the bits of a plain one, {STEPS - WARM - 1} times repeated by a {how}")
 
 
+def whole(place: Place, what: str) -> Line:
+    """A whole run whose steps are captured: again, watched and resumed, and against one whose steps are not."""
+    spec = place.spec("kd", steps=LONG)
+    with patch.object(train, "Stepper", lambda setup, _: stepper_for(setup, False)):
+        plain = bits.told(place, spec, f"{what} plain")
+    with patch.object(train, "Stepper", lambda setup, _: stepper_for(setup, True)):
+        line = bits.same_bits(place, what, spec)
+        unlike = bits.differs(plain, bits.told(place, spec, f"{what} captured"))
+    return line if not unlike else Line("FAILED", line.what, f"differs from one whose steps are plain in {unlike}")
+
+
 def specs(place: Place) -> dict[str, Spec]:
     """Every method, every source that makes its images, and what else a graph must not freeze."""
     found = {name: place.spec(name) for name in METHODS}
@@ -85,5 +105,6 @@ def lines(place: Place, clock: Clock, names: list[str] | None = None) -> Iterato
     """All of them."""
     logging.getLogger("kdcore.capture").setLevel(logging.ERROR)  # each line says it
     every = specs(place)
+    yield from clock.each("same bits of", ["a captured run"], lambda name: whole(place, name))
     chosen = names or list(every)
     yield from clock.each("captured step of", chosen, lambda name: captured(place, name, every[name]))
