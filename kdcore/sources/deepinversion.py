@@ -13,10 +13,14 @@ Source: Yin et al., Dreaming to Distill: Data-free Knowledge Transfer via DeepIn
 equations 3, 4 and 6 to 10.
 
 Departs from it: the published settings for CIFAR-10 are batches of 256, 2000 updates (Adam, 0.05 to 0.1), bn 10, tv
-2.5e-5; ours are shorter, and 8 x 8 pixels want other weights. TV is the sum of the norms of the batch's differences to
-the right, down and along both diagonals. Random shifts and mirroring between updates are left out, as mirrored digits
-are none, and pixels are clipped to black and white after each update. JS has logarithms to base 2, so it lies between 0
-and 1. The student's batch norms take the statistics of the images tried and do not remember them.
+2.5e-5; ours are shorter, with beta 1 = 0.5 in place of 0.9, and 8 x 8 pixels want other weights. TV is the sum of the
+norms of the batch's differences to the right, down and along both diagonals. Random shifts and mirroring between
+updates are left out, as mirrored digits are none, and pixels are clipped to black and white, at first and after each
+update, which the code published for CIFAR-10 does not do. A round leaves its last images; that code means to keep those
+of least loss, but holds on to the tensor that it goes on updating, so that it returns the last too, and the code for
+ImageNet copies the best. JS is the paper's, at temperature 1, with logarithms to base 2, so it lies between 0 and 1;
+the published code softens both answers by T = 3, clamps p_T, p_S and their mean to [0.01, 0.99], and takes natural
+logarithms. The student's batch norms take the statistics of the images tried and do not remember them.
 
 Zero when: never, except with all weights but one_hot at 0 and a teacher that is sure.
 """

@@ -6,12 +6,16 @@ the student learns for several steps on new G(z). It reads the teacher's gradien
 Source: Micaelli and Storkey, Zero-shot Knowledge Transfer via Adversarial Belief Matching, NeurIPS 2019, arXiv
 1905.09768; `retain` after Patel, Mopuri and Qiu, Learning to Retain while Acquiring, CVPR 2023, arXiv 2302.14290.
 
-Departs from it: the published settings are one update of the generator (Adam, 1e-3) to ten of the student (Adam, 2e-3),
-batches of 128, a cosine course, gradients clipped to 5, and 80 000 batches; ours take turns sooner and do not clip; the
-generator is that of MEKD's published code and ends in tanh in place of batch norm. The student's loss is the run's
-method; the paper adds attention transfer, worth about 2 points. The student's batch norms take the statistics of the
-images tried and do not remember them. `retain` is ours: it mixes remembered images into each batch, which is the
-paper's idea without the inner step whose gradients it aligns.
+Departs from it: in the published code one z serves the generator's update and the student's ten, so the student learns
+ten times from one batch, and from the very z that the generator has just learned on; the teacher answers that batch
+once for the ten. Here each step of the student draws new z, and the teacher answers a batch at each. The published
+settings are one update of the generator (Adam, 1e-3, beta 1 = 0.9) to ten of the student (Adam, 2e-3), batches of 128,
+a cosine course, gradients clipped to 5, and 80 000 batches; ours take turns sooner, have beta 1 = 0.5 and do not clip;
+the generator is that of MEKD's published code and ends in tanh in place of batch norm. The published divergence is
+averaged over classes too, which is 1/C of ours. The student's loss is the run's method; the paper adds attention
+transfer, worth about 2 points. The student's batch norms take the statistics of the images tried and do not remember
+them. `retain` is ours: it mixes remembered images into each batch, which is the paper's idea without the inner step
+whose gradients it aligns.
 
 Zero when: the two networks give the same probabilities.
 """

@@ -48,6 +48,8 @@ def test_dfme_compares_centred_log_probabilities_by_their_l1() -> None:
         slow = sum(abs((logs[0][c] - means[0]) - (logs[1][c] - means[1])) for c in range(CLASSES))
         assert float(found[row]) == pytest.approx(slow, rel=1e-4)
     assert torch.allclose(dfme.disagreement(THEIRS + 7, OURS - 2, "l1"), found, atol=1e-5)
+    named = dfme.disagreement(torch.tensor([[3.0, 1.0, 0.0]]), torch.tensor([[4.0, 2.5, 2.5]]), "l1")
+    assert float(named) == pytest.approx(5 / 3), "the departure that the docstring tells in numbers"
 
 
 def test_maze_compares_them_by_kl() -> None:
@@ -215,15 +217,20 @@ def test_images_are_shifted_by_whole_pixels_and_black_comes_in() -> None:
     assert torch.equal(ideal.moved(image, 0, 0), image)
 
 
-def test_dfhl_rs_smooths_its_labels() -> None:
+def test_dfhl_rs_smooths_its_labels_as_published() -> None:
+    """The label keeps 1 - s and each other class has s/(C-1); the figure is worked by hand for z = (2, 0, ... 0)."""
     labels, smoothing = torch.tensor([0, 1, 2, 3, 0]), 0.2
     slow = 0.0
     for row, label in enumerate(labels.tolist()):
-        target = [(1 - smoothing) * (c == label) + smoothing / CLASSES for c in range(CLASSES)]
+        target = [1 - smoothing if c == label else smoothing / (CLASSES - 1) for c in range(CLASSES)]
         slow += divergence(target, Q[row]) / ROWS
     assert float(dfhl_rs.smoothed_kl(OURS, labels, smoothing)) == pytest.approx(slow, rel=1e-4)
-    target = torch.tensor([[0.85, 0.05, 0.05, 0.05]]).log()
+    target = torch.tensor([[0.8, 0.2 / 3, 0.2 / 3, 0.2 / 3]]).log()
     assert float(dfhl_rs.smoothed_kl(target, torch.tensor([0]), smoothing)) == pytest.approx(0.0, abs=1e-6)
+    ten = torch.tensor([[2.0] + 9 * [0.0]])
+    by_hand = 0.8 * math.log(0.8) + 0.2 * math.log(0.2 / 9) - 0.8 * 2 + math.log(math.exp(2) + 9)
+    assert by_hand == pytest.approx(0.2568, abs=1e-4)
+    assert float(dfhl_rs.smoothed_kl(ten, torch.tensor([0]), smoothing)) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_dfhl_rs_climbs_the_students_entropy_by_steps_of_one_length() -> None:
