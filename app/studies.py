@@ -134,8 +134,9 @@ def _told(budget: str, study: Study) -> str:
 def reading(compared: int) -> str:
     """How to read p beside so many comparisons."""
     return (
-        f"p is that of a two-sided sign test over pairs of equal task and seed; below {strict(compared):.2g}, which is "
-        f"{strict(1):.2g} divided by the number of comparisons, it is no accident."
+        "p is that of a two-sided sign test over pairs of equal task and seed, in which a student that several tasks "
+        f"share counts once; below {strict(compared):.2g}, which is {strict(1):.2g} divided by the number of "
+        "comparisons, it is no accident."
     )
 
 

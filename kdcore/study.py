@@ -231,7 +231,7 @@ class Cell(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A method against the reference over all tasks and seeds, pairs of equal task and seed."""
+    """A method against the reference over pairs of equal task and seed; a student that tasks share counts once."""
 
     method: str
     budget: Budget
@@ -311,14 +311,19 @@ def strict(compared: int) -> float:
 
 
 def _gaps(study: Study, table: Table, costs: Costs, method: str, budget: Budget) -> list[float]:
-    """Test accuracy minus the reference's, for every task and seed that both have."""
-    gaps = []
+    """Test accuracy minus the reference's, for every seed and student; one that several tasks share counts once.
+
+    Tasks share a student where what tells them apart does not reach it, as an answer's form does not reach one who
+    reads labels only. It is known by all its METRICS being equal, and its gap is the mean over those tasks.
+    """
+    gaps: dict[tuple[float | None, ...], list[float]] = {}
     for task in study.tasks:
         base = {row["seed"]: row for row in _rows_of(table, costs, task.name, study.reference, "steps")}
         for row in _rows_of(table, costs, task.name, method, budget):
             if "error" not in row and "error" not in base.get(row["seed"], {"error": "absent"}):
-                gaps.append(row["accuracy"] - base[row["seed"]]["accuracy"])
-    return gaps
+                student = (row["seed"], *(row.get(metric) for metric in METRICS))
+                gaps.setdefault(student, []).append(row["accuracy"] - base[row["seed"]]["accuracy"])
+    return [fmean(own) for own in gaps.values()]
 
 
 # What is kept

@@ -122,6 +122,20 @@ def test_means_intervals_and_the_sign_test() -> None:
     assert (cell.seeds, cell.step_cost) == (5, 0.5)
 
 
+def test_a_student_that_two_tasks_share_counts_once_and_its_gap_is_the_mean() -> None:
+    """Hard labels teach the same five students whether the teacher tells probabilities or not: p is 2/2^5, no less."""
+    two = [{"name": name, "says": "Two moons.", "spec": SPEC} for name in ("soft", "hard")]
+    asked = study(tasks=two, seeds=[0, 1, 2, 3, 4], budgets=["steps"])
+    rows = [row(task, "kd", seed, base) for task, base in (("soft", 0.5), ("hard", 0.7)) for seed in range(5)]
+    shared = [row(task, "ce", seed, 0.8 + seed / 100) for task in ("soft", "hard") for seed in range(5)]
+    (verdict,) = verdicts(asked, rows + shared)
+    assert (verdict.wins, verdict.losses, verdict.p) == (5, 0, pytest.approx(2 / 2**5))
+    assert verdict.gain == pytest.approx(0.22)
+    apart = [one | {"nll": 1.0 + (one["task"] == "hard")} for one in shared]
+    (verdict,) = verdicts(asked, rows + apart)
+    assert (verdict.wins, verdict.losses, verdict.p) == (10, 0, pytest.approx(2 / 2**10))
+
+
 @pytest.mark.parametrize("accuracies", [[0.8], [0.8, 0.8, 0.8]])
 def test_a_single_value_and_equal_ones_have_no_interval(accuracies: list[float]) -> None:
     asked = study(methods=["kd"], seeds=list(range(len(accuracies))), budgets=["steps"])
