@@ -167,18 +167,20 @@ def _check_places(folder: Path, told: Iterable[Heard]) -> None:
             raise ValueError(f"event {heard.seq} tells of a file outside of it, {shortened(file)}")
 
 
-def known(connection: Connection, recorded: Recorded) -> bool:
-    """Whether a record is here already.
+def known(connection: Connection, recorded: Recorded) -> Path | None:
+    """Where a record lies that is here already.
 
     Raises:
-        BadInput: a run of that id was made here, or was deleted.
+        BadInput: a run of that id was made here, was deleted, or has other settings.
     """
     row = connection.execute(select(RUNS).where(RUNS.c.id == recorded.id)).first()
     if row is not None and row.folder is None:
         raise BadInput(f"Run {recorded.id} was made here, so no other is brought in its place; it is shown as it is.")
     if row is not None and row.deleted_at:
         raise BadInput(f"Run {recorded.id} was deleted here; whoever owns it can bring it back on the Runs page.")
-    return row is not None
+    if row is not None and row.hash != recorded.spec.hash:
+        raise BadInput(f"Run {recorded.id} is here with other settings; only one run can have that id.")
+    return Path(row.folder) if row is not None else None
 
 
 def bring(connection: Connection, recorded: Recorded, owner: str) -> None:

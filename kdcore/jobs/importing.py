@@ -18,7 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import safe_open
+
 from kdcore.errors import BadInput, gist, shortened
+from kdcore.events import Frame
 from kdcore.jobs.exchange import Recorded, load
 from kdcore.record import WITHHELD, read_arrays
 from kdcore.untrusted import parsing
@@ -52,6 +55,7 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
         with parsing("The record cannot be copied", REMEDY):
             _copy(source, draft)
         found = load(draft, str(source) if isinstance(source, Path) else "The file")
+        _check_whole(found)
         yield found, lambda: _placed(found, home / FOLDER / found.id)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -117,19 +121,53 @@ def _write(parts: list[Part], draft: Path) -> None:
             while size > 0 and (chunk := stored.read(min(size, 1 << 20))):
                 size -= len(chunk)
                 out.write(chunk)
-        if name.endswith(".npz"):
-            _check_arrays(draft / name)
+        _check_file(draft / name)
+
+
+def whole(folder: Path) -> bool:
+    """Whether a record that lies here can be read, file by file."""
+    try:
+        _check_whole(load(folder))
+        for path in (*folder.glob("*.*"), *folder.glob("frames/*")):
+            _check_file(path)
+    except BadInput:
+        return False
+    return True
+
+
+def _check_whole(found: Recorded) -> None:
+    """Pass a record that has its weights and all frames that its events tell of."""
+    frames = [heard.event.file for heard in found.told if isinstance(heard.event, Frame)]
+    for name in ("student.safetensors", *frames):
+        if not (found.folder / name).is_file():
+            raise BadInput(f"The record lacks {shortened(name)}; {REMEDY}.")
+
+
+def _check_file(path: Path) -> None:
+    """Pass arrays and weights that can be read."""
+    check = {".npz": _check_arrays, ".safetensors": _check_weights}.get(path.suffix)
+    if check:
+        with parsing(f"{path.name} of the record is damaged or cut off", REMEDY):
+            check(path)
+
+
+def _check_weights(path: Path) -> None:
+    """Pass weights whose head fits what follows it."""
+    with safe_open(path, framework="np"):
+        pass
 
 
 def _check_arrays(path: Path) -> None:
-    """Pass a file of arrays that unpacks to what a run may write, and holds numbers where a run does."""
+    """Pass a file of arrays that is whole, unpacks to what a run may write, and holds numbers where a run does."""
     with zipfile.ZipFile(path) as archive:
         size_bytes = sum(entry.file_size for entry in archive.infolist())
-    if size_bytes > MOST_ARRAYS_BYTES:
-        raise BadInput(
-            f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
-            f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
-        )
+        if size_bytes > MOST_ARRAYS_BYTES:
+            raise BadInput(
+                f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
+                f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
+            )
+        if broken := archive.testzip():  # numpy reads just as much as there should be, and so meets no wrong sum
+            raise ValueError(f"the sum of {broken} is wrong")
     for name, array in read_arrays(path).items():
         kinds, places = {"step": ("iu", 0), WITHHELD: ("U", 1), "gradient_names": ("U", 1)}.get(name, ("biuf", None))
         if (

@@ -330,7 +330,7 @@ class Store:
         return self.get(recorded.id)
 
     def take(self, source: Path | IO[bytes], owner: str) -> Run:
-        """Copy somebody's record into the home and show it as `bring` does; one that is here already stays as it is.
+        """Copy somebody's record into the home and show it as `bring` does; one that is here and whole stays as it is.
 
         Args:
             source: a record's folder, or a zip of one.
@@ -341,7 +341,8 @@ class Store:
         """
         with importing.taken(source, self.home) as (found, place), self._write() as connection:
             lock_all(connection)
-            if not exchange.known(connection, found):
+            here = exchange.known(connection, found)
+            if here is None or not importing.whole(here):
                 exchange.bring(connection, place(), owner)
         return self.get(found.id)
 

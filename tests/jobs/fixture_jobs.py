@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from kdcore import catalogue, spec
 from kdcore.contracts import Command, Desk
@@ -130,7 +131,7 @@ def train(
             desk.show("frame", {"step": np.array(done)})
         yield from _told(spec, folder, done, state)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "student.safetensors").write_text(str(state))
+    save_file({"state": np.array(state)}, folder / "student.safetensors")
     yield Finished(step=done, result={"student_accuracy": state / 2**31})
 
 

@@ -96,6 +96,38 @@ def test_a_damaged_record_is_one_sentence_and_leaves_nothing(
     assert (lab.runs(), kept(lab)) == ([], [])
 
 
+def spoil(path: Path) -> None:
+    """Change a byte in the middle of what a file holds, so that its sum is wrong and its parts are all there."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+HARM = {
+    "weights cut off": lambda folder: os.truncate(folder / "student.safetensors", 20),
+    "weights that are none": lambda folder: (folder / "student.safetensors").write_bytes(b"\x80\x04N."),
+    "no weights": lambda folder: (folder / "student.safetensors").unlink(),
+    "no frame": lambda folder: min(folder.glob("frames/*")).unlink(),
+    "a frame with a wrong sum": lambda folder: spoil(min(folder.glob("frames/*"))),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_record_is_refused_for_each_of_its_files_and_mended_by_a_whole_one(
+    harm: str, folder: Path, lab: Store, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "whole")
+    write_arrays(min(folder.glob("frames/*")), {"step": np.arange(999)}, compress=False)  # something to spoil
+    HARM[harm](folder)
+    with pytest.raises(BadInput, match=r"student\.safetensors|frames/|\.npz"):
+        lab.take(folder, "me")
+    assert (lab.runs(), kept(lab)) == ([], [])
+    shown = lab.take(tmp_path / "whole", "me")
+    HARM[harm](shown.folder)
+    assert lab.take(tmp_path / "whole", "another") == shown
+    assert importing.whole(shown.folder)
+
+
 def test_only_a_records_own_files_are_copied(folder: Path, lab: Store, tmp_path: Path) -> None:
     for name in (
         "note.html",

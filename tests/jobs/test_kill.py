@@ -90,7 +90,7 @@ def round_of_kills(store: Store, luck: random.Random, number: int) -> None:
         story = store.story(one.id)
         assert story == expected(one, store, f"whole-{one.id}")
         assert isinstance(story[0], Started)
-        assert one.weights.read_text() == (store.home / f"whole-{one.id}" / "student.safetensors").read_text()
+        assert one.weights.read_bytes() == (store.home / f"whole-{one.id}" / "student.safetensors").read_bytes()
     assert all(found.state in ("done", "cancelled") for found in store.runs())
 
 
