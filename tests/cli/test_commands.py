@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 import safetensors.numpy
 
 from app.cli import main
@@ -44,7 +42,7 @@ def ended(lab: Path, spec: Spec, meter: Meter | None = None) -> str:
     )
     store.claim(1, run.id)
     run.folder.mkdir(parents=True, exist_ok=True)
-    save_file({"weights": np.ones(1)}, run.folder / "student.safetensors")
+    safetensors.numpy.save_file({"weights": np.ones(1)}, run.folder / "student.safetensors")
     store.append(run.id, [first, Finished(step=2000, result=RESULT, meter=meter)])
     store.close()
     return run.id
