@@ -41,8 +41,6 @@ def ended(lab: Path, spec: Spec, meter: Meter | None = None) -> str:
         step=0, steps=2000, device="cpu", torch="none", classes=("a", "b"), rows={}, student=cost, teacher=None
     )
     store.claim(1, run.id)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    safetensors.numpy.save_file({"weights": np.ones(1)}, run.folder / "student.safetensors")
     store.append(run.id, [first, Finished(step=2000, result=RESULT, meter=meter)])
     store.close()
     return run.id
@@ -213,6 +211,7 @@ def test_a_record_is_brought_into_another_lab(
     done: str, tmp_path: Path, capsys: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["export", done, str(tmp_path / "record")]) == 0
+    safetensors.numpy.save_file({"w": np.ones(2, np.float32)}, tmp_path / "record" / "student.safetensors")
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path / "other"))
     capsys.readouterr()
     for _ in range(2):
