@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 from lab_driver import Finish, Open, button, cards, said
+from safetensors.numpy import save_file
 
 from kdcore.jobs.store import Store
 
@@ -47,7 +49,9 @@ def packed(folder: Path) -> bytes:
 
 
 def test_a_record_from_elsewhere_is_brought_in(lab: Open, finish: Finish, store: Store, tmp_path: Path) -> None:
-    record = packed(store.export(finish().id, tmp_path / "record"))
+    folder = store.export(finish().id, tmp_path / "record")
+    save_file({"w": np.ones(2, np.float32)}, folder / "student.safetensors")
+    record = packed(folder)
     page = lab("runs")
     page.file_uploader[0].upload("bad.zip", b"PK\x03\x04", "application/zip").run()
     assert "The record cannot be copied" in said(page)
