@@ -172,7 +172,7 @@ def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str
     if run.state == "done":
         with st.container(key="ending"):  # a replay hides it until its own end
             result = run.result or {}
-            (st.warning if words.stuck(result) else st.success)(words.outcome(result))
+            (st.warning if words.stuck(result) else st.success)(words.outcome(result, run.spec.taught))
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.owners()))

@@ -44,8 +44,8 @@ FURTHER = {"light": ((0.6, 0.3), (0.45, 0.36)), "dark": ((0.6, 0.72), (0.5, 0.6)
 
 
 def role(name: str) -> dict[str, str]:
-    """The colour of a network by what it is to those who look: student, teacher, or one between them."""
-    return STUDENT if name == "student" else TEACHER if "teacher" in name else MENTOR
+    """The colour of a network by what it is to those who look: student, untaught network, teacher, or between."""
+    return STUDENT if name in ("student", "network") else TEACHER if "teacher" in name else MENTOR
 
 
 def classes(count: int, look: Theme) -> list[str]:

@@ -178,15 +178,28 @@ def stuck(result: Mapping[str, float]) -> str:
     if "chance_nll" not in result:
         return ""
     return (
-        f"Hardly anything was learned: the loss on {tested(result)} is {result['student_nll']:.2f} nats, where chance "
-        f"gives {result['chance_nll']:.2f} nats and {percent(result['chance_accuracy'])} right; try another learning "
-        f"rate than {result['learning_rate']:g}, or more steps."
+        f"Hardly anything was learned: {_counted(result)}, and the loss is {result['student_nll']:.2f} nats, where "
+        f"chance gives {result['chance_nll']:.2f}; {_advice(result)}."
     )
 
 
-def outcome(result: Mapping[str, float]) -> str:
-    """What came out, in a sentence or two."""
-    return " ".join(filter(None, (_outcome(result), stuck(result), unsteady(result))))
+def _counted(result: Mapping[str, float]) -> str:
+    """How many answers are right, and how many by chance; shares where a result of before says no number."""
+    own, chance, rows = (result.get(name) for name in ("student_accuracy", "chance_accuracy", "test_rows"))
+    if own is None or chance is None or not rows:
+        return f"chance is right on {percent(result['chance_accuracy'])}"
+    return f"{round(own * rows):,} of {rows:,.0f} are right, where chance gives {round(chance * rows):,}"
+
+
+def _advice(result: Mapping[str, float]) -> str:
+    """What to try; not the steps that a budget did not reach for."""
+    rate = f"another learning rate than {result['learning_rate']:g}"
+    return f"try a larger budget, or {rate}" if result.get("spent") else f"try {rate}, or more steps"
+
+
+def outcome(result: Mapping[str, float], taught: bool = False) -> str:
+    """What came out, in a sentence or two; `taught` says that the network has a teacher, even if that was not asked."""
+    return " ".join(filter(None, (_outcome(result, taught), stuck(result), unsteady(result))))
 
 
 def unsteady(result: Mapping[str, float]) -> str:
@@ -198,14 +211,14 @@ def unsteady(result: Mapping[str, float]) -> str:
     return f"{subject} no form on this GPU that gives the same bits twice; another run may end a little differently."
 
 
-def _outcome(result: Mapping[str, float]) -> str:
+def _outcome(result: Mapping[str, float], taught: bool) -> str:
     """How good the student is, beside its teacher where it has one."""
     student, teacher = result.get("student_accuracy"), result.get("teacher_accuracy")
     spent = " The budget of questions was used up before the last step." if result.get("spent") else ""
     if student is None:
         return f"The run is over; it left no test result.{spent}"
     if teacher is None:
-        return f"The network is right on {percent(student)} of {tested(result)}.{spent}"
+        return f"The {'student' if taught else 'network'} is right on {percent(student)} of {tested(result)}.{spent}"
     points = points_apart(student, teacher)
     gap = (
         "as often as its teacher"

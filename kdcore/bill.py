@@ -6,6 +6,7 @@ machine stands for a cloud: what the student learns from is counted as a cloud w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kdcore.events import Meter
@@ -35,6 +36,21 @@ def bill(spec: Spec, meter: Meter) -> Bill:
     real = None if looked is None else meter.local + looked
     price = spec.wall.price if spec.wall else 0.0
     return Bill(meter.images, measuring, real, dollars(meter.images + measuring, price))
+
+
+def outlays(told: Iterable[tuple[int, Meter]]) -> dict[int, Meter]:
+    """Of meters with their steps, as they were told, all that was paid by each step: what was paid once stays paid
+    though a resumed run goes on from a step that had used less."""
+    found, most = {}, Meter()
+    for step, meter in told:
+        most = found[step] = _together(meter, most)
+    return found
+
+
+def _together(now: Meter, before: Meter) -> Meter:
+    """The larger of each of two counts; what the newer one has not counted is not known."""
+    larger = {name: max(value, getattr(before, name) or 0) for name, value in now if value is not None}
+    return now.model_copy(update=larger)
 
 
 def dollars(images: int, price: float) -> float:

@@ -134,7 +134,8 @@ class Changed(_Record):
 
 
 class Asked(_Record):
-    """What asking the teacher has taken, told where a run stands: while it is paused, stopped, or broken off.
+    """What asking the teacher has taken, told where a run stands (paused, stopped, broken off), and beside a loss point
+    wherever it is more than that one counts.
 
     Unlike a step's it counts all that has left by then: also what only an interrupted attempt used, or sent in vain.
     """

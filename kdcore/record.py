@@ -43,6 +43,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdcore.bill import outlays
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Changed, Evaluated, Event, Finished, Frame, Meter, Started, Step
 from kdcore.spec import Spec
@@ -77,9 +78,10 @@ class Record:
 
     @property
     def meters(self) -> list[tuple[int, Meter]]:
-        """Steps and what asking the teacher had taken by them, the last word of each step; [] where nobody counts."""
+        """Steps and what asking the teacher had taken by them, interruptions included; [] where nobody counts."""
         told: tuple[Step | Asked | Finished, ...] = (*self.steps, *self.asked, *([self.ended] if self.ended else []))
-        return sorted({event.step: event.meter for event in told if event.meter}.items())
+        in_order = sorted(told, key=lambda event: event.step)  # a step's last word is not that of its loss point
+        return list(outlays((event.step, event.meter) for event in in_order if event.meter).items())
 
     @property
     def withheld(self) -> frozenset[str]:

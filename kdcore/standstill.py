@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from math import isfinite, sqrt
+from math import isfinite
 
 import numpy as np
+from scipy.special import bdtrc
 
 from kdcore.events import Score
 
-SIGMAS = 3.0  # of the accuracy that chance has on so many rows
-NEAR = (0.98, 1.3)  # of the loss of chance: a network that has not learned begins a little above
-HARDLY = 0.25  # of the way from chance to all right, above which something was learned whatever the loss
+RARE = 0.01  # how seldom chance is right on so many rows or more, below which it was not chance
+NEAR = 0.95  # of the loss of chance, below which something was learned; one that is above it says nothing of that
 
 
 def standstill(score: Score, labels: np.ndarray) -> dict[str, float]:
-    """What chance reaches on labels (N,), where a student is no better; {} where it is.
+    """What chance reaches on labels (N,), where a student is no better by count and by loss; {} where it is.
 
     Chance always gives the shares of the classes: it is right as often as the most frequent class is there, and its
-    NLL in nats is the entropy of the shares.
+    NLL in nats is the entropy of the shares. The count is judged by a one-sided exact binomial test.
     """
     shares = np.bincount(labels) / len(labels)
     often, nll = float(shares.max()), float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    noise = sqrt(often * (1 - often) / len(labels))
-    near = not isfinite(score.nll) or NEAR[0] * nll <= score.nll <= NEAR[1] * nll
-    stuck = score.accuracy <= often + SIGMAS * noise or (near and score.accuracy < often + HARDLY * (1 - often))
+    right = round(score.accuracy * len(labels))
+    by_chance = not right or bdtrc(right - 1, len(labels), often) >= RARE
+    stuck = by_chance and (not isfinite(score.nll) or score.nll >= NEAR * nll)
     return {"chance_accuracy": often, "chance_nll": nll} if stuck else {}

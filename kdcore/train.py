@@ -107,12 +107,15 @@ class _Run:
         self.saved = 0  # the step of the newest checkpoint
         self.scored, self.scoring_s = -1, 0.0  # the step of the newest evaluation, and what that took
         self.stands = 0  # steps done
-        self.noted: tuple[int, Meter] | None = None  # step and meter when all that left was told last
+        self.noted: tuple[int, Meter] | None = None  # step and outlay when all that left was told last
+        self.counted: Meter | None = None  # what the newest loss point says was asked
 
     def events(self, start: int) -> Iterator[Event]:
         """The story from step `start` on; one that breaks off tells what its teacher was asked before it says why."""
         self.stands = start
         try:
+            if self._outlay() != self._meter():  # it broke off behind its checkpoint, and that was paid for
+                yield from self._asked(start)
             yield from self._story(start)
         except (BadInput, OSError, RuntimeError):  # a server that fails, a full disk, no memory left
             yield from self._asked(self.stands)
@@ -223,6 +226,8 @@ class _Run:
             yield self._frame(step)
         if step in self.due.checkpoints:
             yield self._checkpoint(step)
+        if step in self.due.points and self._outlay() != self.counted:
+            yield from self._asked(step)
 
     def _checkpoint(self, step: int) -> Checkpoint:
         """From here the run can go on."""
@@ -283,9 +288,9 @@ class _Run:
 
     def _asked(self, step: int) -> Iterator[Asked]:
         """All that has left where the run stands, unless that was told."""
-        meter, outlay = self._meter(), self._outlay()
-        if meter and outlay and self.noted != (step, meter):
-            self.noted = step, meter
+        outlay = self._outlay()
+        if outlay and self.noted != (step, outlay):
+            self.noted = step, outlay
             yield Asked(step=step, meter=outlay)
 
     def _point(self, step: int) -> Step:
@@ -309,6 +314,7 @@ class _Run:
             )
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
         terms = {name: Loss(weight=w, value=v) for name, w, v in zip(names, weights, means, strict=True)}
+        self.counted = self._meter()
         return Step(
             step=step,
             learning_rate=self.rate,
@@ -318,7 +324,7 @@ class _Run:
             notes=notes,
             source=source,
             lead=step <= self.setup.lead,
-            meter=self._meter(),
+            meter=self.counted,
         )
 
     def _evaluated(self, step: int, split: Literal["val", "test"]) -> Evaluated:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli.telling import ending
 from app.naming import POINTS, drawn
 from app.words import ago, differences, heading, headings, money
-from kdcore.bill import bill, dollars
+from kdcore.bill import bill, dollars, outlays
 from kdcore.catalogue import catalogue, entry
 from kdcore.contracts import ASKS, FAMILIES, LINEAGES
 from kdcore.errors import BadInput
@@ -195,9 +195,10 @@ def _summary(run: Run) -> list[tuple[str, str]]:
 
 
 def _meter(run: Run) -> Meter | None:
-    """The newest count of what the teacher was asked; None where nobody counts."""
-    told = (getattr(event, "meter", None) for event in reversed(Store().story(run.id)))
-    return next((meter for meter in told if meter), None)
+    """All that asking the teacher has taken so far; None where nobody counts."""
+    told = ((event.step, getattr(event, "meter", None)) for event in Store().story(run.id))
+    counted = outlays((step, meter) for step, meter in told if meter)
+    return next(reversed(counted.values()), None)
 
 
 def _asked(run: Run) -> list[tuple[str, str]]:

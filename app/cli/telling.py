@@ -27,7 +27,7 @@ ENDINGS = {
 def ending(run: Run) -> str:
     """How a run ended, or where it stands."""
     if run.result is not None:
-        return outcome(run.result)
+        return outcome(run.result, run.spec.taught)
     said = f" {run.message.rstrip('.')}." if run.message and run.state != "cancelled" else ""
     return ENDINGS[run.state] + said
 

@@ -18,7 +18,6 @@ from kdcore.lineage import forerunners
 
 ROW_S = {True: 0.08, False: 0.25}  # between two looks at the database, while something goes on or may go on again
 VERSIONS = count(1)  # no two states of anything share a number
-TEACHER = "Teacher"  # label of a run that was trained because another needed it
 TICK_S = 1.0  # clocks on the page move this often
 
 
@@ -106,8 +105,7 @@ class Watcher:
         """What the network that a run trains is to the one that is watched."""
         if chosen.id != self.run.id:
             return self._forerunners.get(chosen.spec.hash, "teacher")
-        alone = chosen.spec.teacher is None and chosen.spec.service is None
-        return "teacher" if chosen.label == TEACHER and alone else "student"
+        return "student" if chosen.spec.taught else "network"  # nobody's student, whoever it may teach afterwards
 
     def _choose(self) -> Run:
         """The run itself, or that of the network which is being trained before it can begin."""

@@ -58,10 +58,15 @@ def _text(found: Meters) -> str:
     return (
         f"<b>{found.images[-1]:,}</b>{of} queries{behind} · <b>{money(found.money[-1])}</b> "
         f"({money(found.price)} per 1,000)<br>"
-        f"{found.local[-1]:,} local images to learn from{_measuring(found)}<br>"
+        f"{found.local[-1]:,} local images to learn from{_measuring(found)}{_used(found)}<br>"
         f"{found.up_megabytes[-1]:.3g} MB up, {found.down_megabytes[-1]:.3g} down · "
         f"{found.cached:,} from cache{again}"
     )
+
+
+def _used(found: Meters) -> str:
+    """How much of what was paid a resumed run has come to use again; "" where it uses all of it."""
+    return f" · {found.used[1]:,} used by step {found.used[0]:,}" if found.used else ""
 
 
 def _measuring(found: Meters) -> str:

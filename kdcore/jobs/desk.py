@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from kdcore.contracts import Audience, Command, Desk
-from kdcore.events import Changed, Checkpoint, Event, Finished
+from kdcore.events import Asked, Changed, Checkpoint, Event, Finished
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.record import write_arrays
@@ -26,7 +26,7 @@ from kdcore.record import write_arrays
 WISHES_S = 0.05  # between two looks for wishes, and between two batches of events
 AUDIENCE_S = 0.25  # between two looks for watchers
 STALE_S = 3.0  # after which a watcher who said nothing is gone
-AT_ONCE = (Checkpoint, Changed, Finished)
+AT_ONCE = (Asked, Checkpoint, Changed, Finished)
 
 
 def attend(folder: Path, audience: Audience) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdcore.bill import dollars
+from kdcore.events import Meter
 from kdcore.probes._numerics import Floats, Ints, thinned
 from kdcore.record import Record
 
@@ -25,6 +26,7 @@ class Meters:
     up_megabytes: Floats
     down_megabytes: Floats
     money: Floats  # dollars
+    used: tuple[int, int] | None  # the newest loss point's step and count where that is less: the run was interrupted
     lags: bool  # whether the picture is of a later step than the newest count
     requests: int  # now
     retried: int
@@ -62,9 +64,20 @@ def meter(record: Record, limit: int = 2000) -> Meters:
         down_megabytes=columns["bytes_down"] / MEGA,
         money=images.astype(np.float64) * dollars(1, wall.price),
         requests=last.requests,
+        used=_used(record, last),
         lags=record.step > told[-1][0],
         retried=last.retried,
         cached=last.cached,
         budget=wall.budget or None,
         price=wall.price,
     )
+
+
+def _used(record: Record, paid: Meter) -> tuple[int, int] | None:
+    """The newest loss point's step, and how many images to learn from the run has used by it, where an interruption has
+    it use again what it paid before; None elsewhere."""
+    last = next((step for step in reversed(record.steps) if step.meter), None)
+    if last is None or last.meter is None:
+        return None
+    by_then = max(meter.images for step, meter in record.meters if step <= last.step)
+    return (last.step, last.meter.images) if last.meter.images < by_then <= paid.images else None

@@ -61,8 +61,8 @@ def test_title_names_method_data_and_pair() -> None:
                 "chance_nll": 2.3,
                 "learning_rate": 1e-6,
             },
-            "The network is right on 10.0 % of 360 test samples. Hardly anything was learned: the loss on 360 test "
-            "samples is 2.31 nats, where chance gives 2.30 nats and 10.3 % right; try another learning rate than "
+            "The network is right on 10.0 % of 360 test samples. Hardly anything was learned: 36 of 360 are right, "
+            "where chance gives 37, and the loss is 2.31 nats, where chance gives 2.30; try another learning rate than "
             "1e-06, or more steps.",
         ),
         (
@@ -81,6 +81,17 @@ def test_title_names_method_data_and_pair() -> None:
 )
 def test_outcome(result: dict[str, float], expected: str) -> None:
     assert words.outcome(result) == expected
+
+
+def test_a_run_that_its_budget_ended_is_not_advised_to_do_more_steps() -> None:
+    result = {
+        "student_accuracy": 0.097, "student_nll": 2.31, "test_rows": 360.0, "chance_accuracy": 0.103, "chance_nll": 2.3,
+        "learning_rate": 0.002, "spent": 1.0,
+    }  # fmt: skip
+    said = words.outcome(result, taught=True)
+    assert said.startswith("The student is right on 9.7 % of 360 test samples. The budget of questions was used up")
+    assert said.endswith("chance gives 2.30; try a larger budget, or another learning rate than 0.002.")
+    assert "steps" not in said.replace("before the last step", "")
 
 
 def test_a_run_that_goes_on_says_so_and_its_start_is_told_as_one() -> None:

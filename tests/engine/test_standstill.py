@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from kdcore.events import Finished, Score
 from kdcore.spec import Choice, Schedule, Spec
@@ -18,7 +19,8 @@ TEN = np.repeat(np.arange(10), 40)
     ("accuracy", "nll", "stuck"),
     [
         (0.1, log(10), True),
-        (0.2, 2.35, True),  # a network that has not learned may be right by luck, and begins a little above
+        (0.12, 2.35, True),  # a network that has not learned may be right by luck, and begins a little above
+        (0.2, 2.35, False),  # but 80 of 400 are no luck
         (0.1, float("nan"), True),
         (0.1, 40.0, True),  # it ran away
         (0.5, 2.4, False),  # too sure of itself, but it has learned
@@ -29,6 +31,28 @@ TEN = np.repeat(np.arange(10), 40)
 def test_no_better_than_chance(accuracy: float, nll: float, stuck: bool) -> None:
     found = standstill(Score(accuracy=accuracy, nll=nll, ece=0.0), TEN)
     assert found == (pytest.approx({"chance_accuracy": 0.1, "chance_nll": log(10)}) if stuck else {})
+
+
+def test_a_small_test_set_is_judged_by_its_count() -> None:
+    """20 of 36 where chance gives 12 have p < .005; a loss a quarter below chance was learned, whatever the count."""
+    three = np.repeat(np.arange(3), 12)
+    assert binomtest(20, 36, 1 / 3, "greater").pvalue < 0.005
+    for right, nll, stuck in ((20, 0.81, False), (20, 1.1, False), (14, 0.81, False), (16, 1.1, True), (12, 1.2, True)):
+        assert bool(standstill(Score(accuracy=right / 36, nll=nll, ece=0.0), three)) == stuck, (right, nll)
+
+
+@pytest.mark.parametrize("rows", [36, 360, 2000])
+def test_what_was_planted_is_found(rows: int) -> None:
+    """Of students that answer by chance nearly all are told; of those twenty points above it, on a fair number of rows,
+    hardly any, though their loss be that of chance."""
+    random, labels = np.random.default_rng(0), np.arange(rows) % 3
+
+    def told(accuracy: float) -> float:
+        right = random.binomial(rows, accuracy, 1000) / rows
+        return float(np.mean([bool(standstill(Score(accuracy=one, nll=1.1, ece=0.0), labels)) for one in right]))
+
+    assert told(1 / 3) > 0.98
+    assert told(1 / 3 + 0.2) < (0.55 if rows < 100 else 0.001)
 
 
 def test_chance_knows_how_frequent_classes_are() -> None:

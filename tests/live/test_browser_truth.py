@@ -189,6 +189,22 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's line should climb"))
 
 
+def test_a_teachers_own_run_promises_no_student(store: Store, page: Page) -> None:
+    stage = Stage(store, seed=8)
+    assert stage.run.spec.teacher
+    own = Stage.__new__(Stage)
+    own.__dict__ |= stage.__dict__ | {"run": store.adopt(stage.run.spec.teacher, OWNER)}
+    own.begin()
+    own.evaluate(10, 0.5)
+    page.goto(f"/?run={own.run.id}&panels=accuracy,samples")
+    captions = page.locator(".kd-caption")
+    expect(captions).to_have_text(["Higher is better.", "Choose a sample to pin it in every panel."])
+    readouts = page.locator(".kd-readouts")
+    expect(readouts.locator("dt").first).to_have_text("Network")
+    expect(readouts.locator("> div").first).to_have_class("kd-student")
+    expect(readouts).not_to_contain_text("eacher")
+
+
 LEAVES = """async (script) => {
   const { wire } = await import(script);
   const told = [];

@@ -133,8 +133,20 @@ def test_the_teachers_own_training_is_called_and_coloured_the_teachers(store: St
         assert lines == {"teacher, training": theme.MUTED[look], "teacher": theme.TEACHER[look]}
         assert "tudent" not in json.dumps(figure)
     assert "without a teacher" in drawn(watcher, "fidelity")["lacks"]
-    own = Watcher(store, teacher.id)  # opened by its own link
-    assert [trace["name"] for trace in drawn(own, "accuracy")["figure"]["data"]] == ["teacher, training", "teacher"]
+    own = Watcher(store, teacher.id)  # opened by its own link, where no student is to come
+    assert [trace["name"] for trace in drawn(own, "accuracy")["figure"]["data"]] == ["network, training", "network"]
+
+
+def test_a_network_that_nobody_teaches_has_one_name_whoever_had_it_made(store: Store, stage: Stage) -> None:
+    assert stage.run.spec.teacher
+    by_hand = store.submit(stage.run.spec.teacher.model_copy(update={"seed": 5}), OWNER)
+    as_teacher = store.adopt(stage.run.spec.teacher, OWNER)
+    assert [status(Watcher(store, run.id), None, mine=True)["learner"] for run in (by_hand, as_teacher)] == [
+        "network",
+        "network",
+    ]
+    mutual = store.submit(recommended("digits", "dml"), OWNER)  # its peers teach it
+    assert Watcher(store, mutual.id).subject.learner == "student"
 
 
 def test_whoever_is_trained_on_the_way_is_shown_under_its_own_name(store: Store) -> None:

@@ -67,6 +67,23 @@ def test_a_count_of_an_earlier_step_than_the_picture_names_it(tmp_path: Path) ->
     assert "<b>1,848</b> of 5,000 queries · " in said(drawn_of(stands))
 
 
+def test_after_a_resume_the_headline_is_the_bill_and_what_the_step_has_used_stands_beside(tmp_path: Path) -> None:
+    """The run goes on from a step that had used less than was paid, kept, and sent in vain by then."""
+    seen = remote("real")
+    *before, now = seen.steps
+    assert now.meter
+    paid = now.meter.model_copy(update={"images": 3000, "bytes_up": 9_000_000, "retried": 384})
+    whole = gather(seen.spec, [*before, Asked(step=before[-1].step, meter=paid), now], tmp_path)
+    drawn = drawn_of(whole)
+    assert "<b>3,512</b> of 5,000 queries · <b>$3.51</b>" in said(drawn)
+    assert "1,200 used by step 12" in said(drawn)
+    assert "9 MB up" in said(drawn)
+    assert "384 sent without an answer" in said(drawn)
+    for name in ("up", "down", "synthetic"):
+        assert np.all(np.diff(traces(drawn)[name]["y"]) >= 0), name
+    assert " used by " not in said(drawn_of(seen))
+
+
 def drawn_of(of: Record) -> dict[str, Any]:
     drawn = panel("meter").draw(of, View())
     assert isinstance(drawn, dict)

@@ -12,8 +12,10 @@ from counting import Received, counting, digest_of
 from kdcore.bill import bill
 from kdcore.contracts import Command, Desk, silent
 from kdcore.errors import BadInput
-from kdcore.events import Asked, Event, Finished, Meter
+from kdcore.events import Asked, Event, Finished, Meter, Started, Step
+from kdcore.jobs.log import Heard, story
 from kdcore.parts import dataset
+from kdcore.record import Record, gather
 from kdcore.spec import Choice, Measure, Schedule, Spec, Wall, Watch
 from kdcore.teachers import http
 from kdcore.train import train
@@ -164,6 +166,38 @@ def test_every_image_that_left_is_told_while_a_run_stands(measure: Measure, stop
         more = list(train(spec, tmp_path))
         agree(spec, newest(more), server.received())
     assert newest(more).looked >= newest(told).looked
+
+
+def test_a_resumed_run_denies_nothing_that_was_paid(tmp_path: Path) -> None:
+    """It goes on from a checkpoint and uses again what it paid before it broke off: its meter is the bill all along."""
+    troubles = (*("-",) * 38, "503", *("-",) * 2, "503")
+    with counting(8, 10, *troubles) as server:
+        spec = synthetic(server.url, measure="nothing").model_copy(update={"service": service(server.url, retries=0)})
+        spec = spec.model_copy(update={"watch": WATCH.model_copy(update={"points": 12, "checkpoints": 2})})
+        heard: list[Event] = []
+        for _ in range(2):
+            with pytest.raises(BadInput, match="without success"):
+                heard.extend(train(spec, tmp_path))
+        paid = record_of(spec, heard).meters[-1][1]
+        begun = len(heard)
+        for event in train(spec, tmp_path):
+            heard.append(event)
+            if isinstance(event, Asked | Finished) and event.meter:
+                received, meter = server.received(), event.meter
+                assert len(received.images) == meter.images + meter.retried
+                assert received.requests == meter.requests
+            told = record_of(spec, heard).meters[-1][1]
+            if len(heard) > begun + 1:
+                assert all(value >= (getattr(paid, name) or 0) for name, value in told if name != "cached")
+    steps = [event for event in heard[begun:] if isinstance(event, Step)]
+    assert any(step.meter and step.meter.images < paid.images for step in steps), "it has used less for a while"
+    assert [type(event) for event in heard[begun : begun + 2]] == [Started, Asked]
+
+
+def record_of(spec: Spec, heard: list[Event]) -> Record:
+    """What those who look know of a run by then."""
+    told = story(Heard(seq, 0.0, event) for seq, event in enumerate(heard))
+    return gather(spec, [one.event for one in told], Path(), static={})
 
 
 LATE = {"points": 4, "frames": 1, "checkpoints": 1}

@@ -52,9 +52,17 @@ export function allow(button, reason, title) {
 export const renamed = (text, learner) =>
   text.replace(/(?<![A-Za-z])([Ss])tudent(?![A-Za-z])/g, (_, first) => (first === "S" ? capital(learner) : learner));
 
+/** Of a sentence what holds of a network without a teacher. */
+const alone = (sentence) => {
+  const [before, after] = sentence.split(/teacher/i);
+  const kept = before.match(/^(.*)[;:]/)?.[1];
+  return after === undefined ? sentence : kept ? `${kept}.` : "";
+};
+
 /** A caption while another network than the student learns; one that compares with the teacher holds later. */
 export const spoken = (caption, learner) => {
   if (learner === "student") return caption;
+  if (learner === "network") return renamed(caption.split(/(?<=\.) /).map(alone).join(" ").trim(), learner);
   return /teacher/i.test(caption) ? `The ${learner} trains first. Then: ${caption}` : renamed(caption, learner);
 };
 
@@ -86,7 +94,7 @@ export function save(url, name) {
 }
 
 /** Whose colour a network has, by what it is: "student", "teacher", or "mentor" for one between them. */
-export const roleOf = (name) => (name === "student" ? name : name.includes("teacher") ? "teacher" : "mentor");
+export const roleOf = (name) => (["student", "network"].includes(name) ? "student" : name.includes("teacher") ? "teacher" : "mentor");
 
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
