@@ -22,6 +22,7 @@ GROUND = (
     "frozen",
     "ranges",
     "events",
+    "bill",
     "registry",
     "catalogue",
     "record",
