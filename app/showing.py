@@ -17,6 +17,7 @@ from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
+from kdcore.lineage import taught
 from kdcore.private import walled
 from kdcore.record import stamp_of
 from kdcore.spec import SETTABLE, Spec
@@ -172,7 +173,7 @@ def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str
     if run.state == "done":
         with st.container(key="ending"):  # a replay hides it until its own end
             result = run.result or {}
-            (st.warning if words.stuck(result) else st.success)(words.outcome(result, run.spec.taught))
+            (st.warning if words.stuck(result) else st.success)(words.outcome(result, taught(run.spec)))
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
             _act("Go on", "play_arrow", partial(engine.store().resume, run.id, state.owners()))

@@ -173,6 +173,11 @@ def _copies(spec: Spec, count: int) -> Spec:
     return spec.model_copy(update={"mentors": tuple(copies)})
 
 
+def taught(spec: Spec) -> bool:
+    """Whether a network learns from others: a teacher, or mentors."""
+    return bool(spec.teacher or spec.service or spec.mentors)
+
+
 def forerunners(spec: Spec) -> dict[str, str]:
     """What each network that is trained before a spec's student is to it, such as "assistant 1", by its spec's hash."""
     kind, chain = entry("method", spec.method.name)["lineage"], _chain(spec)

@@ -189,11 +189,6 @@ class Spec(FrozenModel):
         return self.service is not None and bool(entry("teacher", self.service.name)["remote"])
 
     @property
-    def taught(self) -> bool:
-        """Whether the network learns from others: a teacher, or mentors."""
-        return bool(self.teacher or self.service or self.mentors)
-
-    @property
     def steps(self) -> int:
         """All steps, those of the source's lead among them."""
         return led_for(entry("source", self.source.name)["leading"], self.source.knobs) + self.schedule.steps

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from app.words import outcome
 from kdcore.events import Evaluated, Event, Step
+from kdcore.lineage import taught
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -27,7 +28,7 @@ ENDINGS = {
 def ending(run: Run) -> str:
     """How a run ended, or where it stands."""
     if run.result is not None:
-        return outcome(run.result, run.spec.taught)
+        return outcome(run.result, taught(run.spec))
     said = f" {run.message.rstrip('.')}." if run.message and run.state != "cancelled" else ""
     return ENDINGS[run.state] + said
 

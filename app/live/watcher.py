@@ -14,7 +14,7 @@ from kdcore.contracts import Command
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
-from kdcore.lineage import forerunners
+from kdcore.lineage import forerunners, taught
 
 ROW_S = {True: 0.08, False: 0.25}  # between two looks at the database, while something goes on or may go on again
 VERSIONS = count(1)  # no two states of anything share a number
@@ -105,7 +105,7 @@ class Watcher:
         """What the network that a run trains is to the one that is watched."""
         if chosen.id != self.run.id:
             return self._forerunners.get(chosen.spec.hash, "teacher")
-        return "student" if chosen.spec.taught else "network"  # nobody's student, whoever it may teach afterwards
+        return "student" if taught(chosen.spec) else "network"  # nobody's student, whoever it may teach afterwards
 
     def _choose(self) -> Run:
         """The run itself, or that of the network which is being trained before it can begin."""
