@@ -14,7 +14,7 @@ from app.words import percent
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.store import Store
-from kdcore.mimics.gam import GamMimic, gam_mimic
+from kdcore.mimics.gam import KNOTS, GamMimic, gam_mimic
 from kdcore.mimics.tree import TreeMimic, path, tree_mimic
 from kdcore.record import read_arrays
 
@@ -126,11 +126,11 @@ def _print_trees(told: Answers, found: TreeMimic, depth: int, row: int) -> None:
 
 
 def _print_additive(told: Answers, found: GamMimic, varied: np.ndarray, place: int) -> None:
-    """The largest shapes beside those of the outcome model, and the hidden-feature test."""
+    """The largest shapes beside those of the outcome model, and what both leave unexplained."""
     print(
         f"\nAdditive model of the teacher's log-odds of {told.classes[place]!r}, by the {len(varied)} inputs that vary "
         f"most: it explains {percent(max(0.0, found.r2))} of their variance and is on the teacher's side in "
-        f"{percent(found.same_side)} of rows it was not fitted to."
+        f"{percent(found.same_side)} of {found.missed.rows} rows, each by a model not fitted to it."
     )
     rows = (
         (
@@ -140,18 +140,12 @@ def _print_additive(told: Answers, found: GamMimic, varied: np.ndarray, place: i
         for one in found.shapes[:TOLD]
     )  # fmt: skip
     table(("input", "spread", "from … to", "adds for the teacher", "adds for the labels"), rows)
-    hidden = found.hidden
-    verdict = "goes together" if hidden.p_value < 0.05 else "does not go together"
     print(
-        f"\nWhat the mimic and the model of labels miss {verdict} (correlation {hidden.correlation:.2f}, p "
-        f"{hidden.p_value:.4f}): {_meaning(hidden.p_value < 0.05)}"
+        f"\nWhat it misses, {percent(min(1.0, 1 - found.r2))} of the variance, and what the model of labels misses "
+        f"have correlation {found.missed.correlation:.2f} on these {found.missed.rows} rows. Why, this cannot tell: "
+        f"shapes finer than {KNOTS} knots or than so few rows show, inputs that matter together, and inputs that are "
+        "not among these all do it."
     )
-
-
-def _meaning(fires: bool) -> str:
-    if fires:
-        return "the teacher knows of an input that is not among these, or of inputs that matter together."
-    return "nothing says that the teacher knows more than these inputs, each for itself."
 
 
 def _ends(values: np.ndarray) -> str:
