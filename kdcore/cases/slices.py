@@ -19,6 +19,7 @@ import numpy as np
 
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import Bools, mask
+from kdcore.cases.intervals import of_mean
 from kdcore.cases.keeping import remembered
 from kdcore.cases.significance import discovered, ranks, worse
 from kdcore.probes._numerics import Floats
@@ -53,7 +54,8 @@ class Slice:
     rows: int  # in both halves
     tested: int
     kl: float  # mean, nats
-    error: float  # the standard error of that mean
+    low: float  # of the 95 % interval of that mean by Student's t, as if the slice had not been chosen
+    high: float
     outside: float  # mean of the other rows
     larger: float  # share of pairs of a row inside and one outside where the one inside has the larger KL
     p: float
@@ -152,8 +154,8 @@ def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> Found:
     for (select, rows), test, q in zip(candidates, tests, rates, strict=True):
         inside, outside = kl[rest & rows], kl[rest & ~rows]
         if q <= RATE and inside.mean() >= max(FLOOR, TIMES * outside.mean()):
-            error = float(inside.std(ddof=1) / np.sqrt(len(inside)))
-            means = (float(inside.mean()), error, float(outside.mean()))
+            low, high = of_mean(inside)
+            means = (float(inside.mean()), max(float(low), 0.0), float(high), float(outside.mean()))
             found.append(Slice(select, int(rows.sum()), len(inside), *means, test.share, test.p, float(q)))
     ordered = tuple(sorted(found, key=lambda one: -one.kl))
     return Found(ordered, len(candidates), looked, float(kl.mean()) if len(kl) else float("nan"))

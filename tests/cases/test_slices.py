@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from case_factory import case, random_case
+from scipy import stats
 
 from kdcore.cases.choosing import mask
 from kdcore.cases.slices import RATE, Condition, Found, halves, search, slices, spans
@@ -44,6 +45,18 @@ def test_a_planted_condition_is_the_only_one_found(seed: int) -> None:
     here = found(seed, planted(seed, columns(seed)[0] == 3))
     assert [one.select for one in here.slices][:1] == ["true=3"]
     assert len(here.slices) <= 2
+
+
+def test_the_interval_of_a_slice_is_that_of_students_t_on_the_rows_that_test() -> None:
+    """Of few rows, where 1.96 standard errors would be too narrow, and never below 0."""
+    labels, half = np.where(np.arange(ROWS) < 40, 3, 0), halves(ROWS, 0)
+    kl = planted(0, labels == 3, 30.0)
+    (one,) = search(kl, [Condition("true", f"true={k}", labels == k) for k in (0, 3)], half).slices
+    inside = kl[~half & (labels == 3)]
+    low, high = stats.t.interval(0.95, len(inside) - 1, inside.mean(), stats.sem(inside))
+    assert len(inside) == one.tested < 30
+    assert (one.low, one.high) == (pytest.approx(max(low, 0.0)), pytest.approx(high))
+    assert one.high - one.kl > 1.02 * 1.96 * stats.sem(inside)
 
 
 def test_a_planted_pair_is_found_as_a_pair() -> None:

@@ -24,7 +24,11 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     bars = {
         "type": "bar", "uid": "slices", "orientation": "h", "showlegend": False,
         "x": plain([one.kl for one in shown]), "y": list(range(len(shown))),
-        "error_x": {"type": "data", "array": plain([1.96 * one.error for one in shown]), "color": theme.INK[look]},
+        "error_x": {
+            "type": "data", "symmetric": False, "color": theme.INK[look],
+            "array": plain([one.high - one.kl for one in shown]),
+            "arrayminus": plain([one.kl - one.low for one in shown]),
+        },
         "customdata": [one.select for one in shown], "meta": {"pick": "{customdata}"},
         "marker": {"color": colours}, "hovertext": [_figures(one) for one in shown], "hoverinfo": "text",
     }  # fmt: skip
@@ -57,13 +61,14 @@ def _short(one: Slice) -> str:
 
 def _figures(one: Slice) -> str:
     return (
-        f"KL {one.kl:.3g} ± {1.96 * one.error:.2g}, elsewhere {one.outside:.3g}<br>larger than a row elsewhere in "
-        f"{one.larger:.0%} of pairs<br>p = {one.p:.1g}, q = {one.q:.1g}<br>on {one.tested:,} rows not looked at before"
+        f"KL {one.kl:.3g}, 95 % interval {one.low:.3g} to {one.high:.3g}, elsewhere {one.outside:.3g}<br>larger than a "
+        f"row elsewhere in {one.larger:.0%} of pairs<br>p = {one.p:.1g}, q = {one.q:.1g}<br>on {one.tested:,} rows not "
+        "looked at before; as only slices beyond chance on them are told, KL is rather too high"
     )
 
 
 def table(case: Case, _: View) -> dict[str, list[Any]]:
-    fields = ("select", "rows", "tested", "kl", "error", "outside", "larger", "p", "q")
+    fields = ("select", "rows", "tested", "kl", "low", "high", "outside", "larger", "p", "q")
     return {name: np.array([getattr(one, name) for one in slices(case).slices]).tolist() for name in fields}
 
 
