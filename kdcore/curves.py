@@ -32,6 +32,8 @@ COMPANIONS = 7  # rows beside the one that is looked at, where rows matter to on
 TRAINING_ROWS = 40
 FITTING_STEPS = 60
 IMAGE, CLASSES = (1, 8, 8), 4  # of the example of features
+JUMP = 100  # a gradient so many times that beside it is no slope: the loss has none there
+NUDGE = 0.1  # of logits, to look beside them
 UNTRAINED = 16  # width of the generator that stands for the one a run would train
 Curves = dict[str, Any]
 
@@ -136,19 +138,23 @@ def curves(name: str, knobs: Mapping[str, Any], example: Example) -> Curves:
 
 
 def _two(method: Method, example: Example) -> Curves:
-    """Over the student's logit gap: each term weighted, the total, and minus the gradient on the true logit."""
+    """Over the student's logit gap: each term weighted, the total, and minus the gradient on the true logit.
+
+    Where the loss has no slope, as one of standardised logits jumps at gap 0, there is None.
+    """
     label = min(example.label, 1)
     gaps = torch.linspace(-REACH, REACH, POINTS)
     halves = torch.tensor([0.5, -0.5])
     scene, x, labels = _of_logits(method, example, example.gap * halves, example.gap * halves / 2, label)
     told: list[dict[str, Term]] = []
-    push = []
+    push: list[Tensor] = []
     for gap in gaps:
         x[0, :2] = gap * halves
         batch, terms = scene.terms(x, labels)
         told.append(terms)
-        push.append(float(_push(_total(terms), batch)[label]))
-    return {"x": gaps.tolist(), "rows": len(x), "push": push, **_over(told), **scene.facts}
+        push.append(_push(_total(terms), batch)[label : label + 1])
+    slopes = [_slope(here, beside)[0] for here, beside in zip(push, [push[1], *push], strict=False)]
+    return {"x": gaps.tolist(), "rows": len(x), "push": slopes, **_over(told), **scene.facts}
 
 
 def _five(method: Method, example: Example) -> Curves:
@@ -159,8 +165,12 @@ def _five(method: Method, example: Example) -> Curves:
     teacher, student = torch.tensor(example.teacher), torch.tensor(example.student)
     scene, x, labels = _of_logits(method, example, teacher, student, example.label)
     batch, terms = scene.terms(x, labels)
+    push = {key: _push(term.weight * term.value, batch) for key, term in terms.items()}
     with torch.no_grad():
         seen, notes = method.observe(batch, scene.state), method.notes(batch, scene.state)
+    x[0, :5] += NUDGE * torch.linspace(-1, 1, 5)
+    near, nearby = scene.terms(x, labels)
+    beside = {key: _push(term.weight * term.value, near) for key, term in nearby.items()}
     own = seen.get("temperature")
     warmth = float(own[0]) if own is not None and own.shape == (len(x),) else getattr(method, "temperature", 1.0)
     found: Curves = {
@@ -168,7 +178,7 @@ def _five(method: Method, example: Example) -> Curves:
         "softened": warmth,
         "student": (batch.student.logits[0] / warmth).softmax(0).tolist(),
         "teacher": (teacher / warmth).softmax(0).tolist() if scene.other else None,
-        "push": {key: _push(term.weight * term.value, batch).tolist() for key, term in terms.items()},
+        "push": {key: _slope(here, beside[key]) for key, here in push.items()},
         "value": {key: term.weight * term.value.item() for key, term in terms.items()},
         "notes": {key: float(value) for key, value in notes.items()},
         **scene.facts,
@@ -216,6 +226,12 @@ def _push(loss: Tensor, batch: Batch) -> Tensor:
         return torch.zeros(logits.shape[1])
     (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True, materialize_grads=True)
     return -gradient[0] * len(logits)
+
+
+def _slope(push: Tensor, beside: Tensor) -> list[float | None]:
+    """A push (C,) as numbers, or as many None where the loss has no slope; `beside` is the push nearby."""
+    without = bool(push.abs().max() > JUMP * (1 + beside.abs().max()))
+    return [None] * len(push) if without else [float(value) for value in push]
 
 
 # The example of features

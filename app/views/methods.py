@@ -28,9 +28,10 @@ FIGURE = {"displayModeBar": False, "responsive": True}
 HEIGHT = 460
 CAPTIONS = {
     "two": "Above, each term of the loss times its weight; below, minus the gradient on the true class's logit: above "
-    "zero the student is pushed towards it.",
+    "zero the student is pushed towards it, and a gap in the line is where the loss has no slope.",
     "five": "Above, what both believe at the method's temperature T; below, minus the gradient on each logit, by term: "
-    "bars upwards lift a class.",
+    "bars upwards lift a class, and a term without bars has no slope here, as where it divides by the spread of "
+    "equal logits.",
     "features": "Two small networks with random weights and one fixed batch: the student's weights go from another "
     "network's (0) to the teacher's own (1), and its features with them. Layers that the method trains beside the "
     "student are fitted to the teacher's features first.",

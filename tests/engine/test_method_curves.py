@@ -79,6 +79,26 @@ def test_distillation_over_the_gap_is_zero_at_the_teachers_and_turns_with_the_te
         assert push == pytest.approx(2 * (p - q), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize(("name", "top"), [("adat", 0.1), ("lskd", 0.1), ("normkd", 0.1), ("mixkd", 1e-5)])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_loss_that_jumps_where_logits_are_equal_has_no_push_there(name: str, top: float, label: int) -> None:
+    """Two standardised logits are plus and minus the same for every gap but 0: no slope besides that of the labels."""
+    found = curves(name, {}, Example(label=label))
+    assert [x for x, push in zip(found["x"], found["push"], strict=True) if push is None] == [0.0]
+    assert max(abs(push) for push in found["push"] if push is not None) < top
+    assert len({round(value, 4) for x, value in zip(found["x"], found["terms"]["kd"], strict=True) if x > 0}) == 1
+    below, above = (next(v for x, v in zip(found["x"], found["terms"]["kd"], strict=True) if x == at) for at in (-1, 1))
+    assert abs(above - below) > 0.1
+
+
+def test_a_term_without_a_slope_at_equal_logits_has_no_bars_and_the_others_have() -> None:
+    flat = curves("lskd", {}, Example(kind="five", student=PRESETS[3].logits))
+    assert flat["push"]["kd"] == [None] * 5
+    np.testing.assert_allclose(flat["push"]["labels"], 0.1 * (np.eye(5)[0] - 0.2), rtol=1e-5)
+    unsure = curves("lskd", {}, Example(kind="five", student=PRESETS[1].logits))
+    assert max(map(abs, unsure["push"]["kd"])) < 10
+
+
 def test_five_classes_show_what_each_term_pushes() -> None:
     teacher, student = PRESETS[0].logits, PRESETS[2].logits
     found = curves("kd", {"temperature": 1.0}, Example(kind="five", teacher=teacher, student=student, label=1))
