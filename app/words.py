@@ -21,7 +21,7 @@ LINEAGES = {  # what is trained before the student, one and many
     "copies": ("another teacher", "other teachers"),
 }
 
-
+SPLITS = {"val": "validation rows", "test": "test rows", "train": "training rows", "given": "rows"}
 ANSWERS = {
     "probabilities": "a probability for each class",
     "labels": "one class",

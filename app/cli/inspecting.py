@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app import engine, examining
-from app.words import percent, repeats
+from app.words import SPLITS, percent, repeats
 from kdcore.cases.case import PARTS, Case, Where, progress
 from kdcore.cases.partition import partition
 from kdcore.errors import BadInput
@@ -54,7 +54,8 @@ def figures(case: Case) -> dict[str, Any]:
     rows = case.rows
     known = rows.labels >= 0
     own = calibration(rows.student[known], rows.labels[known])
-    found: dict[str, Any] = {"case": case.id, "rows": len(rows), "notes": list(case.about.notes)}
+    counted = {"where": case.about.where, "rows": len(rows), "labelled": int(known.sum())}
+    found: dict[str, Any] = {"case": case.id, **counted, "notes": list(case.about.notes)}
     if rows.teacher is None:
         right = float((rows.student_top[known] == rows.labels[known]).mean())
         return found | {"student_accuracy": right, "student_ece": own.ece}
@@ -70,7 +71,8 @@ def _sentences(case: Case, found: dict[str, Any]) -> str:
     about = case.about
     lines = [about.student.title, f"beside {about.teacher.title}" if about.teacher else "without a teacher"]
     whole = f" (of {about.whole:,})" if about.whole and about.whole > found["rows"] else ""
-    lines += [f"{found['rows']:,} rows{whole}", *found["notes"], ""]
+    named = f", {found['labelled']:,} of them labelled" if found["labelled"] < found["rows"] else ""
+    lines += [f"{found['rows']:,} {SPLITS[about.where]}{whole}{named}", *found["notes"], ""]
     lines += [f"  {PARTS[name]:<26}{count:>8,}" for name, count in found.get("partition", {}).items()]
     lines += [f"  {said:<34}{percent(found[name]):>8}" for name, said in NAMES.items() if name in found]
     if "teacher_errors" in found:

@@ -8,13 +8,11 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.words import repeats, share, verbatim
+from app.words import SPLITS, repeats, share, verbatim
 from kdcore.cases.case import Case
 from kdcore.cases.choosing import Bools, mask, told, without
 from kdcore.cases.partition import partition
 from kdcore.errors import BadInput
-
-SPLITS = {"val": "validation rows", "test": "test rows", "train": "training rows", "given": "rows"}
 
 
 def bar(case: Case) -> None:

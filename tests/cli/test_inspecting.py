@@ -53,10 +53,11 @@ def test_words_and_json_and_a_run_that_is_not_there(
     monkeypatch.setattr(examining, "question", lambda *_, **__: question)
     assert main(["inspect", "abc"]) == 0
     said = capsys.readouterr().out
-    assert "student\nbeside teacher\n5 rows\n" in said
+    assert "student\nbeside teacher\n5 validation rows, 4 of them labelled\n" in said
     assert "  both wrong, same answer          1\n" in said
     assert f"/inspector?case={made.id}" in said
     assert main(["inspect", "abc", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["agreement"] == 0.6
+    told = json.loads(capsys.readouterr().out)
+    assert (told["agreement"], told["where"], told["rows"], told["labelled"]) == (0.6, "val", 5, 4)
     engine.store().close()
     engine.store.cache_clear()
