@@ -100,6 +100,7 @@ def _teller(json: bool) -> Teller:
 def _do(store: Store, run: Run, json: bool, after: int = 0) -> int:
     """Do a run that waits, or follow one under way, telling its events behind number `after`; the exit code."""
     ours, doing = run.state == "queued", None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does; a worker of the Lab would go on and pay
     try:
         doing = _begin(store, run) if ours else None
         return _conclude(store, _follow(store, run, _teller(json), doing, after), json)

@@ -19,7 +19,8 @@ def bar(case: Case) -> None:
     """The selection as buttons that undo it, and how many rows it means."""
     text = state.view().select
     if not text:
-        st.markdown(f"**{len(case.rows):,}** rows{_among(case)}{figures(case, None)}")
+        split = "rows" if _among(case) else SPLITS[case.about.where]  # it is named once
+        st.markdown(f"**{len(case.rows):,}** {split}{_among(case)}{figures(case, None)}")
         st.caption("Click a bar, a cell or a point to select the rows that it stands for.")
         return
     try:

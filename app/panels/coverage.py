@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
-from app.panels._figure import QUANTITIES, beginning, below_start, line, number, start_note
+from app.panels._figure import QUANTITIES, beginning, below_start, line, note, number, start_note
 from kdcore.probes.coverage import SHARES, Coverage, coverage
 from kdcore.record import Record
 
@@ -16,6 +16,9 @@ NAMES = {"cycle": "cycle", "argmax_inverse": "inverse", "confidence": "confidenc
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = coverage(record), view.theme
     distance = {"title": {"text": "Fréchet"}, "domain": [0.0, 0.3], "rangemode": "tozero", "nticks": 4}
+    lines = _lines(found, look)
+    above = any("yaxis" not in one for one in lines)
+    missing = [] if above else [note(str(lacks.followed("class_entropy")(record)), 0.0, 0.6)]
     layout = theme.layout(
         look,
         "coverage",
@@ -24,9 +27,9 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         yaxis2=below_start(distance, found.highest_frechet),
         hovermode="x unified",
         shapes=beginning(record, look),
-        annotations=start_note(found.highest_frechet, found.frechet, found.step, "y2"),
+        annotations=[*missing, *start_note(found.highest_frechet, found.frechet, found.step, "y2")],
     )
-    return {"data": _lines(found, look), "layout": layout}
+    return {"data": lines, "layout": layout}
 
 
 def _lines(found: Coverage, look: theme.Theme) -> list[dict[str, Any]]:
@@ -34,7 +37,8 @@ def _lines(found: Coverage, look: theme.Theme) -> list[dict[str, Any]]:
     lines = [line(NAMES[name], found.step, values, colours[name][look]) for name, values in found.shares.items()]
     said = [f"{number(value, '.2f')} of {number(found.highest, '.2f')} nats" for value in found.class_entropy]
     hover = {"customdata": said, "hovertemplate": "%{y:.0%} (%{customdata})"}
-    lines.append(line("entropy", found.step, found.entropy_share, QUANTITIES[0][look], **hover))
+    if (found.entropy_share == found.entropy_share).any():  # it takes the teacher's answers
+        lines.append(line("entropy", found.step, found.entropy_share, QUANTITIES[0][look], **hover))
     return [*lines, line("Fréchet", found.step, found.frechet, theme.MUTED[look], yaxis="y2")]
 
 

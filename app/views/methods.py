@@ -22,6 +22,7 @@ STYLE = """<style>
 .st-key-list { gap: .15rem; }
 .katex-display { overflow-x: auto; overflow-y: hidden; padding-block: .2rem; }
 .katex-display > .katex { font-size: 1.1em; }
+@media (max-width: 480px) { .katex-display > .katex { font-size: 1em; } }
 @media (min-width: 768px) { .st-key-narrow { display: none; } }
 </style>"""
 FIGURE = {"displayModeBar": False, "responsive": True}

@@ -44,7 +44,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
         "run": name,
         "open": f"./?run={run.id}",
         "state": WORDS[run.state],
-        "done": run.step / max(run.steps, 1),
+        "done": 100 * run.step / max(run.steps, 1),
         "student": _percentage(result.get("student_accuracy")),
         "teacher": _percentage(result.get("teacher_accuracy")),
         "agreement": _percentage(result.get("agreement")),
@@ -61,7 +61,7 @@ def _percentage(fraction: float | None) -> float | None:
 
 PERCENT = "%.1f %%"  # as `words.percent` writes it
 COLUMNS = {
-    "done": st.column_config.ProgressColumn("done", format="percent", min_value=0, max_value=1),
+    "done": st.column_config.ProgressColumn("done", format=PERCENT, min_value=0, max_value=100),
     "student": st.column_config.NumberColumn("student, test", format=PERCENT),
     "teacher": st.column_config.NumberColumn("teacher, test", format=PERCENT),
     "agreement": st.column_config.NumberColumn("agreement", format=PERCENT),

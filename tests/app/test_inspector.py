@@ -40,7 +40,7 @@ def test_a_case_shows_its_panels_and_an_unknown_one_a_sentence(opened: Open, lab
     page = opened()
     assert not page.exception
     assert components(page) == 1
-    assert "**200** rows · student right" in said(page)
+    assert "**200** validation rows · student right" in said(page)
     gone = lab("inspector", case="case-gone")
     assert "There is no comparison 'case-gone'" in gone.error[0].value
 

@@ -1,9 +1,11 @@
 """`kdlab run`: the same story live and stored, teachers reused, every way to end."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from app.cli.arguments import wanted
 from kdcore import orders
-from kdcore.events import EVENT, Finished, Started
+from kdcore.events import EVENT, Cost, Finished, Started
 from kdcore.jobs.store import Store
 from kdcore.orders import Order
 from kdcore.spec import Choice, Schedule
@@ -112,6 +114,28 @@ class TestStopping:
         (run,) = Store(lab).runs()
         assert (run.state, run.message) == ("cancelled", "Stopped while its teacher owed an answer.")
         assert said.endswith(f"kdlab resume {run.id} goes on.\n")
+
+    def test_sigterm_stops_what_a_worker_of_the_lab_does_for_it(self, lab: Path) -> None:
+        """The command only follows such a run, so its own end would leave it going, and paying."""
+        store, claimed = Store(lab), None
+        line = [sys.executable, "-m", "app.cli", *self.words]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            while claimed is None and process.poll() is None:
+                claimed = next((store.claim(os.getpid(), run.id) for run in store.runs(states={"queued"})), None)
+            assert claimed
+            facts = {"steps": 5, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
+            cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
+            store.append(claimed.id, [Started(step=0, student=cost, teacher=None, **facts)])
+            assert process.stdout
+            assert process.stdout.readline()  # it follows
+            process.send_signal(signal.SIGTERM)
+            while store.get(claimed.id).cancel_at is None and process.poll() is None:
+                time.sleep(0.01)
+            assert store.get(claimed.id).cancel_at is not None
+            store.move(claimed.id, "cancelled", attempt=claimed.attempt)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said.endswith(f"kdlab resume {claimed.id} goes on.\n")
 
     def test_a_listener_that_leaves_stops_it(self, lab: Path) -> None:
         with started(self.words) as process:

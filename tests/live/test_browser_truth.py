@@ -184,9 +184,14 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     expect(page.locator(".kd-readouts > div").first).to_have_class("kd-teacher")
     expect(page.locator(".kd-note")).to_contain_text("Training the teacher first")
     expect(page.locator(".kd-readouts")).not_to_contain_text("Student")
+    whose = page.get_by_text("The student\u2019s, from its first step on:")
+    expect(whose).to_be_visible()
+    expect(page.locator(".kd-settings")).to_have_attribute("aria-label", re.compile("^The student"))
     facts = {"steps": 20, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
     store.append(stage.id, [Started(step=0, student=COST, teacher=COST, **facts)])
     expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's line should climb"))
+    expect(whose).to_be_hidden()
+    expect(page.locator(".kd-settings")).to_have_attribute("aria-label", "Settings")
 
 
 def test_a_teachers_own_run_promises_no_student(store: Store, page: Page) -> None:

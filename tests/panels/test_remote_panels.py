@@ -90,6 +90,20 @@ def drawn_of(of: Record) -> dict[str, Any]:
     return drawn
 
 
+def test_coverage_says_what_of_it_was_not_measured() -> None:
+    """Without consent only the distance is known: no name stands in the legend without a line."""
+    seen = remote("nothing")
+    told = [frame.model_copy(update={"notes": {"frechet": frame.notes["frechet"]}}) for frame in seen.frames]
+    drawn = panel("coverage").draw(replace(seen, frames=tuple(told)), View())
+    assert isinstance(drawn, dict)
+    assert list(traces(drawn)) == ["Fréchet"]
+    assert "Not measured: it would send the remote teacher images that the student does not learn from." in said(drawn)
+    whole = panel("coverage").draw(remote("real"), View())
+    assert isinstance(whole, dict)
+    assert "entropy" in traces(whole)
+    assert "Not measured" not in said(whole)
+
+
 def test_what_a_remote_teacher_was_not_asked_says_how_to_allow_it() -> None:
     refused = panel("fidelity").lacks(replace(remote("nothing"), evaluations=()))
     assert refused is not None

@@ -74,9 +74,10 @@ export class Transport {
     this.readouts = h("dl", { class: "kd-readouts" });
     this.note = h("p", { class: "kd-note", hidden: "" });
     this.complaint = h("p", { class: "kd-complaint", role: "alert", hidden: "" });
-    this.settings = h("div", { class: "kd-settings" });
+    this.settings = h("div", { class: "kd-settings", role: "group", "aria-label": "Settings" });
+    this.whose = h("span", { hidden: "" }); // while another network trains, the settings are not those of what is on show
     this.bar = h("div", { class: "kd-bar" }, h("div"));
-    this.controls = h("div", { class: "kd-line", hidden: "" }, this.#buildControls(), this.settings);
+    this.controls = h("div", { class: "kd-line", hidden: "" }, this.#buildControls(), this.whose, this.settings);
     this.root = h(
       "section",
       { class: "kd kd-transport", "aria-label": "Transport" },
@@ -153,6 +154,10 @@ export class Transport {
     const note = this.#say(s);
     this.note.hidden = !note;
     write(this.note, note);
+    const later = "The student\u2019s, from its first step on:";
+    write(this.whose, s.teaching ? later : "");
+    this.whose.hidden = !s.teaching || !s.mine;
+    this.settings.setAttribute("aria-label", s.teaching ? later : "Settings");
   }
 
   /** During a replay the page keeps its result to itself: see component.css. */

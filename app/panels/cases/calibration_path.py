@@ -35,7 +35,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         "calibration path",
-        xaxis={"anchor": "y4", "title": {"text": f"optimiser step · {found.rows} probe rows"}},
+        xaxis={"anchor": "y4", "title": {"text": f"optimiser step · {found.rows} probe rows (validation)"}},
         yaxis={"domain": DOMAINS[0], "tickformat": ".0%", "nticks": 5},
         yaxis2=few | {"domain": DOMAINS[1], "tickformat": ".0%"},
         yaxis3=few | {"domain": DOMAINS[2]},

@@ -25,7 +25,11 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         look,
         "parts over time",
         xaxis={"title": {"text": "optimiser step"}},
-        yaxis={"range": [0, 1], "tickformat": ".0%", "title": {"text": f"share of {found.rows} probe rows"}},
+        yaxis={
+            "range": [0, 1],
+            "tickformat": ".0%",
+            "title": {"text": f"share of {found.rows} probe rows (validation)"},
+        },
     )
     return {"data": traces, "layout": layout}
 

@@ -27,7 +27,11 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         "reliability play",
-        xaxis={"title": {"text": f"confidence · {found.rows} probe rows"}, "range": [0, 1.02], "tickformat": ".0%"},
+        xaxis={
+            "title": {"text": f"confidence · {found.rows} probe rows (validation)"},
+            "range": [0, 1.02],
+            "tickformat": ".0%",
+        },
         yaxis={"title": {"text": "accuracy"}, "range": [0, 1.05], "tickformat": ".0%"},
         sliders=[_slider(found)],
         updatemenus=[_play()],
