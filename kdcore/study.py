@@ -25,7 +25,7 @@ from kdcore.errors import BadInput, gist, sentence, shortened, unknown
 from kdcore.frozen import WrittenModel
 from kdcore.lineage import alike, lineage, paced
 from kdcore.spec import Choice, Spec, Watch, parse
-from kdcore.untrusted import read_json, read_yaml
+from kdcore.untrusted import read_json, read_text, read_yaml
 
 Budget = Literal["steps", "time"]
 BUDGETS: tuple[Budget, ...] = ("steps", "time")
@@ -129,7 +129,7 @@ def read(path: Path) -> Study:
         BadInput: the file is absent, is not YAML or describes no study.
     """
     try:
-        return Study.model_validate(read_yaml(path.read_text(encoding="utf-8")))
+        return Study.model_validate(read_yaml(read_text(path)))
     except OSError as error:
         raise BadInput(f"The study {path} cannot be read ({error.strerror}); give a YAML file.") from error
     except ValidationError as error:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from kdcore.errors import BadInput, gist
 
 MAX_DEPTH = 64  # lists and mappings inside one another; a spec has about ten
+MAX_BYTES = 16 << 20  # of one document: the record of 10,000 loss points has 5 MB, and to read it takes 30 times that
 MAX_VALUES = 1_000_000  # of one document, each alias of YAML counted as often as it stands there
 
 
@@ -38,6 +40,20 @@ def turning(into: Callable[[Exception], Exception], *passing: type[Exception]) -
         raise
     except Exception as error:
         raise into(error) from error
+
+
+def read_text(source: Path | IO[bytes], most_bytes: int = MAX_BYTES) -> str:
+    """The UTF-8 text of a file or stream, which may be a device that never ends.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no UTF-8, or longer than `most_bytes`.
+    """
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"it has more than {most_bytes >> 20} MB")
+    return content.decode()
 
 
 def read_json(text: str | bytes) -> Any:

@@ -1,9 +1,12 @@
 """What others wrote: whatever a parser raises at it is one sentence, and nothing is expanded without bound."""
 
+from io import BytesIO
+from pathlib import Path
+
 import pytest
 
 from kdcore.errors import BadInput, gist, upshot
-from kdcore.untrusted import MAX_DEPTH, parsing, read_json, read_yaml
+from kdcore.untrusted import MAX_DEPTH, parsing, read_json, read_text, read_yaml
 
 DEEP = ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000]
 TAGS = ["!!timestamp q", "!!int abc", "2001-99-99", "!!python/object/apply:os.getcwd []", "{", "\x00", "? [a]\n: b"]
@@ -33,6 +36,24 @@ def test_aliases_that_expand_without_bound_are_refused() -> None:
 def test_yaml_that_its_own_parser_stumbles_over_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         read_yaml(text)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device")
+def test_a_text_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(ValueError, match="more than 16 MB"):
+        read_text(Path("/dev/zero"))
+
+
+def test_a_text_is_utf_8_and_no_longer_than_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("ä" * 10, encoding="utf-8")
+    assert read_text(path, 20) == "ä" * 10
+    assert read_text(BytesIO(path.read_bytes())) == "ä" * 10
+    with pytest.raises(ValueError, match="more than"):
+        read_text(path, 19)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UnicodeDecodeError):
+        read_text(path)
 
 
 @pytest.mark.parametrize("error", [RecursionError("too deep"), MemoryError(), KeyError("x"), ArithmeticError("a\nb")])

@@ -19,7 +19,7 @@ from kdcore.contracts import Data
 from kdcore.errors import BadInput, shortened, unknown
 from kdcore.lineage import lineage, recommended, rooted
 from kdcore.spec import Spec, Wall, parse
-from kdcore.untrusted import read_json
+from kdcore.untrusted import read_json, read_text
 
 KINDS = {"data": "data", "source": "source", "student": "model", "method": "method", "service": "teacher"}
 SHARED = ("data", "device")  # flags that hold for the teacher too
@@ -55,10 +55,10 @@ def read(file: str) -> str:
     """The text of a spec.
 
     Raises:
-        BadInput: the file is absent or is no text.
+        BadInput: the file is absent, too large or no text.
     """
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return read_text(sys.stdin.buffer if file == "-" else Path(file))
     except OSError as error:
         raise BadInput(
             f"The spec {file} cannot be read ({error.strerror}); give a JSON file, or - for stdin."
@@ -67,6 +67,8 @@ def read(file: str) -> str:
         raise BadInput(
             f"The spec {file} is not text; give a JSON file such as `kdlab show RUN --json` holds."
         ) from error
+    except ValueError as error:
+        raise BadInput(f"The spec {file} cannot be read ({error}); give a JSON file, or - for stdin.") from error
 
 
 def choice(kind: str, text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
 from kdcore import changes
-from kdcore.errors import BadInput, shortened
+from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs import rows
 from kdcore.jobs.log import Heard
@@ -28,11 +28,11 @@ from kdcore.jobs.tables import EVENTS, RUNS
 from kdcore.private import files, walled
 from kdcore.record import read_arrays, write_arrays
 from kdcore.spec import Spec, parse
-from kdcore.untrusted import parsing, read_json
+from kdcore.untrusted import parsing, read_json, read_text, turning
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
-MOST_TEXT_BYTES = 64 << 20  # of run.json and of events.jsonl: a million steps, and half a gigabyte of memory to read
+LONGEST_TEXT = 10_000  # characters of any text that a run tells
 END_OF_TIME_S = 253_402_300_800.0  # the year 10000, of which no calendar knows
 
 
@@ -100,9 +100,8 @@ def _text(folder: Path, name: str) -> str:
         ValueError: there is none, or it is too long.
     """
     try:
-        if (size_bytes := (folder / name).stat().st_size) > MOST_TEXT_BYTES:
-            raise ValueError(f"its {name} has {size_bytes >> 20:,} MB, and at most {MOST_TEXT_BYTES >> 20} are read")
-        return (folder / name).read_text()
+        with turning(lambda error: ValueError(f"{name}: {gist(error)}"), FileNotFoundError):
+            return read_text(folder / name)
     except FileNotFoundError:
         raise ValueError(f"it has no {name}") from None
 
@@ -134,12 +133,27 @@ def _check_text(label: str, told: Iterable[Heard]) -> None:
     """Pass what can be written down; JSON may escape a lone surrogate, which no UTF-8 holds.
 
     Raises:
-        ValueError: a text cannot be.
+        ValueError: a text cannot be, or is longer than any that a run tells.
     """
+    said = [label, *(heard.event.model_dump() for heard in told)]
     try:
-        json.dumps([label, *(heard.event.model_dump() for heard in told)], ensure_ascii=False).encode()
+        json.dumps(said, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("it holds text that is not UTF-8") from error
+    if (longest := max(map(len, _texts(said)))) > LONGEST_TEXT:
+        raise ValueError(f"it holds a text of {longest:,} characters, and at most {LONGEST_TEXT:,} are read")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts inside of a value, names of fields among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
 
 
 def _check_counts(told: Iterable[Heard]) -> None:

@@ -1,6 +1,7 @@
 """A record from another Lab is copied into this one, whole or not at all."""
 
 import io
+import json
 import os
 import shutil
 import zipfile
@@ -195,11 +196,19 @@ def test_what_is_too_large_or_no_record_is_one_sentence(
 
 
 def test_a_text_that_unpacks_to_much_is_not_read(folder: Path, lab: Store) -> None:
-    (folder / "events.jsonl").write_bytes(b"\n" * ((64 << 20) + 1))
+    (folder / "events.jsonl").write_bytes(b"\n" * ((16 << 20) + 1))
     for given in (folder, zipped(folder)):
-        with pytest.raises(BadInput, match=r"its events\.jsonl has 64 MB, and at most 64 are read"):
+        with pytest.raises(BadInput, match=r"events\.jsonl: it has more than 16 MB"):
             lab.take(given, "me")
     assert kept(lab) == []
+
+
+def test_a_text_that_no_run_tells_is_refused(folder: Path, lab: Store) -> None:
+    told = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    told[0]["classes"] = ["a", "b" * 1_000_000]
+    (folder / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in told))
+    with pytest.raises(BadInput, match="a text of 1,000,000 characters, and at most 10,000 are read"):
+        lab.take(folder, "me")
 
 
 def test_a_pipe_is_refused_at_once_and_drafts_of_the_killed_are_removed(tmp_path: Path, lab: Store) -> None:
