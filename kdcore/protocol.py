@@ -85,12 +85,14 @@ def unpack(side: Side, body: bytes, head_length: str | None) -> Message:
     return Message(said, tensors)
 
 
-def read_json(body: bytes) -> dict[str, Any]:
-    """A JSON object.
+def read_json(body: bytes, most_bytes: int | None = None) -> dict[str, Any]:
+    """A JSON object, of so many bytes at most.
 
     Raises:
-        Garbled: it is none.
+        Garbled: it is none, or longer.
     """
+    if most_bytes is not None and len(body) > most_bytes:
+        raise Garbled(f"the message has {len(body):,} bytes, and at most {most_bytes:,} are read")
     try:
         said = json.loads(body)
     except (ValueError, RecursionError) as error:

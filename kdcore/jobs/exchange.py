@@ -33,6 +33,7 @@ from kdcore.untrusted import parsing, read_json, read_text, turning
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
 LONGEST_TEXT = 10_000  # characters of any text that a run tells
+MOST_RESULTS = 1_000
 END_OF_TIME_S = 253_402_300_800.0  # the year 10000, of which no calendar knows
 
 
@@ -84,10 +85,13 @@ def load(folder: Path, named: str = "") -> Recorded:
         pristine = bool(facts.get("pristine", not changed))
         spec = changes.with_changes(spec, changed)
         _check_text(label, told)
-        _check_counts(told)
+        _check_results(told)
         _check_places(folder, told)
-    if not re.fullmatch(r"[a-z0-9-]{1,40}", run_id):
-        raise BadInput(f"{named} names its run {run_id!r}, but an id is 1 to 40 of a-z, 0-9 and '-'; mend run.json.")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", run_id):
+        raise BadInput(
+            f"{named} names its run {shortened(run_id)}, but an id is 1 to 40 of a-z, 0-9 and '-', and does not begin "
+            "with '-'; mend run.json."
+        )
     if not told or not isinstance(told[-1].event, Finished):
         raise BadInput(f"{named} holds a run that did not finish; bring one whose last event is 'finished'.")
     return Recorded(run_id, label, spec, times, told, folder.resolve(), pristine)
@@ -156,16 +160,21 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _check_counts(told: Iterable[Heard]) -> None:
-    """Pass where every count of rows in a result is a number of rows.
+def _check_results(told: Iterable[Heard]) -> None:
+    """Pass where every count of rows in a result is a number of rows, and every share one.
 
     Raises:
-        ValueError: one is none, such as NaN.
+        ValueError: one is none, such as NaN, or there are more than any run tells.
     """
     for heard in told:
-        for name, count in heard.event.result.items() if isinstance(heard.event, Finished) else ():
-            if name.endswith("_rows") and not (count >= 0 and float(count).is_integer()):
-                raise ValueError(f"event {heard.seq} counts {count!r} {name}")
+        result = heard.event.result if isinstance(heard.event, Finished) else {}
+        if len(result) > MOST_RESULTS:
+            raise ValueError(f"event {heard.seq} has {len(result):,} results, and at most {MOST_RESULTS:,} are read")
+        for name, value in result.items():
+            if name.endswith("_rows") and not (value >= 0 and float(value).is_integer()):
+                raise ValueError(f"event {heard.seq} counts {value!r} {name}")
+            if name.endswith(("accuracy", "agreement")) and not 0 <= value <= 1:
+                raise ValueError(f"event {heard.seq} tells of {value!r} as {name}, which is no share")
 
 
 def _check_places(folder: Path, told: Iterable[Heard]) -> None:
@@ -197,8 +206,15 @@ def known(connection: Connection, recorded: Recorded) -> Path | None:
     return Path(row.folder) if row is not None else None
 
 
-def bring(connection: Connection, recorded: Recorded, owner: str) -> None:
-    """Insert a recorded run; where it is known already, only note where its folder lies now.
+def bodies(recorded: Recorded) -> list[dict[str, Any]]:
+    """The rows of a record's events: made beforehand, for while they are inserted no run may tell of its steps."""
+    return [
+        {"run": recorded.id, "seq": seq, "at": at, "body": event.model_dump_json()} for seq, at, event in recorded.told
+    ]
+
+
+def bring(connection: Connection, recorded: Recorded, owner: str, events: list[dict[str, Any]]) -> None:
+    """Insert a recorded run and its `bodies`; where it is known already, only note where its folder lies now.
 
     Raises:
         BadInput: a run of this machine has that id.
@@ -220,10 +236,7 @@ def bring(connection: Connection, recorded: Recorded, owner: str) -> None:
         heard=len(recorded.told), result=json.dumps(last.result), folder=str(recorded.folder),
         pristine=recorded.pristine, **facts,
     )  # fmt: skip
-    bodies = [
-        {"run": recorded.id, "seq": seq, "at": at, "body": event.model_dump_json()} for seq, at, event in recorded.told
-    ]
-    connection.execute(insert(EVENTS), bodies)
+    connection.execute(insert(EVENTS), events)
 
 
 def save(run: Run, told: Sequence[Heard], destination: Path, real: bool = False) -> Path:

@@ -56,7 +56,13 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
             _copy(source, draft)
         found = load(draft, str(source) if isinstance(source, Path) else "The file")
         _check_whole(found)
-        yield found, lambda: _placed(found, home / FOLDER / found.id)
+        place = home / FOLDER / found.id
+        try:
+            yield found, lambda: _placed(found, place)
+        except BaseException:
+            if not draft.exists():  # it was placed, and then its run could not be written down
+                shutil.rmtree(place, ignore_errors=True)
+            raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -116,11 +122,17 @@ def _write(parts: list[Part], draft: Path) -> None:
             f"The record has {len(parts):,} files of {size_bytes / 2**30:.1f} GB, but at most {MOST_FILES:,} files of "
             f"{MOST_BYTES >> 30} GB are taken; export a run with fewer frames."
         )
+    unpacked = 0
     for name, size, opened in parts:
         with opened() as stored, _keeping(draft.parents[1]), (draft / name).open("xb") as out:
             while size > 0 and (chunk := stored.read(min(size, 1 << 20))):
                 size -= len(chunk)
                 out.write(chunk)
+        unpacked += _unpacked(draft / name)
+        if unpacked > MOST_BYTES:
+            raise BadInput(
+                f"The arrays of the record unpack to more than {MOST_BYTES >> 30} GB; export a run with fewer frames."
+            )
         _check_file(draft / name)
 
 
@@ -157,15 +169,22 @@ def _check_weights(path: Path) -> None:
         pass
 
 
+def _unpacked(path: Path) -> int:
+    """Bytes that a file of arrays unpacks to, as its directory has it; 0 for other files."""
+    if path.suffix != ".npz":
+        return 0
+    with parsing(f"{path.name} of the record is damaged or cut off", REMEDY), zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
 def _check_arrays(path: Path) -> None:
     """Pass a file of arrays that is whole, unpacks to what a run may write, and holds numbers where a run does."""
+    if (size_bytes := _unpacked(path)) > MOST_ARRAYS_BYTES:
+        raise BadInput(
+            f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
+            f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
+        )
     with zipfile.ZipFile(path) as archive:
-        size_bytes = sum(entry.file_size for entry in archive.infolist())
-        if size_bytes > MOST_ARRAYS_BYTES:
-            raise BadInput(
-                f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
-                f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
-            )
         if broken := archive.testzip():  # numpy reads just as much as there should be, and so meets no wrong sum
             raise ValueError(f"the sum of {broken} is wrong")
     for name, array in read_arrays(path).items():

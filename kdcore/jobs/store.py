@@ -324,9 +324,10 @@ class Store:
             BadInput: the folder holds no recorded run, or a damaged one.
         """
         recorded = exchange.load(folder)
+        events = exchange.bodies(recorded)
         with self._write() as connection:
             lock_all(connection)
-            exchange.bring(connection, recorded, owner)
+            exchange.bring(connection, recorded, owner, events)
         return self.get(recorded.id)
 
     def take(self, source: Path | IO[bytes], owner: str) -> Run:
@@ -339,11 +340,15 @@ class Store:
         Raises:
             BadInput: it is no record, damaged or too large, or a run of that id was made here or deleted.
         """
-        with importing.taken(source, self.home) as (found, place), self._write() as connection:
-            lock_all(connection)
-            here = exchange.known(connection, found)
-            if here is None or not importing.whole(here):
-                exchange.bring(connection, place(), owner)
+        with importing.taken(source, self.home) as (found, place):
+            events = exchange.bodies(found)
+            with self._read() as connection:
+                before = exchange.known(connection, found)
+            harmed = before is not None and not importing.whole(before)
+            with self._write() as connection:
+                lock_all(connection)
+                if exchange.known(connection, found) is None or harmed:
+                    exchange.bring(connection, place(), owner, events)
         return self.get(found.id)
 
     def export(self, run_id: str, destination: Path, real: bool = False) -> Path:

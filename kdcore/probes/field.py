@@ -53,6 +53,8 @@ def field(record: Record, sample: int) -> Field:
     teacher_class = record.static["teacher_field_class"]
     planes = {"teacher_class": teacher_class, "teacher_share": record.static["teacher_field_share"], **student}
     planes["student_share_of_teacher_class"] = record.frame["field_teacher_share"]
+    if len({plane.shape for plane in planes.values()}) > 1:
+        raise ValueError("the planes of both networks have different sizes")
     return Field(record.step, pinned, planes, float((teacher_class == student["student_class"]).mean()))
 
 

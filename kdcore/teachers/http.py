@@ -45,6 +45,7 @@ LONGEST_WAIT_S = 600.0  # that a server may ask for
 FOR_NOW = (408, 425, 429, 500, 502, 503, 504)  # refusals that may pass
 READS = ("FP32", "FP16", "FP64", "UINT8")
 BINARY = "binary_tensor_data"  # the extension's name
+MOST_FACTS = 1 << 20  # bytes of what a server says of itself, which as Python objects takes thirty times that
 UNNAMED = "input-0"  # as servers call an input that their metadata leave out
 
 
@@ -97,7 +98,7 @@ class HttpTeacher(Reader):
         calls.insist("GET", "/v2/health/ready", lambda reply: reply.status)
         version = f"/versions/{quote(self.version, safe='')}" if self.version else ""
         path = f"/v2/models/{quote(self.model, safe='')}{version}"
-        facts = calls.insist("GET", path, lambda reply: read_json(reply.body)).found
+        facts = calls.insist("GET", path, lambda reply: read_json(reply.body, MOST_FACTS)).found
         with parsing(f"What the teacher at {calls.place} says of its model cannot be read", "check address and model"):
             terms = _terms(facts, self, classes)
         flat = row_for(terms.reads[1:], shape) not in (None, shape)
@@ -260,7 +261,7 @@ def _made_of(reply: Reply, read: Callable[[Reply], T]) -> T:
 
 def _extensions(reply: Reply) -> list[Any]:
     """What a server can do beyond the protocol."""
-    found = read_json(reply.body).get("extensions")
+    found = read_json(reply.body, MOST_FACTS).get("extensions")
     return found if isinstance(found, list) else []
 
 
@@ -276,7 +277,7 @@ def _retry_after(text: str) -> float:
 def _said(reply: Reply) -> str:
     """A server's own words on an error."""
     try:
-        said = str(read_json(reply.body).get("error", ""))
+        said = str(read_json(reply.body, MOST_FACTS).get("error", ""))
     except Garbled:
         return ""
     words = " ".join("".join(char if char.isprintable() else " " for char in said[:200]).split())

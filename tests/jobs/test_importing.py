@@ -14,7 +14,7 @@ import pytest
 from test_exchange import DAMAGE
 
 from kdcore.errors import BadInput
-from kdcore.jobs import importing
+from kdcore.jobs import exchange, importing
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.record import write_arrays
@@ -201,6 +201,44 @@ def test_a_text_that_unpacks_to_much_is_not_read(folder: Path, lab: Store) -> No
         with pytest.raises(BadInput, match=r"events\.jsonl: it has more than 16 MB"):
             lab.take(given, "me")
     assert kept(lab) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        ({"student_accuracy": -5.0}, "-5.0 as student_accuracy, which is no share"),
+        ({"agreement": float("nan")}, "nan as agreement, which is no share"),
+        ({f"x{k}": 0.0 for k in range(1001)}, "has 1,001 results, and at most 1,000 are read"),
+    ],
+)
+def test_a_result_that_cannot_be_is_refused(result: dict[str, float], sentence: str, folder: Path, lab: Store) -> None:
+    *lines, last = (folder / "events.jsonl").read_text().splitlines()
+    lines.append(json.dumps(json.loads(last) | {"result": result}))
+    (folder / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(BadInput, match=sentence):
+        lab.take(folder, "me")
+
+
+def test_all_arrays_together_have_a_bound(folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros = np.zeros(1 << 20, np.uint8)
+    for k in range(3):
+        write_arrays(folder / "frames" / f"z{k}.npz", {"x": zeros})
+    monkeypatch.setattr(importing, "MOST_BYTES", 2 << 20)
+    with pytest.raises(BadInput, match="arrays of the record unpack to more than"):
+        lab.take(folder, "me")
+    assert kept(lab) == []
+
+
+def test_a_record_whose_run_cannot_be_written_down_leaves_nothing(
+    folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise BadInput("The disk is full.")
+
+    monkeypatch.setattr(exchange, "bring", full)
+    with pytest.raises(BadInput, match="The disk is full"):
+        lab.take(folder, "me")
+    assert (lab.runs(), kept(lab)) == ([], [])
 
 
 def test_a_text_that_no_run_tells_is_refused(folder: Path, lab: Store) -> None:

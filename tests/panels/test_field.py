@@ -62,6 +62,13 @@ def test_without_a_teacher_its_planes_are_absent() -> None:
     assert (head["teacher"], head["agreement"], len(planes)) == (False, None, 2)
 
 
+def test_planes_of_two_sizes_are_no_picture() -> None:
+    seen = record(Run(plane=8))
+    seen = replace(seen, frame=dict(seen.frame) | {"field_teacher_share": np.zeros((2, 2), np.uint8)})
+    with pytest.raises(ValueError, match="different sizes"):
+        drawn(seen)
+
+
 def test_the_live_field_needs_no_answers_on_the_probe_rows() -> None:
     seen = record(Run(plane=8))
     live = {name: seen.frame[name] for name in ("step", "field_class", "field_share", "field_teacher_share")}

@@ -288,6 +288,12 @@ def test_one_image_at_a_time_where_the_model_wants_it(server: Faulty, tmp_path: 
     assert len(server.requests) == 3
 
 
+def test_what_a_server_says_of_itself_has_a_bound(server: Faulty) -> None:
+    server.metadata["platform"] = "x" * (1 << 20)
+    with pytest.raises(BadInput, match="and at most 1,048,576 are read"):
+        HttpTeacher(url=server.url, model="faulty", retries=0).connect(SHAPE, CLASSES)
+
+
 def test_a_model_that_is_not_there(server: Faulty) -> None:
     with pytest.raises(BadInput, match=r"status 404 \(there is no such model\)"):
         HttpTeacher(url=server.url, model="../../other").connect(SHAPE, CLASSES)
