@@ -13,7 +13,7 @@ import stat
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -57,12 +57,10 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
         found = load(draft, str(source) if isinstance(source, Path) else "The file")
         _check_whole(found)
         place = home / FOLDER / found.id
-        try:
+        with ExitStack() as undone:
+            undone.callback(lambda: draft.exists() or shutil.rmtree(place, ignore_errors=True))
             yield found, lambda: _placed(found, place)
-        except BaseException:
-            if not draft.exists():  # it was placed, and then its run could not be written down
-                shutil.rmtree(place, ignore_errors=True)
-            raise
+            undone.pop_all()  # its run is written down
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
