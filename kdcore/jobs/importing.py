@@ -58,8 +58,12 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
         _check_whole(found)
         place = home / FOLDER / found.id
         with ExitStack() as undone:
-            undone.callback(lambda: draft.exists() or shutil.rmtree(place, ignore_errors=True))
-            yield found, lambda: _placed(found, place)
+
+            def put() -> Recorded:
+                undone.callback(shutil.rmtree, place, ignore_errors=True)
+                return _placed(found, place)
+
+            yield found, put
             undone.pop_all()  # its run is written down
     finally:
         shutil.rmtree(draft, ignore_errors=True)
