@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import isfinite
 
 import numpy as np
-from scipy.special import bdtrc
 
 from kdcore.events import Score
 
@@ -22,6 +21,19 @@ def standstill(score: Score, labels: np.ndarray) -> dict[str, float]:
     shares = np.bincount(labels) / len(labels)
     often, nll = float(shares.max()), float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
     right = round(score.accuracy * len(labels))
-    by_chance = not right or bdtrc(right - 1, len(labels), often) >= RARE
+    by_chance = at_least(right, len(labels), often) >= RARE
     stuck = by_chance and (not isfinite(score.nll) or score.nll >= NEAR * nll)
     return {"chance_accuracy": often, "chance_nll": nll} if stuck else {}
+
+
+def at_least(wins: int, of: int, share: float) -> float:
+    """Probability of at least `wins` of `of` independent draws that each win with probability `share`.
+
+    What trains does without scipy, so that a machine with PyTorch alone can; in logarithms, as `of` may be thousands.
+    """
+    if not wins or share >= 1:
+        return 1.0
+    factorials = np.concatenate(([0.0], np.log(np.arange(1, of + 1)).cumsum()))  # their logarithms
+    won = np.arange(wins, of + 1)
+    ways = factorials[of] - factorials[won] - factorials[of - won]
+    return float(np.exp(ways + won * np.log(share) + (of - won) * np.log1p(-share)).sum())

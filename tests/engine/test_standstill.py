@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from kdcore.events import Finished, Score
 from kdcore.spec import Choice, Schedule, Spec
-from kdcore.standstill import standstill
+from kdcore.standstill import at_least, standstill
 from kdcore.train import train
 
 TEN = np.repeat(np.arange(10), 40)
@@ -81,3 +81,10 @@ def test_a_learning_rate_at_which_nothing_is_learned(tmp_path: Path, rate: float
 
 def test_a_run_that_learns_is_not_called_so(tmp_path: Path) -> None:
     assert "chance_nll" not in result(tmp_path, Schedule(steps=60, batch=32, lr=0.05))
+
+
+@pytest.mark.parametrize(
+    ("wins", "of", "share"), [(0, 5, 0.3), (5, 5, 0.3), (37, 360, 0.1), (1080, 10_000, 0.1), (9, 9, 1.0)]
+)
+def test_the_tail_of_a_binomial_is_scipys(wins: int, of: int, share: float) -> None:
+    assert at_least(wins, of, share) == pytest.approx(binom.sf(wins - 1, of, share), rel=1e-9)
