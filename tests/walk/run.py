@@ -3,7 +3,8 @@
 By itself it presses in a wide, light window and looks at a narrow, dark one, which is each width and each theme once.
 A line a fault; ends with 1 where there is one. ARGS choose: `--place REGEX` of "home: /path", `--look 390-dark`,
 `--only REGEX` of controls, `--no-press`, `--full` (all four looks are pressed, and all controls that are alike),
-`--deep` (a run that is not paused is pressed, too), `--workers 2`, `--seen FOLDER` for pictures of what was looked at.
+`--deep` (a run that is not paused is pressed, too), `--part 2/4` (the second of four like parts, which CI takes in turn),
+`--workers 2`, `--seen FOLDER` for pictures of what was looked at.
 """
 
 from __future__ import annotations
@@ -39,6 +40,25 @@ from kdcore.jobs.store import Store  # noqa: E402
 LOOKS = (Look(1280, "light"), Look(1280, "dark"), Look(390, "light"), Look(390, "dark"))
 SHIFT = 0.1  # above it a page jumps; said, not judged
 COOKIES = ((COOKIE, ME),)
+
+
+class Part(NamedTuple):
+    """A share of all looks: the `number`th of `count`."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def read(cls, text: str) -> Part:
+        """Read "2/4".
+
+        Raises:
+            ArgumentTypeError: it is no share.
+        """
+        found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+        if not found or int(found[1]) > int(found[2]):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 2/4")
+        return cls(int(found[1]), int(found[2]))
 
 
 class Task(NamedTuple):
@@ -177,11 +197,12 @@ def main() -> None:
     ask.add_argument("--no-press", action="store_true")
     ask.add_argument("--full", action="store_true")
     ask.add_argument("--deep", action="store_true")
+    ask.add_argument("--part", type=Part.read, default=Part(1, 1))
     ask.add_argument("--workers", type=int, default=2)
     ask.add_argument("--seen")
     asked: Any = ask.parse_args()
     began = time.monotonic()
-    queue, known = Queue([*tasks(asked)]), Counter[str]()
+    queue, known = Queue([*tasks(asked)][asked.part.number - 1 :: asked.part.count]), Counter[str]()
     with ThreadPoolExecutor(asked.workers) as pool:
         done = [
             told
