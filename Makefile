@@ -13,6 +13,9 @@ export KDLAB_CHROMIUM ?= $(or $(shell which chromium chromium-browser google-chr
 MLSERVER ?= $(VENV)-mlserver
 export KDLAB_MLSERVER ?= $(abspath $(MLSERVER))/bin/mlserver
 
+# Many tests wait for another process: one test process more than there are cores keeps them all at work.
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
+
 # The lowest versions that are named above, which a machine of its own date may have.
 LOWEST ?= $(VENV)-lowest
 
@@ -22,7 +25,7 @@ run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port
 	$(BIN)/kdlab app $(ARGS)
 
 test: $(VENV)/.installed-dev  ## All tests but those in a browser and the long ones; ARGS="tests/jobs -k kill" go to pytest.
-	$(BIN)/python -m pytest -m "not soak and not browser" -n auto --dist loadfile -rs $(ARGS)
+	$(BIN)/python -m pytest -m "not soak and not browser" -n $(JOBS) --dist worksteal -rs $(ARGS)
 
 browser: $(VENV)/.installed-dev  ## The tests that walk through the pages in a real chromium.
 	$(BIN)/python -m pytest -m "browser and not soak" -n auto --dist loadfile -rs $(ARGS)

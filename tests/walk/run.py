@@ -3,8 +3,8 @@
 By itself it presses in a wide, light window and looks at a narrow, dark one, which is each width and each theme once.
 A line a fault; ends with 1 where there is one. ARGS choose: `--place REGEX` of "home: /path", `--look 390-dark`,
 `--only REGEX` of controls, `--no-press`, `--full` (all four looks are pressed, and all controls that are alike),
-`--deep` (a run that is not paused is pressed, too), `--part 2/4` (the second of four like parts, which CI takes in turn),
-`--workers 2`, `--seen FOLDER` for pictures of what was looked at.
+`--deep` (a run that is not paused is pressed, too), `--part 2/4` (the second of four like parts), `--workers 2`,
+`--seen FOLDER` for pictures of what was looked at.
 """
 
 from __future__ import annotations
