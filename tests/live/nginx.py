@@ -25,6 +25,7 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  proxy_max_temp_file_size 0;  # workers are nobody, who may not write below a folder of tests: answers were cut
   map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
 {servers}
 }}"""

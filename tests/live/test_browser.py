@@ -252,7 +252,7 @@ def test_recorded_frames_are_played_to_the_end(context: BrowserContext, stage: S
 def test_hidden_cards_and_left_pages_cost_nothing(context: BrowserContext, stage: Stage, lab: str) -> None:
     stage.begin()
     page = context.new_page()
-    page.set_viewport_size({"width": 700, "height": 500})
+    page.set_viewport_size({"width": 700, "height": 600})
     page.goto(f"/?run={stage.id}&panels=loss,accuracy,reliability,confusion,tug,fidelity")
     drawn(page, "loss")
     assert updates(page, "fidelity") == 0  # far below
