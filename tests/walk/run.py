@@ -128,6 +128,8 @@ class Host:
             presser = Presser(page, Keeper(self.store), ask.full, lambda: self._ready(task.place))
             pressed = presser.faults(self.known, task.place.pressed, ask.only) if task.press else ()
             faults = [*judged(task, seen.faults), *judged(task, pressed)]
+            if task.press and not ask.only and not presser.used:
+                faults += judged(task, ["no control was found"])
         return Told(task, faults, presser.used, presser.gone, seen.shift, time.monotonic() - began)
 
     def _ready(self, place: Place) -> None:

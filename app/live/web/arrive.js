@@ -1,22 +1,26 @@
-// A page that is opened is shown once it is whole (see page.css), for Streamlit sends it bit by bit and each bit moves
-// those below. The room of a sidebar is kept free until the sidebar is there or somebody goes on to another page.
+// A page that is opened is shown once what stands on its first screen is there (see page.css), for Streamlit sends it bit
+// by bit and each bit moves those below. What a script adds later comes below. The room of a sidebar is kept free until
+// the sidebar is there or somebody goes on to another page.
 
-const LONGEST_MS = 6000; // a page that takes longer is shown as far as it is
+const LONGEST_MS = 3000; // a page that takes longer is shown as far as it is
 const LOOK_MS = 50;
-const CALM = 3; // looks in a row that find nothing missing
+const STILL_MS = 150; // so long nothing comes, once the script is through
+const SLOW_MS = 600; // and before that, where it may still be at work on what stands above
 const page = document.documentElement.classList;
 const opened = location.pathname;
+let moved = 0;
 
-const lacks = () =>
-  document.querySelector("[data-testid=stApp]")?.dataset.testScriptState !== "notRunning" ||
-  document.querySelector("[data-testid=stSkeleton], .kd-transport:not([data-state])") ||
-  [...document.querySelectorAll(".kd-card[data-empty=waits]")].some((card) => card.getBoundingClientRect().top < innerHeight);
+new MutationObserver(() => { moved = performance.now(); }).observe(document.documentElement, { childList: true, subtree: true }); // prettier-ignore
+
+const waits = "[data-testid=stSkeleton], .kd-transport:not([data-state]), .kd-card[data-empty=waits]";
+const seen = (e) => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight;
+const still = () => (document.querySelector("[data-testid=stApp][data-test-script-state=notRunning]") ? STILL_MS : SLOW_MS);
+const lacks = () => !document.querySelector(".stMain .stElementContainer") || [...document.querySelectorAll(waits)].some(seen);
 
 page.add("kd-arriving");
-let calm = 0;
 const looks = setInterval(() => {
-  calm = lacks() ? 0 : calm + 1;
-  if (calm < CALM && performance.now() < LONGEST_MS) return;
+  const now = performance.now();
+  if ((lacks() || now - moved < still()) && now < LONGEST_MS) return;
   page.remove("kd-arriving");
   clearInterval(looks);
 }, LOOK_MS);
