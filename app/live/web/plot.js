@@ -85,7 +85,7 @@ export class Plot {
     this.#figure = { data: named, layout: shown, config, frames };
     this.#fit = null;
     await this.#fitted();
-    if (first) this.#listen();
+    if (first && this.#drawn && this.node.isConnected) this.#listen(); // it may have been left or folded meanwhile
   }
 
   /** Draw the figure with its words wrapped to the card, and the card as high as they need. */
