@@ -10,7 +10,8 @@ const page = document.documentElement.classList;
 const opened = location.pathname;
 let moved = 0;
 
-new MutationObserver(() => { moved = performance.now(); }).observe(document.documentElement, { childList: true, subtree: true }); // prettier-ignore
+const moves = new MutationObserver(() => { moved = performance.now(); }); // prettier-ignore
+moves.observe(document.documentElement, { childList: true, subtree: true });
 
 const waits = "[data-testid=stSkeleton], .kd-transport:not([data-state]), .kd-card[data-empty=waits]";
 const seen = (e) => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight;
@@ -23,6 +24,7 @@ const looks = setInterval(() => {
   if ((lacks() || now - moved < still()) && now < LONGEST_MS) return;
   page.remove("kd-arriving");
   clearInterval(looks);
+  moves.disconnect();
 }, LOOK_MS);
 
 new MutationObserver((_, watch) => {
