@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import engine, order_link, state, theme
+from app.chart import chart
 from app.naming import changes, distinct
 from app.panels._figure import SHARES, faint
 from app.report import reference_of
@@ -22,7 +23,6 @@ from kdcore.spec import Spec
 HEIGHT = 420
 FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
 FEW = 8  # runs whose table needs no unfolding
-FIGURE = {"displayModeBar": False, "responsive": True}
 GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
 MARKS = {"mekd": "circle", "maker": "diamond", "local": "square"}
 MEASURES: dict[Measure, str] = {"agreement": "Agreement with the teacher", "accuracy": "Accuracy"}
@@ -39,13 +39,8 @@ def frontier(run: Run) -> None:
         "Measured by", list(MEASURES), default="agreement", required=True, format_func=MEASURES.__getitem__,
         key="frontier by", label_visibility="collapsed",
     ) or "agreement"  # fmt: skip
-    st.plotly_chart(
-        figure(points, beside, measure, run.id, state.view().theme),
-        theme=None,
-        height=HEIGHT,
-        config=FIGURE,
-        key="frontier chart",
-    )
+    look = state.view().theme
+    chart(figure(points, beside, measure, run.id, look), look, height=HEIGHT, key="frontier chart")
     st.caption(_caption(run.spec, beside, measure))
     with st.expander("These runs by name", expanded=len(points) <= FEW, key="frontier table"):
         st.dataframe(

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import figures, state, theme
+from app.chart import chart
 from app.inspector._asking import answered, named, pinned
 from app.panels._figure import line
 from app.theme import Theme
@@ -20,7 +21,6 @@ GOALS = {
     "student": "Nearest training row of the student's answer",
     "beside": "The row beside",
 }
-BARE = {"displayModeBar": False}
 
 
 def show(case: Case) -> None:
@@ -41,13 +41,13 @@ def _line(case: Case, row: int, others: list[int]) -> None:
     if told is None:
         return
     look = state.view().theme
-    st.plotly_chart(chart(case, told, look), theme=None, height=300, config=BARE, key="way chart")
+    chart(figure(case, told, look), look, height=300, key="way chart")
     shares = np.linspace(0, 1, len(told["pictures"]))
     pictures = [figures.figure(x, f"{share:.0%}", "") for x, share in zip(told["pictures"], shares, strict=True)]
     st.html(figures.style(look) + figures.row(pictures) + figures.sentences(along(case, told)))
 
 
-def chart(case: Case, told: dict[str, Any], look: Theme) -> dict[str, Any]:
+def figure(case: Case, told: dict[str, Any], look: Theme) -> dict[str, Any]:
     """The probabilities of the two classes along the way; a dotted line where a model changes its answer."""
     traces, marks = [], []
     for who, colour in (("teacher", theme.TEACHER[look]), ("student", theme.STUDENT[look])):

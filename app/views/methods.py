@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import asking, curves, dressing, forms, link, pictures, state, words
+from app.chart import chart
 from app.library import Row, place
 from app.link import Settings
 from app.standing import standing
@@ -25,7 +26,6 @@ STYLE = """<style>
 @media (max-width: 480px) { .katex-display > .katex { font-size: 1em; } }
 @media (min-width: 768px) { .st-key-narrow { display: none; } }
 </style>"""
-FIGURE = {"displayModeBar": False, "responsive": True}
 HEIGHT = 460
 CAPTIONS = {
     "two": "Above, each term of the loss times its weight; below, minus the gradient on the true class's logit: above "
@@ -97,9 +97,7 @@ def show(settings: Settings, example: Example) -> None:
         _example(name, method, settings, example)
     _told(method)
     standing(name)
-    code = ROOT.parent / method["file"]
-    with st.expander(f"Source code: {method['file']}", icon=":material/code:"):
-        st.code(code.read_text(encoding="utf-8"), language="python", wrap_lines=True)
+    state.fragment(_source)(method["file"])
 
 
 def _verbatim(text: str) -> str:
@@ -146,6 +144,13 @@ def _told(method: dict[str, Any]) -> None:
     st.markdown("\n\n".join(f"**{title}:** {_verbatim(method[key])}" for title, key in marks))
 
 
+def _source(file: str) -> None:
+    """A method's source; only once it is unfolded, as what colours it is 1.5 MB for the browser to run."""
+    with st.expander(f"Source code: {file}", icon=":material/code:", key="source", on_change="rerun") as fold:
+        if fold.open:
+            st.code((ROOT.parent / file).read_text(encoding="utf-8"), language="python", wrap_lines=True)
+
+
 # The example
 
 
@@ -186,7 +191,7 @@ def _picture(found: dict[str, Any], other: str | None, example: Example) -> None
         "five": lambda: pictures.five(found, example, look, other),
         "features": lambda: pictures.features(found, look),
     }
-    st.plotly_chart(figures[example.kind](), theme=None, height=HEIGHT, config=FIGURE, key="curves")
+    chart(figures[example.kind](), look, height=HEIGHT, key="curves")
     dressing.follow(look)
     said = [CAPTIONS[example.kind]]
     if example.kind != "features" and found["rows"] > 1:

@@ -32,8 +32,20 @@ def said(page: AppTest) -> str:
 
 
 def components(page: AppTest) -> int:
-    """How many components the page shows; one that every page has for the keyboard shows nothing."""
-    return sum(item.proto.component_name != "kdlab_reach" for item in page.get("bidi_component"))
+    """How many components the page shows beside charts; one that every page has for the keyboard shows nothing."""
+    apart = ("kdlab_reach", "kdlab_chart")
+    return sum(item.proto.component_name not in apart for item in page.get("bidi_component"))
+
+
+def charts(page: AppTest) -> int:
+    """How many Plotly figures stand among the page's elements."""
+    return sum(item.proto.component_name == "kdlab_chart" for item in page.get("bidi_component"))
+
+
+def unfold(page: AppTest, key: str) -> AppTest:
+    """Unfold what is made only then; the page afterwards."""
+    page.session_state[key] = True
+    return page.run()
 
 
 def cards(page: AppTest) -> str:

@@ -59,7 +59,7 @@ window.walk = (() => {
     const app = document.querySelector("[data-testid=stApp]");
     if (!app || app.dataset.testScriptState !== "notRunning" || app.dataset.testConnectionState !== "CONNECTED") return true;
     if (document.querySelector("[data-testid=stSkeleton], [data-testid=stSpinner], [data-testid=stProgress]")) return true;
-    return [...document.querySelectorAll(".kd-card[data-empty=waits]")].some((card) => {
+    return [...document.querySelectorAll(".kd-card[data-empty=waits], .kd-chart[data-empty=waits]")].some((card) => {
       const { top, bottom } = card.getBoundingClientRect();
       return card.checkVisibility() && bottom > 0 && top < innerHeight;
     });

@@ -1,8 +1,8 @@
 // A Plotly figure that keeps its node, and with it the viewer's zoom and selection.
 
-import { address } from "./base.js";
 import { picked, toggled } from "./choose.js";
 import { h } from "./dom.js";
+import { plotly } from "./library.js";
 import { fitted } from "./notes.js";
 import { wire } from "./wire.js";
 
@@ -19,21 +19,6 @@ const TICK_PX = 16; // a name on an axis needs that much, upright or turned
 const MARGINS_PX = 110;
 const COLORBAR_PX = 90;
 const PASSES = 8; // of a figure whose words change what room there is for them
-let library = null; // one promise for the whole page
-
-function plotly(path) {
-  library ??= new Promise((done, failed) => {
-    const script = h("script", { src: address(path) });
-    script.onload = () => done(window.Plotly);
-    script.onerror = () => {
-      library = null;
-      script.remove();
-      failed(new Error("The chart library could not be loaded; reload the page."));
-    };
-    document.head.append(script);
-  });
-  return library;
-}
 
 /** The layout with as many names on axes of classes as have room. */
 function roomy(layout, { clientWidth, clientHeight }, taken) {
