@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from app.cli import FAILED, WRONG
+from app.cli import FAILED
 from app.cli.telling import Bar, Lines, Teller, ending
 from app.words import ago, title
 from kdcore.contracts import Command
@@ -67,7 +67,7 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
         teller = _teller(json)
         for event in store.story(run.id):
             teller.event(event)
-        return _conclude(store, run, json)
+        return _conclude(run, json)
     if broken and not fresh:
         hint = f"kdlab resume {broken.id} goes on from there instead."
         print(f"Run {broken.id} has these settings and broke off at step {broken.step}; {hint}", file=sys.stderr)
@@ -103,7 +103,7 @@ def _do(store: Store, run: Run, json: bool, after: int = 0) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does; a worker of the Lab would go on and pay
     try:
         doing = _begin(store, run) if ours else None
-        return _conclude(store, _follow(store, run, _teller(json), doing, after), json)
+        return _conclude(_follow(store, run, _teller(json), doing, after), json)
     except KeyboardInterrupt:
         return _stop(store, run, doing) if ours else STOPPED
     except BrokenPipeError:  # whoever listened has gone
@@ -180,14 +180,12 @@ def _abandon(store: Store, run: Run) -> None:
         store.move(run.id, "cancelled", attempt=run.attempt, message="Stopped while its teacher owed an answer.")
 
 
-def _conclude(store: Store, run: Run, json: bool) -> int:
-    """Say how the run ended; the exit code. What a person can mend is wrong input, all else a failure."""
+def _conclude(run: Run, json: bool) -> int:
+    """Say how the run ended; the exit code. Wrong input never becomes a run, so whatever broke one off is a failure."""
     if run.state == "done":
         if not json:
             print(f"{title(run.spec)}\n{ending(run)}\nkdlab show {run.id} tells more.")
         return 0
     goes_on = f", kdlab resume {run.id} goes on" if run.state in RESUMABLE else ""
     print(f"{ending(run)} kdlab show {run.id} tells more{goes_on}.", file=sys.stderr)
-    teacher = store.get(run.teacher_run) if run.teacher_run else None
-    mendable = run.state == "failed" and not any(one.traceback for one in (run, teacher) if one)
-    return WRONG if mendable else FAILED
+    return FAILED

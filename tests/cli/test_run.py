@@ -81,6 +81,18 @@ def test_a_run_that_breaks(kdlab: Kdlab, lab: Path) -> None:
     assert "Traceback" in kdlab("show", run.id).stdout
 
 
+@pytest.mark.usefixtures("toy_engine")
+@pytest.mark.parametrize(("seed", "step"), [("14", 0), ("15", 2)])
+def test_a_server_that_fails_is_no_wrong_input(kdlab: Kdlab, lab: Path, seed: str, step: int) -> None:
+    """Also where a person can mend it: wrong input is refused before there is a run."""
+    done = kdlab(*TOY, "--seed", seed)
+    run = Store(lab).runs()[0]
+    assert (done.returncode, run.state, run.step) == (1, "failed", step)
+    assert "without success" in done.stderr
+    refused = kdlab(*TOY, "--seed", "-1")
+    assert (refused.returncode, len(Store(lab).runs())) == (2, 1)
+
+
 def started(words: Sequence[str]) -> subprocess.Popen[str]:
     """A command whose first line has come."""
     line = [sys.executable, "-m", "app.cli", *words]

@@ -1,5 +1,5 @@
-"""An engine without torch: each step takes the momentum's seconds, a seed of 13 brings bad luck, and a remote teacher
-does not answer."""
+"""An engine without torch: each step takes the momentum's seconds, a seed of 13 brings bad luck, with seed 14 a server
+cannot be reached, with 15 it fails on the way, and a remote teacher does not answer."""
 
 import time
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from kdcore.contracts import Desk
+from kdcore.errors import BadInput
 from kdcore.events import Cost, Event, Finished, Started, Step
 from kdcore.spec import Spec
 
@@ -17,6 +18,8 @@ def train(spec: Spec, folder: Path, *, desk: Desk, **_unused: object) -> Iterato
     """Count to the last step."""
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
     steps = spec.schedule.steps
+    if spec.seed == 14:
+        raise BadInput("The teacher was asked 6 times without success, as the connection was refused.")
     yield Started(
         step=0, steps=steps, device="cpu", torch="none", classes=("a", "b"), rows={}, student=cost, teacher=None
     )
@@ -25,6 +28,8 @@ def train(spec: Spec, folder: Path, *, desk: Desk, **_unused: object) -> Iterato
             return
         if spec.seed == 13:
             raise RuntimeError("the toy is broken")
+        if spec.seed == 15 and step == 3:
+            raise BadInput("The teacher was asked 6 times without success, as it answers with status 500.")
         time.sleep(600 if spec.remote else spec.schedule.momentum / 10)
         yield Step(step=step, learning_rate=0.1, loss=1 / step, terms={}, train_accuracy=0.5)
     save_file({"weights": np.ones(1)}, folder / "student.safetensors")
