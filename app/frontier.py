@@ -13,6 +13,7 @@ from app.naming import changes, distinct
 from app.panels._figure import SHARES, faint
 from app.report import reference_of
 from app.theme import Theme
+from app.verdict import on_images
 from app.words import money, named, percent
 from kdcore.catalogue import entry
 from kdcore.frontier import Measure, Point, Reference, best, on_real, point_of, task_of
@@ -35,19 +36,34 @@ def frontier(run: Run) -> None:
         st.info("No run against this teacher is over yet; each that ends becomes a point here.")
         return
     names = named_apart(points)
-    measure: Measure = st.segmented_control(
-        "Measured by", list(MEASURES), default="agreement", required=True, format_func=MEASURES.__getitem__,
-        key="frontier by", label_visibility="collapsed",
-    ) or "agreement"  # fmt: skip
-    look = state.view().theme
-    chart(figure(points, beside, measure, run.id, look), look, height=HEIGHT, key="frontier chart")
-    st.caption(_caption(run.spec, beside, measure))
+    measure, look = _measure(points), state.view().theme
+    if drawn(points, measure):
+        chart(figure(points, beside, measure, run.id, look), look, height=HEIGHT, key="frontier chart")
+        st.caption(_caption(run.spec, beside, measure))
+    else:
+        st.info("No run against this teacher has asked it about an image, so there is nothing to draw.")
     with st.expander("These runs by name", expanded=len(points) <= FEW, key="frontier table"):
         st.dataframe(
             [line(point, names[point.run]) for point in sorted(points, key=lambda one: one.images)],
             hide_index=True,
             column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
         )
+
+
+def _measure(points: list[Point]) -> Measure:
+    """What the runs are measured by: as chosen, or by accuracy where no agreement is known."""
+    if not drawn(points, "agreement"):
+        st.info("No run against this teacher has a measured agreement with it, so the frontier shows accuracy.")
+        return "accuracy"
+    return st.segmented_control(
+        "Measured by", list(MEASURES), default="agreement", required=True, format_func=MEASURES.__getitem__,
+        key="frontier by", label_visibility="collapsed",
+    ) or "agreement"  # fmt: skip
+
+
+def drawn(points: list[Point], measure: Measure) -> list[Point]:
+    """The points that have a place: measured so, and right of nothing on the log axis."""
+    return [point for point in points if point.value(measure) is not None and point.images]
 
 
 def gathered(run: Run) -> tuple[list[Point], Reference | None]:
@@ -64,11 +80,14 @@ def _caption(spec: Spec, beside: Reference | None, measure: Measure) -> str:
     said += "other beats with as few images."
     if beside is None:
         which = "other run" if on_real(spec) else "run"
-        return f"{said} No {which} here learned on the edge's real images themselves, so there is no line for that."
+        return (
+            f"{said} No {which} with this teacher learned on the edge's real images themselves, so there is no line "
+            "for that."
+        )
     if beside.value(measure) is None:
         return said
-    which, taught = "another" if on_real(spec) else "a", named("method", beside.spec.method)
-    return f"{said} The dashed line is {which} student on the edge's real images ({taught})."
+    which = "another" if on_real(spec) else "a"
+    return f"{said} The dashed line is {which} student on the edge's real images ({on_images(spec, beside)})."
 
 
 def kind(spec: Spec) -> str:
@@ -112,8 +131,7 @@ def line(point: Point, told: str) -> dict[str, Any]:
 
 def figure(points: list[Point], beside: Reference | None, measure: Measure, shown: str, look: Theme) -> dict[str, Any]:
     """A Plotly figure: images asked on a log axis, what was learned, and the line of the best."""
-    told = [point for point in points if point.value(measure) is not None and point.images]
-    names = named_apart(points)
+    told, names = drawn(points, measure), named_apart(points)
     data = [_staircase(best(told, measure), measure, look)]
     data += [
         _dots(told, names, group, measure, shown, look) for group in GROUPS if any(kind(p.spec) == group for p in told)

@@ -83,16 +83,29 @@ def _beside(facts: Facts) -> Said:
     return Said(
         "learned",
         f"A student of the same size on the edge's {facts.local:,} real images themselves "
-        f"({named('method', beside.spec.method)}) reaches {percent(beside.accuracy)}, {gap} this one.",
+        f"({on_images(facts.spec, beside)}) reaches {percent(beside.accuracy)}, {gap} this one.",
         "frontier",
     )
+
+
+def on_images(spec: Spec, beside: Reference) -> str:
+    """The method of a run's reference, and its steps where they differ from the run's own."""
+    own, other = spec.schedule.steps, beside.spec.schedule.steps
+    steps = f", {other:,} steps against {own:,} here" if other != own else ""
+    return named("method", beside.spec.method) + steps
 
 
 def _alone(spec: Spec) -> str:
     """Why there is nothing to lay a run beside."""
     if on_real(spec):
-        return "This run itself learned on the edge's real images, and no other here did, so there is nothing beside it"
-    return "No run here learned on the edge's real images themselves, so what the detour costs is not measured"
+        return (
+            "This run itself learned on the edge's real images, and no other with this teacher did, so there is "
+            "nothing beside it"
+        )
+    return (
+        "No run with this teacher learned on the edge's real images themselves, so what the detour costs is not "
+        "measured"
+    )
 
 
 def _inversions(facts: Facts) -> Said:

@@ -34,8 +34,12 @@ def task_of(spec: Spec) -> Task | None:
     """What runs must share to be laid beside one another; None where no wall stands."""
     if spec.wall is None:
         return None
-    taught = spec.service.model_dump_json() if spec.service else spec.teacher.hash if spec.teacher else ""
-    return spec.data.name, taught, spec.access
+    return spec.data.name, _taught(spec), spec.access
+
+
+def _taught(spec: Spec) -> str:
+    """By whom a run is taught; "" by nobody."""
+    return spec.service.model_dump_json() if spec.service else spec.teacher.hash if spec.teacher else ""
 
 
 def point_of(run: str, spec: Spec, ended: Finished | None) -> Point | None:
@@ -63,7 +67,7 @@ class Reference(NamedTuple):
     run: str
     spec: Spec
     accuracy: float
-    agreement: float | None  # None where its teacher is another
+    agreement: float | None  # None where it was not measured
 
     def value(self, measure: Measure) -> float | None:
         """What was learned, as a fraction."""
@@ -71,8 +75,9 @@ class Reference(NamedTuple):
 
 
 def reference(beside: Spec, ended: Sequence[tuple[str, Spec, dict[str, float]]]) -> Reference | None:
-    """The most accurate of the other runs that learned on the very images that the edge of `beside` owns; None without
-    one. A run is never its own reference, nor is one of the same spec, which gives the same bits.
+    """The most accurate of the other runs that learned from the same teacher on the very images that the edge of
+    `beside` owns; None without one. A run is never its own reference, nor is one of the same spec, which gives the same
+    bits.
 
     Args:
         beside: the run that is to be compared.
@@ -83,15 +88,14 @@ def reference(beside: Spec, ended: Sequence[tuple[str, Spec, dict[str, float]]])
     if not alike:
         return None
     run, spec, result = max(alike, key=lambda one: one[2]["student_accuracy"])
-    same = spec.teacher == beside.teacher and spec.service == beside.service
-    return Reference(run, spec, result["student_accuracy"], result.get("agreement") if same else None)
+    return Reference(run, spec, result["student_accuracy"], result.get("agreement"))
 
 
 def _on_local(spec: Spec, beside: Spec) -> bool:
-    """Whether a run drew its batches from the same rows, with a network like the other's."""
+    """Whether a run drew its batches from the same rows, with a network and a teacher like the other's."""
     rows = ("train_fraction", "seed", "validation")
     same = spec.data.name == beside.data.name and all(spec.data.knobs[k] == beside.data.knobs[k] for k in rows)
-    return same and on_real(spec) and spec.student == beside.student
+    return same and on_real(spec) and spec.student == beside.student and _taught(spec) == _taught(beside)
 
 
 def on_real(spec: Spec) -> bool:

@@ -84,8 +84,14 @@ def test_no_run_is_its_own_reference() -> None:
     assert found.run == "0.92"
 
 
-def test_agreement_with_another_teacher_is_no_reference() -> None:
-    alone = ran(Order(preset="kd", local=True), 0.93, teacher=None, access="white_box", wall=None)
-    found = reference(BASE, [alone])
+def test_a_student_of_another_teacher_is_no_reference() -> None:
+    local = Order(preset="kd", local=True)
+    alone = ran(local, 0.93, teacher=None, access="white_box", wall=None)
+    remote, elsewhere = (Choice(name="http", knobs={"model": name}) for name in ("m", "n"))
+    others = [alone, ran(local, 0.94), ran(Order(preset="kd", local=True, service=elsewhere), 0.95)]
+    beside = spec(Order(service=remote))
+    assert reference(BASE, [alone]) is None
+    assert reference(beside, others) is None
+    found = reference(beside, [*others, ran(Order(preset="kd", local=True, service=remote, budget=90), 0.5)])
     assert found is not None
-    assert (found.accuracy, found.agreement) == (0.93, None)
+    assert (found.accuracy, found.agreement) == (0.5, 0.4)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app import frontier
+from app.panels import View
 from kdcore.frontier import Point, Reference
 from kdcore.orders import Order, spec
 
@@ -34,6 +38,48 @@ def test_what_was_not_measured_has_no_point() -> None:
     assert {trace["uid"]: trace["x"] for trace in figure["data"]}["mekd"] == [1000]
 
 
+def shown(points: list[Point], monkeypatch: pytest.MonkeyPatch) -> tuple[AppTest, list[dict[str, Any]]]:
+    """The frontier of a page where these runs are over, and the figures that it draws."""
+    figures: list[dict[str, Any]] = []
+
+    def page() -> None:
+        from types import SimpleNamespace
+
+        from app import frontier
+
+        run: Any = SimpleNamespace(id="a", spec=frontier.gathered(None)[0][0].spec)  # type: ignore[arg-type]
+        frontier.frontier(run)
+
+    monkeypatch.setattr(frontier, "gathered", lambda _: (points, None))
+    monkeypatch.setattr(frontier, "chart", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(frontier.state, "view", lambda: View())
+    test = AppTest.from_function(page).run(timeout=60)
+    assert not test.exception
+    return test, figures
+
+
+def test_without_any_agreement_the_page_says_so_and_shows_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    test, (drawn,) = shown([point._replace(agreement=None) for point in POINTS], monkeypatch)
+    assert [one.value for one in test.info] == [
+        "No run against this teacher has a measured agreement with it, so the frontier shows accuracy."
+    ]
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "accuracy, test"
+    assert sum(len(trace["x"]) for trace in drawn["data"] if trace["mode"] == "markers") == 3
+    assert not test.get("button_group")
+
+
+def test_with_an_agreement_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    test, (drawn,) = shown(POINTS, monkeypatch)
+    assert not test.info
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "agreement with the teacher, test"
+
+
+def test_runs_that_asked_nothing_draw_no_empty_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    test, figures = shown([POINTS[0]._replace(images=0)], monkeypatch)
+    assert not figures
+    assert "nothing to draw" in test.info[-1].value
+
+
 def test_a_point_says_what_it_cost() -> None:
     (dots,) = (
         trace for trace in frontier.figure(POINTS, None, "accuracy", "", "light")["data"] if trace["uid"] == "mekd"
@@ -55,9 +101,14 @@ def test_the_honest_line_is_there_where_it_can_be() -> None:
     assert "The dashed line is a student on the edge's real images (Knowledge distillation)." in frontier._caption(
         MADE, beside, "accuracy"
     )
-    assert "No run here learned on the edge's real images themselves" in frontier._caption(MADE, None, "accuracy")
+    longer = LOCAL.model_copy(update={"schedule": LOCAL.schedule.model_copy(update={"steps": 2000})})
+    told = frontier._caption(MADE, Reference("r", longer, 0.94, None), "accuracy")
+    assert "(Knowledge distillation, 2,000 steps against 800 here)." in told
+    assert "No run with this teacher learned on the edge's real images themselves" in frontier._caption(
+        MADE, None, "accuracy"
+    )
     assert "The dashed line is another student on the edge's" in frontier._caption(LOCAL, beside, "accuracy")
-    assert "No other run here learned on the edge's" in frontier._caption(LOCAL, None, "accuracy")
+    assert "No other run with this teacher learned on the edge's" in frontier._caption(LOCAL, None, "accuracy")
 
 
 @pytest.mark.parametrize(
