@@ -120,7 +120,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
         st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
     live("transport", run.id, **shared, settings=knobs, autoplay=demo)  # close behind its title
     again = 1.0 if run.state in ACTIVE else None
-    state.fragment(_aftermath, run_every=again)(run.id, (run.state, run.hash), mine, suited(run), take)
+    state.fragment(_aftermath, again, _outdated)(run.id, (run.state, run.hash), mine, suited(run), take)
     if walled(run.spec):
         st.checkbox(consent.ASKED, key=CONSENT, help=consent.HELP)
     if between and run.state not in ACTIVE:
@@ -164,11 +164,16 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
     return found
 
 
-def _aftermath(run_id: str, before: tuple[str, str], mine: bool, names: list[str], take: Take) -> None:
-    """How it ended and what to do next; while it runs, this looks once a second whether it has, shows more or
-    was changed."""
+def _outdated(run_id: str, before: tuple[str, str], _: bool, names: list[str], __: Take) -> bool:
+    """Whether a run moved on, was changed or shows more than when the page was drawn, or is gone."""
     run = engine.known(run_id)
-    if run is None or (run.state, run.hash) != before or suited(run) != names:
+    return run is None or (run.state, run.hash) != before or suited(run) != names
+
+
+def _aftermath(run_id: str, _: tuple[str, str], mine: bool, __: list[str], take: Take) -> None:
+    """How it ended and what to do next; while it runs, this looks once a second whether the page is outdated."""
+    run = engine.known(run_id)
+    if run is None:
         st.rerun()
     if run.state == "done":
         with st.container(key="ending"):  # a replay hides it until its own end

@@ -178,18 +178,26 @@ def attempt(act: Callable[[], Any]) -> Any:
         return None
 
 
-def fragment(body: Callable[..., None], run_every: float | None = None) -> Callable[..., None]:
+def fragment(
+    body: Callable[..., None], run_every: float | None = None, outdated: Callable[..., bool] | None = None
+) -> Callable[..., None]:
     """Make a fragment whose clicks reach the whole page; pages use no other.
 
     A click reruns the fragment alone. Where its callback changed what the rest of the page shows, that is the link, the
     complaints or what the page remembers, the page is drawn anew instead.
+
+    Args:
+        body: draws the fragment.
+        run_every: seconds between two reruns by itself.
+        outdated: whether what the page was drawn from has changed, asked with the arguments of `body` when the fragment
+            reruns; not while the page is drawn, or one that is quick to change would be drawn twice.
     """
     drawn = False
 
     @wraps(body)
     def run(*args: Any) -> None:
         nonlocal drawn
-        if drawn and _state.get("stale"):
+        if drawn and (_state.get("stale") or (outdated and outdated(*args))):
             st.rerun()
         drawn = True
         body(*args)

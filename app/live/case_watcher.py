@@ -40,6 +40,7 @@ class CaseWatcher:
         self.run = _Ended(case_id)
         self.subject = self
         self.step, self.id, self.folders = 0, case_id, set[Path]()
+        self.begins = False
         self.record_version = self.field_version = self.status_version = self.stage_version = next(_VERSIONS)
 
     def poll(self) -> bool:

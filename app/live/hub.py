@@ -33,6 +33,7 @@ log = logging.getLogger("kdlab.live")
 POLL_S = {True: 0.02, False: 0.25}  # between two looks at a run that goes on, or does not
 # least time between two drawings of a panel
 GAP_S = {STATUS: 0.2, "plotly": 0.25, "gallery": 0.5, "table": 0.25, "field": 0.03}
+FIRST_S = 0.03  # the same of a run that shows nothing yet: somebody waits for its first picture
 VIEWER_S = 0.0009  # a viewer's part of that time: a thousand pictures a second leave the server
 ATTEND_S = 1.0
 FRAMES_HZ, FIELD_HZ = 2.0, 25.0  # asked of the worker, which keeps to its share of the time
@@ -63,7 +64,8 @@ class Topic:
     @property
     def gap_s(self) -> float:
         """Least time between two drawings; the more look, the longer, so that a crowd costs what a few do."""
-        return max(GAP_S[self.panel.kind if self.panel else STATUS], len(self.places) * VIEWER_S)
+        usual_s = GAP_S[self.panel.kind if self.panel else STATUS]
+        return max(FIRST_S if self.show.watcher.begins else usual_s, len(self.places) * VIEWER_S)
 
 
 @dataclass(eq=False)

@@ -53,6 +53,11 @@ class Watcher:
         return self.subject.id != self.run.id
 
     @property
+    def begins(self) -> bool:
+        """Whether the run on show has not left its first frame yet."""
+        return not self.subject.frame
+
+    @property
     def folders(self) -> set[Path]:
         """Where those who train look for an audience; none when nothing is trained."""
         return {self.run.folder, self.subject.folder} if self.run.state == "running" else set()

@@ -208,7 +208,7 @@ def _take(run: Run) -> None:
 
 state.arrive(state.BLACKBOX)
 on_show, playing = showing.opening(makes=True)
+stage(state.shown().settings, on_show, playing)  # first: it waits for its run, and nobody for the form
 with st.sidebar:
     ask(state.shown().settings, on_show)
-stage(state.shown().settings, on_show, playing)
 state.save()

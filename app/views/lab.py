@@ -147,7 +147,7 @@ def _fork(run: Run) -> None:
 
 state.arrive(state.LAB)
 on_show, playing = showing.opening(makes=False)
+stage(state.shown().settings, on_show, playing)  # first: it waits for its run, and nobody for the form
 with st.sidebar:
     ask(state.shown().settings, on_show)
-stage(state.shown().settings, on_show, playing)
 state.save()

@@ -81,7 +81,8 @@ class WorkerDesk(Desk):
         """Store an event, at once or with the next batch."""
         with self._writing:
             self._events.append(event)
-        if isinstance(event, AT_ONCE) or time.monotonic() - self._flushed >= WISHES_S:
+        first = event.step == 0  # somebody may wait for the first picture
+        if first or isinstance(event, AT_ONCE) or time.monotonic() - self._flushed >= WISHES_S:
             self.flush()
 
     def flush(self) -> None:

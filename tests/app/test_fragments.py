@@ -100,5 +100,26 @@ def test_a_run_that_is_gone_meanwhile_draws_the_page_anew(
     run = store.submit(recommended("moons"), "me")
     store.delete(run.id, "me")
     assert store.purge(-1.0) == [run.id]
+    assert showing._outdated(run.id, ("cancelled", run.hash), True, [], lambda _: None)
     with pytest.raises(Redrawn):
         showing._aftermath(run.id, ("cancelled", run.hash), True, [], lambda _: None)
+
+
+def test_a_page_is_not_drawn_twice_as_its_run_begins_meanwhile(
+    page: dict[str, Any],  # noqa: ARG001
+    home: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A warm worker takes a run before the page that queued it is drawn to its end."""
+    store = Store()
+    monkeypatch.setattr(engine, "store", lambda: store)
+    queued = store.submit(recommended("moons"), "me")
+    names = showing.suited(queued)
+    drawn: list[int] = []
+    ending = state.fragment(lambda *_: drawn.append(1), 1.0, showing._outdated)
+    store.claim(1, queued.id)
+    asked = queued.id, (queued.state, queued.hash), True, names, lambda _: None
+    ending(*asked)
+    with pytest.raises(Redrawn):
+        ending(*asked)
+    assert drawn == [1]  # by the page; the rerun of the fragment alone has it drawn anew

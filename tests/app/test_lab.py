@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from lab_driver import ME, Finish, Open, button, components, labels, said, story
 from streamlit.testing.v1 import AppTest
 
@@ -35,6 +36,17 @@ def test_a_recorded_run_plays_on_the_first_screen(lab: Open, finish: Finish) -> 
     assert "Knowledge distillation · Moons" in said(page)
     assert components(page) == 2
     assert page.query_params == {}
+
+
+@pytest.mark.parametrize(("view", "form"), [("lab", "app.asking.pick"), ("blackbox", "app.forms.field")])
+def test_a_run_waits_for_no_form(
+    lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch, view: str, form: str
+) -> None:
+    run = finish()
+    monkeypatch.setattr(form, lambda *_, **__: st.stop())
+    page = lab(view, run=run.id)
+    assert not page.exception
+    assert components(page) == (2 if view == "lab" else 3)
 
 
 def test_run_starts_what_the_form_says_and_the_link_carries_it(lab: Open, store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fixture_jobs import job, point
 
 from kdcore.contracts import Audience, Command
-from kdcore.events import Checkpoint
+from kdcore.events import Checkpoint, Evaluated, Score
 from kdcore.jobs import desk as desk_module
 from kdcore.jobs.desk import WorkerDesk, attend, audience_of
 from kdcore.jobs.store import Store
@@ -41,6 +41,14 @@ def test_events_go_out_in_batches(desk: WorkerDesk, store: Store, clock: list[fl
     clock[0] += 2 * desk_module.WISHES_S
     desk.commands()
     assert len(store.events(desk.run.id)) == 5
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_a_run_tells_before_its_first_step_goes_out_at_once(desk: WorkerDesk, store: Store) -> None:
+    score = Score(accuracy=0.5, nll=0.7, ece=0.1)
+    for heard, split in enumerate(("val", "test"), start=1):
+        desk.tell(Evaluated(step=0, split=split, student=score))
+        assert len(store.events(desk.run.id)) == heard
 
 
 @pytest.mark.usefixtures("clock")

@@ -233,3 +233,19 @@ def test_who_leaves_for_another_page_is_not_called_back(page: Page) -> None:
     meanwhile, told = page.evaluate(LEAVES, f"{SCRIPTS}/wire.js")
     assert meanwhile == []
     assert told[0] == 3, "one that did not leave in the end is heard"
+
+
+def test_another_run_is_asked_for_before_the_page_is_painted(store: Store, page: Page) -> None:
+    """Streamlit keeps the browser busy while it draws its page, and no frame comes meanwhile."""
+    one, other = staged(store, 31), staged(store, 32)
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda said: sent.append(str(said))))
+    page.goto(f"/?run={one.id}&panels=samples")
+    page.wait_for_selector(".kd-card[data-run]")
+    page.evaluate("window.requestAnimationFrame = () => 0")
+    page.get_by_label("Run", exact=True).fill(other.id)
+    page.get_by_label("Run", exact=True).press("Enter")
+    asks = "run => document.querySelector('[data-panel=samples] a').href.includes(run)"
+    page.wait_for_function(asks, arg=other.id, polling=100)
+    page.wait_for_timeout(500)
+    assert any('"op":"watch"' in said and other.id in said and '"panel":"samples"' in said for said in sent)

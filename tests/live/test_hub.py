@@ -125,6 +125,29 @@ def test_what_looks_the_same_is_not_sent_again(store: Store, stage: Stage, easel
     play(store, easel, scene)
 
 
+def test_the_first_picture_of_a_run_waits_for_no_gap(
+    store: Store, stage: Stage, easel: Easel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GAP_S", dict.fromkeys(module.GAP_S, 3600.0))
+
+    async def scene(hub: Hub) -> None:
+        viewer = Viewer()
+        await hub.watch(viewer.seat, 1, stage.id, "plain", View())
+        await until(lambda: viewer.got)  # nothing yet
+        stage.begin()
+        stage.tell(10)
+        await until(lambda: viewer.last["step"] == 10)
+        stage.record_frame(20)
+        await until(lambda: viewer.last["step"] == 20)
+        drawings = len(easel.drawn)
+        stage.tell(30)
+        await until(lambda: hub.shows[stage.id].watcher.subject.step == 30)
+        await asyncio.sleep(0.1)
+        assert len(easel.drawn) == drawings  # from its first frame on it is drawn as often as all others
+
+    play(store, easel, scene)
+
+
 def test_fields_travel_as_bytes_after_their_key(store: Store, stage: Stage, easel: Easel) -> None:
     stage.begin()
     stage.show("field", 77)

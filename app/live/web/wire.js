@@ -150,7 +150,7 @@ class Wire extends EventTarget {
   watch(run, panel, hear) {
     const key = this.#nextKey++;
     this.#subscriptions.set(key, { run, panel, hear });
-    this.#ask(key);
+    if (!document.hidden) this.#request(key); // at once: the next frame may be far off while Streamlit draws its page
     return () => {
       this.#subscriptions.delete(key);
       this.#due.delete(key);
@@ -178,12 +178,13 @@ class Wire extends EventTarget {
   }
 
   #askAll() {
-    for (const key of this.#due) {
-      const subscription = this.#subscriptions.get(key);
-      if (!subscription || document.hidden) continue;
-      this.#send({ op: "watch", key, run: subscription.run, panel: subscription.panel, view: this.view });
-    }
+    for (const key of this.#due) if (!document.hidden) this.#request(key);
     this.#due.clear();
+  }
+
+  #request(key) {
+    const subscription = this.#subscriptions.get(key);
+    if (subscription) this.#send({ op: "watch", key, run: subscription.run, panel: subscription.panel, view: this.view });
   }
 
   #curtain() {
