@@ -15,12 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.live.tokens import issue
 from app.panels import panels
+from kdcore.contracts import Audience
+from kdcore.jobs.desk import attend
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.spec import Watch
@@ -30,6 +33,7 @@ from tests.browsing import CHROMIUM, FLAGS
 
 CLICKS = 3
 VIEWERS, VIEWER_HZ, WATCHED_S = 200, 5.0, 10.0
+BLOCKS, WINDOW_S, SETTLE_S = 5, 2.0, 1.0  # of watched and unwatched windows; a block has two of each
 WARM_S = 12.0  # a server left alone that long has a warm worker
 Row = dict[str, Any]
 
@@ -97,36 +101,59 @@ def field_rate(browser: Browser) -> Iterator[Row]:
 
 
 def watched() -> Iterator[Row]:
-    """Steps a second of a run while one viewer watches, over those while nobody does; through the whole server."""
+    """Steps of a run while one viewer watches, over those while nobody does; through the whole server.
+
+    Windows follow each other as alone, watched, watched, alone, so that a drift falls on both sides. Of the ratios of
+    neighbours the median is reported, from the second lowest to the second highest: of 10 pairs, that range holds the
+    true median with a probability of 98 %. Steps a second of the worker's CPU time say what watching costs the worker
+    itself, where other programs keep the cores busy, too.
+    """
     with lab() as (url, _, _, home):
         viewer, store, spec = "f" * 32, Store(home), recommended("moons")
-        endless = {"schedule": spec.schedule.model_copy(update={"steps": 5_000_000}), "watch": Watch(points=10_000)}
+        endless = {"schedule": spec.schedule.model_copy(update={"steps": 2_000_000}), "watch": Watch(points=10_000)}
         run = store.submit(spec.model_copy(update=endless), viewer).id
-        time.sleep(WARM_S + 8)
+        while not store.get(run).step:  # its teacher is trained first
+            time.sleep(1.0)
+        time.sleep(SETTLE_S)
         every = list(panels())
         sets = {"every panel at 2 Hz": [name for name in every if name != "field"], "and the field at 25 Hz": every}
         for (what, names), limit in zip(sets.items(), (0.97, 0.8), strict=True):
-            ratios = sorted(_watched_ratio(url, viewer, store, run, names) for _ in range(CLICKS))
-            row = {"what": f"moons over the server, {what} / unwatched", "ratio": statistics.median(ratios)}
-            yield row | {"from": ratios[0], "to": ratios[-1], "at least": limit}
+            pairs = [pair for _ in range(BLOCKS) for pair in _watched_pairs(url, viewer, store, run, names)]
+            for unit, ratios in zip(("second", "second of its CPU time"), zip(*pairs, strict=True), strict=True):
+                found = sorted(ratios)
+                row = {"what": f"moons over the server, steps a {unit}, {what} / unwatched", "at least": limit}
+                yield row | {"ratio": statistics.median(found), "from": found[1], "to": found[-2]}
 
 
-def _watched_ratio(url: str, viewer: str, store: Store, run: str, names: list[str]) -> float:
-    alone, ends = _steps_a_second(store, run), threading.Event()
+def _watched_pairs(url: str, viewer: str, store: Store, run: str, names: list[str]) -> Iterator[tuple[float, float]]:
+    """Watched over unwatched of two pairs of windows: steps a second, and steps a second of the worker's CPU time."""
+    alone, ends = _rates(store, run), threading.Event()
     who = threading.Thread(target=_look, args=(url, issue(viewer), viewer, run, [0], 0, ends, names), daemon=True)
     who.start()
-    time.sleep(2)
-    seen = _steps_a_second(store, run)
+    time.sleep(SETTLE_S)
+    seen = [_rates(store, run) for _ in range(2)]
     ends.set()
     who.join()
-    time.sleep(4)  # until the worker knows that nobody looks any more
-    return seen / alone
+    attend(store.get(run).folder, Audience())  # or the worker would know in three seconds
+    time.sleep(SETTLE_S)
+    for one, other in zip(seen, (alone, _rates(store, run)), strict=True):
+        yield one[0] / other[0], one[1] / other[1]
 
 
-def _steps_a_second(store: Store, run: str) -> float:
-    before, began = store.get(run).step, time.perf_counter()
-    time.sleep(WATCHED_S)
-    return (store.get(run).step - before) / (time.perf_counter() - began)
+def _rates(store: Store, run: str) -> tuple[float, float]:
+    """Steps a second, and a second of the worker's CPU time, over a window."""
+    pid, heard = store.get(run).pid, len(store.events(run, limit=None))
+    assert pid is not None
+    began, used = time.time(), _cpu_s(pid)
+    time.sleep(WINDOW_S)
+    ended, used = time.time(), _cpu_s(pid) - used
+    points: list[tuple[float, int]] = []
+    while not points or points[-1][0] < ended:  # between two points steps follow evenly
+        points = [(one.at, one.event.step) for one in store.events(run, max(0, heard - 1), None)]
+        time.sleep(0.05)
+    ats, steps = zip(*points, strict=True)
+    done = float(np.diff(np.interp([began, ended], ats, steps))[0])
+    return done / (ended - began), done / used
 
 
 def crowd() -> Iterator[Row]:
