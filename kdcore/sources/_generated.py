@@ -59,7 +59,10 @@ def forget(rule: Rule) -> None:
 
 
 class Generated(Maker):
-    """A source with a generator of images from latents z ~ N(0, I)."""
+    """A source with a generator of images from latents z ~ N(0, I).
+
+    It has the layers that MEKD's code has, narrower by default, with batch norm's usual epsilon and PyTorch's weights.
+    """
 
     latent: int = Field(32, ge=2, le=1024, description="Dimensions of the generator's latents.")
     width: Literal[8, 16, 32, 64, 128] = Field(32, description="Width of the generator; 128 in published code.")

@@ -9,10 +9,11 @@ Learning to Retain while Acquiring, CVPR 2023, arXiv 2302.14290.
 
 Departs from it: the published settings for MNIST are a latent of 100, batches of 512, five updates of the student (SGD,
 0.01) and then one of the generator (Adam, 1e-3, beta 1 = 0.9, at a constant rate), 40 times 50 of them; ours are
-smaller, the generator goes first, with beta 1 = 0.5 and a cosine course, and it is that of MEKD's published code. The
-student's loss is the run's method; the paper's is the same distance of logits. The student's batch norms take the
-statistics of the images tried and do not remember them. `retain` is ours: it mixes remembered images into each batch,
-which is the paper's idea without the inner step whose gradients it aligns.
+smaller, the generator goes first, with beta 1 = 0.5 and a cosine course, and has the layers of MEKD's published code,
+narrower (32 maps) and with epsilon 1e-5 in its batch norms. The student's loss is the run's method; the paper's is the
+same distance of logits. The student's batch norms take the statistics of the images tried and do not remember them.
+`retain` is ours: it mixes remembered images into each batch, which is the paper's idea without the inner step whose
+gradients it aligns.
 
 Zero when: the two networks' logits are equal.
 """

@@ -13,11 +13,11 @@ Source: Zhang, Chen and Lyu, IDEAL: Query-Efficient Data-Free Learning from Blac
 
 Departs from it: the published settings for MNIST are a latent of 256, 30 updates (Adam, 1e-3) and 250 images a round,
 100 rounds, entropy weight 5 and SGD at 0.01 for the student; here the latent is smaller, rounds are fewer and longer
-(100 updates at 3e-3 taught small students more), and the generator is that of MEKD's published code. The published code
-keeps the images of the update whose loss was least, ours those after the last update. It asks about images of the pool
-again in each round; here they are remembered. A shift of the whole batch, by a pixel, stands for its random crops after
-padding by 4 and its mirroring. The student's batch norms take the statistics of the images tried and do not remember
-them.
+(100 updates at 3e-3 taught small students more). The generator has the layers of MEKD's published code, narrower (32
+maps) and with epsilon 1e-5 in its batch norms. IDEAL's published code keeps the images of the update whose loss was
+least, ours those after the last update. It asks about images of the pool again in each round; here they are remembered.
+A shift of the whole batch, by a pixel, stands for its random crops after padding by 4 and its mirroring. The student's
+batch norms take the statistics of the images tried and do not remember them.
 
 Zero when: never; the entropy term is at least -log C / C, with C the number of classes.
 """

@@ -11,11 +11,11 @@ ten times from one batch, and from the very z that the generator has just learne
 once for the ten. Here each step of the student draws new z, and the teacher answers a batch at each. The published
 settings are one update of the generator (Adam, 1e-3, beta 1 = 0.9) to ten of the student (Adam, 2e-3), batches of 128,
 a cosine course, gradients clipped to 5, and 80 000 batches; ours take turns sooner, have beta 1 = 0.5 and do not clip;
-the generator is that of MEKD's published code and ends in tanh in place of batch norm. The published divergence is
-averaged over classes too, which is 1/C of ours. The student's loss is the run's method; the paper adds attention
-transfer, worth about 2 points. The student's batch norms take the statistics of the images tried and do not remember
-them. `retain` is ours: it mixes remembered images into each batch, which is the paper's idea without the inner step
-whose gradients it aligns.
+the generator has the layers of MEKD's published code, narrower (32 maps) and with epsilon 1e-5 in its batch norms, and
+ends in tanh in place of batch norm. The published divergence is averaged over classes too, which is 1/C of ours. The
+student's loss is the run's method; the paper adds attention transfer, worth about 2 points. The student's batch norms
+take the statistics of the images tried and do not remember them. `retain` is ours: it mixes remembered images into each
+batch, which is the paper's idea without the inner step whose gradients it aligns.
 
 Zero when: the two networks give the same probabilities.
 """

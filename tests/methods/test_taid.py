@@ -71,6 +71,34 @@ def test_the_share_is_the_slow_loop_and_never_behind_the_line() -> None:
         assert share >= line
 
 
+def released_loss(student: Tensor, teacher: Tensor, share: Tensor) -> Tensor:
+    """The cross-entropy of the student to the mixture, whose decrease moves the released share."""
+    return -(mixture(student, teacher, share).exp() * student.log_softmax(1)).sum(1).mean()
+
+
+def test_the_released_loss_adds_the_mixtures_entropy_and_pulls_alike() -> None:
+    student, teacher, share = CASES["random"][0].clone().requires_grad_(), CASES["random"][1], torch.tensor(0.4)
+    theirs, ours = released_loss(student, teacher, share), taid_loss(student, teacher, share)
+    entropy = torch.special.entr(mixture(student, teacher, share).exp()).sum(1).mean()
+    torch.testing.assert_close(theirs, ours + entropy)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, student)[0] for loss in (theirs, ours)))
+
+
+@pytest.mark.parametrize(("alpha", "least", "most"), [(5e-4, 0.0, 0.0), (0.05, 1e-4, 1e-3)])
+def test_how_far_the_released_share_is_from_ours(alpha: float, least: float, most: float) -> None:
+    """The student moves to the teacher in 300 steps; the file states the largest distance of the two shares."""
+    chance = torch.Generator().manual_seed(0)
+    begun, teacher = 3 * torch.randn(2, 64, 10, generator=chance)
+    ours, theirs, apart = Share(0.4), Share(0.4), 0.0
+    for step in range(300):
+        done = step / 300
+        student = 0.9 * done * teacher + (1 - done) * begun + 0.3 * torch.randn(64, 10, generator=chance)
+        apart = max(apart, abs(ours.share.item() - theirs.share.item()))
+        ours.settle(taid_loss(student, teacher, ours.share), 0.4 + 0.6 * done, alpha, 0.99)
+        theirs.settle(released_loss(student, teacher, theirs.share), 0.4 + 0.6 * done, alpha, 0.99)
+    assert least <= apart <= most
+
+
 def test_with_alpha_zero_the_share_is_the_line_and_otherwise_ahead() -> None:
     line, ahead = Share(0.4), Share(0.4)
     for step in range(5):

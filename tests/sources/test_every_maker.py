@@ -13,6 +13,7 @@ from kdcore.contracts import GRANTS
 from kdcore.errors import BadInput
 from kdcore.making import Making
 from kdcore.registry import SOURCES
+from kdcore.sources._generated import Generated
 from kdcore.spec import parse
 
 torch.set_num_threads(1)
@@ -52,6 +53,34 @@ def test_the_file_tells_its_source_departures_and_zero(name: str) -> None:
     assert doc.splitlines()[0].endswith(".")
     for mark in ("\n\nSource: ", "\n\nDeparts from it: ", "\n\nZero when: "):
         assert len(doc.split(mark)) == 2, f"{name} needs one paragraph {mark.strip()!r}"
+
+
+def test_the_files_describe_the_generator_that_is_built() -> None:
+    """Its layers are MEKD's; width and epsilon are not, so no file may call it the same."""
+    told = {}
+    for name in MAKERS:
+        maker = SOURCES[name]()
+        if isinstance(maker, Generated):
+            norms = [layer.eps for layer in maker.generator(SHAPE).modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+            assert (maker.width, norms) == (32, [1e-5] * 3), name
+            told[name] = " ".join((sys.modules[SOURCES[name].__module__].__doc__ or "").split())
+    likened = {name: text for name, text in told.items() if "MEKD" in text}
+    assert {"dfad", "dfme", "zskt", "ideal"} <= set(likened)
+    assert all("narrower (32 maps) and with epsilon 1e-5 in its batch norms" in text for text in likened.values())
+    assert "32 maps, epsilon 1e-5 throughout" in told["dafl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "departures"),
+    [
+        ("dafl", ("the student then learns on new z", "beta 1 = 0.9 at a constant rate", "a last batch norm", "0.05")),
+        ("zo_inversion", ("the latents stay fixed and the last images are kept", "weights of standard deviation 0.02")),
+    ],
+)
+def test_what_released_code_does_otherwise_is_named(name: str, departures: tuple[str, ...]) -> None:
+    doc = " ".join((sys.modules[SOURCES[name].__module__].__doc__ or "").split())
+    departs = doc.split("Departs from it: ")[1].split("Zero when: ")[0]
+    assert all(one in departs for one in departures)
 
 
 @pytest.mark.parametrize("name", MAKERS)
