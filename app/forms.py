@@ -167,6 +167,19 @@ def fields(settings: Settings, keys: Iterable[str]) -> None:
         field(key, link.field_of(settings, key), settings[key], base[key])
 
 
+def fold(title: str, key: str, show: Callable[[], None]) -> None:
+    """What not everybody needs, folded away and made once it is unfolded: a browser builds what it hides, too.
+
+    Args:
+        title: what is in it; another one would be another fold, and folded.
+        key: its own.
+        show: puts it there.
+    """
+    with st.expander(title, key=key, on_change="rerun") as folded:
+        if folded.open:
+            show()
+
+
 def access(settings: Settings, title: str) -> None:
     """What the teacher grants."""
     st.selectbox(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import forms, state
@@ -32,8 +34,8 @@ def pieces(part: str, settings: Settings) -> None:
     keys = [key for key in settings if key.startswith(f"{part}.") and key != file]
     first = [key for key in keys if base[key] == "" or key.partition(".")[2] in one["required"]]
     _fields(settings, base, first)
-    with st.expander("How it is asked", key=f"more {part}"):
-        _fields(settings, base, [key for key in keys if key not in first])
+    more = [key for key in keys if key not in first]
+    forms.fold("How it is asked", f"more {part}", partial(_fields, settings, base, more))
 
 
 def _fields(settings: Settings, base: Settings, keys: list[str]) -> None:

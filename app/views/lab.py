@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -80,11 +83,14 @@ def _method(settings: Settings) -> None:
     if demands := words.demands(method, link.below(settings, "method")):
         st.caption(demands)
     _more("method", "Method settings", settings, _keys(settings, "method"))
-    with st.expander("Equation and source", key="equation"):
-        st.markdown(rf"$\displaystyle {method['equation']}$")  # within a text it is broken where the line ends
-        st.markdown(
-            f"{method['paper']}\n\n**Departs from it:** {method['departs']}\n\n**Zero when:** {method['zero_when']}"
-        )
+    forms.fold("Equation and source", "equation", partial(_equation, method))
+
+
+def _equation(method: Mapping[str, Any]) -> None:
+    st.markdown(rf"$\displaystyle {method['equation']}$")  # within a text it is broken where the line ends
+    st.markdown(
+        f"{method['paper']}\n\n**Departs from it:** {method['departs']}\n\n**Zero when:** {method['zero_when']}"
+    )
 
 
 def _reset() -> None:

@@ -257,3 +257,26 @@ def test_an_order_of_the_black_box_lives_in_its_link(page: Page) -> None:
     budget.press("Enter")
     expect(page.get_by_text("At most 100,000 queries")).to_be_visible()
     expect(page).to_have_url(re.compile("budget=100000"))
+
+
+# Before any script of the page: every height that the bar's place has on the page.
+HEIGHTS = """(() => {
+  window.heights = new Set();
+  const look = () => {
+    const place = document.querySelector(".st-key-transport");
+    if (place) heights.add(Math.round(place.getBoundingClientRect().height));
+    requestAnimationFrame(look);
+  };
+  look();
+})()"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_bar_of_a_run_keeps_its_room_from_its_place_to_the_first_word(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(reduced_motion="reduce")
+    page.add_init_script(HEIGHTS)
+    page.goto(f"/?run={load(DEMOS / 'mekd-soft').id}")
+    page.wait_for_selector(".kd-transport[data-state=done]")
+    found = page.evaluate("[...heights]")
+    assert max(found) - min(found) <= 16, found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from lab_driver import ME, Finish, Open, button, components, labels, said, story
+from lab_driver import ME, Finish, Open, button, components, labels, said, story, unfold
 from streamlit.testing.v1 import AppTest
 
 from app import engine, owning, state
@@ -113,7 +113,7 @@ def test_every_method_has_a_form(lab: Open, method: str) -> None:
     page = lab(method=method)
     assert not page.exception
     assert not page.warning
-    assert entry("method", method)["equation"] in "".join(item.value for item in page.markdown)
+    assert entry("method", method)["equation"] in said(unfold(page, "equation"))
 
 
 def test_a_method_says_why_it_cannot_run(lab: Open, store: Store) -> None:

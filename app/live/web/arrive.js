@@ -13,7 +13,8 @@ let moved = 0;
 const moves = new MutationObserver(() => { moved = performance.now(); }); // prettier-ignore
 moves.observe(document.documentElement, { childList: true, subtree: true });
 
-const waits = "[data-testid=stSkeleton], .kd-transport:not([data-state]), .kd-card[data-empty=waits]";
+const bar = ".st-key-transport:not(:has(.kd-transport[data-state]))"; // from its place on the page to the first word of its run
+const waits = `[data-testid=stSkeleton], ${bar}, .kd-card[data-empty=waits]`;
 const seen = (e) => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight;
 const still = () => (document.querySelector("[data-testid=stApp][data-test-script-state=notRunning]") ? STILL_MS : SLOW_MS);
 const lacks = () => !document.querySelector(".stMain .stElementContainer") || [...document.querySelectorAll(waits)].some(seen);

@@ -17,6 +17,7 @@ const SPEEDS = [["", "full speed"], [100, "100 steps/s"], [10, "10 steps/s"], [1
 const STRANGER = "Only the browser that started this run can control it.";
 const EDITABLE = "input, textarea, select, [contenteditable], [role=slider], [role=textbox]";
 const ERROR_MS = 8000;
+const USUAL = ["Student", "Teacher", "Gap", "Agreement", "Loss"]; // readouts of most runs, which keep their room until there is word
 
 export class Transport {
   #status = null;
@@ -77,6 +78,7 @@ export class Transport {
     this.settings = h("div", { class: "kd-settings", role: "group", "aria-label": "Settings" });
     this.whose = h("span", { hidden: "" }); // while another network trains, the settings are not those of what is on show
     this.bar = h("div", { class: "kd-bar" }, h("div"));
+    this.#list(USUAL.map((name) => [name, "–", "", "", ""]));
     this.controls = h("div", { class: "kd-line", hidden: "" }, this.#buildControls(), this.whose, this.settings);
     this.root = h(
       "section",
