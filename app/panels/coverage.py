@@ -18,7 +18,8 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     distance = {"title": {"text": "Fréchet"}, "domain": [0.0, 0.3], "rangemode": "tozero", "nticks": 4}
     lines = _lines(found, look)
     above = any("yaxis" not in one for one in lines)
-    missing = [] if above else [note(str(lacks.followed("class_entropy")(record)), 0.0, 0.6)]
+    unknown = str(lacks.followed("class_entropy")(record))
+    missing = [] if above else [note(unknown, 0.0, 0.42, bgcolor=theme.PAPER[look])]
     layout = theme.layout(
         look,
         "coverage",

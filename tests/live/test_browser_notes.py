@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import person, served
 from playwright.sync_api import Browser, Page
+from record_factory import Run, record
 from stage import Stage
 
-from app.live.routes import SCRIPTS
+from app.live.routes import PLOTLY, SCRIPTS, WEB
+from app.panels import View, panel, panels
 from kdcore.jobs.store import Store
+from kdcore.record import Record
+from kdcore.spec import Spec
 
 pytestmark = pytest.mark.browser
 FITTED = f"async ([layout, frame]) => (await import('{SCRIPTS}/notes.js')).fitted(layout, frame)"
@@ -28,6 +33,16 @@ APART = """name => {
 LINES = (
     "name => document.querySelector(`[data-panel=${name}] .kd-plot`).layout.annotations[0].text.split('<br>').length"
 )
+STAND = """([scripts, plotly, name, figure]) => import(`${scripts}/plot.js`).then(({ Plot }) => {
+  const { node } = (window.plot = new Plot(plotly));
+  const body = Object.assign(document.createElement("div"), { className: "kd-body" });
+  const card = Object.assign(document.createElement("article"), { className: "kd-card" });
+  Object.assign(card.dataset, { kind: "plotly", panel: name });
+  document.querySelector(".kd").replaceChildren(card);
+  card.append(body);
+  body.append(node);
+  return window.plot.draw(figure, "a run");
+})"""
 HIGH = "name => document.querySelector(`[data-panel=${name}] .kd-body`).offsetHeight"
 
 
@@ -58,6 +73,44 @@ def test_words_stand_clear_of_edge_legend_and_plot_at_any_width(page: Page) -> N
     assert heights[0] == pytest.approx(heights[2], abs=4)  # of the same width, the same height
 
 
+def unmeasured() -> Record:
+    """A run whose remote teacher may be sent nothing for measuring."""
+    seen = record(Run(making=True))
+    service = {"name": "http", "knobs": {"model": "m"}}
+    changed = {"teacher": None, "service": service, "wall": {"budget": 5000, "measure": "nothing"}}
+    told = [frame.model_copy(update={"notes": {"frechet": frame.notes["frechet"]}}) for frame in seen.frames]
+    spec = Spec.model_validate(seen.spec.model_dump(mode="json") | changed)
+    static = {name: array for name, array in seen.static.items() if not name.startswith("teacher_")}
+    return replace(seen, spec=spec, frames=tuple(told), static=static)
+
+
+def crowned(figure: Any) -> bool:
+    """Whether a figure has words on its paper and a legend."""
+    return bool(figure["layout"].get("annotations")) and figure["layout"]["showlegend"]
+
+
+RUNS = {"made images": record(Run(making=True)), "nothing measured": unmeasured(), "own": record(Run(telling=True))}
+CROWNED = [  # figures with words and a legend above them
+    (run, name)
+    for run, seen in RUNS.items()
+    for name, each in panels().items()
+    if each.kind == "plotly" and each.suits(seen) and each.lacks(seen) is None and crowned(each.draw(seen, View()))
+]
+
+
+@pytest.mark.parametrize(("run", "name"), CROWNED)
+def test_no_legend_is_written_over_on_a_phone(page: Page, run: str, name: str) -> None:
+    figure: Any = panel(name).draw(RUNS[run], View(theme="dark", sample=2))
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto("/api/health")  # a page without components of its own
+    style = (WEB / "component.css").read_text()
+    page.set_content(
+        f'<style>{style}</style><section class="kd" style="--st-font: sans-serif; padding: 1rem"></section>'
+    )
+    page.evaluate(STAND, [SCRIPTS, f"{PLOTLY}/plotly.min.js", name, figure])
+    assert page.evaluate(APART, name)
+
+
 def layout(*notes: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The least that a figure's layout holds; its words are 10 px high, so a line of them takes 13."""
     where = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False, "x": 0}
@@ -66,7 +119,7 @@ def layout(*notes: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"margin": margin, "legend": legend, "font": font, "annotations": [where | note for note in notes]} | more
 
 
-def fitted(page: Page, asked: dict[str, Any], legend: bool = False) -> Any:
+def fitted(page: Page, asked: dict[str, Any], legend: int = 0) -> Any:
     size = {"l": 50, "r": 10, "t": 10, "b": 40, "w": 240, "h": 200}
     frame = {"width": 300, "height": 250, "size": size, "legend": legend}
     return page.evaluate(FITTED, [asked, frame])
@@ -85,8 +138,9 @@ def test_plots_on_both_sides_make_way_for_lines_between_them(page: Page) -> None
 def test_words_below_the_legend_lift_it_and_those_around_the_plots_widen_the_margin(page: Page) -> None:
     long = "twelve words of which no more than a few fit into one line"
     axes = {"yaxis": {"domain": [0, 0.9]}}
-    lifted = fitted(page, layout({"text": "a<br>b<br>c", "y": 0.9}, **axes), legend=True)["layout"]
-    assert lifted["legend"]["y"] == pytest.approx(0.9 + 47 / 200, abs=0.002)
+    lifted = fitted(page, layout({"text": "a<br>b<br>c", "y": 0.9}, **axes), legend=20)["layout"]
+    high = (250 - 40 - 20 - 47) / 0.9  # px that are left for the plots, up to 1 on the paper
+    assert lifted["legend"]["y"] == pytest.approx(0.9 + 47 / high, abs=0.002)
     below = fitted(page, layout({"text": long, "y": -0.02, "yanchor": "top"}, yaxis={}))["layout"]
     extra = below["annotations"][0]["text"].count("<br>")
     assert extra >= 1

@@ -73,15 +73,15 @@ const heights = (layout) =>
     .filter(([name, axis]) => name.startsWith("yaxis") && !axis.overlaying)
     .map(([, axis]) => axis.domain ?? [0, 1]);
 
-/** The gaps between plots, or between plots and legend, that texts stand in: from where to where, and the px needed. */
+/** The room that texts stand in, up to the next plot, the legend or their own plot's end: from, to, and the px needed. */
 function gaps(layout, notes, legend) {
   const plots = heights(layout);
   const above = [...plots.map(([low]) => low), ...(legend ? [layout.legend.y] : [])].sort((a, b) => a - b);
   const found = new Map();
   for (const { y, yref, yanchor, lines, px } of notes) {
-    const inside = plots.some(([low, high]) => y >= low && y < high);
-    if (!lines || yref !== "paper" || yanchor !== "bottom" || inside) continue;
-    const to = above.find((edge) => edge >= y);
+    if (!lines || yref !== "paper" || yanchor !== "bottom") continue;
+    const inside = plots.find(([low, high]) => y >= low && y < high);
+    const to = inside?.[1] ?? above.find((edge) => edge >= y);
     if (to === undefined) continue;
     const [from, need] = found.get(to) ?? [y, 0];
     found.set(to, [Math.min(from, y), Math.max(need, lines * px + 2 * EDGE_PX)]);
@@ -93,12 +93,12 @@ function gaps(layout, notes, legend) {
 const lacking = (found, high, upTo = Infinity) =>
   found.reduce((sum, { from, to, need }) => sum + (to <= upTo ? Math.max(0, need - (to - from) * high) : 0), 0);
 
-/** How high the plots would be without the px that gaps get, where they are `high` with them. */
-function before(found, high) {
-  let [low, top] = [0, high];
+/** How high the plots would be without the px that gaps get, where with them the height `y` is so many px up. */
+function before(found, y, px) {
+  let [low, top] = [0, px];
   while (top - low > CLOSE_PX / 4) {
     const middle = (low + top) / 2;
-    if (middle + lacking(found, middle, 1) > high) top = middle;
+    if (y * middle + lacking(found, middle, y) > px) top = middle;
     else low = middle;
   }
   return low;
@@ -122,26 +122,29 @@ function gained(layout, notes, found) {
  * A figure's layout with its texts wrapped, and how high it is at least.
  *
  * `frame` has the figure's px: `width`, `height`, `size` (margins l, r, t,
- * b and plots w, h, as they were drawn last), and whether a `legend` is shown above.
+ * b and plots w, h, as they were drawn last), and the height of the `legend` above, 0 without one.
  */
 export function fitted(layout, frame) {
-  const { width, size, legend } = frame;
+  const { width, height, size, legend } = frame;
   const notes = wrapped(layout, size, width, layout.font.family);
   const found = gaps(layout, notes, legend);
   const more = gained(layout, notes, found);
-  const own = before(found, size.h);
-  const place = (y) => (y * own + lacking(found, own, y)) / size.h;
+  const { t, b } = layout.margin;
+  const edges = legend ? [[1, t + more.t], [Math.max(1, layout.legend.y), legend]] : [[1, size.t]]; // heights, and px above them
+  const own = Math.min(...edges.map(([y, above]) => before(found, y, height - above - size.b)));
+  const up = (y, plots) => y * plots + lacking(found, plots, y);
+  const high = up(1, own);
+  const place = (y) => up(y, own) / high;
   const axes = Object.entries(layout).filter(([name]) => /^[xy]axis/.test(name)).map(([name, axis]) => {
     const moved = name[0] === "y" && axis.domain ? { domain: axis.domain.map((y) => Math.min(place(y), 1)) } : {};
     return [name, titled(name, { ...axis, ...moved }, frame, layout.font)];
   });
   const annotations = notes.map(({ lines: _, more: __, px: ___, ...note }) =>
     note.yref === "paper" ? { ...note, y: place(note.y) } : note);
-  const { t, b } = layout.margin;
   const margin = { ...layout.margin, t: t + more.t, b: b + more.b };
   const least = LEAST_PX + more.rows;
   return {
     layout: { ...layout, ...Object.fromEntries(axes), annotations, margin, legend: { ...layout.legend, y: place(layout.legend.y) } },
-    wanted: least + lacking(found, least, 1) + size.t + size.b,
+    wanted: Math.max(...edges.map(([y, above]) => up(y, least) + above)) + size.b,
   };
 }

@@ -93,7 +93,8 @@ export class Plot {
     const { l, r, t, b } = this.#figure.layout.margin;
     const size = this.#drawn ? { ...this.node._fullLayout._size } : { l, t, b, w: width - l - r, h: height - t - b };
     const usual = parseFloat(getComputedStyle(parentElement).minHeight) - this.#more;
-    return { width, height, usual, size, legend: Boolean(this.node.querySelector("g.legend")) };
+    const legend = this.node.querySelector("g.legend .bg")?.getBBox().height ?? 0;
+    return { width, height, usual, size, legend };
   }
 
   /** Make the card's body so many px higher than usual. */
