@@ -6,12 +6,13 @@ torch is imported here.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from kdcore import uploads
 from kdcore.errors import BadInput
 from kdcore.teachers import _trial
-from kdcore.untrusted import parsing
+from kdcore.untrusted import check_head, parsing
 
 
 def receive(content: bytes | Path, kind: str | None = None) -> str:
@@ -44,9 +45,8 @@ def _try_weights(path: Path) -> None:
     """That the head of weights can be read and names tensors."""
     from safetensors import safe_open
 
-    with (
-        parsing("The safetensors file is damaged or cut off", "save and upload it again"),
-        safe_open(path, framework="np") as stored,
-    ):
+    with parsing("The safetensors file is damaged or cut off", "save and upload it again"), ExitStack() as opened:
+        check_head(path)
+        stored = opened.enter_context(safe_open(path, framework="np"))
         if not list(stored.keys()):
             raise BadInput("The safetensors file holds no tensors; save the network's state_dict and upload that.")

@@ -40,6 +40,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -47,10 +48,11 @@ from kdcore.bill import outlays
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Changed, Evaluated, Event, Finished, Frame, Meter, Started, Step
 from kdcore.spec import Spec
-from kdcore.untrusted import parsing
+from kdcore.untrusted import parsing, unzipping
 
 Arrays = Mapping[str, np.ndarray]
 WITHHELD = "withheld"
+MOST_ARRAYS = 1_000  # in one file; a frame has about twenty, a case a column for each that a person gave
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,27 @@ def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz, never unpickled; {} when the file is absent or damaged."""
+    """The arrays of an npz, never unpickled; {} when the file is absent or damaged, or has more than a run writes."""
     try:
-        with parsing(f"{path} cannot be read", "write it anew"), np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        with parsing(f"{path} cannot be read", "write it anew"), unzipping(path, MOST_ARRAYS) as stored:
+            return {name.removesuffix(".npy"): _array(stored, name) for name in stored.namelist()}
     except BadInput:
         return {}
+
+
+def read_array(path: Path, name: str) -> np.ndarray | None:
+    """One array of an npz, without reading the rest of it; None where there is none that can be read."""
+    try:
+        with parsing(f"{path} cannot be read", "write it anew"), unzipping(path, MOST_ARRAYS) as stored:
+            return _array(stored, f"{name}.npy")
+    except BadInput:
+        return None
+
+
+def _array(stored: ZipFile, name: str) -> np.ndarray:
+    with stored.open(name) as file:
+        found: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        return found
 
 
 def read_frame(folder: Path, file: str) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Records made of thin air: what a run would have left, without running one."""
 
+import struct
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -181,3 +182,14 @@ def _lay_plane(run: Run, random: np.random.Generator, static: dict[str, Any], fr
     if run.teacher:
         static |= {"teacher_field_class": plane(run.classes), "teacher_field_share": plane(256)}
         frame["field_teacher_share"] = plane(256)
+
+
+def listing(count: int) -> bytes:
+    """A zip that holds nothing, and whose directory lists one name again and again."""
+    name = b"a.npy"
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, *[0] * 7, len(name), 0) + name
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, *[0] * 8, len(name), *[0] * 6) + name
+    at, size = len(local), count * len(entry)
+    tail = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, at)
+    tail += struct.pack("<4sLQL", b"PK\6\7", 0, at + size, 1)
+    return local + entry * count + tail + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *[0xFFFF] * 2, *[0xFFFFFFFF] * 2, 0)

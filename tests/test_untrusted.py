@@ -1,11 +1,15 @@
 """What others wrote: whatever a parser raises at it is one sentence, and nothing is expanded without bound."""
 
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from record_factory import listing
 
 from kdcore.errors import BadInput, gist, upshot
+from kdcore.record import read_array, read_arrays
 from kdcore.untrusted import MAX_DEPTH, parsing, read_json, read_text, read_yaml
 
 DEEP = ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000]
@@ -82,3 +86,15 @@ def test_an_error_has_a_first_and_a_last_line_whatever_it_says(said: str, first:
 
 def test_a_sentence_can_always_be_sent() -> None:
     assert str(BadInput("a \udcff b")) == "a \\udcff b"
+
+
+def test_arrays_are_read_from_no_directory_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "good.npz", a=np.arange(3), b=np.zeros(()))
+    (tmp_path / "bad.npz").write_bytes(listing(60_000))
+    found = read_arrays(tmp_path / "good.npz")
+    assert (found["a"].tolist(), found["b"].shape) == ([0, 1, 2], ())
+    one = read_array(tmp_path / "good.npz", "a")
+    assert (None if one is None else one.tolist(), read_array(tmp_path / "good.npz", "c")) == ([0, 1, 2], None)
+    monkeypatch.setattr(zipfile, "ZipInfo", lambda *_: pytest.fail("it was parsed"))
+    assert read_arrays(tmp_path / "bad.npz") == {}
+    assert read_array(tmp_path / "bad.npz", "a") is None

@@ -219,7 +219,7 @@ class Case:
 def purge(older_than_s: float) -> list[str]:
     """Forget cases that nobody has looked at for that long, files and all; their names."""
     before = time.time() - older_than_s
-    gone = [path.parent for path in (home() / FOLDER).glob("*/about.json") if path.stat().st_mtime < before]
+    gone = [path.parent for path in (home() / FOLDER).glob("*/about.json") if 0 < _stamp(path) < before * 1e9]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
     return [folder.name for folder in gone]
@@ -258,7 +258,10 @@ def write_text(path: Path, text: str) -> None:
 
 def _stamp(path: Path) -> int:
     """A number that changes when a file does; 0 where there is none."""
-    return path.stat().st_mtime_ns if path.exists() else 0
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # perhaps since it was listed
+        return 0
 
 
 @kept

@@ -29,8 +29,9 @@ from kdcore.cases.named import check_names, read_columns
 from kdcore.cases.question import MOST_ROWS
 from kdcore.errors import BadInput, printable
 from kdcore.probable import logarithms, probable
+from kdcore.record import MOST_ARRAYS as MOST_COLUMNS
 from kdcore.record import Arrays, write_arrays
-from kdcore.untrusted import parsing
+from kdcore.untrusted import parsing, unzipping
 
 LIMIT_BYTES = 2 << 30  # of all arrays, unpacked
 MOST_ARRAYS = 64
@@ -75,7 +76,7 @@ def read(content: bytes | Path) -> Given:
     with (
         parsing("The file is no npz that can be read", REMEDY),
         io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file,
-        zipfile.ZipFile(file) as archive,
+        unzipping(file, MOST_ARRAYS) as archive,
     ):
         arrays = _arrays(archive)
     with parsing("The arrays of the file do not go together", REMEDY):
@@ -91,8 +92,6 @@ def _arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
             f"The file unpacks to {size_bytes / 2**30:.1f} GB, but at most {LIMIT_BYTES >> 30} are taken; give fewer "
             "rows or float32."
         )
-    if len(entries) > MOST_ARRAYS:
-        raise BadInput(f"The file has {len(entries)} arrays, but at most {MOST_ARRAYS} are taken; give fewer columns.")
     return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in entries}
 
 
@@ -313,6 +312,8 @@ def add_columns(case: Case, content: bytes) -> list[str]:
     """
     found = read_columns(content, case.rows.index)
     held = {name: values for name, values in case.part("columns").items() if name not in found}
+    if len(held | found) > MOST_COLUMNS:
+        raise BadInput(f"The case would have {len(held | found):,} columns, but at most {MOST_COLUMNS:,} are kept.")
     write_arrays(case.folder / "columns.npz", held | found, compress=False)
     return list(found)
 

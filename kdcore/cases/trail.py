@@ -13,8 +13,7 @@ from kdcore.cases.keeping import kept
 from kdcore.cases.question import asked
 from kdcore.errors import BadInput
 from kdcore.probes._numerics import Ints, thinned
-from kdcore.record import read_arrays
-from kdcore.untrusted import parsing
+from kdcore.record import read_array, read_arrays
 
 MOST = 60  # frames that are read; more are thinned evenly, the first and the last among them
 
@@ -56,7 +55,7 @@ def probed(case: Case, seen: Trail, meant: Bools | None) -> Bools | None:
 def _trail(folder: Path, _: int) -> Trail | None:
     paths = sorted((folder / "frames").glob("[0-9]*.npz"))
     static = read_arrays(folder / "static.npz")
-    read = [(int(paths[place].stem), _logits(paths[place])) for place in thinned(len(paths), MOST)]
+    read = [(int(paths[place].stem), read_array(paths[place], "student_logits")) for place in thinned(len(paths), MOST)]
     known = [(step, logits) for step, logits in read if logits is not None]
     if not known or "probe_labels" not in static:
         return None
@@ -68,13 +67,3 @@ def _trail(folder: Path, _: int) -> Trail | None:
         student=np.stack([logits for _, logits in known]),
         kept=len(paths),
     )
-
-
-def _logits(path: Path) -> np.ndarray | None:
-    """The answers of one frame, without reading the rest of it; None where it has none."""
-    try:
-        with parsing(f"{path} cannot be read", "run it again"), np.load(path, allow_pickle=False) as stored:
-            found: np.ndarray = stored["student_logits"]
-            return found
-    except BadInput:
-        return None

@@ -13,7 +13,7 @@ import stat
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -24,11 +24,13 @@ from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import Frame
 from kdcore.jobs.exchange import Recorded, load
 from kdcore.record import WITHHELD, read_arrays
-from kdcore.untrusted import parsing
+from kdcore.untrusted import check_head, parsing, unzipping
 
 FOLDER = "records"  # below the home
 PART = re.compile(r"(frames/)?[A-Za-z0-9_][\w.-]{0,99}\.(json|jsonl|npz|safetensors)", re.ASCII)
-MOST_FILES, MOST_BYTES = 20_000, 2 << 30
+MOST_FILES, MOST_BYTES = 2_000, 2 << 30  # a run records a thousand frames at most, and one wherever it was stopped
+MOST_LISTED = 4 * MOST_FILES  # in a zip: folders, and what systems put beside each file, are left out
+MOST_ARRAYS = 100  # in one file, of which a run writes about twenty
 MOST_ARRAYS_BYTES = 512 << 20  # that one file of arrays unpacks to
 OLD_S = 3600.0  # age of a draft over which nobody works any more
 MOST_NAMES = 1_000  # that an array of names holds
@@ -96,8 +98,9 @@ def _keeping(home: Path) -> Iterator[None]:
 def _clear(folder: Path) -> None:
     """Remove the drafts that processes left which were killed over them."""
     for draft in folder.glob(".*.tmp"):
-        if draft.stat().st_mtime < time.time() - OLD_S:
-            shutil.rmtree(draft, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another import has ended meanwhile
+            if draft.stat().st_mtime < time.time() - OLD_S:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _placed(found: Recorded, place: Path) -> Recorded:
@@ -113,7 +116,7 @@ def _copy(source: Path | IO[bytes], draft: Path) -> None:
     if isinstance(source, Path) and source.is_dir():
         _write(_in_folder(source), draft)
     else:
-        with zipfile.ZipFile(source) as archive:
+        with unzipping(source, MOST_LISTED) as archive:
             _write(_in_zip(archive), draft)
 
 
@@ -167,6 +170,7 @@ def _check_file(path: Path) -> None:
 
 def _check_weights(path: Path) -> None:
     """Pass weights whose head fits what follows it."""
+    check_head(path)
     with safe_open(path, framework="np"):
         pass
 
@@ -175,7 +179,7 @@ def _unpacked(path: Path) -> int:
     """Bytes that a file of arrays unpacks to, as its directory has it; 0 for other files."""
     if path.suffix != ".npz":
         return 0
-    with parsing(f"{path.name} of the record is damaged or cut off", REMEDY), zipfile.ZipFile(path) as archive:
+    with parsing(f"{path.name} of the record is damaged or cut off", REMEDY), unzipping(path, MOST_ARRAYS) as archive:
         return sum(entry.file_size for entry in archive.infolist())
 
 
@@ -186,7 +190,7 @@ def _check_arrays(path: Path) -> None:
             f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
             f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
         )
-    with zipfile.ZipFile(path) as archive:
+    with unzipping(path, MOST_ARRAYS) as archive:
         if broken := archive.testzip():  # numpy reads just as much as there should be, and so meets no wrong sum
             raise ValueError(f"the sum of {broken} is wrong")
     for name, array in read_arrays(path).items():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from case_factory import random_case
+from record_factory import listing
 
 from kdcore.cases import given
 from kdcore.cases.case import Case, folder_of
@@ -248,6 +249,23 @@ def test_ten_gigabytes_are_refused_by_the_directory_alone(monkeypatch: pytest.Mo
         archive.infolist()[0].file_size = 10 << 30
         with pytest.raises(BadInput, match=r"unpacks to 10\.0 GB"):
             given._arrays(archive)
+
+
+def test_a_directory_of_more_than_arrays_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match="it lists 65 files, and at most 64 are read"):
+        read(npz(**{f"column{k}": np.arange(2) for k in range(62)}))
+    monkeypatch.setattr(zipfile, "ZipInfo", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(BadInput, match="it lists more files than are read"):
+        read(listing(60_000))
+
+
+def test_a_case_takes_columns_until_they_cannot_be_read_back(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    case = Case(folder_of(open_file(npz(age=np.array([3, 4])), "pets.npz")))
+    monkeypatch.setattr(given, "MOST_COLUMNS", 2)
+    add_columns(case, b"row,weight\n0,1\n1,2\n")
+    with pytest.raises(BadInput, match="would have 3 columns, but at most 2 are kept"):
+        add_columns(Case(case.folder), b"row,height\n0,1\n1,2\n")
+    assert set(Case(case.folder).part("columns")) == {"age", "weight"}
 
 
 def test_an_array_that_says_it_is_larger_than_it_is_takes_no_memory() -> None:

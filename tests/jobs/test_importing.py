@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from record_factory import listing
 from test_exchange import DAMAGE
 
 from kdcore.errors import BadInput
 from kdcore.jobs import exchange, importing
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.receiving import receive
 from kdcore.record import write_arrays
 
 
@@ -190,7 +192,7 @@ def test_what_is_too_large_or_no_record_is_one_sentence(
     with pytest.raises(BadInput, match=r"static\.npz of the record unpacks to"):
         lab.take(folder, "me")
     monkeypatch.setattr(importing, "MOST_BYTES", 1000)
-    with pytest.raises(BadInput, match="but at most 20,000 files"):
+    with pytest.raises(BadInput, match="but at most 2,000 files"):
         lab.take(zipped(folder), "me")
     assert (lab.runs(), kept(lab)) == ([], [])
 
@@ -260,6 +262,47 @@ def test_a_pipe_is_refused_at_once_and_drafts_of_the_killed_are_removed(tmp_path
     with pytest.raises(BadInput):
         lab.take(tmp_path / "nothing", "me")
     assert kept(lab) == [".busy.tmp"]
+
+
+def test_a_draft_that_another_import_removed_meanwhile_is_no_error(folder: Path, lab: Store) -> None:
+    (lab.home / importing.FOLDER).mkdir(parents=True)
+    (lab.home / importing.FOLDER / ".gone.tmp").symlink_to("nowhere")  # listed, and not there when it is looked at
+    assert lab.take(folder, "me").state == "done"
+
+
+@pytest.mark.parametrize("place", ["the record", "a frame of it"])
+def test_a_directory_without_end_is_refused_before_it_is_parsed(
+    place: str, folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It deflates 1000:1 within the record's zip, and each of its entries takes 50 us and 700 bytes."""
+    (folder / "frames/00000099.npz").write_bytes(listing(60_000))
+    source = zipped(folder) if "frame" in place else io.BytesIO(listing(60_000))
+    made: list[zipfile.ZipInfo] = []
+    real = zipfile.ZipInfo._decodeExtra  # type: ignore[attr-defined]
+    noted = lambda entry, *rest: made.append(entry) or real(entry, *rest)  # noqa: E731
+    monkeypatch.setattr(zipfile.ZipInfo, "_decodeExtra", noted)
+    with pytest.raises(BadInput, match="it lists more files than are read"):
+        lab.take(source, "me")
+    assert len(made) < 100  # the record's own
+    assert kept(lab) == []
+
+
+def test_a_file_of_more_arrays_than_a_run_writes_is_refused(folder: Path, lab: Store) -> None:
+    write_arrays(folder / "frames/00000099.npz", {f"own_{k}": np.arange(2) for k in range(101)})
+    with pytest.raises(BadInput, match=r"00000099\.npz .*it lists 101 files, and at most 100 are read"):
+        lab.take(folder, "me")
+
+
+def test_weights_whose_head_is_no_head_of_weights_are_refused(folder: Path, lab: Store) -> None:
+    weights = folder / "student.safetensors"
+    content = weights.read_bytes()
+    size_bytes = int.from_bytes(content[:8], "little")
+    head = content[8 : 8 + size_bytes] + b" " * (9 << 20)
+    weights.write_bytes(len(head).to_bytes(8, "little") + head + content[8 + size_bytes :])
+    with pytest.raises(BadInput, match="its head has 9 MB, and at most 8 are read"):
+        lab.take(folder, "me")
+    with pytest.raises(BadInput, match="its head has 9 MB"):
+        receive(weights)
 
 
 @pytest.mark.parametrize(
