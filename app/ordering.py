@@ -6,9 +6,11 @@ from math import prod
 
 from app.words import money, paid, quantity
 from kdcore.bill import dollars
-from kdcore.catalogue import catalogue, entry
-from kdcore.orders import Order, questions, remote, sends_local
+from kdcore.catalogue import catalogue
+from kdcore.orders import Order, remote, sends_local
 from kdcore.presets import grants, preset, presets, shows_local
+from kdcore.promise import learning, most, on_top
+from kdcore.registry import DATA
 from kdcore.spec import Spec, Wall
 
 APART = ("image_folder",)  # data that need more than a name; the Lab and the command line take them
@@ -89,16 +91,33 @@ def measures(order: Order) -> str:
     return f"{said} {UNMEASURED}" if order.measure == "synthetic" else f"{said} The teacher sees real images."
 
 
-def costs(order: Order, spec: Spec) -> str:
-    """What asking will take at most, in one sentence; "" where there is no wall."""
-    if spec.wall is None:
+def costs(spec: Spec) -> str:
+    """What asking will take at most, learning and measuring together, in a sentence or two; "" without a wall."""
+    wall = spec.wall
+    if wall is None:
         return ""
-    asked = questions(spec) or spec.wall.budget
-    if not asked:
-        return f"Each query costs {money(dollars(1, order.price))}; there is no budget, so no limit."
-    image_bytes = prod(entry("data", order.data)["shape"]) * (1 if order.upload == "uint8" else 4)
-    cost = paid(asked, dollars(asked, order.price), order.price)
-    return f"At most {cost}; {quantity(asked * image_bytes, 'B')} sent."
+    asked = most(spec)
+    if asked is None:
+        return f"Each query costs {money(dollars(1, wall.price))}; there is no budget, so no limit."
+    shape, _ = DATA[spec.data.name].model_validate(spec.data.knobs).signature()
+    image_bytes = prod(shape) * (1 if wall.upload == "uint8" else 4)
+    told = f"At most {paid(asked, dollars(asked, wall.price), wall.price)}; {quantity(asked * image_bytes, 'B')} sent."
+    return " ".join(filter(None, (told, _measured(spec, asked), _besides(spec, asked))))
+
+
+def _measured(spec: Spec, asked: int) -> str:
+    """That some of the images may be for measuring alone; "" where none is, or nobody knows how many learning takes."""
+    wanted = learning(spec)
+    if wanted is None or wanted >= asked:
+        return ""
+    return f"Up to {wanted:,} of them are to learn from, the others for measuring."
+
+
+def _besides(spec: Spec, asked: int) -> str:
+    """What the number leaves out, as nobody knows it before the data are read; "" where a budget limits it too."""
+    if not on_top(spec) or (spec.wall and spec.wall.budget == asked):
+        return ""
+    return "The edge's own images come on top, each once."
 
 
 def steps(order: Order, spec: Spec) -> str:

@@ -13,10 +13,12 @@ from kdcore.events import Finished, Meter
 from kdcore.frontier import Reference, on_real
 from kdcore.ledger import Totals
 from kdcore.probes.copies import judged
-from kdcore.spec import Spec
+from kdcore.promise import refusal
+from kdcore.spec import Measure, Spec
 
 Part = Literal["learned", "cost", "leaked"]
 PARTS: dict[Part, str] = {"learned": "What was learned", "cost": "What it cost", "leaked": "What leaked"}
+UNSENT = {"real": "held-out images", "synthetic": "images that the student does not learn from"}
 SHOWS = 0.5  # cycle accuracy from which inversions mostly show what was answered
 
 
@@ -111,7 +113,8 @@ def _alone(spec: Spec) -> str:
 def _inversions(facts: Facts) -> Said:
     cycle = facts.notes.get("cycle")
     if cycle is None:
-        return Said("learned", "Whether images of answers show what was answered was not measured.", "inversions")
+        text = f"Whether images of answers show what was answered was not measured{_because(facts, 'real')}."
+        return Said("learned", text, "inversions")
     means = (
         "so the images of answers mostly show the class that was answered"
         if cycle >= SHOWS
@@ -124,7 +127,8 @@ def _inversions(facts: Facts) -> Said:
 def _coverage(facts: Facts) -> Said:
     entropy = facts.notes.get("class_entropy")
     if entropy is None:
-        return Said("learned", "Which classes the made images cover was not measured.", "coverage")
+        text = f"Which classes the made images cover was not measured{_because(facts, 'synthetic')}."
+        return Said("learned", text, "coverage")
     most = log(facts.classes)
     even = "nearly evenly" if entropy > 0.9 * most else "unevenly" if entropy > 0.5 * most else "hardly"
     return Said(
@@ -175,12 +179,23 @@ def _sent(facts: Facts) -> list[Said]:
     said = [_local(facts, meter, told)]
     if not facts.spec.remote:
         said.append(_simulated(facts))
-    elif "teacher_accuracy" not in facts.ended.result:
-        said.append(
-            "Agreement with the teacher was not measured, because that would have sent it held-out images. The "
-            "student's own accuracy needs no teacher."
-        )
+    if facts.spec.service and "teacher_accuracy" not in facts.ended.result:
+        why = _because(facts, "real", last=True)
+        said.append(f"Agreement with the teacher was not measured{why}. The student's own accuracy needs no teacher.")
     return [Said("leaked", text, "meter") for text in said]
+
+
+def _because(facts: Facts, level: Measure, last: bool = False) -> str:
+    """Why somebody else's teacher was not asked about images of a level; "" where it runs here as a run of ours."""
+    spec, meter = facts.spec, facts.ended.meter
+    if spec.service is None or spec.wall is None or meter is None:
+        return ""
+    why = refusal(spec, meter, facts.local, level, last=last)
+    if why == "permission":
+        return f", because that would have sent it {UNSENT[level]}, which was not allowed"
+    if why == "limit":
+        return f", because the {spec.wall.looks:,} images that it may be sent for measuring alone were used up"
+    return f", because learning comes first and the budget of {spec.wall.budget:,} images left too few for it"
 
 
 def _local(facts: Facts, meter: Meter, told: Bill) -> str:

@@ -255,6 +255,7 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
         makes = issubclass(thing, Maker)
         described |= {"makes": makes, "needs": sorted(thing.needs) if makes else [], "inverts": makes and thing.inverts}
         described |= {"probes": thing.probes if makes else "", "leading": thing.leading if makes else ()}
+        described |= {"queries": makes and thing.queries}
         described |= {"local": thing.local if makes else True}  # whether it shows the teacher local images
     if kind == "teacher":
         described |= {"says": thing.says, "upload": thing.upload, "required": thing.required}

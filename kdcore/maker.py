@@ -49,6 +49,7 @@ class Maker(Source):
 
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     inverts: ClassVar[bool] = False  # whether it has `invert`
+    queries: ClassVar[bool] = True  # whether it may ask the teacher itself, besides what the student is shown
     probes: ClassVar[str] = ""  # the knob that says how far beside an image it asks; black to white is 2
     leading: ClassVar[
         tuple[str, ...]

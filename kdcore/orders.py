@@ -14,6 +14,7 @@ from kdcore.errors import BadInput, sentence
 from kdcore.frozen import FrozenModel
 from kdcore.lineage import recommended
 from kdcore.presets import OWN, grants, pools, preset, presets, shows_local, source_of
+from kdcore.promise import led
 from kdcore.registry import DATA
 from kdcore.spec import Choice, Json, Measure, Schedule, Spec, Wall
 
@@ -260,24 +261,6 @@ def _published(teacher: Spec) -> Spec:
 
 def _spelled(name: str, knobs: dict[str, Json]) -> Choice:
     return Choice(name=name, knobs=check_knobs("model", name, knobs))
-
-
-def questions(asked: Spec) -> int | None:
-    """How many images a run of MEKD will ask about at most; None where its source does not say."""
-    if asked.source.name != OWN or not asked.wall:
-        return None
-    pool = int(str(asked.source.knobs["pool"]))
-    wanted = led(asked) + (pool or asked.schedule.steps * asked.schedule.batch)
-    return min(wanted, asked.wall.budget or wanted)
-
-
-def led(asked: Spec) -> int:
-    """How many images the lead of a run of MEKD asks about, before the student's first step."""
-    knobs, tells = asked.source.knobs, asked.access != "labels"
-    weighs = knobs["information"] == "released" or (tells and knobs["information"] == "paper")
-    asks = knobs["align"] == "self" or weighs or (tells and knobs["map"] == "standard")
-    local = knobs["align"] == "local"  # each local image once, which is not known before the data are read
-    return int(str(knobs["steps"])) * int(str(knobs["real"])) if asks and not (local and not weighs) else 0
 
 
 def drowned(asked: Spec) -> str:

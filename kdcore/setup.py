@@ -29,6 +29,7 @@ from kdcore.net import Net, pooled, stage_shapes
 from kdcore.optimize import Rule
 from kdcore.parts import build, dataset, device_for, network
 from kdcore.pixels import Pixels
+from kdcore.promise import learning
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.rows import held_out, places, shown
 from kdcore.spec import Choice, Json, Spec, change, setting
@@ -179,6 +180,7 @@ class Setup:
         walled = Teacher(
             behind, spec.access, wall=spec.wall, folder=self.folder, classes=classes, pixels=self.pixels,
             inputs=lambda pixels: self.normalise(pixels * 255), seed=spec.seed, remote=spec.remote,
+            wanted=learning(spec, len(self.x)),
         )  # fmt: skip
         return self._kept(walled)
 

@@ -101,6 +101,7 @@ class Teacher:
         pixels, inputs: from inputs to values from 0 to 1 and back; with a wall.
         seed: of the wall's noise.
         remote: whether images leave this machine to be answered.
+        wanted: images that learning asks about at most, which measuring leaves it; None is all that the budget allows.
         before: books of others, whose answers are at hand and are part of the budget.
     """
 
@@ -117,9 +118,10 @@ class Teacher:
         inputs: Translate = _same,
         seed: int = 0,
         remote: bool = False,
+        wanted: int | None = 0,
         before: Sequence[Ledger] = (),
     ) -> None:
-        self.remote, self.settled, self.before = remote, False, before
+        self.remote, self.settled, self.before, self.wanted = remote, False, before, wanted
         self.ask, self.access, self.features, self.wall = ask, access, features, wall
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
         self.kept: Outputs | None = None
@@ -261,7 +263,18 @@ class Teacher:
         if not self.remote:
             return True
         allowed = self.wall.measure == "real" or (self.wall.measure == "synthetic" and not real)
-        return allowed and self._affords(new, fresh)
+        return allowed and self._affords(new, fresh) and self._spares(new, fresh)
+
+    def _spares(self, new: int, fresh: int) -> bool:
+        """Whether so many more questions for measuring leave learning what it wants of the budget."""
+        assert self.wall is not None
+        looked = max(self.looked.count + new, len(self.looked) + fresh) + self._others()
+        wanted = self.wall.budget if self.wanted is None else self.wanted
+        return not self.wall.budget or looked <= self.wall.budget - wanted
+
+    def release(self) -> None:
+        """Learning asks no more: what it leaves of the budget is there for measuring."""
+        self.wanted = 0
 
     def keep(self, batches: list[Tensor], rows: int, place: Tensor | None = None) -> None:
         """Answer once, in order, for `rows` training rows, where all answers fit into CACHE_BYTES and the budget.

@@ -239,6 +239,8 @@ class _Run:
 
     def _finish(self, step: int, spent: bool = False) -> Iterator[Event]:
         """The weights, the one look at the test split, and the result."""
+        if self.setup.answers:
+            self.setup.answers.release()
         weights = dict(self.setup.student.state_dict())
         path = self.folder / "student.safetensors"
         checkpoint.save_tensors(path, weights, self._labelled())

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from app.cli import FAILED
 from app.cli.telling import Bar, Lines, Teller, ending
+from app.ordering import costs
 from app.words import ago, title
 from kdcore.contracts import Command
 from kdcore.errors import BadInput
@@ -26,6 +27,7 @@ from kdcore.jobs.rows import TERMINAL, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove
 from kdcore.jobs.store import Store
 from kdcore.orders import drowned
+from kdcore.promise import cramped
 from kdcore.spec import Spec
 from kdcore.suiting import check_file
 
@@ -60,8 +62,8 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
     check_file(spec)
     broken = _broken_off(store, spec)
     run = store.submit(spec, TERMINAL, fresh=fresh)
-    if lost := drowned(spec):
-        print(lost, file=sys.stderr)
+    for said in _promised(spec):
+        print(said, file=sys.stderr)
     if run.state == "done":
         print(f"Run {run.id} did this {ago(run.finished_at or 0.0)}; --fresh runs it again.", file=sys.stderr)
         teller = _teller(json)
@@ -72,6 +74,11 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
         hint = f"kdlab resume {broken.id} goes on from there instead."
         print(f"Run {broken.id} has these settings and broke off at step {broken.step}; {hint}", file=sys.stderr)
     return _do(store, run, json)
+
+
+def _promised(spec: Spec) -> list[str]:
+    """What rounding hides, what a remote teacher will cost at most, and whether that leaves enough for measuring."""
+    return [said for said in (drowned(spec), costs(spec) if spec.remote else "", cramped(spec)) if said]
 
 
 def resume(run_id: str, *, json: bool) -> int:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from app.consent import WITHHELD
+from kdcore.events import Meter
+from kdcore.promise import refusal
 from kdcore.record import Record
 from kdcore.spec import Measure
 
@@ -22,15 +24,32 @@ UNMEASURED = (
     "Not measured: it would send the remote teacher {what}. To allow that, set \u201cMay also be sent for "
     "measuring\u201d on the Black box page, or add --set wall.measure={level}, and run again."
 )
+LIMITED = (
+    "Not measured: the {looks:,} images that may be sent for measuring alone are used up. To allow more, add "
+    "--set wall.looks=N, and run again."
+)
+SPENT = (
+    "Not measured: learning comes first, and the budget of {budget:,} images leaves too few for this. Raise the budget "
+    "and run again."
+)
+PROBED, PICTURED = 512, 36  # images that measuring asks about at once: probe rows at most, and pictures of a generator
 NEEDS = {"real": "local or held-out images", "synthetic": "images that the student does not learn from"}
 
 
 def _unmeasured(record: Record, level: Measure) -> str | None:
-    """Why a remote teacher was not measured; None where it may be sent images of such a level."""
-    wall = record.spec.wall
-    if not record.spec.remote or wall is None or wall.measure == "real" or wall.measure == level:
+    """Why somebody else's teacher was not measured; None where it still may be sent images of such a level."""
+    wall, began = record.spec.wall, record.started
+    if record.spec.service is None or wall is None:
         return None
-    return UNMEASURED.format(what=NEEDS[level], level=level)
+    meter = record.meters[-1][1] if record.meters else Meter()
+    rows = began.rows if began else {}
+    need = min(PROBED, rows.get("val", PROBED)) if level == "real" else PICTURED
+    why = refusal(record.spec, meter, rows.get("train", 0), level, need)
+    if why == "permission":
+        return UNMEASURED.format(what=NEEDS[level], level=level)
+    if why is None or not record.frames:
+        return None
+    return LIMITED.format(looks=wall.looks) if why == "limit" else SPENT.format(budget=wall.budget)
 
 
 def first(*checks: Lacks) -> Lacks:

@@ -18,6 +18,7 @@ from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.orders import Order, drowned, remote, spec, title
 from kdcore.presets import pools, preset
+from kdcore.promise import cramped
 from kdcore.spec import Spec, check
 
 FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies", "loss")
@@ -40,9 +41,9 @@ def ask(settings: Settings, run: Run | None) -> None:
     _choose("preset", title("preset"), granted, {name: ordering.option(name) for name in granted}, settings)
     _told(str(settings["preset"]))
     if order and asked:
-        st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(order, asked)))))
-        if lost := drowned(asked):
-            st.warning(words.verbatim(lost))
+        st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(asked)))))
+        for said in filter(None, (drowned(asked), cramped(asked))):
+            st.warning(words.verbatim(said))
     pooled = ("pool",) if pools(str(settings["preset"])) else ()
     _fields(settings, "budget", *pooled, "price")
     if order and remote(order.service):

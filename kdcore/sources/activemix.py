@@ -41,6 +41,7 @@ class ActiveMixSource(Maker):
 
     title: ClassVar[str] = "Active mixup"
     local: ClassVar[bool] = True
+    queries: ClassVar[bool] = False
     start: int = Field(0, ge=0, le=1_000_000, description="Local images in the pool at first; 0 takes them all.")
     rounds: int = Field(3, ge=0, le=100, description="How often mixtures join the pool.")
     every: int = Field(200, ge=1, le=1_000_000, description="Steps of the student between two rounds.")

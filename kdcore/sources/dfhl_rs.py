@@ -49,6 +49,7 @@ class DFHLRS(Rounds):
 
     title: ClassVar[str] = "DFHL-RS, images of high entropy"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
+    queries: ClassVar[bool] = False
     lr: float = Field(0.01, gt=0.0, le=0.1, description="Learning rate of the generator (Adam).")
     updates: int = Field(50, ge=1, le=10_000, description="Updates of each generator.")
     made: int = Field(100, ge=2, le=4096, description="Images that each generator leaves.")

@@ -46,6 +46,7 @@ class IDEAL(Rounds):
 
     title: ClassVar[str] = "IDEAL's generator"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
+    queries: ClassVar[bool] = False
     entropy: float = Field(5.0, ge=0.0, le=100.0, description="Weight of the student's doubt; published: 5.")
     shift: int = Field(1, ge=0, le=8, description="Pixels by which images are shifted, at most, before the student.")
 

@@ -33,6 +33,7 @@ class Noise(Maker):
     """Random images."""
 
     title: ClassVar[str] = "Noise"
+    queries: ClassVar[bool] = False
     kind: Literal["uniform", "gaussian"] = Field("uniform", description="What each pixel is drawn from.")
     spread: float = Field(0.5, gt=0.0, le=10.0, description="Standard deviation of Gaussian pixels, white being 1.")
 

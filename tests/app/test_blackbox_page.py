@@ -49,6 +49,15 @@ def test_probes_that_rounding_hides_are_told_and_can_be_run(lab: Open, store: St
     assert [run.spec.wall.upload for run in store.runs() if run.spec.wall] == ["uint8"]
 
 
+def test_the_price_is_for_learning_and_measuring(lab: Open) -> None:
+    asked = {"preset": "paper", "price": "2.5", "service": "http", "service.model": "m", "measure": "real"}
+    page = lab("blackbox", pool="800", budget="3000", **asked)
+    assert "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 717 kB sent." in said(page)
+    assert not page.warning
+    (warning,) = lab("blackbox", pool="300", budget="900", **asked).warning
+    assert warning.value.startswith("The budget of 900 images leaves at most 600 for measuring")
+
+
 def test_labels_only_hide_what_they_cannot_suffer(lab: Open) -> None:
     page = pick(lab("blackbox", digits="2"), "access", "labels")
     assert "form digits" not in [item.key for item in page.number_input]

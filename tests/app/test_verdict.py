@@ -200,6 +200,25 @@ def test_images_sent_for_measuring_are_told_and_paid_for(
     assert "a real cloud would have seen" not in text
 
 
+@pytest.mark.parametrize(
+    ("order", "looked", "why"),
+    [
+        ({"measure": "nothing"}, 0, "that would have sent it held-out images, which was not allowed"),
+        ({"measure": "real", "budget": 900}, 895, "learning comes first and the budget of 900 images left too few"),
+        ({"measure": "real"}, 2000, "the 2,000 images that it may be sent for measuring alone were used up"),
+    ],
+)
+def test_what_was_not_measured_names_its_reason(order: dict[str, Any], looked: int, why: str) -> None:
+    meter = Meter(images=0, looked=looked, looked_real=looked)
+    found = facts(Order(preset="paper", pool=300, service=REMOTE, **order), meter=meter, notes={})
+    result = {"student_accuracy": 0.9}
+    text = told(found._replace(ended=found.ended.model_copy(update={"result": result})))
+    assert f"Agreement with the teacher was not measured, because {why}" in text
+    assert f"Whether images of answers show what was answered was not measured, because {why}" in text
+    assert text.count("was not measured, because") == 3
+    assert text.count("would have sent it") == (2 if looked == 0 else 0) + (looked == 0)
+
+
 def test_what_was_sent_by_hand_is_told() -> None:
     text = told(facts(by_hand=Totals(3, 2)))
     assert (

@@ -62,6 +62,16 @@ def test_probes_that_rounding_hides_are_told_beside_the_run(kdlab: Kdlab) -> Non
 
 
 @pytest.mark.usefixtures("toy_engine")
+def test_a_remote_teacher_has_its_price_named_before(kdlab: Kdlab) -> None:
+    """Of what is learned from and of what is measured; and what the budget leaves for that."""
+    words = ("run", "--preset", "paper:pool=300,budget=900,price=2.5", "--seed", "14", "--teacher", "none")
+    service = ("--set", "service=http:url=http://127.0.0.1:9,model=m", "--set", "wall.measure=real")
+    said = kdlab(*words, *service).stderr
+    assert "At most 900 queries; cost $2.25 ($2.50 per 1,000); 230 kB sent." in said
+    assert "leaves at most 600 for measuring" in said
+
+
+@pytest.mark.usefixtures("toy_engine")
 def test_a_spec_from_stdin(kdlab: Kdlab, lab: Path) -> None:
     done = kdlab(*TOY, "--seed", "3", "--json")
     run = Store(lab).runs()[0]

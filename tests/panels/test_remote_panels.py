@@ -109,6 +109,22 @@ def test_what_a_remote_teacher_was_not_asked_says_how_to_allow_it() -> None:
     assert refused is not None
     assert "Not measured: it would send the remote teacher local or held-out images." in refused
     assert "--set wall.measure=real" in refused
-    waiting = panel("fidelity").lacks(replace(remote("real"), evaluations=()))
+    waiting = panel("fidelity").lacks(replace(walled("real", budget=0), evaluations=()))
     assert waiting is not None
     assert "Not measured" not in waiting
+
+
+def walled(measure: str, **wall: int) -> Record:
+    seen = remote(measure)
+    raw = seen.spec.model_dump(mode="json")
+    return replace(seen, spec=Spec.model_validate(raw | {"wall": raw["wall"] | wall}))
+
+
+def test_what_was_allowed_and_yet_not_measured_says_what_was_used_up() -> None:
+    spent = panel("fidelity").lacks(walled("real", budget=1720))
+    assert spent is not None
+    assert "the budget of 1,720 images leaves too few for this. Raise the budget" in spent
+    limited = panel("fidelity").lacks(walled("real", budget=0, looks=512))
+    assert limited is not None
+    assert "the 512 images that may be sent for measuring alone are used up" in limited
+    assert "--set wall.looks=N" in limited

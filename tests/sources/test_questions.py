@@ -8,7 +8,9 @@ from makers import access_of, quick, scene, steps
 from torch import Tensor
 
 from kdcore.maker import Maker
+from kdcore.promise import learning
 from kdcore.registry import SOURCES
+from kdcore.spec import parse
 
 torch.set_num_threads(1)
 BATCH = 8
@@ -29,7 +31,9 @@ def learned(maker: Maker, count: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", ["noise", "dfad", "zskt", "dafl", "ideal", "dfhl_rs", "deepinversion"])
 def test_these_ask_nothing_to_learn(name: str) -> None:
-    assert learned(quick(name), 3)[0] == 0
+    maker = quick(name)
+    assert learned(maker, 3)[0] == 0
+    assert maker.needs - {"labels"} or not maker.queries, "a promise rests on it"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,23 @@ def test_dfme(directions: int, generator_steps: int, student_steps: int, retain:
     inside, whole = learned(maker, n)
     assert inside == math.ceil(n / student_steps) * generator_steps * (directions + 1) * BATCH
     assert whole - inside == BATCH + (n - 1) * (BATCH - r)
+
+
+@pytest.mark.parametrize("name", ["mekd", "noise", "dfme", "ideal", "dfhl_rs", "zo_inversion"])
+@pytest.mark.parametrize("access", ["probabilities", "labels"])
+def test_a_promise_holds_for_what_is_asked(name: str, access: str) -> None:
+    """It is what a budget keeps for learning; where nothing is asked twice it is exact."""
+    maker, count = quick(name), 7
+    if access == "labels" and not maker.needs <= {"labels"}:
+        return
+    asked = {"source": {"name": name, "knobs": maker.model_dump()}, "schedule": {"steps": count, "batch": BATCH}}
+    nets = {"student": {"name": "cnn"}, "service": {"name": "http", "knobs": {"model": "m"}}, "access": access}
+    promised = learning(parse(asked | nets | {"data": {"name": "digits"}, "method": {"name": "hard_label"}}))
+    place, counting = scene(access)  # type: ignore[arg-type]
+    shown = steps(maker, maker.build(place), place, count, BATCH)
+    sent = distinct([*counting.asked, *(place.inputs(images) for images in shown)])
+    assert promised is not None
+    assert sent == promised if name in ("mekd", "noise") else sent <= promised
 
 
 def test_zo_inversion() -> None:

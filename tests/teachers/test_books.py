@@ -112,6 +112,49 @@ def test_measuring_is_part_of_the_budget(measure: Measure, budget: int, tmp_path
     assert len(set(received.images)) <= budget
 
 
+POOLED = GENERATOR | {"pool": 40, "align": "none", "information": "none"}
+
+
+def pooled(url: str, **wall: Any) -> Spec:
+    """MEKD that learns from 40 images made once, and would measure at each step."""
+    raw = synthetic(url, **wall).model_dump(mode="json")
+    raw["watch"] |= {"frames": 12, "checkpoints": 12}
+    return Spec.model_validate(raw | {"source": {"name": "mekd", "knobs": POOLED}})
+
+
+@pytest.mark.parametrize("budget", [40, 60, 450, 1500])
+@pytest.mark.parametrize("measure", LEVELS)
+def test_learning_comes_first_and_measuring_takes_what_it_leaves(measure: Measure, budget: int, tmp_path: Path) -> None:
+    """All of the pool is learned from, whatever might be measured; what is left may be used, and no more."""
+    with counting(8, 10) as server:
+        spec = pooled(server.url, measure=measure, budget=budget)
+        finished, meter = done(spec, tmp_path)
+        agree(spec, meter, server.received())
+    assert not finished.spent
+    assert meter.images == 40
+    assert meter.looked <= budget - 40
+    assert (meter.looked > 0) == (measure != "nothing" and budget >= 450)
+    assert ("agreement" in finished.result) == (measure == "real" and budget >= 1500)
+
+
+def test_a_run_that_broke_off_measures_as_one_that_did_not(tmp_path: Path) -> None:
+    """What was measured before the break is paid for once, and leaves learning as much as without it."""
+    found = []
+    for name, breaks in (("whole", ()), ("broken", (5, 9))):
+        with counting(8, 10) as server:
+            spec = pooled(server.url, measure="real", budget=400)
+            for stop in breaks:
+                for event in train(spec, tmp_path / name):
+                    if event.step >= stop and isinstance(event, Step):
+                        break
+            finished, meter = done(spec, tmp_path / name)
+            agree(spec, meter, server.received())
+            found.append((finished.result, meter.images, meter.looked, meter.looked_real))
+    assert found[0] == found[1]
+    assert found[0][1] == 40
+    assert 0 < found[0][2] <= 360
+
+
 def test_what_is_lost_and_sent_again_is_counted(tmp_path: Path) -> None:
     with counting(8, 10, *("-", "drop", "503", "-", "truncate", "garbage", "-", "half") * 4) as server:
         spec = synthetic(server.url, measure="real")
@@ -239,3 +282,10 @@ def test_a_looked_at_image_teaches_without_being_sent(tmp_path: Path) -> None:
     meter = asked.meter
     assert (meter.images, meter.looked, meter.looked_real, meter.cached) == (3, 5, 5, 5)
     assert asked.look(torch.ones(1, 1, 2, 2)) is None, "the budget is spent"
+    kept = Teacher(line, "logits", wall=wall, folder=tmp_path / "kept", classes=3, remote=True, wanted=4)
+    assert kept.look(x[:5]) is None, "learning wants four"
+    assert kept.look(x[:4]) is not None
+    assert kept(x[4:7]).logits.shape == (3, 3)
+    assert kept.look(x[7:]) is None
+    kept.release()
+    assert kept.look(x[7:]) is not None, "what learning left is there to be measured with"
