@@ -101,7 +101,8 @@ def costs(spec: Spec) -> str:
         return f"Each query costs {money(dollars(1, wall.price))}; there is no budget, so no limit."
     shape, _ = DATA[spec.data.name].model_validate(spec.data.knobs).signature()
     image_bytes = prod(shape) * (1 if wall.upload == "uint8" else 4)
-    told = f"At most {paid(asked, dollars(asked, wall.price), wall.price)}; {quantity(asked * image_bytes, 'B')} sent."
+    cost = paid(asked, dollars(asked, wall.price), wall.price)
+    told = f"At most {cost}; {quantity(asked * image_bytes, 'B')} of images."  # and a few bytes of each request's own
     return " ".join(filter(None, (told, _measured(spec, asked), _besides(spec, asked))))
 
 

@@ -52,7 +52,7 @@ def test_probes_that_rounding_hides_are_told_and_can_be_run(lab: Open, store: St
 def test_the_price_is_for_learning_and_measuring(lab: Open) -> None:
     asked = {"preset": "paper", "price": "2.5", "service": "http", "service.model": "m", "measure": "real"}
     page = lab("blackbox", pool="800", budget="3000", **asked)
-    assert "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 717 kB sent." in said(page)
+    assert "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 717 kB of images." in said(page)
     assert not page.warning
     (warning,) = lab("blackbox", pool="300", budget="900", **asked).warning
     assert warning.value.startswith("The budget of 900 images leaves at most 600 for measuring")

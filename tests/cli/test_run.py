@@ -67,7 +67,7 @@ def test_a_remote_teacher_has_its_price_named_before(kdlab: Kdlab) -> None:
     words = ("run", "--preset", "paper:pool=300,budget=900,price=2.5", "--seed", "14", "--teacher", "none")
     service = ("--set", "service=http:url=http://127.0.0.1:9,model=m", "--set", "wall.measure=real")
     said = kdlab(*words, *service).stderr
-    assert "At most 900 queries; cost $2.25 ($2.50 per 1,000); 230 kB sent." in said
+    assert "At most 900 queries; cost $2.25 ($2.50 per 1,000); 230 kB of images." in said
     assert "leaves at most 600 for measuring" in said
 
 
