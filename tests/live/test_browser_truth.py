@@ -155,6 +155,28 @@ def test_until_there_is_word_of_a_run_nothing_of_the_last_one_is_read_out(store:
         expect(slow.locator(".kd-steps")).to_be_empty()
 
 
+def test_cards_out_of_sight_show_nothing_of_the_run_before(store: Store, page: Page) -> None:
+    first, second = staged(store, 13, images=True), staged(store, 14, images=True)
+    page.goto(f"/?run={first.id}&panels=logits,tug,reliability,affinity,samples,confusion")
+    cards = [page.locator(f"[data-panel={name}]") for name in ("logits", "samples", "confusion")]
+    for one in cards:
+        one.scroll_into_view_if_needed()
+        expect(one.locator(".kd-body")).to_be_visible()
+    high = cards[2].evaluate("card => card.offsetHeight")
+    page.get_by_label("Run", exact=True).scroll_into_view_if_needed()
+    expect(cards[0]).to_be_in_viewport()
+    expect(cards[2]).not_to_be_in_viewport()
+    show(page, second.id)
+    for one in cards[1:]:
+        expect(one).to_have_attribute("data-empty", "waits")
+        expect(one.locator(".kd-body")).to_be_hidden()
+        expect(one.locator(".kd-lacks")).to_have_text("…")
+    assert cards[2].evaluate("card => card.offsetHeight") == pytest.approx(high, abs=12), "the page does not jump"
+    cards[2].scroll_into_view_if_needed()
+    expect(cards[2]).to_have_attribute("data-run", second.id)
+    expect(cards[2].locator(".kd-body")).to_be_visible()
+
+
 def test_what_was_not_measured_has_no_split_and_an_axis_of_shares_nothing_below_0(store: Store, page: Page) -> None:
     stage = staged(store, 8)
     alone = Evaluated(step=0, split="val", student=Score(accuracy=0.125, nll=2.0, ece=0.1))

@@ -115,7 +115,7 @@ class Card {
     this.#onView();
   }
 
-  /** Show a run; the same one again changes nothing. */
+  /** Show a run; the same one again changes nothing, and of another one nothing stays. */
   show(run, guard) {
     this.#guard = this.panel.pictured ? guard : "";
     this.#offer();
@@ -124,6 +124,7 @@ class Card {
     this.#look(false);
     this.#run = run;
     this.#pending = null; // of the run before
+    this.#empty();
     this.#look(visible);
     this.#onView();
     this.#onLearner();
@@ -137,6 +138,15 @@ class Card {
     wire.removeEventListener("learner", this.#onLearner);
     this.drawer.destroy();
     this.root.remove();
+  }
+
+  /** Show nothing, in the same room, until there is a drawing: under a run's title no card shows the run before. */
+  #empty() {
+    const { offsetHeight } = this.body; // none while a sentence stands there
+    if (offsetHeight) this.lacks.style.minHeight = `${offsetHeight}px`;
+    this.root.dataset.empty = "waits";
+    this.lacks.hidden = false;
+    write(this.lacks, "…");
   }
 
   // Parts ----------------------------------------------------------------------------------------------------------
@@ -253,16 +263,16 @@ class Card {
   async #draw() {
     this.#drawing = true;
     while (this.#pending) {
-      const [message, number] = [this.#pending, this.#heard];
+      const [message, number, run] = [this.#pending, this.#heard, this.#run];
       this.#pending = null;
       try {
         this.#say(message.lacks);
-        if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], this.#run);
+        if (!("lacks" in message)) await this.drawer.draw(message[MEMBER[this.panel.kind]], run);
         const temperature = wire.view.temperature ?? message.figure?.layout.meta?.temperature;
         if (temperature != null) this.#warm(temperature);
-        this.root.dataset.run = message.run ?? this.#run;
+        this.root.dataset.run = message.run ?? run;
       } catch (error) {
-        this.#say(error.message);
+        if (run === this.#run) this.#say(error.message);
         console.error(error);
       }
       this.root.dataset.updates = Number(this.root.dataset.updates) + 1;
@@ -275,6 +285,7 @@ class Card {
   /** Say why there is nothing to see, or show the drawing. */
   #say(sentence) {
     this.lacks.hidden = sentence == null;
+    this.lacks.style.removeProperty("min-height");
     if (sentence == null) delete this.root.dataset.empty;
     else {
       this.root.dataset.empty = "lacks";
