@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.studies import BUDGETS, FOLDER, Published, commits, cost, extent, parse, reading
+from app.studies import BUDGETS, FOLDER, Published, commits, cost, extent, parse, reading, won
 from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.study import LEVEL, Cell, Verdict, cells, strict, verdicts
@@ -52,8 +52,7 @@ def standing(method: str) -> None:
     with st.expander("All methods, best first", icon=":material/leaderboard:"):
         st.dataframe([place(one) for one in compared], hide_index=True, width="stretch")
         st.caption(
-            f"Against {reference}, over all tasks and seeds, by test accuracy after the last step; "
-            f"{reading(len(compared))}"
+            f"Against {reference}, over all tasks and seeds, by test accuracy after the last step. {reading(compared)}"
         )
     tasks = "; ".join(f"{task.name}: {task.says[:1].lower()}{task.says[1:].rstrip('.')}" for task in found.study.tasks)
     st.caption(
@@ -69,14 +68,14 @@ def sentence(verdict: Verdict, reference: str, compared: int) -> str:
     gain = f"{100 * abs(verdict.gain):.1f} points {'more' if verdict.gain >= 0 else 'less'}"
     return (
         f"More accurate than {reference} in {verdict.wins} of {pairs} pairs of equal task and seed "
-        f"(p = {verdict.p:.2g}, {sure(verdict.p, compared)}); {gain} on average."
+        f"(p = {verdict.p:.2g}, {sure(verdict.p, compared)}) and on {won(verdict)} tasks; {gain} on average."
     )
 
 
 def sure(p: float, compared: int) -> str:
-    """What a p is worth beside so many comparisons."""
+    """What a p is worth beside so many comparisons, on the study's own tasks."""
     if p < strict(compared):
-        return "no accident"
+        return "significant on these tasks"
     return f"which may be chance among {compared} methods" if p < strict(1) else "which may be chance"
 
 
@@ -100,7 +99,8 @@ def percent(cell: Cell, metric: str) -> str:
 def place(verdict: Verdict) -> dict[str, Any]:
     """One line of the table of all methods."""
     told = {"Method": titled(verdict.method), GAIN: round(100 * verdict.gain, 2)}
-    return told | {"Better": verdict.wins, "Worse": verdict.losses, "p": float(f"{verdict.p:.2g}")}
+    told |= {"Better": verdict.wins, "Worse": verdict.losses, "p": float(f"{verdict.p:.2g}")}
+    return told | {"Tasks won": won(verdict)}
 
 
 def titled(method: str) -> str:

@@ -14,7 +14,19 @@ from typing import Any, NamedTuple
 
 from app.paths import ASSETS
 from kdcore.errors import BadInput
-from kdcore.study import LEVEL, METRICS, Cell, Row, Study, Verdict, cells, priced, strict, verdicts
+from kdcore.study import (
+    LEVEL,
+    METRICS,
+    Cell,
+    Row,
+    Study,
+    Verdict,
+    cells,
+    level_of_tasks,
+    priced,
+    strict,
+    verdicts,
+)
 
 FOLDER = ASSETS / "studies"
 COLUMNS = (
@@ -110,7 +122,7 @@ def markdown(found: Published) -> str:
     for budget in study.budgets:
         told = [verdict for verdict in verdicts(study, found.rows) if verdict.budget == budget]
         table = _table(VERDICT, (_verdict(verdict) for verdict in told))
-        parts += [f"## All tasks, {_told(budget, study)}", table, reading(len(told))]
+        parts += [f"## All tasks, {_told(budget, study)}", table, reading(told)]
     for task in study.tasks:
         parts += [f"## {task.name}", task.says]
         for budget in study.budgets:
@@ -123,7 +135,7 @@ def markdown(found: Published) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-VERDICT = ("method", "better", "worse", "p", "gain, points")
+VERDICT = ("method", "better", "worse", "p", "tasks won", "gain, points")
 CELL = ("method", "test accuracy, %", "agreement, %", "ECE, %", "NLL", "step cost", "steps")
 
 
@@ -131,18 +143,28 @@ def _told(budget: str, study: Study) -> str:
     return BUDGETS[budget].format(reference=study.reference)
 
 
-def reading(compared: int) -> str:
-    """How to read p beside so many comparisons."""
+def reading(told: Sequence[Verdict]) -> str:
+    """What p is about beside so many comparisons, and what the tasks won are about."""
+    tasks = max((verdict.tasks for verdict in told), default=0)
+    reach = f", and even {tasks} of {tasks} have p = {level_of_tasks(tasks):.2g}" if tasks > 1 else ""
     return (
         "p is that of a two-sided sign test over pairs of equal task and seed, in which a student that several tasks "
-        f"share counts once; below {strict(compared):.2g}, which is {strict(1):.2g} divided by the number of "
-        "comparisons, it is no accident."
+        "share counts once. It is about these tasks, with their teachers and test rows, which all seeds of a task "
+        f"share; it says nothing of other tasks. Below {strict(len(told)):.2g}, which is {strict(1):.2g} divided by "
+        "the number of comparisons, a method differs significantly from the reference on these. What to expect of "
+        "other tasks rests on the tasks won alone, those with the higher mean over the seeds"
+        f"{reach}."
     )
 
 
 def _verdict(verdict: Verdict) -> tuple[str, ...]:
     gain = f"{100 * verdict.gain:+.2f}"
-    return verdict.method, str(verdict.wins), str(verdict.losses), f"{verdict.p:.2g}", gain
+    return verdict.method, str(verdict.wins), str(verdict.losses), f"{verdict.p:.2g}", won(verdict), gain
+
+
+def won(verdict: Verdict) -> str:
+    """The tasks won, of how many."""
+    return f"{verdict.tasks_won} of {verdict.tasks}"
 
 
 def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:

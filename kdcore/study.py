@@ -231,14 +231,19 @@ class Cell(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A method against the reference over pairs of equal task and seed; a student that tasks share counts once."""
+    """A method against the reference over pairs of equal task and seed; a student that tasks share counts once.
+
+    The seeds of a task share its teacher and its test rows, so p says nothing beyond these very tasks.
+    """
 
     method: str
     budget: Budget
     wins: int  # more accurate on the test split
     losses: int
-    p: float  # two-sided sign test; ties are left out
+    p: float  # two-sided sign test over the pairs, given the tasks; ties are left out
     gain: float  # mean difference of test accuracy, a fraction
+    tasks_won: int  # more accurate on the mean over the seeds
+    tasks: int  # of so many; those that share all students count once
 
 
 def cells(study: Study, rows: Sequence[Row]) -> list[Cell]:
@@ -297,33 +302,59 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[Verdict]:
     """Every method against the reference, best gain first."""
     found, table, costs = [], _table(rows), step_costs(study, rows)
     for budget, variant in product(study.budgets, study.compared()):
-        gaps = _gaps(study, table, costs, variant.label, budget)
-        if variant.label != study.reference and gaps:
+        by_task = _gaps(study, table, costs, variant.label, budget)
+        if variant.label != study.reference and by_task:
+            gaps, won = _single(by_task), [fmean(own.values()) > 0 for own in _distinct(by_task)]
             wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
             p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
-            found.append(Verdict(variant.label, budget, wins, losses, p, fmean(gaps)))
+            found.append(Verdict(variant.label, budget, wins, losses, p, fmean(gaps), sum(won), len(won)))
     return sorted(found, key=lambda verdict: (BUDGETS.index(verdict.budget), -verdict.gain))
 
 
 def strict(compared: int) -> float:
-    """The p below which one of so many comparisons is no accident at LEVEL (Bonferroni)."""
+    """The p below which one of so many comparisons is significant at LEVEL (Bonferroni)."""
     return (1 - LEVEL) / max(1, compared)
 
 
-def _gaps(study: Study, table: Table, costs: Costs, method: str, budget: Budget) -> list[float]:
-    """Test accuracy minus the reference's, for every seed and student; one that several tasks share counts once.
+def level_of_tasks(tasks: int) -> float:
+    """The p that a two-sided sign test over so many tasks reaches where all are won; at most 1."""
+    return min(1.0, 2 * 0.5**tasks)
+
+
+Student = tuple[float | None, ...]  # its seed and METRICS, by which it is known
+Gaps = dict[Student, float]  # test accuracy minus the reference's
+
+
+def _gaps(study: Study, table: Table, costs: Costs, method: str, budget: Budget) -> list[Gaps]:
+    """The gaps on every task that has any.
 
     Tasks share a student where what tells them apart does not reach it, as an answer's form does not reach one who
-    reads labels only. It is known by all its METRICS being equal, and its gap is the mean over those tasks.
+    reads labels only. It is known by all its METRICS being equal.
     """
-    gaps: dict[tuple[float | None, ...], list[float]] = {}
+    found = []
     for task in study.tasks:
         base = {row["seed"]: row for row in _rows_of(table, costs, task.name, study.reference, "steps")}
+        own: Gaps = {}
         for row in _rows_of(table, costs, task.name, method, budget):
             if "error" not in row and "error" not in base.get(row["seed"], {"error": "absent"}):
                 student = (row["seed"], *(row.get(metric) for metric in METRICS))
-                gaps.setdefault(student, []).append(row["accuracy"] - base[row["seed"]]["accuracy"])
-    return [fmean(own) for own in gaps.values()]
+                own[student] = row["accuracy"] - base[row["seed"]]["accuracy"]
+        found.append(own)
+    return [own for own in found if own]
+
+
+def _single(by_task: Sequence[Gaps]) -> list[float]:
+    """Every student's gap once: the mean over the tasks that share it."""
+    students = dict.fromkeys(student for own in by_task for student in own)
+    return [fmean(own[student] for own in by_task if student in own) for student in students]
+
+
+def _distinct(by_task: Sequence[Gaps]) -> list[Gaps]:
+    """The gaps by task, once for tasks that share all students: means over these."""
+    groups: dict[frozenset[Student], list[Gaps]] = {}
+    for own in by_task:
+        groups.setdefault(frozenset(own), []).append(own)
+    return [{student: fmean(own[student] for own in alike) for student in key} for key, alike in groups.items()]
 
 
 # What is kept

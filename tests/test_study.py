@@ -136,6 +136,30 @@ def test_a_student_that_two_tasks_share_counts_once_and_its_gap_is_the_mean() ->
     assert (verdict.wins, verdict.losses, verdict.p) == (10, 0, pytest.approx(2 / 2**10))
 
 
+def test_seeds_are_told_apart_from_tasks_on_which_alone_other_tasks_rest() -> None:
+    """Five seeds of a task share its teacher: a task that all of them win is one task won."""
+    names = ("moons", "circles", "digits", "twin")
+    asked = study(tasks=[{"name": name, "says": "A task.", "spec": SPEC} for name in names], seeds=list(range(5)))
+    gains = {"moons": 0.1, "circles": 0.02, "digits": -0.01, "twin": -0.01}
+    rows = [row(task, "kd", seed, 0.5 + seed / 100) for task in names for seed in range(5)]
+    rows += [row(task, "ce", seed, 0.5 + gains[task] + seed / 100) for task in names for seed in range(5)]
+    found = next(one for one in verdicts(asked, rows) if one.budget == "steps")
+    assert (found.wins, found.losses) == (10, 5)
+    assert (found.tasks_won, found.tasks) == (2, 3)  # the twin has the students of the digits
+    said = studies.reading([found] * 55)
+    assert "It is about these tasks, with their teachers and test rows, which all seeds of a task share" in said
+    assert "Below 0.00091, which is 0.05 divided by the number of comparisons" in said
+    assert "rests on the tasks won alone" in said
+    assert said.endswith("and even 3 of 3 have p = 0.25.")
+
+
+def test_no_table_of_ours_lets_p_speak_of_other_tasks() -> None:
+    for path in sorted(FOLDER.glob("*.md")):
+        text = path.read_text()
+        assert "accident" not in text
+        assert ("| p |" in text) == ("| tasks won |" in text) == ("says nothing of other tasks" in text)
+
+
 @pytest.mark.parametrize("accuracies", [[0.8], [0.8, 0.8, 0.8]])
 def test_a_single_value_and_equal_ones_have_no_interval(accuracies: list[float]) -> None:
     asked = study(methods=["kd"], seeds=list(range(len(accuracies))), budgets=["steps"])
@@ -184,7 +208,7 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     text = files[1].read_text()
     assert "| kd | 81.2 | 50.0 | 10.0 | 1.000 | 1.00 | 100 | 0.333 |" in text
     assert "| 1.00 | 100 |  |" in text
-    assert "| ce | 0 | 1 | 1 | -11.23 |" in text
+    assert "| ce | 0 | 1 | 1 | 0 of 1 | -11.23 |" in text
     with pytest.raises(BadInput, match="no results of a study 'other'"):
         published("other", tmp_path)
     files[0].write_text(files[0].read_text()[:100])

@@ -188,14 +188,16 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     page = lab("methods", method="dkd")
     assert not page.exception
     assert "More accurate than kd in 5 of 5 pairs" in said(page)
-    assert "p = 0.062, which may be chance" in said(page)
+    assert "p = 0.062, which may be chance) and on 1 of 1 tasks" in said(page)
     assert "1.0 points more on average" in said(page)
-    assert "below 0.025, which is 0.05 divided by the number of comparisons, it is no accident." in said(page)
+    assert "about these tasks, with their teachers and test rows, which all seeds of a task share" in said(page)
+    assert "Below 0.025, which is 0.05 divided by the number of comparisons, a method differs" in said(page)
     assert "commit abc1234" in said(page)
     own, league = (table.value for table in page.dataframe)
     assert list(own["Method"]) == [entry("method", name)["title"] for name in ("kd", "ce", "dkd")]
     assert list(own["Accuracy"]) == ["82.0 % ± 2.0", "80.0 % ± 2.0", "83.0 % ± 2.0"]
     assert list(league["Gain, points"]) == [1.0, -2.0]
+    assert list(league["Tasks won"]) == ["1 of 1", "0 of 1"]
     plain = lab("methods", method="kd")
     assert "More accurate" not in said(plain)
     assert len(plain.dataframe[0].value) == 2
@@ -204,9 +206,9 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("p", "compared", "words"),
     [
-        (0.0001, 55, "no accident"),
+        (0.0001, 55, "significant on these tasks"),
         (0.01, 55, "which may be chance among 55 methods"),
-        (0.01, 1, "no accident"),
+        (0.01, 1, "significant on these tasks"),
         (0.2, 1, "which may be chance"),
     ],
 )
