@@ -177,9 +177,10 @@ def stuck(result: Mapping[str, float]) -> str:
     """That nothing was learned, with the numbers that say so; "" where something was."""
     if "chance_nll" not in result:
         return ""
+    loss = f"{result['student_nll']:.2f} nats" if "student_nll" in result else "not finite"
     return (
-        f"Hardly anything was learned: {_counted(result)}, and the loss is {result['student_nll']:.2f} nats, where "
-        f"chance gives {result['chance_nll']:.2f}; {_advice(result)}."
+        f"Hardly anything was learned: {_counted(result)}, and the loss is {loss}, where chance gives "
+        f"{result['chance_nll']:.2f}; {_advice(result)}."
     )
 
 

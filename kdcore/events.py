@@ -6,9 +6,23 @@ A failure is not an event of the run: `train` raises, and the worker says so.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import from_json
+
+from kdcore.errors import shortened
 
 Count = Annotated[int, Field(ge=0, le=2**53)]  # what a database and a double hold exactly
 
@@ -144,11 +158,98 @@ class Asked(_Record):
     meter: Meter
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _known(value: Any) -> Any:
+    """None for what a network that ran away has: its loss is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Nats = Annotated[Annotated[float, Field(ge=-1e39, le=1e39)] | None, BeforeValidator(_known)]  # of float32 logits
+Error = Annotated[Annotated[float, Field(ge=0, le=1.001)] | None, BeforeValidator(_known)]  # a sum, rounded
+
+
+class Result(BaseModel):
+    """Measured on the test split after the last step; fractions, and NLL and KL in nats. What is None is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    student_accuracy: Share | None = None
+    student_nll: Nats = None
+    student_ece: Error = None
+    teacher_accuracy: Share | None = None
+    teacher_nll: Nats = None
+    teacher_ece: Error = None
+    agreement: Share | None = None
+    kl: Nats = None
+    adapted_accuracy: Share | None = None
+    test_rows: Count | None = None
+    compared_rows: Count | None = None  # where the teacher was asked about fewer
+    chance_accuracy: Share | None = None  # this and the next two where hardly anything was learned
+    chance_nll: Annotated[float, Field(ge=0, le=100)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    spent: Annotated[float, Field(ge=1, le=1)] | None = None  # 1 where the budget of questions ended the run
+    unsteady: Annotated[int, Field(ge=1, le=10_000)] | None = None  # operations that may give other bits next time
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, told: Any) -> Any:
+        """Before each unknown name is an error of its own."""
+        if isinstance(told, Mapping) and len(told) > len(cls.model_fields):
+            raise ValueError(f"it has {len(told):,} numbers, and a run has {len(cls.model_fields)} at most")
+        return told
+
+    @model_validator(mode="after")
+    def _together(self) -> Result:
+        has = self.numbers()
+        for name, others in NEEDS.items():
+            if name in has and (absent := [one for one in others if one not in has]):
+                raise ValueError(f"{name} stands there without {absent[0]}")
+        if (self.compared_rows or 0) > (self.test_rows or 0):
+            raise ValueError(f"{self.compared_rows:,} rows of {self.test_rows:,} were compared")
+        return self
+
+    def numbers(self) -> dict[str, float]:
+        """What is known, by name."""
+        return {name: float(value) for name, value in self if value is not None}
+
+
+NEEDS = {  # what stands there only beside others
+    **dict.fromkeys(("teacher_accuracy", "agreement", "adapted_accuracy"), ("student_accuracy",)),
+    "chance_accuracy": ("chance_nll", "learning_rate"),
+    "chance_nll": ("student_accuracy", "chance_accuracy", "learning_rate"),
+    "learning_rate": ("chance_nll",),
+    "compared_rows": ("test_rows",),
+}
+
+
+def checked(told: Any) -> dict[str, float]:
+    """The numbers of a result; what is no number of a network that ran away is left out.
+
+    Raises:
+        ValueError: some are none that a run has, or stand there without those that they go with.
+    """
+    try:
+        return Result.model_validate(told).numbers()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "".join(f" {shortened(one, 40)}" for one in first["loc"][:1])
+        raise ValueError(f"result{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def kept(told: Any) -> dict[str, float]:
+    """The numbers of a result that was taken before all of this was looked at; {} where they cannot be."""
+    try:
+        return checked(told)
+    except ValueError:
+        return {}
+
+
 class Finished(_Record):
     """The last event; its meter counts all that has left, as that of `Asked` does."""
 
     kind: Literal["finished"] = "finished"
-    result: dict[str, float]
+    result: Annotated[dict[str, float], BeforeValidator(checked)]  # as `Result` has it
     meter: Meter | None = None
     spent: bool = False  # whether the budget of questions ended it before its last step
     unsteady: tuple[str, ...] = ()  # operations of which this GPU has no form that gives the same bits twice
@@ -158,3 +259,18 @@ Event = Annotated[
     Started | Step | Evaluated | Frame | Checkpoint | Changed | Asked | Finished, Field(discriminator="kind")
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)  # EVENT.validate_json(line) -> Event
+
+
+def stored(body: str) -> Event:
+    """An event as it was stored; the result of one that was stored before `Result` was looked at may be {}.
+
+    Raises:
+        ValidationError: it is no event.
+    """
+    try:
+        return EVENT.validate_json(body)
+    except ValidationError:
+        raw = from_json(body)
+        if not isinstance(raw, dict) or raw.get("kind") != "finished":
+            raise
+        return EVENT.validate_python(raw | {"result": kept(raw.get("result"))})

@@ -33,7 +33,6 @@ from kdcore.untrusted import parsing, read_json, read_text, turning
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one
 TIMES = ("created_at", "started_at", "finished_at")
 LONGEST_TEXT = 10_000  # characters of any text that a run tells
-MOST_RESULTS = 1_000
 END_OF_TIME_S = 253_402_300_800.0  # the year 10000, of which no calendar knows
 
 
@@ -85,7 +84,6 @@ def load(folder: Path, named: str = "") -> Recorded:
         pristine = bool(facts.get("pristine", not changed))
         spec = changes.with_changes(spec, changed)
         _check_text(label, told)
-        _check_results(told)
         _check_places(folder, told)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", run_id):
         raise BadInput(
@@ -118,7 +116,8 @@ def _heard(seq: int, line: str, otherwise: float) -> Heard:
     try:
         return Heard(seq, at, EVENT.validate_python(raw))
     except ValidationError as error:
-        raise ValueError(f"event {seq} cannot be read: {error.errors(include_url=False)[0]['msg']}") from error
+        cause = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise ValueError(f"event {seq} cannot be read: {cause}") from error
 
 
 def _moment(value: Any) -> float:
@@ -158,23 +157,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for one in value:
             yield from _texts(one)
-
-
-def _check_results(told: Iterable[Heard]) -> None:
-    """Pass where every count of rows in a result is a number of rows, and every share one.
-
-    Raises:
-        ValueError: one is none, such as NaN, or there are more than any run tells.
-    """
-    for heard in told:
-        result = heard.event.result if isinstance(heard.event, Finished) else {}
-        if len(result) > MOST_RESULTS:
-            raise ValueError(f"event {heard.seq} has {len(result):,} results, and at most {MOST_RESULTS:,} are read")
-        for name, value in result.items():
-            if name.endswith("_rows") and not (value >= 0 and float(value).is_integer()):
-                raise ValueError(f"event {heard.seq} counts {value!r} {name}")
-            if name.endswith(("accuracy", "agreement")) and not 0 <= value <= 1:
-                raise ValueError(f"event {heard.seq} tells of {value!r} as {name}, which is no share")
 
 
 def _check_places(folder: Path, told: Iterable[Heard]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, insert, select
 
 from kdcore.errors import BadInput
-from kdcore.events import EVENT, Changed, Checkpoint, Event, Finished, Started
+from kdcore.events import Changed, Checkpoint, Event, Finished, Started, stored
 from kdcore.jobs import rows
 from kdcore.jobs.tables import EVENTS, RUNS
 
@@ -48,14 +48,14 @@ def read(connection: Connection, run_id: str, after: int, limit: int | None) -> 
     """Events of one run past `after`, at most `limit` of them."""
     query = select(EVENTS.c.seq, EVENTS.c.at, EVENTS.c.body).where(EVENTS.c.run == run_id, EVENTS.c.seq > after)
     found = connection.execute(query.order_by(EVENTS.c.seq).limit(limit))
-    return [Heard(seq, at, EVENT.validate_json(body)) for seq, at, body in found]
+    return [Heard(seq, at, stored(body)) for seq, at, body in found]
 
 
 def last(connection: Connection, run_id: str) -> Event | None:
     """The newest event of one run."""
     query = select(EVENTS.c.body).where(EVENTS.c.run == run_id).order_by(EVENTS.c.seq.desc()).limit(1)
     body = connection.execute(query).scalar()
-    return None if body is None else EVENT.validate_json(body)
+    return None if body is None else stored(body)
 
 
 def amend(connection: Connection) -> None:

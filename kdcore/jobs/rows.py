@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, func, ins
 
 from kdcore.changes import told, with_changes
 from kdcore.errors import BadInput, unknown
-from kdcore.events import Changed
+from kdcore.events import Changed, kept
 from kdcore.jobs.states import State, check_move, turns
 from kdcore.jobs.tables import COMMANDS, RUNS, sealed
 from kdcore.spec import Spec, parse
@@ -81,7 +81,7 @@ def as_run(row: Row[Any], home: Path) -> Run:
     """
     facts = {name: value for name, value in row._mapping.items() if name in Run.__dataclass_fields__}
     facts["spec"] = _spec(row.spec)
-    facts["result"] = json.loads(row.result) if row.result else None
+    facts["result"] = kept(json.loads(row.result)) if row.result else None
     facts["folder"] = Path(row.folder) if row.folder else home / "runs" / row.id
     return Run(**facts, recorded=row.folder is not None)
 

@@ -94,6 +94,14 @@ def test_a_run_that_its_budget_ended_is_not_advised_to_do_more_steps() -> None:
     assert "steps" not in said.replace("before the last step", "")
 
 
+def test_a_loss_that_is_not_finite_is_said_to_be_so() -> None:
+    result = {"student_accuracy": 0.1, "test_rows": 360.0, "chance_accuracy": 0.1, "chance_nll": 2.3}
+    said = words.stuck(result | {"learning_rate": 5.0})
+    assert said.endswith(
+        "the loss is not finite, where chance gives 2.30; try another learning rate than 5, or more steps."
+    )
+
+
 def test_a_run_that_goes_on_says_so_and_its_start_is_told_as_one() -> None:
     alone = recommended("moons")
     begun = alone.model_copy(update={"start": alone})

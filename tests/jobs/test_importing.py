@@ -208,17 +208,37 @@ def test_a_text_that_unpacks_to_much_is_not_read(folder: Path, lab: Store) -> No
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [
-        ({"student_accuracy": -5.0}, "-5.0 as student_accuracy, which is no share"),
-        ({"agreement": float("nan")}, "nan as agreement, which is no share"),
-        ({f"x{k}": 0.0 for k in range(1001)}, "has 1,001 results, and at most 1,000 are read"),
+        ({"student_accuracy": -5.0}, "'student_accuracy': Input should be greater than or equal to 0"),
+        ({"agreement": float("nan")}, "'agreement': Input should be a finite number"),
+        ({f"x{k}": 0.0 for k in range(1001)}, "result: it has 1,001 numbers, and a run has 16 at most"),
+        ({"of another kind": 1.0}, "'of another kind': Extra inputs are not permitted"),
+        *(({"unsteady": value}, "'unsteady': Input should be") for value in (float("inf"), float("nan"), 0.5, -1.0)),
+        ({"chance_nll": 1.0}, "chance_nll stands there without student_accuracy"),
+        (
+            {"student_accuracy": 0.1, "chance_accuracy": 0.1, "chance_nll": 2.3},
+            "chance_accuracy stands there without learning_rate",
+        ),
+        ({"agreement": 0.5}, "agreement stands there without student_accuracy"),
+        ({"test_rows": 5, "compared_rows": 6}, "6 rows of 5 were compared"),
+        ({"student_nll": 1e300}, "'student_nll': Input should be less than or equal to"),
+        ({"learning_rate": float("nan")}, "'learning_rate': Input should be"),
     ],
 )
 def test_a_result_that_cannot_be_is_refused(result: dict[str, float], sentence: str, folder: Path, lab: Store) -> None:
     *lines, last = (folder / "events.jsonl").read_text().splitlines()
     lines.append(json.dumps(json.loads(last) | {"result": result}))
     (folder / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    with pytest.raises(BadInput, match=sentence):
+    with pytest.raises(BadInput, match=sentence) as caught:
         lab.take(folder, "me")
+    assert "\n" not in str(caught.value)
+
+
+def test_of_a_network_that_ran_away_is_taken_what_is_known(folder: Path, lab: Store) -> None:
+    *lines, last = (folder / "events.jsonl").read_text().splitlines()
+    result = {"student_accuracy": 0.1, "student_nll": float("nan"), "kl": float("inf"), "test_rows": 10.0}
+    lines.append(json.dumps(json.loads(last) | {"result": result}))
+    (folder / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    assert lab.take(folder, "me").result == {"student_accuracy": 0.1, "test_rows": 10.0}
 
 
 def test_all_arrays_together_have_a_bound(folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:

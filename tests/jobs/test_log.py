@@ -1,13 +1,16 @@
 """The story of an interrupted run is that of an uninterrupted one."""
 
+import sqlite3
 from collections.abc import Sequence
 
+import pytest
 from fixture_jobs import job, started
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kdcore.events import Changed, Checkpoint, Event, Finished, Step
 from kdcore.jobs.log import Heard, story
+from kdcore.jobs.store import Store
 
 EVERY, LAST = 4, 20
 
@@ -59,3 +62,17 @@ def test_a_change_after_the_checkpoint_is_gone_with_the_attempt() -> None:
 def test_a_story_that_goes_on_is_what_was_told_so_far() -> None:
     assert told(whole()[:7]) == whole()[:7]
     assert told([]) == []
+
+
+@pytest.mark.parametrize("result", ['{"unsteady": Infinity}', '{"chance_nll": 1.0}', '{"odd": 1.0}', "[]"])
+def test_a_result_that_no_run_has_is_none_to_whoever_opens_its_store(store: Store, result: str) -> None:
+    run = store.submit(job(), "me")
+    store.claim(1)
+    store.append(run.id, [Finished(step=20, result={"student_accuracy": 0.5})])
+    with sqlite3.connect(store.home / "runs.db") as database:
+        database.execute("UPDATE run SET result = ?", (result,))
+        database.execute("UPDATE event SET body = replace(body, '{\"student_accuracy\":0.5}', ?)", (result,))
+    database.close()
+    assert store.get(run.id).result == {}
+    assert [run.result for run in store.runs()] == [{}]
+    assert store.events(run.id)[-1].event == store.ending(run.id) == Finished(step=20, result={})
