@@ -69,6 +69,13 @@ def _free_hue(share: float) -> float:
     return FREE_HUES[0][0]
 
 
+def upon(colour: str) -> str:
+    """Black or white, whichever is read more easily upon a hex colour: its contrast is at least 4.5:1 (WCAG 2.2)."""
+    shares = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "#FFFFFF"
+
+
 def diverging(theme: Theme) -> list[list[Any]]:
     """A Plotly colour scale from teacher over nothing to student."""
     return [[0.0, TEACHER[theme]], [0.5, FIELD_ZERO[theme]], [1.0, STUDENT[theme]]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from math import isfinite
 from typing import Any
 
 from app import naming
@@ -152,13 +154,21 @@ def kind(spec: Spec) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A fraction as people read it."""
-    return f"{100 * fraction:.1f} %"
+    """A fraction as people read it; halfway between two tenths it is the larger, as in a browser's `toFixed`."""
+    return f"{_tenths(fraction):.1f} %"
+
+
+def _tenths(fraction: float) -> float:
+    """A fraction in percent, to the tenth; not Python's rounding, which goes to the even one."""
+    percents = 100 * float(fraction)
+    if not isfinite(percents):
+        return percents
+    return float(Decimal(percents).quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
 def points_apart(one: float, other: float) -> float:
     """By how many percentage points one fraction is above another, of the numbers that `percent` shows."""
-    return round(round(100 * one, 1) - round(100 * other, 1), 1)
+    return round(_tenths(one) - _tenths(other), 1)
 
 
 def share(count: int, rows: int) -> str:

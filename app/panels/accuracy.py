@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import SHARES, beginning, faint, line, plain
-from app.words import points_apart
+from app.words import percent, points_apart
 from kdcore.probes.accuracy import Accuracies, accuracy
 from kdcore.record import Record
 
@@ -56,7 +56,7 @@ def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
         {
             "type": "scatter",
             "uid": f"{name}, test",
-            "name": f"{name}, test {share:.1%}",
+            "name": f"{name}, test {percent(share)}",
             "mode": "markers",
             "x": [found.final.step],
             "y": plain([share]),

@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import note, number, plain
-from app.words import repeats
+from app.words import percent, repeats
 from kdcore.probes.fidelity import fidelity
 from kdcore.record import Record
 
@@ -17,7 +17,7 @@ COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = fidelity(record), view.theme
     parts = zip(found.parts.items(), found.shares.values(), COLOURS, strict=True)
-    same = f"agreement <b>{found.agreement:.1%}</b> ({found.agreed:,} of {found.rows:,})"
+    same = f"agreement <b>{percent(found.agreement)}</b> ({found.agreed:,} of {found.rows:,})"
     again = repeats(found.both_wrong_same, found.teacher_errors, found.expected)
     text = f"{same} · KL(T‖S) <b>{number(found.kl_nats, '.3g')} nats</b><br>{again}"
     layout = theme.layout(

@@ -63,6 +63,7 @@ def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
             "text": [_cosine(term)],
             "textposition": "inside" if term.norm > longest / 2 else "outside",
             "textfont": {"size": 14},
+            "insidetextfont": {"size": 14, "color": theme.upon(colour)},  # Plotly's own grey is too faint upon some
             "constraintext": "none",
             "marker": {"color": colour},
             "xaxis": "x2",

@@ -1,11 +1,15 @@
 """Roles and classes have palettes of their own, told apart by everybody and legible in light and dark."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
+from record_factory import record
 
 from app import theme
+from app.panels import View, panel
+from app.panels._figure import term_colours
 from app.theme import Theme
 
 MACHADO = {  # Machado, Oliveira and Fernandes 2009, severity 1, of linear RGB
@@ -63,6 +67,17 @@ def test_every_colour_stands_out_from_the_page(look: Theme) -> None:
     shown = [*theme.classes(200, look), *(role[look] for role in ROLES)]
     faint = {colour: contrast(colour, theme.PAPER[look]) for colour in shown}
     assert {colour: ratio for colour, ratio in faint.items() if ratio < 2.95} == {}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_words_upon_bars_are_read(look: Theme) -> None:
+    terms = term_colours([True, *[False] * 6], look)
+    shown = [*theme.classes(200, look), *(role[look] for role in ROLES), *terms]
+    assert min(contrast(colour, theme.upon(colour)) for colour in shown) >= 4.5
+    drawn: Any = panel("tug").draw(record(), View(theme=look))
+    words = [bar for bar in drawn["data"] if "text" in bar]
+    assert words
+    assert all(contrast(bar["marker"]["color"], bar["insidetextfont"]["color"]) >= 4.5 for bar in words)
 
 
 def test_classes_keep_their_colours_when_others_join() -> None:

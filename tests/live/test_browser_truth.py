@@ -15,6 +15,7 @@ from stage import CLASSES, COST, OWNER, ROWS, Stage
 
 from app.live.routes import SCRIPTS
 from app.live.tokens import COOKIE
+from app.words import percent, points_apart
 from kdcore.events import Changed, Evaluated, Score, Started
 from kdcore.jobs.store import Store
 from kdcore.record import read_arrays, write_arrays
@@ -130,6 +131,15 @@ def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: St
     expect(page.locator("html[data-kd-replay]")).to_be_attached()
     page.get_by_role("button", name="The newest frame").click()
     expect(page.locator("html[data-kd-replay]")).not_to_be_attached()
+
+
+def test_every_share_is_rounded_the_same_way_by_pages_and_bar(page: Page) -> None:
+    page.goto("/api/health")
+    shares = [k / rows for rows in (16, 80, 400, 800) for k in range(rows + 1)]  # many lie between two tenths
+    told = "s => import('%s/dom.js').then((dom) => s.map((one) => [dom.percent(one), dom.pointsApart(.987, one)]))"
+    shown = page.evaluate(told % SCRIPTS, shares)
+    own = [[percent(one), f"{points_apart(0.987, one):.1f}".replace("-", "\u2212")] for one in shares]
+    assert shown == own
 
 
 def test_until_there_is_word_of_a_run_nothing_of_the_last_one_is_read_out(store: Store, page: Page) -> None:

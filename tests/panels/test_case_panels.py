@@ -127,3 +127,9 @@ def test_the_file_of_rows_holds_no_points_of_an_edge(tmp_path: Path, behind: boo
     (tmp_path / "question.json").write_text(Question(data=Choice(name="moons"), student=party).model_dump_json())
     columns = panel("case-samples").table(known, View())
     assert ("x0" in columns, "x1" in columns, "age" in columns) == (not behind, not behind, True)
+
+
+@pytest.mark.parametrize("name", ["parts_over_time", "trails", "reliability_play", "calibration_path"])
+def test_a_file_of_answers_is_called_no_run(name: str) -> None:
+    says = "The student is a file of answers, not a run, so how it learned is unknown."
+    assert case_panels()[f"case-{name}"].lacks(plain()) == says

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from kdcore.cases.case import Case
+from kdcore.cases.question import asked
 from kdcore.cases.trail import trail as steps
+from kdcore.errors import BadInput
 
 Lacks = Callable[[Case], str | None]
 
@@ -26,7 +28,18 @@ def pictures(case: Case) -> str | None:
 
 
 def trail(case: Case) -> str | None:
-    return None if steps(case) else "The student's run kept no frames on this machine, so its way is unknown."
+    return None if steps(case) else untrailed(case, "no frames")
+
+
+def untrailed(case: Case, kept: str) -> str:
+    """Why nobody knows how the student learned; `kept` is what its run has, where it is a run."""
+    try:
+        student = asked(case.folder).student
+    except BadInput:
+        return "The student is a file of answers, not a run, so how it learned is unknown."
+    if student.folder is None:
+        return "The student is a service, not a run, so how it learned is unknown."
+    return f"The student's run kept {kept} on this machine, so its way is unknown."
 
 
 def part(name: str, sentence: str) -> Lacks:

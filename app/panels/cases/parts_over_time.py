@@ -5,6 +5,7 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import faint, line, plain
+from app.panels.cases import _needs as needs
 from app.panels.cases.partition import COLOURS
 from kdcore.cases.case import PARTS, Case
 from kdcore.cases.partition import PartsOverTime, parts_over_time
@@ -49,7 +50,7 @@ def table(case: Case, _: View) -> dict[str, list[Any]]:
 def _trailed(case: Case) -> str | None:
     seen = trail(case)
     kept = seen is not None and seen.teacher is not None
-    return None if kept else "The student's run kept no frames beside a teacher on this machine, so its way is unknown."
+    return None if kept else needs.untrailed(case, "no frames beside a teacher")
 
 
 PANEL = Panel(
