@@ -10,7 +10,7 @@ import numpy as np
 from app.naming import changes
 from app.panels._png import png_url
 from app.verdict import Facts
-from app.words import answer, money, percent, quantity
+from app.words import answer, measured, money, percent, quantity
 from kdcore.bill import bill
 from kdcore.catalogue import entry
 from kdcore.jobs.rows import Run
@@ -29,11 +29,13 @@ COVERAGE = {
 COPIES = {
     "copies_judged": "synthetic images judged",
     "copies_held": "held-out images",
+    "copies_local": "local images",
     "copies_twins": "held-out images that equal a local one",
     "copies_references": "held-out images of which these were counted",
     "copies_matched": "exact or near matches of local images",
     "copies_closer": "closer to a local image than the closest 1 % of held-out images",
     "copies_closer_p": "p of that count",
+    "copies_nearest": "real images that are the nearest to some synthetic one",
     "nearer_local": "share of nearest real images that are local",
     "copies_p": "p of that share, one-sided sign test",
     "copies_finds_exact": "smallest share of exact copies found with probability 0.8",
@@ -97,8 +99,9 @@ def _inversions(record: Record, facts: Facts) -> str:
         assert row is not None
         cells += f"<span>{name}</span>" + "".join(_picture(x, name) for x in row[:count])
     grid = f'<div class="rows" style="grid-template-columns: 5rem repeat({count}, minmax(2rem, 1fr))">{cells}</div>'
-    cycle = facts.notes.get("cycle")
-    known = "was not measured" if cycle is None else f"is {percent(cycle)}"
+    known = "was not measured"
+    if "cycle" in facts.notes:
+        known = f"is {measured(facts.notes, 'cycle', 1 / facts.classes)}"
     return _figure(
         "inversions", "Inversions", grid, f"What the generator makes of both answers. Cycle accuracy {known}."
     )
@@ -172,8 +175,15 @@ def _meter(facts: Facts) -> str:
 
 def _measured(facts: Facts, name: str, heading: str, notes: dict[str, str]) -> str:
     """Numbers that the last frame measured; "" where it measured none of them."""
-    rows = {said: f"{facts.notes[note]:.4g}" for note, said in notes.items() if note in facts.notes}
+    rows = {said: _number(facts, note) for note, said in notes.items() if note in facts.notes}
     return _table(name, heading, rows) if rows else ""
+
+
+def _number(facts: Facts, note: str) -> str:
+    """A number, or a share of latents with its count and its chance level."""
+    if note == "argmax_inverse":
+        return measured(facts.notes, note, 1 / facts.classes)
+    return f"{facts.notes[note]:.4g}"
 
 
 def _beside(facts: Facts) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import log
 from typing import Literal, NamedTuple
 
-from app.words import answer, compared, money, named, paid, percent, points_apart, quantity, stuck, tested
+from app.words import answer, compared, measured, money, named, paid, percent, points_apart, quantity, stuck, tested
 from kdcore.bill import Bill, bill, dollars
 from kdcore.catalogue import entry
 from kdcore.events import Finished, Meter
@@ -111,17 +111,16 @@ def _alone(spec: Spec) -> str:
 
 
 def _inversions(facts: Facts) -> Said:
-    cycle = facts.notes.get("cycle")
-    if cycle is None:
+    if "cycle" not in facts.notes:
         text = f"Whether images of answers show what was answered was not measured{_because(facts, 'real')}."
         return Said("learned", text, "inversions")
     means = (
         "so the images of answers mostly show the class that was answered"
-        if cycle >= SHOWS
+        if facts.notes["cycle"] >= SHOWS
         else "so the images of answers look like the data but do not show what was answered; do not read them so"
     )
-    chance = f"chance is {percent(1 / facts.classes)}"
-    return Said("learned", f"Cycle accuracy of the inversions is {percent(cycle)} ({chance}), {means}.", "inversions")
+    cycle = measured(facts.notes, "cycle", 1 / facts.classes)
+    return Said("learned", f"Cycle accuracy of the inversions is {cycle}, {means}.", "inversions")
 
 
 def _coverage(facts: Facts) -> Said:

@@ -176,6 +176,13 @@ def share(count: int, rows: int) -> str:
     return f"{percent(count / rows)} ({count:,} of {rows:,})"
 
 
+def measured(notes: Mapping[str, float], name: str, chance: float) -> str:
+    """A share that a frame measured, with its count where the frame holds that, and what chance gives."""
+    rows = int(notes.get(f"{name}_rows", 0))
+    counted = f"{round(notes[name] * rows):,} of {rows:,}; " if rows else ""
+    return f"{percent(notes[name])} ({counted}chance is {percent(chance)})"
+
+
 def repeats(count: int, errors: int, expected: float) -> str:
     """How many of a teacher's errors a student repeats, beside what its own habit would give."""
     if not errors:

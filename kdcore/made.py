@@ -136,7 +136,7 @@ class Made:
 
     def _copied(self, pixels: Tensor) -> dict[str, Tensor]:
         """Whether synthetic images (N, K, H, W) uint8 copy local ones; {} where too few are held out to say."""
-        return copy_facts(self.copying(pixels), len(self.held)) if self.copying else {}
+        return copy_facts(self.copying(pixels), self.scene.x, self.held) if self.copying else {}
 
     @cached_property
     def copying(self) -> CopyTest | None:
@@ -161,8 +161,8 @@ class Made:
         told = self._told(self.source.invert(self.making, asked))
         if told is None:
             return {}
-        same = (told.argmax(1) == asked.argmax(1)).double().mean()
-        return _arrays({"inverse_teacher_logits": told[:INVERTED], "note_cycle": same})
+        same, rows = (told.argmax(1) == asked.argmax(1)).double(), torch.tensor(len(told))
+        return _arrays({"inverse_teacher_logits": told[:INVERTED], "note_cycle": same.mean(), "note_cycle_rows": rows})
 
     def _cells(self, step: int, pictures: Tensor, whole: bool) -> Arrays:
         """Which class teacher and student see all over the plane through three corners; row 0 is its lower edge."""
@@ -204,21 +204,23 @@ class Made:
         return found
 
 
-def copy_facts(found: Found, held: int) -> dict[str, Tensor]:
-    """What the copies test found, as arrays and notes; `held` images were held out.
+def copy_facts(found: Found, local: Tensor, held: Tensor) -> dict[str, Tensor]:
+    """What the copies test found, as arrays and notes, with the local (M, ...) and the held-out images (L, ...).
 
     A share of copies that the test finds is absent where it finds none.
     """
     ours, others = found.nearest
     notes = {
         "copies_judged": len(found.local),
-        "copies_held": held,
+        "copies_held": len(held),
+        "copies_local": len(local),
         "copies_matched": int(found.matches.sum()),
         "copies_twins": found.twins,
         "copies_references": found.references,
         "copies_closer": found.closer,
         "copies_closer_p": found.p_closer,
         "copies_p": found.p_sign,
+        "copies_nearest": ours + others,
         "nearer_local": ours / (ours + others),
     }
     finds = {"copies_finds_exact": found.finds_exact, "copies_finds": found.finds_altered}
@@ -233,7 +235,7 @@ def coverage(told: Tensor, latents: Tensor | None, access: Access) -> dict[str, 
 
     "class_entropy" in nats of the classes the teacher names, at most ln C; "confidence" the mean of its largest
     probability, unknown where it tells labels only; "argmax_inverse" the share of latents (N, C) whose largest
-    coordinate is the class of their image, where there are latents.
+    coordinate is the class of their image, and "argmax_inverse_rows" how many these are, where there are latents.
     """
     classes = told.argmax(1)
     counts = F.one_hot(classes, told.shape[1]).double().mean(0)
@@ -242,6 +244,7 @@ def coverage(told: Tensor, latents: Tensor | None, access: Access) -> dict[str, 
         notes["note_confidence"] = told.softmax(1).amax(1).double().mean()
     if latents is not None:
         notes["note_argmax_inverse"] = (classes == latents.argmax(1)).double().mean()
+        notes["note_argmax_inverse_rows"] = torch.tensor(len(latents))
     return notes
 
 

@@ -77,8 +77,9 @@ def _long(one: Inversion, name: str) -> str:
 
 
 def _text(found: Inversions) -> str:
+    counted = f"{found.cycle * found.cycled:,.0f} of {found.cycled:,.0f}, " if found.cycled == found.cycled else ""
     return (
-        f"cycle accuracy <b>{number(found.cycle, '.0%')}</b> (chance {number(found.chance, '.0%')}) · "
+        f"cycle accuracy <b>{number(found.cycle, '.0%')}</b> ({counted}chance {number(found.chance, '.0%')}) · "
         f"difference {number(found.difference, '.3f')}"
     )
 

@@ -14,9 +14,10 @@ BINS = 24
 LEVEL = 0.02  # of each of the two tests, as in `kdcore.copying`
 FEWEST = 50  # held-out images without which nothing is said
 WEAK = 0.1  # share of copies that must be found with probability .8, or nothing is said
+UNSOUGHT = "Mirrored and inverted copies are not looked for."
 NOTES = (
     "copies_judged", "copies_held", "copies_matched", "copies_closer", "copies_closer_p", "copies_p", "nearer_local",
-    "copies_finds", "copies_finds_exact", "copies_twins", "copies_references",
+    "copies_finds", "copies_finds_exact", "copies_twins", "copies_references", "copies_nearest", "copies_local",
 )  # fmt: skip
 
 Outcome = Literal["copies", "closer", "none", "unknown"]
@@ -52,7 +53,7 @@ def copies(record: Record) -> Copies:
     All local images are searched. A match is an image at less than half of the relative distance of any held-out
     image; one is enough. "Closer" counts images closer to a local one than the closest hundredth of held-out images.
     Of generators that never saw the local images at most one in twenty is flagged at a given frame; one fitted to few
-    of them can be closer to them without copying any.
+    of them can be closer to them without copying any. Mirrored and inverted copies are not looked for.
     """
     local, held = (np.asarray(record.frame[f"made_to_{which}"], dtype=np.float64) for which in ("local", "held"))
     edges = np.linspace(0, max(float(local.max()), float(held.max()), 1e-6), BINS + 1)
@@ -91,7 +92,13 @@ def _verdict(notes: Mapping[str, float]) -> tuple[Outcome, str]:
         return "closer", "Synthetic images lie closer to local images than to held-out ones."
     if reason := _weakness(notes):
         return "unknown", f"Cannot tell whether synthetic images copy local ones: {reason}."
-    return "none", f"No copies found among {images:,} synthetic images."
+    return "none", f"No copies above {_limits(notes)} found among {images:,} synthetic images; cannot tell below that."
+
+
+def _limits(notes: Mapping[str, float]) -> str:
+    """The shares of copies below which finding none says nothing."""
+    exact, altered = notes.get("copies_finds_exact"), _percent(notes["copies_finds"])
+    return altered if exact is None else f"{_percent(exact)} (exact) or {altered} (altered)"
 
 
 def _weakness(notes: Mapping[str, float]) -> str:
@@ -110,8 +117,21 @@ def _counts(notes: Mapping[str, float]) -> str:
     images, closer = int(notes["copies_judged"]), int(notes["copies_closer"])
     return (
         f"{closer:,} of {images:,} ({_percent(closer / images)}) are closer to a local image than the closest 1 % of "
-        f"held-out images (p = {notes['copies_closer_p']:.2g}); {_percent(notes['nearer_local'])} of the nearest real "
-        f"images are local (sign test, p = {notes['copies_p']:.2g}).{_twins(notes)}"
+        f"held-out images (p = {notes['copies_closer_p']:.2g}); {_nearest(notes)} "
+        f"(sign test, p = {notes['copies_p']:.2g}).{_twins(notes)}"
+    )
+
+
+def _nearest(notes: Mapping[str, float]) -> str:
+    """How many of the nearest real images are local, beside what chance gives; a bare share in runs of before."""
+    share = notes["nearer_local"]
+    if "copies_nearest" not in notes or "copies_local" not in notes:
+        return f"{_percent(share)} of the nearest real images are local"
+    nearest, local = int(notes["copies_nearest"]), int(notes["copies_local"])
+    both = local + int(notes["copies_held"])
+    return (
+        f"{round(share * nearest):,} of the {nearest:,} nearest real images ({_percent(share)}) are local; chance "
+        f"gives {_percent(local / both)} ({local:,} of all {both:,})"
     )
 
 
@@ -122,13 +142,15 @@ def _twins(notes: Mapping[str, float]) -> str:
 
 
 def _power(notes: Mapping[str, float]) -> str:
-    """What share of copies would have been found."""
+    """What share of copies would have been found; of altered ones only where enough are held out to know."""
+    known = (("exact", "copies_finds_exact"), ("shifted, noisy", "copies_finds"))
     said = [
         f"{kind} copies if they make up {_percent(notes[name])} of the synthetic images"
-        for kind, name in (("exact", "copies_finds_exact"), ("shifted, noisy", "copies_finds"))
+        for kind, name in (known if notes["copies_held"] >= FEWEST else known[:1])
         if name in notes
     ]
-    return f"With probability 0.8 this test finds {' and '.join(said)}." if said else ""
+    found = [f"With probability 0.8 this test finds {' and '.join(said)}."] if said else []
+    return " ".join([*found, UNSOUGHT])
 
 
 def _percent(fraction: float) -> str:

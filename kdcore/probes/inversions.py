@@ -35,6 +35,7 @@ class Inversions:
 
     shown: tuple[Inversion, ...]
     cycle: float  # share of probe images whose answer's image the teacher answers alike; NaN where unknown
+    cycled: float  # of so many probe images; NaN in records of before
     chance: float  # that share where images have nothing to do with answers and classes are even
     difference: float  # mean over images and pixels, as a share of the range
 
@@ -65,7 +66,9 @@ def inversions(record: Record) -> Inversions:
         )
         for row in range(rows)
     )
-    return Inversions(shown, newest(record, "cycle"), 1 / teachers.shape[1], float(gap.mean()) / 255)
+    return Inversions(
+        shown, newest(record, "cycle"), newest(record, "cycle_rows"), 1 / teachers.shape[1], float(gap.mean()) / 255
+    )
 
 
 def _again(record: Record, name: str, names: tuple[str, ...], rows: int) -> list[str | None]:

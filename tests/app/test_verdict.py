@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from record_factory import COPIES
 
-from app import report, verdict
+from app import report, report_figures, verdict
 from app.paths import ASSETS
 from app.verdict import Facts
 from kdcore.errors import BadInput
@@ -97,6 +97,14 @@ def test_local_images_that_left_are_counted() -> None:
 )
 def test_inversions_never_stand_without_cycle_accuracy(cycle: float, words: str) -> None:
     assert words in told(facts(notes=NOTES | {"cycle": cycle}))
+
+
+def test_shares_of_inversions_have_their_count_and_chance_level() -> None:
+    notes = NOTES | {"cycle": 124 / 128, "cycle_rows": 128.0, "argmax_inverse": 46 / 128, "argmax_inverse_rows": 128.0}
+    found = facts(notes=notes)
+    assert "Cycle accuracy of the inversions is 96.9 % (124 of 128; chance is 10.0 %), so" in told(found)
+    table = report_figures._measured(found, "coverage", "Coverage", report_figures.COVERAGE)
+    assert "35.9 % (46 of 128; chance is 10.0 %)" in table
 
 
 def test_what_was_not_measured_is_said_to_be_so() -> None:
@@ -275,7 +283,7 @@ def test_the_file_holds_all_it_shows(store: Store, finished: Any) -> None:
     assert text.count('src="data:image/png;base64,') == text.count("<img ") == 36 + 12 + 3 * 8
     assert not re.search(r'(src|href)="(?!data:|#|http://127\.0\.0\.1:8501/blackbox)', text)
     assert "<script" not in text
-    assert "Cycle accuracy is 95.0 %." in text
+    assert "Cycle accuracy is 95.0 % (chance is 10.0 %)." in text
     assert "prefers-color-scheme: dark" in text
     for place in re.findall(r'href="#([a-z]+)"', text):
         assert f'id="{place}"' in text

@@ -245,7 +245,8 @@ be flagged as closer to them without copying any. Copies are planted among indep
 images on average, and all of them. Noise has a standard deviation of 0.1 of the range from black to white. Each
 trial draws its own images, its seed is its number from 0 on, and intervals are Wilson's at 95 %. At 1 %, only
 {1 - 0.99**JUDGED:.0%} of samples of {JUDGED} hold a copy at all. With fewer than {FEWEST} held-out images, or where
-altered copies would be found only above 10 %, the page says that it cannot tell.
+altered copies would be found only above 10 %, the page says that it cannot tell. Mirrored and inverted copies are
+not planted: the test does not look for them, and the page says so.
 
 Made by `python tests/engine/copy_rates.py --mnist FOLDER --out assets/studies/copies.md`; without FOLDER the tables of
 MNIST are left out.

@@ -1,6 +1,7 @@
 """The copies test: its numbers against slow references, copies it must find, honest generators it must leave alone."""
 
 import time
+from collections.abc import Callable
 from math import inf
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 import torch
 from copy_rates import COPIES, HONEST, SHARES, Case, Parts, flagged, interval, measure, mixed, parts, rendered, scanned
 from scipy.stats import binom, nhypergeom
+from torch import Tensor
 
 from kdcore.copying import LEVEL, CopyTest, at_least, preceding
+from kdcore.made import copy_facts
 from kdcore.probes.copies import LEVEL as SAID
+from kdcore.probes.copies import judged
 
 torch.set_num_threads(1)
 SMALL = Case("rendered", lambda: rendered(2000), 130, 300)
@@ -156,6 +160,18 @@ def test_it_is_quick_enough_to_follow_a_run() -> None:
     began = time.process_time()
     test(made)
     assert time.process_time() - began < 5  # half a second on an idle core
+
+
+@pytest.mark.parametrize("seen_as", [lambda x: x.flip(3), lambda x: 255 - x], ids=["mirrored", "inverted"])
+def test_mirrored_and_inverted_copies_pass_and_the_verdict_says_so(seen_as: Callable[[Tensor], Tensor]) -> None:
+    """Not one is a match, so no verdict may be read as if such copies had been sought."""
+    cut = drawn()
+    found = CopyTest(cut.local, cut.held)(seen_as(cut.local[:128]))
+    assert not found.matches.any()
+    notes = {name[5:]: float(value) for name, value in copy_facts(found, cut.local, cut.held).items() if "note" in name}
+    assert (notes["copies_local"], notes["copies_held"]) == (130, 300)
+    assert notes["copies_nearest"] == sum(found.nearest)
+    assert "Mirrored and inverted copies are not looked for." in judged(notes).power
 
 
 @pytest.mark.soak

@@ -81,6 +81,7 @@ def test_coverage_is_what_a_loop_counts() -> None:
         sure += np.exp(row.max()) / np.exp(row).sum()
     assert float(found["note_class_entropy"]) == pytest.approx(-sum(n / 50 * log(n / 50) for n in counts if n))
     assert float(found["note_argmax_inverse"]) == pytest.approx(right / 50)
+    assert found["note_argmax_inverse_rows"] == 50
     assert float(found["note_confidence"]) == pytest.approx(sure / 50)
 
 
@@ -139,6 +140,7 @@ def test_inversions_and_cycle_follow_their_definition(weights: Weights, tmp_path
     seen = ((images[:INVERTED] + 1) * 127.5).round().numpy()
     assert np.abs(arrays["inverse_teacher"] - seen).max() <= 1
     assert np.abs(arrays["inverse_student"] - ((ours + 1) * 127.5).round().numpy()).max() <= 1
+    assert arrays["note_cycle_rows"] == len(again)
     assert arrays["note_cycle"] == pytest.approx(float((again == asked.argmax(1)).double().mean()))
 
 

@@ -115,13 +115,15 @@ def test_distance_of_answers_is_told_by_frames() -> None:
 def test_distances_are_counted_and_the_verdict_stands_beside_them() -> None:
     plain = copies(seen())
     assert (plain.nearest_local, plain.nearest, plain.local.sum()) == (20, 50, 50)
-    assert plain.judged.verdict == "No copies found among 50 synthetic images."
+    assert plain.judged.verdict == (
+        "No copies above 3.0 % (exact) or 5.0 % (altered) found among 50 synthetic images; cannot tell below that."
+    )
     assert plain.judged.counts.startswith(
         "1 of 50 (2.0 %) are closer to a local image than the closest 1 % of held-out"
     )
     assert plain.judged.power == (
         "With probability 0.8 this test finds exact copies if they make up 3.0 % of the synthetic images and shifted, "
-        "noisy copies if they make up 5.0 % of the synthetic images."
+        "noisy copies if they make up 5.0 % of the synthetic images. Mirrored and inverted copies are not looked for."
     )
     frame = seen(note_copies_matched=np.array(1.0))
     assert copies(frame).judged.outcome == "copies"
@@ -130,12 +132,13 @@ def test_distances_are_counted_and_the_verdict_stands_beside_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "outcome", "words"),
     [
-        ({}, "none", "No copies found among 50 synthetic images."),
+        ({}, "none", "No copies above 3.0 % (exact) or 5.0 % (altered) found among 50 synthetic images"),
+        ({"copies_finds_exact": None}, "none", "No copies above 5.0 % found among 50 synthetic images"),
         ({"copies_matched": 1.0}, "copies", "1 of 50 synthetic images matches a local image exactly or nearly."),
         ({"copies_matched": 50.0}, "copies", "50 of 50 synthetic images match local images exactly or nearly."),
         ({"copies_closer_p": 0.019}, "closer", "closer to local images than to held-out ones"),
         ({"copies_p": 0.019}, "closer", "closer to local images than to held-out ones"),
-        ({"copies_p": 0.021}, "none", "No copies found"),
+        ({"copies_p": 0.021}, "none", "No copies above 3.0 %"),
         ({"copies_held": 49.0}, "unknown", "only 49 images are held out to compare with, and 50 are needed"),
         ({"copies_finds": 0.2}, "unknown", "found only if they made up 20.0 % of the synthetic images or more"),
         ({"copies_finds": None}, "unknown", "held-out images resemble local ones as closely as copies would"),
@@ -154,6 +157,25 @@ def test_held_out_images_that_equal_local_ones_are_counted() -> None:
     said = judged({**COPIES, "copies_twins": 2.0, "copies_references": 300.0}).counts
     assert said.endswith(" 2 of 300 held-out images equal a local one.")
     assert "equal" not in judged({**COPIES, "copies_twins": 0.0, "copies_references": 300.0}).counts
+
+
+def test_a_share_of_nearest_images_has_its_count_and_its_chance_level() -> None:
+    counted = {"nearer_local": 86 / 154, "copies_nearest": 154.0, "copies_local": 129.0, "copies_held": 143.0}
+    assert (
+        "86 of the 154 nearest real images (55.8 %) are local; chance gives 47.4 % (129 of all 272) (sign test, "
+    ) in judged({**COPIES, **counted}).counts
+    assert "; 40.0 % of the nearest real images are local (sign test" in judged(COPIES).counts  # a run of before
+
+
+def test_where_few_are_held_out_no_power_over_altered_copies_is_claimed() -> None:
+    said = judged({**COPIES, "copies_held": 45.0}).power
+    assert "exact copies if they make up 3.0 %" in said
+    assert "noisy" not in said
+
+
+@pytest.mark.parametrize("made", ["copies_matched", "copies_p"])
+def test_it_always_says_what_is_not_looked_for(made: str) -> None:
+    assert judged({**COPIES, made: 0.01}).power.endswith("Mirrored and inverted copies are not looked for.")
 
 
 def test_without_numbers_nothing_is_said_of_copies() -> None:
