@@ -34,6 +34,16 @@ MOST_ARRAYS = 100  # in one file, of which a run writes about twenty
 MOST_ARRAYS_BYTES = 512 << 20  # that one file of arrays unpacks to
 OLD_S = 3600.0  # age of a draft over which nobody works any more
 MOST_NAMES = 1_000  # that an array of names holds
+KINDS: dict[str, tuple[str, int | None]] = {  # of arrays whose values count or choose: kind of number, and axes
+    "step": ("iu", 0),
+    **dict.fromkeys((WITHHELD, "gradient_names"), ("U", 1)),
+    **dict.fromkeys(("field_class", "field_share", "field_teacher_share"), ("u", 2)),
+    **dict.fromkeys(("teacher_field_class", "teacher_field_share", "cells_teacher", "cells_student"), ("u", 2)),
+    **dict.fromkeys(("made_x", "inverse_teacher", "inverse_student", "local_x"), ("u", 4)),
+    **dict.fromkeys(("student_logits", "teacher_logits", "made_logits"), ("f", 2)),
+    "made_copied": ("b", 1),
+}
+MADE = ("made_x", "made_logits", "made_copied")  # images, answers to each, and which of at least these are copies
 REMEDY = "give a folder that `kdlab export` wrote, or a zip of one"
 Part = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
 
@@ -193,10 +203,12 @@ def _check_arrays(path: Path) -> None:
     with unzipping(path, MOST_ARRAYS) as archive:
         if broken := archive.testzip():  # numpy reads just as much as there should be, and so meets no wrong sum
             raise ValueError(f"the sum of {broken} is wrong")
-    for name, array in read_arrays(path).items():
-        kinds, places = {"step": ("iu", 0), WITHHELD: ("U", 1), "gradient_names": ("U", 1)}.get(name, ("biuf", None))
+    found = read_arrays(path)
+    for name, array in found.items():
+        kinds, places = KINDS.get(name, ("biuf", None))
         if (
             array.dtype.kind not in kinds
+            or (kinds == "u" and array.dtype.itemsize > 2)
             or places not in (None, array.ndim)
             or ("U" in kinds and array.size > MOST_NAMES)
         ):
@@ -204,6 +216,9 @@ def _check_arrays(path: Path) -> None:
                 f"{path.name} of the record holds {shortened(name)} as {array.dtype} of shape {array.shape}, which no "
                 f"run writes; {REMEDY}."
             )
+    made, told, copied = (len(found[name]) if name in found else None for name in MADE)
+    if made is not None and (told not in (None, made) or (copied is not None and copied < made)):
+        raise BadInput(f"{path.name} of the record tells of more or fewer images than were made; {REMEDY}.")
 
 
 def _in_folder(folder: Path) -> list[Part]:

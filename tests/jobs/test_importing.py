@@ -334,6 +334,11 @@ def test_weights_whose_head_is_no_head_of_weights_are_refused(folder: Path, lab:
         ("withheld", np.array([["a"]])),
         ("withheld", np.zeros(1_001, dtype="U1")),
         ("student_logits", np.array(["x", "y"])),
+        ("student_logits", np.zeros((2, 3, 4), np.float32)),
+        ("cells_teacher", np.full((24, 24), 2**62)),  # a colour for each class up to that one took 18 GB
+        ("cells_student", np.full((24, 24), 2**62, np.uint64)),
+        ("made_copied", np.zeros((3, 3, 3))),
+        ("made_x", np.zeros((4, 8, 8), np.uint8)),
     ],
 )
 def test_arrays_that_no_run_writes_are_refused(name: str, array: np.ndarray, folder: Path, lab: Store) -> None:
@@ -341,6 +346,13 @@ def test_arrays_that_no_run_writes_are_refused(name: str, array: np.ndarray, fol
     with pytest.raises(BadInput, match=rf"00000099\.npz of the record holds '{name}' as .*, which no run writes"):
         lab.take(folder, "me")
     assert kept(lab) == []
+
+
+def test_what_is_told_of_made_images_is_told_of_each(folder: Path, lab: Store) -> None:
+    made = {"made_x": np.zeros((3, 1, 8, 8), np.uint8), "made_logits": np.zeros((0, 0), np.float32)}
+    write_arrays(folder / "frames/00000099.npz", made)
+    with pytest.raises(BadInput, match="tells of more or fewer images than were made"):
+        lab.take(folder, "me")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
