@@ -15,6 +15,7 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 from kdcore.ledger import BY_HAND, totals
+from kdcore.probes.copies import counted
 from kdcore.record import Record, gather, read_frame
 
 PLACES = {"made": "made", "inversions": "inversions", "accuracy": "course", "fidelity": "course"}  # panel to figure
@@ -57,7 +58,7 @@ def facts_of(store: Store, run: Run) -> tuple[Facts, Record]:
     record = gather(run.spec, story, run.folder, read_frame(run.folder, last.file) if last else None)
     assert record.started
     rows, classes = record.started.rows["train"], len(record.started.classes)
-    held, notes = record.started.rows["val"] + record.started.rows["test"], last.notes if last else {}
+    held, notes = record.started.rows["val"] + record.started.rows["test"], counted(record, last.notes) if last else {}
     by_hand = totals(run.folder / BY_HAND, classes)
     return Facts(run.spec, ended, notes, classes, rows, held, by_hand, reference_of(store, run)), record
 

@@ -68,8 +68,16 @@ def copies(record: Record) -> Copies:
         nearest_local=ours,
         nearest=ours + others,
         p=notes["copies_p"],
-        judged=judged({name: value for name, value in notes.items() if value == value}),
+        judged=judged(counted(record, {name: value for name, value in notes.items() if value == value})),
     )
+
+
+def counted(record: Record, notes: Mapping[str, float]) -> dict[str, float]:
+    """A frame's numbers, with the counts behind its share of nearest images, which older runs hold in arrays alone."""
+    nearest = record.frame.get("nearest_real")
+    if "nearer_local" not in notes or nearest is None or record.started is None:
+        return dict(notes)
+    return {"copies_nearest": float(nearest.sum()), "copies_local": float(record.started.rows["train"]), **notes}
 
 
 def judged(notes: Mapping[str, float]) -> Judged:

@@ -12,7 +12,7 @@ from record_factory import COPIES, Run, record
 from kdcore.probes._rows import followed, newest
 from kdcore.probes.answers import answers
 from kdcore.probes.cells import border, cells
-from kdcore.probes.copies import copies, judged
+from kdcore.probes.copies import copies, counted, judged
 from kdcore.probes.coverage import coverage
 from kdcore.probes.inversions import inversions
 from kdcore.probes.loss import loss
@@ -165,6 +165,18 @@ def test_a_share_of_nearest_images_has_its_count_and_its_chance_level() -> None:
         "86 of the 154 nearest real images (55.8 %) are local; chance gives 47.4 % (129 of all 272) (sign test, "
     ) in judged({**COPIES, **counted}).counts
     assert "; 40.0 % of the nearest real images are local (sign test" in judged(COPIES).counts  # a run of before
+
+
+def test_a_run_of_before_has_its_counts_from_its_arrays() -> None:
+    old = seen()
+    ours, others = (int(count) for count in old.frame["nearest_real"])
+    assert old.started
+    both = old.started.rows["train"] + COPIES["copies_held"]
+    said = copies(old).judged.counts
+    assert f"20 of the {ours + others} nearest real images (40.0 %) are local" in said
+    assert f"of all {both:.0f})" in said
+    assert counted(old, {"cycle": 0.5}) == {"cycle": 0.5}
+    assert counted(old, {**COPIES, "copies_nearest": 7.0})["copies_nearest"] == 7.0
 
 
 def test_where_few_are_held_out_no_power_over_altered_copies_is_claimed() -> None:
