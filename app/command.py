@@ -27,8 +27,9 @@ def command(spec: Spec) -> str | None:
         settings.append(f"teacher.student={_told('model', spec.teacher.student)}")
     changes = [f"{one.step}:{one.path}={_text(one.value)}" for one in spec.changes]
     try:
-        near = wanted(None, flags, settings, changes)
-        settings += [f"{path}={_text(values[1])}" for path, values in differences([near, spec]).items()]
+        near = wanted(None, flags, settings, [])
+        whole = spec.model_copy(update={"changes": ()})  # what changes during the run is said by words of its own
+        settings += [f"{path}={_text(values[1])}" for path, values in differences([near, whole]).items()]
         if wanted(None, flags, settings, changes).hash != spec.hash:
             return None
     except BadInput:  # a text that the command line reads differently, such as a folder with a comma in its name

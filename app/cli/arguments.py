@@ -147,6 +147,8 @@ def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str],
 
 def _plan(raw: dict[str, Any], changes: Sequence[str]) -> None:
     """Add what changes during the run, each as step:path=value; a knob alone means the method's."""
+    if changes and not isinstance(raw["changes"], list):
+        raise BadInput("--set changes and --change both say what changes during the run; give --change alone.")
     for text in changes:
         named = re.fullmatch(r"(\d{1,12}):([\w.]+)=(.*)", text, re.DOTALL)
         if named is None:

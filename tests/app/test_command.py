@@ -58,6 +58,19 @@ def test_the_line_of_a_changed_run_says_what_changed_and_when(method: str) -> No
     assert read(line).hash != recommended("moons", method).hash
 
 
+@pytest.mark.parametrize("rate", [0.02, 0.1])
+def test_a_setting_of_ones_own_that_changes_later_is_said_twice(rate: float) -> None:
+    spec = spec_of(complete({"data": "moons", "schedule.lr": rate}))
+    line = command(with_changes(spec, [Change(step=30, path="schedule.lr", value=0.005)]))
+    assert line is not None
+    assert read(line) == with_changes(spec, [Change(step=30, path="schedule.lr", value=0.005)])
+
+
+def test_changes_are_said_in_one_way_alone() -> None:
+    with pytest.raises(BadInput, match="give --change alone"):
+        wanted(None, {"data": "moons"}, ["changes=none"], ["30:schedule.lr=0.005"])
+
+
 @given(anything())
 @calm
 def test_no_line_gives_another_run(form: Settings) -> None:
