@@ -115,7 +115,8 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
     """
     mine = state.owns(run)
     knobs, shared = _knobs(run, mine), _shared() | _reporting("transport")
-    st.subheader(words.verbatim(words.heading(run)), anchor=False, help=words.unnamed(run.spec))
+    with st.container(key="head").container(key=f"title-{run.id}"):  # the bar reads off it whose title stands there
+        st.subheader(words.verbatim(words.heading(run)), anchor=False, help=words.unnamed(run.spec))
     if not mine and run.owner != engine.DEMO:
         st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
     live("transport", run.id, **shared, settings=knobs, autoplay=demo)  # close behind its title

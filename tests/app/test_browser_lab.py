@@ -142,6 +142,29 @@ def test_a_run_is_started_watched_and_opened_by_another_person(page: Page, chrom
         expect(other.get_by_role("button", name="Delete")).to_have_count(0)
 
 
+FRAMES = """() => {
+  window.frames_ = [];
+  const look = () => {
+    const said = (what) => document.querySelector(what)?.textContent ?? "";
+    window.frames_.push([said(".stMain h3"), said(".kd-pill") + said(".kd-steps") + said(".kd-readouts")]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+def test_no_title_of_a_new_run_stands_over_the_numbers_of_the_one_before(page: Page) -> None:
+    ready(page, f"/?run={load(DEMOS / 'spirals').id}&data=moons&schedule.steps=150&teaching.steps=150")
+    expect(page.locator(".kd-readouts")).to_contain_text(re.compile(r"Student[0-9.]+ %"))
+    page.evaluate(FRAMES)
+    title, told = page.evaluate("window.frames_[0]")
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
+    expect(page.locator(".stMain h3").first).not_to_have_text(title)
+    expect(page.locator(".kd-pill")).to_have_text(re.compile("Waiting|Training|Done"))
+    seen = page.evaluate("window.frames_")
+    assert [one for one in seen if one[0] not in (title, "") and one[1] == told] == []
+
+
 def test_a_methods_curve_follows_its_knob_and_leads_to_the_lab(page: Page) -> None:
     page.goto("/methods?method=dkd&example.gap=-2.0")
     curve = "document.querySelector('.js-plotly-plot').data.find(trace => trace.name === 'tckd').y[0]"

@@ -25,6 +25,8 @@ export class Transport {
   #data = {};
   #link = linkNote();
   #replay = new Replay();
+  #overtaken = false; // whether another run's title stands there already, before Python's word of it
+  #titles = new MutationObserver(() => this.#retitle());
 
   constructor() {
     this.#build();
@@ -37,13 +39,37 @@ export class Transport {
     const moved = data.run !== this.#data.run;
     const settings = JSON.stringify(data.settings) !== JSON.stringify(this.#data.settings);
     this.#data = data;
+    this.#attend();
     if (settings) this.#buildSettings();
     if (!moved) return;
+    this.#overtaken = false;
     this.#leave?.();
     this.#clear();
     this.#conceal(data.autoplay);
     this.#replay.begin(data.autoplay);
-    this.#leave = wire.watch(data.run, "status", (message) => this.#hear(message));
+    this.#watch();
+  }
+
+  #watch() {
+    this.#leave = wire.watch(this.#data.run, "status", (message) => this.#hear(message));
+  }
+
+  /** Keep an eye on the title above: see `app/showing.py`. */
+  #attend() {
+    this.#titles.disconnect();
+    const head = document.querySelector(".st-key-head");
+    if (head) this.#titles.observe(head, { subtree: true, childList: true, attributeFilter: ["class"] });
+  }
+
+  /** A title comes before its run's data; from then on the run before is not read out. */
+  #retitle() {
+    const [, run] = document.querySelector("[class*=st-key-title-]")?.className.match(/st-key-title-(\w+)/) ?? [];
+    const overtaken = Boolean(run) && run !== this.#data.run;
+    if (overtaken === this.#overtaken) return;
+    this.#overtaken = overtaken;
+    if (!overtaken) return this.#watch();
+    this.#leave?.();
+    this.#clear();
   }
 
   /** Show nothing of the run before, in the same room, until there is word of this one. */
@@ -61,6 +87,7 @@ export class Transport {
   destroy() {
     document.removeEventListener("keydown", this.#onKey);
     wire.removeEventListener("error", this.#onError);
+    this.#titles.disconnect();
     this.#leave?.();
     this.#replay.end();
     this.#conceal(false);
