@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdcore.cases.case import Case, folder_of
+from kdcore.cases.case import Case, folder_of, written_ns
 from kdcore.contracts import Command
 
 PREFIX = "case-"  # begins the id of every case, and of no run
@@ -66,4 +66,4 @@ class CaseWatcher:
 
 def _stamps(folder: Path) -> dict[str, int]:
     """When each file of measured arrays was written."""
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.np[zy]")}
+    return {path.name: written_ns(path) for path in folder.glob("*.np[zy]")}

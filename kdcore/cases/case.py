@@ -184,24 +184,24 @@ class Case:
             BadInput: they have not been measured yet, or are damaged.
         """
         path = self.folder / "rows.npz"
-        return _rows(path, _stamp(path))
+        return _rows(path, written_ns(path))
 
     @property
     def pictures(self) -> np.ndarray | None:
         """(N, K, H, W) uint8 or (N, F) float32, read as they are needed; None where the rows are not at hand."""
         path = self.folder / "pictures.npy"
-        return _pictures(path, _stamp(path)) if path.exists() else None
+        return _pictures(path, written_ns(path)) if path.exists() else None
 
     def part(self, name: str) -> Arrays:
         """The arrays that a task has measured; {} while there are none. They are not to be written to."""
         path = self.folder / f"{name}.npz"
-        stamp = _stamp(path)
+        stamp = written_ns(path)
         self._stamps.setdefault(name, stamp)
         return _part(path, stamp) if stamp else {}
 
     def outdated(self, name: str) -> bool:
         """Whether a part has changed since this object first gave it, so that what was made of it is no longer true."""
-        stamp = _stamp(self.folder / f"{name}.npz")
+        stamp = written_ns(self.folder / f"{name}.npz")
         return self._stamps.get(name, stamp) != stamp
 
     def progress(self, name: str) -> Progress | None:
@@ -219,7 +219,7 @@ class Case:
 def purge(older_than_s: float) -> list[str]:
     """Forget cases that nobody has looked at for that long, files and all; their names."""
     before = time.time() - older_than_s
-    gone = [path.parent for path in (home() / FOLDER).glob("*/about.json") if 0 < _stamp(path) < before * 1e9]
+    gone = [path.parent for path in (home() / FOLDER).glob("*/about.json") if 0 < written_ns(path) < before * 1e9]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
     return [folder.name for folder in gone]
@@ -256,8 +256,8 @@ def write_text(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _stamp(path: Path) -> int:
-    """A number that changes when a file does; 0 where there is none."""
+def written_ns(path: Path) -> int:
+    """When a file was written, in unix nanoseconds; 0 where there is none."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:  # perhaps since it was listed

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from kdcore.cases.calibration import Forecast, forecast
-from kdcore.cases.case import Case, Rows
+from kdcore.cases.case import Case, Rows, written_ns
 from kdcore.cases.choosing import Bools
 from kdcore.cases.keeping import kept
 from kdcore.cases.logs import Logs
@@ -129,7 +129,7 @@ def scaled(case: Case) -> Scaled:
     Rows of the validation split, and rows of which only answers were given, are halved and each half is scaled by the
     temperature of the other. Others wait for the task, which fits on the validation rows.
     """
-    stamps = [path.stat().st_mtime_ns for path in (case.folder / "rows.npz", _fit(case)) if path.exists()]
+    stamps = [written_ns(path) for path in (case.folder / "rows.npz", _fit(case))]
     return _scaled(case.folder, tuple(stamps))
 
 

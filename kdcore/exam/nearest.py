@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kdcore.cases.case import written_ns
 from kdcore.errors import BadInput
 from kdcore.exam._asked import Asked, image, shown, sides
 from kdcore.exam.pair import Pair
@@ -49,7 +50,7 @@ def _own(pair: Pair, asked: Asked) -> int:
 
 def _known(pair: Pair) -> dict[str, np.ndarray]:
     path = pair.folder / "neighbours.npz"
-    stamp = path.stat().st_mtime_ns if path.exists() else 0
+    stamp = written_ns(path)
     if not stamp:
         raise BadInput("The features of the training rows have not been measured yet; have them measured first.")
     if _kept.get("key") != (path, stamp):

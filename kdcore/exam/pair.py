@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from kdcore.bench import weights_of
 from kdcore.by_hand import ByHand
+from kdcore.cases.case import written_ns
 from kdcore.cases.pictures import kept
 from kdcore.cases.question import SENDS, Party, Question, asked
 from kdcore.catalogue import home
@@ -316,7 +317,7 @@ class Pair:
 def pair_of(folder: Path) -> Pair:
     """The models of a case, set up anew where another was looked at before."""
     key = folder / "question.json"
-    stamp = key.stat().st_mtime_ns if key.exists() else 0
+    stamp = written_ns(key)
     if _known.get("key") != (folder, stamp):
         _known.clear()
         question = asked(folder)

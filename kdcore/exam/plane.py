@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kdcore.cases.case import written_ns
 from kdcore.cases.plane import BEGINS, FINEST, Ask, Plane, asked, name_of, three_rows, through
 from kdcore.exam.pair import Model, Pair
 from kdcore.probes.field import surrounding
@@ -107,6 +108,6 @@ def _close(pair: Pair, plane: Plane, rows: list[int]) -> tuple[np.ndarray, np.nd
 
 def _forget(folder: Path) -> None:
     """Keep only the newest planes."""
-    kept = sorted(folder.glob(f"{BEGINS}*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    kept = sorted(folder.glob(f"{BEGINS}*.npz"), key=written_ns)
     for path in kept[:-KEPT]:
         path.unlink(missing_ok=True)
