@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import isfinite
 
 from app import theme
 from app.report_figures import figures, settings
@@ -58,7 +59,9 @@ def facts_of(store: Store, run: Run) -> tuple[Facts, Record]:
     record = gather(run.spec, story, run.folder, read_frame(run.folder, last.file) if last else None)
     assert record.started
     rows, classes = record.started.rows["train"], len(record.started.classes)
-    held, notes = record.started.rows["val"] + record.started.rows["test"], counted(record, last.notes) if last else {}
+    held = record.started.rows["val"] + record.started.rows["test"]
+    known = {name: value for name, value in last.notes.items() if isfinite(value)} if last else {}
+    notes = counted(record, known) if last else {}
     by_hand = totals(run.folder / BY_HAND, classes)
     return Facts(run.spec, ended, notes, classes, rows, held, by_hand, reference_of(store, run)), record
 

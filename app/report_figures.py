@@ -113,6 +113,8 @@ def _course(record: Record) -> str:
     if len(seen) < 2 or record.started is None:
         return ""
     steps, lead, last = record.started.steps, record.started.lead, seen[-1].step
+    if not last:
+        return ""
     own = [(one.step / last, one.student.accuracy) for one in seen]
     own.insert(1, (min(lead, last) / last, own[0][1]))  # while the source learns alone, the student waits
     sides = [("student", own), ("teacher", [(one.step / last, one.teacher.accuracy) for one in seen if one.teacher])]

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, insert, select
 from kdcore import changes
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import EVENT, Finished, Started
-from kdcore.jobs import rows
+from kdcore.jobs import rows, telling
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
@@ -55,6 +55,13 @@ class Recorded:
         return began.steps if began else self.spec.steps
 
     @property
+    def classes(self) -> int:
+        """How many classes its networks tell apart."""
+        began = self.told[0].event
+        assert isinstance(began, Started)
+        return len(began.classes)
+
+    @property
     def finished(self) -> Finished:
         """The last event."""
         last = self.told[-1].event
@@ -75,15 +82,15 @@ def load(folder: Path, named: str = "") -> Recorded:
     named = named or str(folder)
     with parsing(f"{named} holds no readable recorded run", "export the run again"):
         facts = read_json(_text(folder, "run.json"))
-        lines = _text(folder, "events.jsonl").splitlines()
         spec = parse(facts["spec"])
+        lines = _lines(_text(folder, "events.jsonl"), telling.most(spec))
         times = {name: _moment(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
         run_id, label = str(facts["id"]), str(facts.get("label", ""))
         changed = changes.told(heard.event for heard in told)
         pristine = bool(facts.get("pristine", not changed))
         spec = changes.with_changes(spec, changed)
-        _check_text(label, told)
+        _check_text(label)
         _check_places(folder, told)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", run_id):
         raise BadInput(
@@ -92,6 +99,8 @@ def load(folder: Path, named: str = "") -> Recorded:
         )
     if not told or not isinstance(told[-1].event, Finished):
         raise BadInput(f"{named} holds a run that did not finish; bring one whose last event is 'finished'.")
+    with parsing(f"{named} holds no record of a run", "export the run again"):
+        telling.check(spec, [heard.event for heard in told])
     return Recorded(run_id, label, spec, times, told, folder.resolve(), pristine)
 
 
@@ -108,10 +117,25 @@ def _text(folder: Path, name: str) -> str:
         raise ValueError(f"it has no {name}") from None
 
 
+def _lines(text: str, most: int) -> list[str]:
+    """The lines of a text, counted before one of them is read: an event takes 2 kB of memory and 100 us.
+
+    Raises:
+        ValueError: they are more than `most`.
+    """
+    lines = text.removesuffix("\n").split("\n", most) if text else []
+    if len(lines) > most:
+        raise ValueError(f"it tells of more than {most:,} events, which no run of its settings does")
+    return lines
+
+
 def _heard(seq: int, line: str, otherwise: float) -> Heard:
     raw = read_json(line)
     if not isinstance(raw, dict):
         raise ValueError(f"event {seq} is no JSON object")
+    telling.check_size(raw)
+    if len(line) > LONGEST_TEXT or "\\u" in line:  # in others no text can be too long, or hold a lone surrogate
+        _check_text(raw)
     at = _moment(raw.pop("at", otherwise))
     try:
         return Heard(seq, at, EVENT.validate_python(raw))
@@ -132,18 +156,17 @@ def _moment(value: Any) -> float:
     return at
 
 
-def _check_text(label: str, told: Iterable[Heard]) -> None:
+def _check_text(said: Any) -> None:
     """Pass what can be written down; JSON may escape a lone surrogate, which no UTF-8 holds.
 
     Raises:
         ValueError: a text cannot be, or is longer than any that a run tells.
     """
-    said = [label, *(heard.event.model_dump() for heard in told)]
     try:
         json.dumps(said, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("it holds text that is not UTF-8") from error
-    if (longest := max(map(len, _texts(said)))) > LONGEST_TEXT:
+    if (longest := max(map(len, _texts(said)), default=0)) > LONGEST_TEXT:
         raise ValueError(f"it holds a text of {longest:,} characters, and at most {LONGEST_TEXT:,} are read")
 
 

@@ -18,12 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from safetensors import safe_open
 
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import Frame
 from kdcore.jobs.exchange import Recorded, load
-from kdcore.record import WITHHELD, read_arrays
+from kdcore.record import WITHHELD, whole_arrays
 from kdcore.untrusted import check_head, parsing, unzipping
 
 FOLDER = "records"  # below the home
@@ -41,8 +42,12 @@ KINDS: dict[str, tuple[str, int | None]] = {  # of arrays whose values count or 
     **dict.fromkeys(("teacher_field_class", "teacher_field_share", "cells_teacher", "cells_student"), ("u", 2)),
     **dict.fromkeys(("made_x", "inverse_teacher", "inverse_student", "local_x"), ("u", 4)),
     **dict.fromkeys(("student_logits", "teacher_logits", "made_logits"), ("f", 2)),
+    **dict.fromkeys(("probe_index", "probe_labels", "train_labels", "cells_classes", "nearest_real"), ("iu", 1)),
     "made_copied": ("b", 1),
 }
+CLASSES = ("field_class", "teacher_field_class", "cells_teacher", "cells_student", "cells_classes", "probe_labels",
+           "train_labels")  # fmt: skip
+MOST_COUNTED = 2**53  # what a double holds exactly
 MADE = ("made_x", "made_logits", "made_copied")  # images, answers to each, and which of at least these are copies
 REMEDY = "give a folder that `kdlab export` wrote, or a zip of one"
 Part = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
@@ -120,6 +125,18 @@ def _placed(found: Recorded, place: Path) -> Recorded:
     return replace(found, folder=place.resolve())
 
 
+def aside(folder: Path, undone: ExitStack) -> Path:
+    """Give a run's folder the name of a draft, so that its own is free for another; `undone` gives it back.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    draft = folder.with_name(f".{secrets.token_hex(8)}.tmp")
+    folder.rename(draft)
+    undone.callback(draft.rename, folder)
+    return draft
+
+
 def _copy(source: Path | IO[bytes], draft: Path) -> None:
     with _keeping(draft.parents[1]):
         (draft / "frames").mkdir(parents=True)
@@ -148,34 +165,29 @@ def _write(parts: list[Part], draft: Path) -> None:
             raise BadInput(
                 f"The arrays of the record unpack to more than {MOST_BYTES >> 30} GB; export a run with fewer frames."
             )
-        _check_file(draft / name)
 
 
 def whole(folder: Path) -> bool:
     """Whether a record that lies here can be read, file by file."""
     try:
         _check_whole(load(folder))
-        for path in (*folder.glob("*.*"), *folder.glob("frames/*")):
-            _check_file(path)
     except BadInput:
         return False
     return True
 
 
 def _check_whole(found: Recorded) -> None:
-    """Pass a record that has its weights and all frames that its events tell of."""
+    """Pass a record that has its weights and all frames that its events tell of, each of which can be read."""
     frames = [heard.event.file for heard in found.told if isinstance(heard.event, Frame)]
     for name in ("student.safetensors", *frames):
         if not (found.folder / name).is_file():
             raise BadInput(f"The record lacks {shortened(name)}; {REMEDY}.")
-
-
-def _check_file(path: Path) -> None:
-    """Pass arrays and weights that can be read."""
-    check = {".npz": _check_arrays, ".safetensors": _check_weights}.get(path.suffix)
-    if check:
+    for path in sorted((*found.folder.glob("*.*"), *found.folder.glob("frames/*"))):
         with parsing(f"{path.name} of the record is damaged or cut off", REMEDY):
-            check(path)
+            if path.suffix == ".npz":
+                _check_arrays(path, found.classes)
+            elif path.suffix == ".safetensors":
+                _check_weights(path)
 
 
 def _check_weights(path: Path) -> None:
@@ -193,7 +205,7 @@ def _unpacked(path: Path) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def _check_arrays(path: Path) -> None:
+def _check_arrays(path: Path, classes: int) -> None:
     """Pass a file of arrays that is whole, unpacks to what a run may write, and holds numbers where a run does."""
     if (size_bytes := _unpacked(path)) > MOST_ARRAYS_BYTES:
         raise BadInput(
@@ -203,22 +215,40 @@ def _check_arrays(path: Path) -> None:
     with unzipping(path, MOST_ARRAYS) as archive:
         if broken := archive.testzip():  # numpy reads just as much as there should be, and so meets no wrong sum
             raise ValueError(f"the sum of {broken} is wrong")
-    found = read_arrays(path)
+    found = whole_arrays(path, MOST_ARRAYS)
     for name, array in found.items():
-        kinds, places = KINDS.get(name, ("biuf", None))
-        if (
-            array.dtype.kind not in kinds
-            or (kinds == "u" and array.dtype.itemsize > 2)
-            or places not in (None, array.ndim)
-            or ("U" in kinds and array.size > MOST_NAMES)
-        ):
+        if not _written(name, array, classes):
             raise BadInput(
                 f"{path.name} of the record holds {shortened(name)} as {array.dtype} of shape {array.shape}, which no "
                 f"run writes; {REMEDY}."
             )
+        if array.dtype.kind in "iu" and not _counts(name, array, classes):
+            raise BadInput(
+                f"{path.name} of the record holds a number in {shortened(name)} that no run of {classes:,} classes "
+                f"writes; {REMEDY}."
+            )
     made, told, copied = (len(found[name]) if name in found else None for name in MADE)
     if made is not None and (told not in (None, made) or (copied is not None and copied < made)):
         raise BadInput(f"{path.name} of the record tells of more or fewer images than were made; {REMEDY}.")
+
+
+def _written(name: str, array: np.ndarray, classes: int) -> bool:
+    """Whether an array is of the kind and shape that a run writes under its name."""
+    kinds, places = KINDS.get(name, ("biuf", None))
+    return (
+        array.dtype.kind in kinds
+        and not (kinds == "u" and array.dtype.itemsize > 2)
+        and places in (None, array.ndim)
+        and not ("U" in kinds and array.size > MOST_NAMES)
+        and not (name.endswith("_logits") and not name.startswith("own_") and array.shape[-1:] != (classes,))
+        and not name.startswith("note_")  # these stand in events
+    )
+
+
+def _counts(name: str, array: np.ndarray, classes: int) -> bool:
+    """Whether whole numbers are classes, or -1 for none, where they name classes, and else some that count."""
+    least, top = (-1, classes - 1) if name in CLASSES else (-MOST_COUNTED, MOST_COUNTED)
+    return array.size == 0 or (least <= int(array.min()) and int(array.max()) <= top)
 
 
 def _in_folder(folder: Path) -> list[Part]:

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -209,19 +209,26 @@ class Store:
 
     def purge(self, older_than_s: float) -> list[str]:
         """Forget runs that were deleted longer ago than that, files and all; their ids."""
-        with self._write() as connection:
-            old = RUNS.c.deleted_at < time.time() - older_than_s
-            gone = rows.readable(connection.execute(select(RUNS).where(old)), self.home)
-            ids = [run.id for run in gone]
-            for table in (EVENTS, COMMANDS):
-                connection.execute(delete(table).where(table.c.run.in_(ids)))
-            connection.execute(delete(RUNS).where(RUNS.c.id.in_(ids)))
-        with one_sentence(self._place, self.url):
-            for run in gone:
-                ours = not run.recorded or run.folder.parent == self.home / importing.FOLDER
-                if ours and run.folder.exists():
-                    shutil.rmtree(run.folder)
+        with ExitStack() as kept, one_sentence(self._place, self.url):
+            with self._write() as connection:
+                lock_all(connection)
+                old = RUNS.c.deleted_at < time.time() - older_than_s
+                gone = rows.readable(connection.execute(select(RUNS).where(old)), self.home)
+                ids = [run.id for run in gone]
+                for table in (EVENTS, COMMANDS):
+                    connection.execute(delete(table).where(table.c.run.in_(ids)))
+                connection.execute(delete(RUNS).where(RUNS.c.id.in_(ids)))
+                ours = [run.folder for run in gone if not run.recorded or self._keeps(run.folder)]
+                doomed = [importing.aside(folder, kept) for folder in ours if folder.exists()]
+            kept.pop_all()  # they are forgotten
+            for folder in doomed:
+                with suppress(FileNotFoundError):  # an import clears what others left
+                    shutil.rmtree(folder)
         return ids
+
+    def _keeps(self, folder: Path) -> bool:
+        """Whether it is a record that was copied into the home."""
+        return folder.parent == self.home / importing.FOLDER
 
     # What workers do ------------------------------------------------------------------------------------------------
 

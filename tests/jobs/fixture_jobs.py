@@ -163,7 +163,8 @@ def started(
     """What a run says first."""
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
     return Started(
-        step=done, steps=spec.schedule.steps, device="cpu", torch="none", classes=("a", "b"), rows={"train": 1},
+        step=done, steps=spec.schedule.steps, device="cpu", torch="none", classes=("a", "b"),
+        rows={"train": 1, "val": 1, "test": 1},
         student=cost, teacher=cost if spec.teacher else None, teacher_run=teacher_run,
         mentor_runs=tuple(mentor_runs), start_run=start_run,
     )  # fmt: skip

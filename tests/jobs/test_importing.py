@@ -349,7 +349,7 @@ def test_arrays_that_no_run_writes_are_refused(name: str, array: np.ndarray, fol
 
 
 def test_what_is_told_of_made_images_is_told_of_each(folder: Path, lab: Store) -> None:
-    made = {"made_x": np.zeros((3, 1, 8, 8), np.uint8), "made_logits": np.zeros((0, 0), np.float32)}
+    made = {"made_x": np.zeros((3, 1, 8, 8), np.uint8), "made_logits": np.zeros((0, 2), np.float32)}
     write_arrays(folder / "frames/00000099.npz", made)
     with pytest.raises(BadInput, match="tells of more or fewer images than were made"):
         lab.take(folder, "me")
