@@ -15,6 +15,7 @@ from kdcore.catalogue import check_knobs
 from kdcore.errors import BadInput
 from kdcore.lineage import recommended, rooted
 from kdcore.presets import grants, preset, presets, source_of
+from kdcore.schedule import Schedule
 from kdcore.spec import Choice, Spec, Wall, course, parse
 
 SHORT = {"lr": "learning rate", "kd": "KD", "kl": "KL", "tckd": "TCKD", "nckd": "NCKD", "train_fraction": "share"}
@@ -68,6 +69,8 @@ def said(path: str, found: Any) -> str:
         return drawn(found)
     whose = "teacher's " if path.startswith(("teacher.", "start.")) else ""
     whose = "student's " if path.startswith("student.") else "data's " if path == "data.seed" else whose
+    if path.startswith("source.") and path.rpartition(".")[2] in Schedule.model_fields:
+        whose = "generator's "  # whose steps, batches and rates are not the student's
     return f"{whose}{knob(path)} {found if path.endswith('seed') else value(found)}"
 
 

@@ -54,6 +54,13 @@ def test_a_title_names_what_differs_from_what_is_recommended(mark: str) -> None:
     assert words.title(PAIRS[mark]) == f"{words.title(PLAIN)} · {mark}"
 
 
+def test_a_title_says_whose_steps_differ() -> None:
+    quick = ordered(Order())
+    both = quick.model_dump(mode="json")
+    both["source"]["knobs"]["steps"], both["schedule"]["steps"] = 10, 12
+    assert {"generator's steps 10", "steps 12"} <= set(words.title(parse(both)).split(" · "))
+
+
 def own_points(count: int, turn: float = 0.0) -> Spec:
     """A run on points of one's own, of three classes."""
     points = [[round(turn + 0.01 * k, 3), 0.5, k % 3] for k in range(count)]
