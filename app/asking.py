@@ -10,10 +10,13 @@ import streamlit as st
 from app import points, state
 from app.link import KINDS, NO_TEACHER, Settings, below, spec_of
 from kdcore import catalogue
-from kdcore.contracts import FAMILIES, GRANTS, Data
+from kdcore.checks import check, unjoined
+from kdcore.contracts.access import GRANTS
+from kdcore.contracts.data import Data
+from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
 from kdcore.registry import DATA
-from kdcore.spec import Choice, check, unjoined
+from kdcore.spec import Choice
 
 TROUBLES = tuple(Data.model_fields)  # the settings that every data set has
 ORDER = ["2-D toy", "image", *FAMILIES]

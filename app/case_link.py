@@ -16,7 +16,8 @@ from app.link import Link, below, decode, encode
 from app.panels import View
 from kdcore.catalogue import catalogue, check_knobs, entry, knobs_model
 from kdcore.errors import BadInput, unknown
-from kdcore.spec import Choice, Json
+from kdcore.schedule import Json
+from kdcore.spec import Choice
 
 Settings = dict[str, Json]
 Split = Literal["val", "test", "train"]

@@ -10,7 +10,8 @@ from app.words import differences
 from kdcore.catalogue import check_knobs
 from kdcore.errors import BadInput
 from kdcore.lineage import recommended
-from kdcore.spec import Choice, Json, Spec
+from kdcore.schedule import Json
+from kdcore.spec import Choice, Spec
 
 LONGEST = 600  # characters; what is longer is better kept in a file
 FLAGS = {"data": "data", "method": "method", "student": "model"}

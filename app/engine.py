@@ -9,7 +9,8 @@ from kdcore.catalogue import entry
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import DEMO, Run
 from kdcore.jobs.store import Store
-from kdcore.spec import Json, Spec, parse
+from kdcore.schedule import Json
+from kdcore.spec import Spec, parse
 
 __all__ = ["DEMO"]
 

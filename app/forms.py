@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from app import link, state
 from app.link import Settings
 from app.words import verbatim
-from kdcore.spec import Json
+from kdcore.schedule import Json
 
 WORDS = {"lr": "learning rate", "kd": "KD", "kl": "KL", "tckd": "TCKD", "nckd": "NCKD"}
 ACCESS = {

@@ -25,7 +25,8 @@ from kdcore.catalogue import check_knobs, entry, home, knobs_model
 from kdcore.errors import BadInput, sentence, unknown
 from kdcore.examples import Example
 from kdcore.lineage import lineage, recommended, rooted
-from kdcore.spec import Choice, Json, Schedule, Spec, parse
+from kdcore.schedule import Json, Schedule
+from kdcore.spec import Choice, Spec, parse
 from kdcore.untrusted import read_json
 
 Settings = dict[str, Json]

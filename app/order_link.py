@@ -20,7 +20,8 @@ from kdcore.catalogue import catalogue, check_knobs, entry, knobs_model
 from kdcore.errors import BadInput, unknown
 from kdcore.orders import WALLED, WORSE, Order, parse, remote, spec
 from kdcore.presets import grants, pools, preset, presets, source_of
-from kdcore.spec import Choice, Json, Spec, Wall
+from kdcore.schedule import Json
+from kdcore.spec import Choice, Spec, Wall
 from kdcore.spec import parse as parse_spec
 
 Settings = dict[str, Json]

@@ -13,7 +13,7 @@ from kdcore import uploads
 from kdcore.catalogue import entry
 from kdcore.orders import Order
 from kdcore.receiving import receive
-from kdcore.spec import Json
+from kdcore.schedule import Json
 
 
 def service(settings: Settings) -> None:

@@ -24,7 +24,7 @@ from app.theme import Theme
 from app.words import verbatim
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.spec import Json
+from kdcore.schedule import Json
 
 LAB, METHODS, BLACKBOX, INSPECTOR = "lab", "methods", "blackbox", "inspector"
 LINKED = {

@@ -11,10 +11,11 @@ from typing import Any
 
 from app import naming
 from kdcore.catalogue import entry
-from kdcore.contracts import ASKS
+from kdcore.contracts.method import ASKS
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import RESUMABLE, WORDS
-from kdcore.spec import Choice, Json, Spec, Wall
+from kdcore.schedule import Json
+from kdcore.spec import Choice, Spec, Wall
 
 LINEAGES = {  # what is trained before the student, one and many
     "generations": ("a generation of the student", "generations of the student, each taught by the one before"),

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from kdcore.losses import unit
-from kdcore.measure import CHUNK, Normalise, answers_within
-from kdcore.net import Net
+from kdcore.measure import Normalise, answers_within
+from kdcore.net import CHUNK, Net
 
 NEIGHBOURS = 10  # of each image, by the cosine of features
 SPREAD = 0.1  # s: how fast likeness falls with the cosine

@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from kdcore.contracts import Command, Desk
+from kdcore.contracts.control import Command, Desk
 from kdcore.events import Asked, Changed, Evaluated
+from kdcore.frames import measured
+from kdcore.schedule import Json
 from kdcore.setup import Setup
-from kdcore.spec import Json
 
 LOOK_S = 0.005  # between two looks at the desk
 FRAME_SHARE = 0.02  # of the time may go into frames for those who look
@@ -91,7 +92,7 @@ class Attention:
         audience = self.desk.audience()
         if audience.frames_hz and self._wants("frame", step):
             began = time.perf_counter()
-            self.desk.show("frame", self.setup.measured(step, recorded=False))
+            self.desk.show("frame", measured(self.setup, step, recorded=False))
             self._note("frame", step, began, audience.frames_hz, FRAME_SHARE)
         if audience.field_hz and self.setup.probe.plane is not None and self._wants("field", step):
             began = time.perf_counter()

@@ -15,7 +15,8 @@ from kdcore import checkpoint
 from kdcore.by_hand import ByHand
 from kdcore.catalogue import home
 from kdcore.checkpoint import load_weights
-from kdcore.contracts import Outputs, silent
+from kdcore.contracts.data import silent
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.ledger import BY_HAND, totals
 from kdcore.maker import Maker, Scene

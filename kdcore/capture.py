@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Ask, Batch, Term
+from kdcore.contracts.method import Ask, Batch, Term
 from kdcore.maker import Maker
 from kdcore.setup import Setup
 from kdcore.step import Kept, learn

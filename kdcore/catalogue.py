@@ -25,12 +25,11 @@ from pydantic.fields import FieldInfo
 
 from kdcore.errors import BadInput, sentence, unknown
 from kdcore.frozen import FrozenModel
-from kdcore.maker import Maker
 
 ROOT = Path(__file__).parent
 KINDS = ("method", "model", "data", "source", "teacher")
 SHIPPED = ROOT / "catalogue.json"
-WEIGHED = ("contracts.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
+WEIGHED = ("contracts/*.py", "costs.py", "net.py", "models/*.py", "data/*.py")  # what the table of costs depends on
 SOURCES = (  # what the catalogue depends on
     *WEIGHED,
     *(f"{name}.py" for name in ("catalogue", "frozen", "maker", "registry", "service")),
@@ -252,11 +251,8 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
             "paper": thing.paper,
         }
     if kind == "source":
-        makes = issubclass(thing, Maker)
-        described |= {"makes": makes, "needs": sorted(thing.needs) if makes else [], "inverts": makes and thing.inverts}
-        described |= {"probes": thing.probes if makes else "", "leading": thing.leading if makes else ()}
-        described |= {"queries": makes and thing.queries}
-        described |= {"local": thing.local if makes else True}  # whether it shows the teacher local images
+        described |= {"makes": thing.makes, "needs": sorted(thing.needs), "inverts": thing.inverts}
+        described |= {"probes": thing.probes, "leading": thing.leading, "local": thing.local, "queries": thing.queries}
     if kind == "teacher":
         described |= {"says": thing.says, "upload": thing.upload, "required": thing.required}
         described |= {"remote": thing.remote}

@@ -9,7 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdcore.contracts import Knobs, Model
+from kdcore.contracts.knobs import Knobs
+from kdcore.contracts.model import Model
 from kdcore.errors import BadInput
 from kdcore.events import Cost
 from kdcore.net import Net, stage_shapes

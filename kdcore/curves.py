@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from kdcore.aside import answered, serve
-from kdcore.contracts import Batch, Method, Outputs, Pair, Term, View
+from kdcore.contracts.method import Batch, Method, Pair, Term, View
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput, sentence
 from kdcore.examples import REACH, Example
 from kdcore.making import Generator

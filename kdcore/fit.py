@@ -10,7 +10,7 @@ from math import prod
 from typing import Any, TypeVar
 
 from kdcore.catalogue import check_knobs, entry
-from kdcore.contracts import JOINS, Joins, Method, Pair
+from kdcore.contracts.method import JOINS, Joins, Method, Pair
 from kdcore.errors import BadInput
 
 S = TypeVar("S")

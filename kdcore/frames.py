@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from kdcore.contracts import Ask, Method
+from kdcore.contracts.method import Ask, Method
 from kdcore.device import apart
 from kdcore.maker import Maker
 from kdcore.measure import GRADIENT_ROWS, Arrays, gradients
+from kdcore.setup import Setup
 from kdcore.teacher import UsedUp
-
-if TYPE_CHECKING:
-    from kdcore.setup import Setup
 
 NOTE = "note_"  # begins the names of numbers that are worth following
 NEW_EACH_STEP: frozenset[Ask] = frozenset({"mixing", "second_view"})  # asks that show the teacher other images
 FOLLOWED = ("image_pull", "kl_pull", "pull_cosine")  # arrays of methods, whose means are
 
 
-def measured(setup: Setup, step: int, recorded: bool) -> Arrays:
+def measured(setup: Setup, step: int, recorded: bool = True) -> Arrays:
     """Answers on the probe set, the field, the tug of the loss terms, the method's own arrays, what the source makes.
 
     Args:

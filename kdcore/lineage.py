@@ -11,9 +11,11 @@ from math import log
 
 from kdcore import ranges
 from kdcore.catalogue import catalogue, cost_of, entry, reads
+from kdcore.checks import unjoined
 from kdcore.errors import BadInput
 from kdcore.registry import DATA
-from kdcore.spec import Choice, Json, Schedule, Spec, parse, unjoined
+from kdcore.schedule import Json, Schedule
+from kdcore.spec import Choice, Spec, parse
 
 MAPS = "cnn"  # a family whose stages are maps, for images of any size
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdcore.contracts import Batch
+from kdcore.contracts.method import Batch
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

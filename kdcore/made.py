@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.chance import mix
-from kdcore.contracts import Access, Outputs
+from kdcore.contracts.access import Access
+from kdcore.contracts.outputs import Outputs
 from kdcore.copying import CopyTest, Found
 from kdcore.likeness import FixedFeatures, frechet, sliced_wasserstein
 from kdcore.maker import Maker, Scene

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import ceil
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from kdcore.contracts import Access, Grant, Outputs, Source
+from kdcore.contracts.access import Access
+from kdcore.contracts.outputs import Outputs
+from kdcore.contracts.source import Source
+from kdcore.schedule import led_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,17 +31,6 @@ class Scene(NamedTuple):
     steps: int = 1  # the student's
 
 
-def led_for(leading: Sequence[str], knobs: Mapping[str, Any]) -> int:
-    """Steps of a source before the student's first: its updates, in each of the rounds in which a pool is filled.
-
-    Args:
-        leading: the knobs that say so, see `Maker`; none where the student does not wait.
-        knobs: their values, and others.
-    """
-    updates, *rounds = [int(knobs[name]) for name in leading] or [0]
-    return updates * (ceil(rounds[0] / rounds[1]) if rounds else 1)
-
-
 class Maker(Source):
     """A source that makes its images. No row of theirs has a label, and none comes twice unless they are pooled.
 
@@ -47,14 +38,9 @@ class Maker(Source):
     `rules` and are kept with it. Like a method it never makes the host wait for the device.
     """
 
-    needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
-    inverts: ClassVar[bool] = False  # whether it has `invert`
-    queries: ClassVar[bool] = True  # whether it may ask the teacher itself, besides what the student is shown
-    probes: ClassVar[str] = ""  # the knob that says how far beside an image it asks; black to white is 2
-    leading: ClassVar[
-        tuple[str, ...]
-    ] = ()  # knobs of its lead: updates, or those of a round, the pool, a round's images
-    local: ClassVar[bool] = False  # whether its images are made of the local ones, so that they show those
+    makes: ClassVar[bool] = True
+    local: ClassVar[bool] = False
+    queries: ClassVar[bool] = True
 
     @property
     def lead(self) -> int:

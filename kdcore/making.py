@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kdcore.errors import BadInput
 from kdcore.optimize import Rule
-from kdcore.spec import Schedule
+from kdcore.schedule import Schedule
 
 GAN_EPSILON = 0.8  # of the batch norms after the first, as the published GAN tutorials have it
 GAN_SPREAD = 0.02  # standard deviation of the first weights of convolutions and of batch norms

@@ -12,17 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdcore.contracts import Dataset, Outputs, Term
+from kdcore.contracts.data import Dataset
+from kdcore.contracts.method import Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.events import Score
 from kdcore.inside import attention, unit_grams
-from kdcore.net import Net, pooled
+from kdcore.net import CHUNK, Net, pooled
 from kdcore.probes.field import surrounding
 
 PROBE_ROWS = 512
 PLANE = 100  # points along one side of the decision field
 GRADIENT_ROWS = 32
 MAP_ROWS = 12  # probe rows whose maps of attention are taken
-CHUNK = 128  # rows in one forward pass; what a small network holds of them fits a processor's cache
 ECE_BINS = 15
 
 Normalise = Callable[[Tensor], Tensor]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from kdcore.aside import answered, serve
 from kdcore.bench import Bench, weights_of
-from kdcore.contracts import Batch, Method, Outputs
+from kdcore.contracts.method import Batch, Method
+from kdcore.contracts.outputs import Outputs
 from kdcore.record import stamp_of
 from kdcore.spec import parse
 

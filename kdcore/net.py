@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
+
+CHUNK = 128  # rows in one forward pass; what a small network holds of them fits a processor's cache
 
 
 class Net(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from kdcore.spec import Schedule
+from kdcore.schedule import Schedule
 
 EPSILON = 1e-8  # of Adam, as in torch
 BETA2 = 0.999

@@ -9,14 +9,15 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from kdcore.catalogue import check_knobs, entry, reads
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput, sentence
 from kdcore.frozen import FrozenModel
 from kdcore.lineage import recommended
 from kdcore.presets import OWN, grants, pools, preset, presets, shows_local, source_of
 from kdcore.promise import led
 from kdcore.registry import DATA
-from kdcore.spec import Choice, Json, Measure, Schedule, Spec, Wall
+from kdcore.schedule import Json, Schedule
+from kdcore.spec import Choice, Measure, Spec, Wall
 
 UNLABELLED: dict[str, Json] = {"label_fraction": 0.0}
 WORSE = ("top", "digits", "noise")  # what only probabilities can suffer

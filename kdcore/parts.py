@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Dataset, Report
+from kdcore.contracts.data import Dataset, Report
 from kdcore.errors import BadInput
 from kdcore.net import Net
 from kdcore.registry import DATA, METHODS, MODELS

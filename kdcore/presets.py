@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from kdcore.catalogue import catalogue, entry
-from kdcore.contracts import GRANTS, Access
+from kdcore.contracts.access import GRANTS, Access
 from kdcore.errors import unknown
-from kdcore.spec import Json
+from kdcore.schedule import Json
 
 Kind = Literal["mekd", "maker", "local"]
 OWN = "mekd"  # source and method of the presets that are written out

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from kdcore.catalogue import entry
 from kdcore.events import Meter
 from kdcore.presets import OWN
-from kdcore.spec import Json, Measure, Spec
+from kdcore.schedule import Json
+from kdcore.spec import Measure, Spec
 
 ANEW = frozenset({"mixing", "second_view"})  # asks that show the teacher further images in each step
 Refusal = Literal["permission", "limit", "budget"]

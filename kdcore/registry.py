@@ -11,7 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdcore.contracts import Data, Method, Model, Source
+from kdcore.contracts.data import Data
+from kdcore.contracts.method import Method
+from kdcore.contracts.model import Model
+from kdcore.contracts.source import Source
 from kdcore.errors import unknown
 from kdcore.service import Service
 

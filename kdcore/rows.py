@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Source
+from kdcore.contracts.source import Source
 
 HELD = 0.1  # share of the training rows that a method which asks for "validation" never trains on
 

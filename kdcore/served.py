@@ -14,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 
 from kdcore.catalogue import home
 from kdcore.checkpoint import load_weights
-from kdcore.contracts import Access, Outputs, silent
+from kdcore.contracts.access import Access
+from kdcore.contracts.data import silent
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
-from kdcore.measure import CHUNK
-from kdcore.net import Net
+from kdcore.net import CHUNK, Net
 from kdcore.parts import dataset, device_for, network
 from kdcore.registry import DATA
 from kdcore.spec import Spec, parse

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from kdcore.contracts import Access, Knobs
+from kdcore.contracts.access import Access
+from kdcore.contracts.knobs import Knobs
 from kdcore.errors import BadInput
 
 if TYPE_CHECKING:

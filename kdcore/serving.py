@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kdcore.address import address, listen
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.protocol import HEAD_LENGTH, Garbled, pack, unpack
 from kdcore.served import VERSION, Model, load

@@ -16,23 +16,26 @@ from torch import Tensor, nn
 
 from kdcore.chance import mix
 from kdcore.checkpoint import load_weights
-from kdcore.contracts import Batch, Grant, Outputs, Pair, Report, Shown, View
+from kdcore.contracts.access import Grant
+from kdcore.contracts.data import Report
+from kdcore.contracts.method import Batch, Pair, Shown, View
+from kdcore.contracts.outputs import Outputs
 from kdcore.costs import cost
 from kdcore.device import Listener, apart, onto, steady
 from kdcore.errors import BadInput, upshot
 from kdcore.events import Started
-from kdcore.frames import measured
 from kdcore.made import Made
 from kdcore.maker import Maker, Scene
-from kdcore.measure import CHUNK, Arrays, Probe
-from kdcore.net import Net, pooled, stage_shapes
+from kdcore.measure import Probe
+from kdcore.net import CHUNK, Net, pooled, stage_shapes
 from kdcore.optimize import Rule
 from kdcore.parts import build, dataset, device_for, network
 from kdcore.pixels import Pixels
 from kdcore.promise import learning
 from kdcore.registry import METHODS, SOURCES, TEACHERS
 from kdcore.rows import held_out, places, shown
-from kdcore.spec import Choice, Json, Spec, change, setting
+from kdcore.schedule import Json
+from kdcore.spec import Choice, Spec, change, setting
 from kdcore.teacher import Teacher, UsedUp
 
 LENT: frozenset[Grant] = frozenset({"blocks", "gradients"})  # what only the teacher's network itself can give
@@ -361,10 +364,6 @@ class Setup:
         outputs = self.student.eval()(self.normalise(self.x[index]))
         self.student.train(training)
         return View(outputs, None, self.y[index])
-
-    def measured(self, step: int, recorded: bool = True) -> Arrays:
-        """One frame; one that is not `recorded` costs no look at a service."""
-        return measured(self, step, recorded)
 
     def conclude(self) -> None:
         """Let the method have the last word on the student's weights."""

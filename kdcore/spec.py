@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from kdcore import ranges
-from kdcore.catalogue import catalogue, check_knobs, entry, reads
-from kdcore.contracts import ASKS, GRANTS, JOINS, OF_ROWS, Access
+from kdcore.catalogue import catalogue, check_knobs, entry
+from kdcore.contracts.access import GRANTS, Access
+from kdcore.contracts.method import ASKS, OF_ROWS
 from kdcore.errors import BadInput, sentence
-from kdcore.fit import misfit, stages_of
 from kdcore.frozen import FrozenModel, WrittenModel
-from kdcore.maker import led_for
-from kdcore.registry import DATA
+from kdcore.schedule import Json, Schedule, led_for
 from kdcore.untrusted import read_json
 from kdcore.wall import Measure as Measure
 from kdcore.wall import Wall as Wall
 
 VERSION = 1
 WITHOUT = {"method": "ce", "source": "data"}  # what needs no teacher
-WITHOUT_LABELS = "kd"  # what needs no label
 LATE = ("mentors", "service", "wall", "start", "changes")  # fields that came later, so that older specs keep their hash
 SEVERAL = ("peers", "copies")  # lineages that come with mentors
-Json = bool | int | float | str | list[Any] | None
 
 
 class Choice(WrittenModel):
@@ -37,27 +34,6 @@ class Choice(WrittenModel):
 
     name: str
     knobs: dict[str, Json] = Field({})
-
-
-class Schedule(FrozenModel):
-    """How the student is optimised."""
-
-    steps: int = Field(1000, ge=1, le=10_000_000, description="Optimiser steps.")
-    batch: int = Field(64, ge=2, le=8192, description="Samples in a batch.")
-    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="Update rule.")
-    lr: float = Field(0.05, gt=0.0, le=10.0, description="Peak learning rate.")
-    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Momentum of SGD; beta 1 of Adam.")
-    nesterov: bool = Field(False, description="Nesterov momentum (SGD only).")
-    weight_decay: float = Field(5e-4, ge=0.0, le=1.0, description="Weight decay.")
-    decay: Literal["constant", "cosine", "linear", "step"] = Field("cosine", description="Course of the learning rate.")
-    warmup: float = Field(0.0, ge=0.0, lt=1.0, description="Share of the run in which the learning rate rises.")
-    milestones: tuple[float, ...] = Field(
-        (0.625, 0.75, 0.875), description="Shares of the run at which step decay acts."
-    )
-    gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor of step decay.")
-    precision: Literal["float32", "bf16"] = Field(
-        "float32", description="bf16 autocasts the networks; losses stay float32."
-    )
 
 
 class Watch(FrozenModel):
@@ -121,7 +97,7 @@ class Spec(FrozenModel):
         if self.mentors and method["lineage"] not in SEVERAL:
             raise BadInput(
                 f"Method {self.method.name!r} learns from one teacher, but the spec names mentors; take them out, or "
-                f"choose {' or '.join(_names(lambda one: one['lineage'] in SEVERAL))}."
+                f"choose {' or '.join(methods_that(lambda one: one['lineage'] in SEVERAL))}."
             )
         if self.changes:
             object.__setattr__(self, "changes", tuple(one for one, _ in course(self)))
@@ -203,8 +179,9 @@ def _spelled(kind: str, choice: Choice) -> Choice:
     return Choice(name=choice.name, knobs=check_knobs(kind, choice.name, choice.knobs))
 
 
-def _names(fits: Callable[[Mapping[str, Any]], bool]) -> list[str]:
-    return [name for name, one in catalogue()["method"].items() if fits(one)]
+def methods_that(fit: Callable[[Mapping[str, Any]], bool]) -> list[str]:
+    """Names of the methods whose entries of the catalogue fit."""
+    return [name for name, one in catalogue()["method"].items() if fit(one)]
 
 
 def _alternatives(kind: str, one: Mapping[str, Any], access: Access) -> list[str]:
@@ -215,92 +192,9 @@ def _alternatives(kind: str, one: Mapping[str, Any], access: Access) -> list[str
     return (near or [WITHOUT[kind]])[:5]
 
 
-def check(spec: Spec) -> None:
-    """What a spec alone cannot know, to be asked before a run starts and never of one that is only looked at.
-
-    Raises:
-        BadInput: the data are not there, a network cannot read them, a teacher knows other data, mentors are missing,
-            there is nothing to learn from, or the method cannot join the two networks.
-    """
-    shape, classes = _signature(spec.data)
-    DATA[spec.data.name].model_validate(spec.data.knobs).ready()
-    _check_labels(spec)
-    if entry("method", spec.method.name)["lineage"] in SEVERAL and not spec.mentors:
-        raise BadInput(f"Method {spec.method.name!r} learns from several teachers, but the spec names no mentors.")
-    teachers = [spec.teacher, *spec.mentors] if spec.teacher else spec.mentors
-    for teacher in teachers:
-        _check_same_data(teacher.data, spec.data, walled=spec.wall is not None)
-    if spec.start:
-        _check_same_data(spec.start.data, spec.data, "start")
-    check_changes(spec)
-    for role, choice in (("student", spec.student), *(("teacher", teacher.student) for teacher in teachers)):
-        readers = sorted(name for name in catalogue()["model"] if reads(name, shape))
-        if readers and choice.name not in readers:
-            raise BadInput(
-                f"The {role} {choice.name!r} cannot read inputs of {_told(shape, classes)}, as in {spec.data.name!r}; "
-                f"what can: {', '.join(readers)}."
-            )
-    if spec.teacher and (reason := unjoined(spec.method, spec.student, spec.teacher.student, shape)):
-        raise BadInput(reason)
-
-
-def unjoined(method: Choice, student: Choice, teacher: Choice, shape: Sequence[int]) -> str | None:
-    """One sentence on why a method cannot join two networks that read inputs of `shape`; None where it can."""
-    joins = entry("method", method.name)["joins"]
-    if joins == "any":
-        return None
-    ours, theirs = (stages_of(net.name, net.knobs, shape) for net in (student, teacher))
-    reason = misfit(joins, ours, theirs) if ours and theirs else None
-    if not ours or not theirs or not reason:
-        return None
-    others = _names(lambda one: bool(one["needs"]) and misfit(one["joins"], ours, theirs) is None)
-    near = sorted(others, key=lambda name: entry("method", name)["family"] not in ("features", "blocks"))[:5]
-    return (
-        f"Method {method.name!r} {reason}; it takes {JOINS[joins]}, such as 'cnn' or 'resnet', and methods that join "
-        f"these two are {', '.join(near)} and all of logits."
-    )
-
-
-def _check_same_data(teacher: Choice, student: Choice, role: str = "teacher", walled: bool = False) -> None:
-    """Both agree on what they see and on the rows held out, so that none is trained on by either.
-
-    Behind a wall a teacher may know other data; what it calls its first class is then taken for the first class here.
-    """
-    ours, theirs = _signature(student), _signature(teacher)
-    if theirs != ours or (teacher.name != student.name and not walled):
-        other = "shape and number of classes" if walled else "the data set, its input shape and its classes"
-        raise BadInput(
-            f"The {role} was trained on {teacher.name!r} ({_told(*theirs)}), but the student on {student.name!r} "
-            f"({_told(*ours)}); they must agree on {other}."
-        )
-    for knob in ("seed", "validation") if teacher.name == student.name else ():
-        if teacher.knobs[knob] != student.knobs[knob]:
-            raise BadInput(
-                f"The {role}'s data have {knob} {teacher.knobs[knob]}, the student's {student.knobs[knob]}; make them "
-                "equal, or rows held out from one would be trained on by the other."
-            )
-
-
-def _signature(data: Choice) -> tuple[tuple[int, ...], int]:
-    return DATA[data.name].model_validate(data.knobs).signature()
-
-
-def _check_labels(spec: Spec) -> None:
-    for one in (spec, *spec.mentors, *([spec.teacher] if spec.teacher else [])):
-        if not one.data.knobs["label_fraction"] and not entry("method", one.method.name)["needs"]:
-            raise BadInput(
-                f"Method {one.method.name!r} learns from labels alone, but label_fraction 0 hides them all; let some "
-                f"be seen, or choose a method with a teacher, such as {WITHOUT_LABELS!r}."
-            )
-
-
 def _told_of(choice: Choice) -> str:
     knobs = ", ".join(f"{name} {value}" for name, value in choice.knobs.items())
     return f"{choice.name!r}" + (f" ({knobs})" if knobs else "")
-
-
-def _told(shape: tuple[int, ...], classes: int) -> str:
-    return f"shape {'x'.join(map(str, shape))}, {classes} classes"
 
 
 def canonical(spec: Spec) -> str:
@@ -385,15 +279,3 @@ def setting(spec: Spec, path: str) -> Json:
     section, _, key = path.partition(".")
     value: Json = spec.method.knobs[key] if section == "method" else getattr(spec.schedule, key)
     return value
-
-
-def check_changes(spec: Spec) -> None:
-    """Refuse a change that would never happen.
-
-    Raises:
-        BadInput: a change comes after the last of all steps.
-    """
-    late = next((one for one in spec.changes if one.step >= spec.steps), None)
-    if late:
-        said = f"{late.path!r} is to change at step {late.step}, but the run has {spec.steps} steps"
-        raise BadInput(f"{said}; name one from 0 to {spec.steps - 1}.")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Batch, Method, Term
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.setup import Setup
 
 

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Access, Outputs
+from kdcore.contracts.access import Access
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.events import Meter
 from kdcore.ledger import BY_HAND, DIGEST, Ledger, count

@@ -20,7 +20,7 @@ from kdcore.cases.question import Party
 from kdcore.cases.scaling import COLDEST, HOTTEST, fitted, off
 from kdcore.catalogue import home
 from kdcore.checkpoint import save_tensors
-from kdcore.contracts import Dataset, silent
+from kdcore.contracts.data import Dataset, silent
 from kdcore.errors import BadInput
 from kdcore.exam.pair import Model
 from kdcore.net import Net

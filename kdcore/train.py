@@ -23,18 +23,21 @@ from kdcore.adapt import adapted
 from kdcore.attend import Attention
 from kdcore.capture import Stepper, graphs_for
 from kdcore.catalogue import home
-from kdcore.contracts import Desk, Report, Term, silent
+from kdcore.checks import check_changes
+from kdcore.contracts.control import Desk
+from kdcore.contracts.data import Report, silent
+from kdcore.contracts.method import Term
 from kdcore.due import Due
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Changed, Checkpoint, Evaluated, Event, Finished, Frame, Loss, Meter, Step
-from kdcore.frames import parted
+from kdcore.frames import measured, parted
 from kdcore.maker import Maker
 from kdcore.measure import answers, compare, probe_rows, score
 from kdcore.optimize import learning_rate
 from kdcore.parts import said
 from kdcore.record import write_arrays
 from kdcore.setup import Setup
-from kdcore.spec import Change, Spec, check_changes
+from kdcore.spec import Change, Spec
 from kdcore.standstill import standstill
 from kdcore.step import Kept
 from kdcore.teacher import Spent
@@ -374,6 +377,6 @@ class _Run:
 
     def _frame(self, step: int) -> Frame:
         file = f"frames/{step:08d}.npz"
-        arrays, notes = parted(self.setup.measured(step))
+        arrays, notes = parted(measured(self.setup, step))
         write_arrays(self.folder / file, arrays, compress=False)
         return Frame(step=step, file=file, notes=notes)

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 
 from kdcore.cases.question import Party, Question
 from kdcore.checkpoint import save_tensors
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.exam.pair import Pair
 from kdcore.parts import build, dataset
-from kdcore.spec import Choice, Schedule, Spec
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec
 
 DIGITS = Choice(name="digits")
 MOONS = Choice(name="moons")

@@ -17,7 +17,8 @@ from kdcore.catalogue import KINDS, check_copy, check_knobs, knobs_model
 from kdcore.errors import BadInput
 from kdcore.orders import Order
 from kdcore.registry import REGISTRIES
-from kdcore.spec import Schedule, Wall, parse
+from kdcore.schedule import Schedule
+from kdcore.spec import Wall, parse
 
 THINGS = [(kind, name) for kind in KINDS for name in REGISTRIES[kind]]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import headless, main
-from kdcore.contracts import ASKS, GRANTS, JOINS, LINEAGES, Method
+from kdcore.contracts.access import GRANTS
+from kdcore.contracts.method import ASKS, JOINS, LINEAGES, Method
 from kdcore.lineage import recommended
 from kdcore.spec import Spec
 from kdcore.study import read

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from app.words import outcome
 from kdcore import capture, frames, parts, setup
-from kdcore.contracts import Batch, Method, Pair, Term
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.device import Listener, chance_of, give_back, go_on, onto
 from kdcore.events import Finished
 from kdcore.losses import kd_loss

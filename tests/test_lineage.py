@@ -9,14 +9,16 @@ import pytest
 
 from kdcore import ranges
 from kdcore.catalogue import catalogue, cost_of
-from kdcore.contracts import LINEAGES
+from kdcore.checks import check
+from kdcore.contracts.method import LINEAGES
 from kdcore.errors import BadInput
 from kdcore.events import Finished, Step
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
 from kdcore.lineage import between, forerunners, further, lineage, recommended, rooted
 from kdcore.registry import DATA, METHODS
-from kdcore.spec import Choice, Json, Schedule, Spec, Watch, check, parse
+from kdcore.schedule import Json, Schedule
+from kdcore.spec import Choice, Spec, Watch, parse
 from kdcore.train import train
 
 COUNTED = [kind for kind in LINEAGES if kind != "teacher"]

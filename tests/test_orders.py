@@ -10,13 +10,14 @@ import torch
 
 from kdcore import orders, promise
 from kdcore.catalogue import entry
-from kdcore.contracts import Access
+from kdcore.checks import check
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.making import to_bytes
 from kdcore.orders import Order
 from kdcore.presets import PRESETS, grants, presets
 from kdcore.registry import SOURCES
-from kdcore.spec import Spec, check, parse
+from kdcore.spec import Spec, parse
 
 
 def granted(access: Access) -> list[str]:

@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli.common import FAILED, WRONG, prepare
 from app.consent import ASKED, HELP, OPTION
 from kdcore.errors import BadInput
 
-FAILED, WRONG = 1, 2
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `kdlab runs` lists it.")]
 Name = Annotated[str | None, typer.Argument(help="One of them, told with its knobs.")]
@@ -355,12 +355,3 @@ def _catalogue(kind: str, name: str | None, json: bool) -> None:
         list_kind(kind, json)
     else:
         show_entry(kind, name, json)
-
-
-def prepare() -> None:
-    """Build the catalogue where the sources were edited, and say why that takes a while."""
-    from kdcore import catalogue
-
-    if not catalogue.stored().exists():
-        print("The sources changed: the catalogue is derived anew, which takes some seconds ...", file=sys.stderr)
-    catalogue.catalogue()

@@ -15,7 +15,7 @@ from typing import Any
 
 from kdcore import orders
 from kdcore.catalogue import check_knobs, entry
-from kdcore.contracts import Data
+from kdcore.contracts.data import Data
 from kdcore.errors import BadInput, shortened, unknown
 from kdcore.lineage import lineage, recommended, rooted
 from kdcore.spec import Spec, Wall, parse

@@ -16,11 +16,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from app.cli import FAILED
+from app.cli.common import FAILED
 from app.cli.telling import Bar, Lines, Teller, ending
 from app.ordering import costs
 from app.words import ago, title
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.leases import Leases, settle
 from kdcore.jobs.rows import TERMINAL, Run

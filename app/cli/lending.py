@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from app.consent import LEFT_OUT
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.states import WORDS

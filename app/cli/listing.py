@@ -12,7 +12,7 @@ from app.naming import POINTS, drawn
 from app.words import ago, differences, heading, headings, money
 from kdcore.bill import bill, dollars, outlays
 from kdcore.catalogue import catalogue, entry
-from kdcore.contracts import ASKS, FAMILIES, LINEAGES
+from kdcore.contracts.method import ASKS, FAMILIES, LINEAGES
 from kdcore.errors import BadInput
 from kdcore.events import Meter, Started
 from kdcore.jobs.leases import settle

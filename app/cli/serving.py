@@ -14,7 +14,7 @@ from contextlib import suppress
 import uvicorn
 
 from app import access, owning
-from app.cli import prepare
+from app.cli.common import prepare
 from kdcore.address import address, listen
 from kdcore.jobs.store import Store
 

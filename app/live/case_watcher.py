@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdcore.cases.case import Case, folder_of, written_ns
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 
 PREFIX = "case-"  # begins the id of every case, and of no run
 LOOK_S = 0.3

@@ -22,7 +22,7 @@ from app.live.seat import Seat
 from app.live.watcher import Watcher
 from app.panels import Panel, View
 from app.panels import panel as find_panel
-from kdcore.contracts import Audience, Command
+from kdcore.contracts.control import Audience, Command
 from kdcore.errors import BadInput
 from kdcore.jobs.desk import attend
 from kdcore.jobs.rows import By

@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from app.panels import View
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput, sentence
 from kdcore.frozen import FrozenModel
-from kdcore.spec import Json
+from kdcore.schedule import Json
 
 LONGEST = 8192  # characters of a message
 Key = Annotated[int, Field(ge=0, lt=2**31)]

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from app.live.subject import News, Subject
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store

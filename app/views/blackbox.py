@@ -13,13 +13,14 @@ from app.report import anchor, facts_of, report
 from app.services import lacking, service
 from app.verdict import PARTS, verdict
 from kdcore.catalogue import catalogue, entry
+from kdcore.checks import check
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.orders import Order, drowned, remote, spec, title
 from kdcore.presets import pools, preset
 from kdcore.promise import cramped
-from kdcore.spec import Spec, check
+from kdcore.spec import Spec
 
 FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies", "loss")
 

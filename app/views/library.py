@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state, theme
 from app.library import CONFIDENCE, WAVES, Baseline, Row, Way, beside, find, library, papers, status, ways
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.presets import grants
 
 KINDS = ("method", "language method", "diagnostic", "data", "reading card")

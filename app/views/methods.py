@@ -14,7 +14,7 @@ from app.library import Row, place
 from app.link import Settings
 from app.standing import standing
 from kdcore.catalogue import ROOT, catalogue, entry
-from kdcore.contracts import FAMILIES
+from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
 from kdcore.examples import CLASSES, KINDS, PRESETS, REACH, Example
 

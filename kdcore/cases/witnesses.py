@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kdcore.spec import Json, Spec, parse
+from kdcore.schedule import Json
+from kdcore.spec import Spec, parse
 
 SEEDS = 3
 LONGER = 2  # times the steps

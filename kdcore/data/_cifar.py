@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kdcore.contracts import Recipe
+from kdcore.contracts.data import Recipe
 from kdcore.data._published import Archive, Published
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.data._splits import Prepared, Raw
 from kdcore.errors import BadInput
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdcore.contracts import Data, Dataset, Report, Split, silent
+from kdcore.contracts.data import Data, Dataset, Report, Split, silent
 from kdcore.errors import BadInput
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from kdcore.contracts import Recipe, Report
+from kdcore.contracts.data import Recipe, Report
 from kdcore.data._splits import Prepared, Raw, stream
 
 TOY_RECIPE = Recipe(

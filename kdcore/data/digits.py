@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from kdcore.contracts import Recipe, Report
+from kdcore.contracts.data import Recipe, Report
 from kdcore.data._digits import NAMES, handwritten
 from kdcore.data._splits import Prepared, Raw
 

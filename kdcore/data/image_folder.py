@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from kdcore.contracts import Recipe, Report
+from kdcore.contracts.data import Recipe, Report
 from kdcore.data._splits import Prepared, Raw, require, split_off, stream
 from kdcore.errors import BadInput, printable
 from kdcore.untrusted import parsing

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from kdcore.contracts import Recipe, Report
+from kdcore.contracts.data import Recipe, Report
 from kdcore.data._splits import Prepared, Raw, require, split_off, stream
 from kdcore.data._toys import TOY_RECIPE
 from kdcore.errors import BadInput, shortened

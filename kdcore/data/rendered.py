@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from kdcore.contracts import Recipe, Report
+from kdcore.contracts.data import Recipe, Report
 from kdcore.data._glyphs import GLYPHS, Glyph, Segments, ink, segments
 from kdcore.data._splits import Prepared, Raw, stream
 

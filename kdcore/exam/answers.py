@@ -9,7 +9,7 @@ import numpy as np
 
 from kdcore.cases.case import About, Side, write_about
 from kdcore.cases.columns import measured
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.exam.pair import Model, Pair
 from kdcore.measure import Arrays, probe_rows
 from kdcore.record import write_arrays

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam._rows import drawn
 from kdcore.exam.pair import Pair

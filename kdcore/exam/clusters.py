@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.cluster import KMeans
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.exam.pair import Pair
 from kdcore.exam.support import features
 from kdcore.measure import Arrays

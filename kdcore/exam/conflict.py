@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from kdcore import checkpoint
 from kdcore.bench import weights_of
 from kdcore.catalogue import home
-from kdcore.contracts import Report, Term, silent
+from kdcore.contracts.data import Report, silent
+from kdcore.contracts.method import Term
 from kdcore.device import apart
 from kdcore.errors import BadInput
 from kdcore.exam.pair import Pair

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdcore.cases.embedding import placed_by_neighbours
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam._umap import Together, together
 from kdcore.exam.pair import Pair

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam._course import Stop, Weights, first, stops
 from kdcore.exam._rows import drawn

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.bench import weights_of
-from kdcore.contracts import Report, Split
+from kdcore.contracts.data import Report, Split
 from kdcore.errors import BadInput
 from kdcore.exam._course import Weights, first
 from kdcore.exam.pair import Model, Pair
-from kdcore.measure import CHUNK, Arrays
-from kdcore.net import Net
+from kdcore.measure import Arrays
+from kdcore.net import CHUNK, Net
 from kdcore.spec import parse
 
 POINTS = 21

@@ -13,7 +13,7 @@ from kdcore.cases.choosing import mask
 from kdcore.cases.map import agreed, back, discriminative, fidelity, lengths, matrix
 from kdcore.cases.plane import asked as asked_plane
 from kdcore.cases.plane import square
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam._umap import OfDistances, of_distances
 from kdcore.exam.pair import Model, Pair

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam._asked import Asked, sides
 from kdcore.exam.pair import Pair
-from kdcore.measure import CHUNK, Arrays
+from kdcore.measure import Arrays
+from kdcore.net import CHUNK
 from kdcore.probes._numerics import thinned
 
 MOST = 20_000  # training rows, evenly spread

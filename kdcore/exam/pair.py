@@ -18,10 +18,9 @@ from kdcore.cases.pictures import kept
 from kdcore.cases.question import SENDS, Party, Question, asked
 from kdcore.catalogue import home
 from kdcore.checkpoint import head_of
-from kdcore.contracts import Data, Dataset, Split, silent
+from kdcore.contracts.data import Data, Dataset, Split, silent
 from kdcore.errors import BadInput, upshot
-from kdcore.measure import CHUNK
-from kdcore.net import Net, pooled
+from kdcore.net import CHUNK, Net, pooled
 from kdcore.parts import dataset, device_for, network
 from kdcore.pixels import Pixels
 from kdcore.registry import DATA, TEACHERS

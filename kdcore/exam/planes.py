@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdcore.cases.plane import Plane, asked, measures, through
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam.pair import Pair
 from kdcore.exam.plane import asking, flat

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam._rows import drawn
 from kdcore.exam.pair import Model, Pair
 from kdcore.inside import debiased_grams
-from kdcore.measure import CHUNK, Arrays
-from kdcore.net import pooled
+from kdcore.measure import Arrays
+from kdcore.net import CHUNK, pooled
 
 MOST = 2000
 FEWEST = 8

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.errors import BadInput
 from kdcore.exam.pair import Model, Pair
-from kdcore.measure import CHUNK, Arrays
+from kdcore.measure import Arrays
+from kdcore.net import CHUNK
 
 NEIGHBOUR = 10
 OWN = 2000  # training rows that tell what is usual

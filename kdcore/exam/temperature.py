@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.exam.pair import Pair
 from kdcore.measure import Arrays
 from kdcore.tempered import on_validation

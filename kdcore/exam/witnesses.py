@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdcore.cases.question import Party
-from kdcore.contracts import Report
+from kdcore.contracts.data import Report
 from kdcore.exam.pair import Model, Pair
 from kdcore.measure import Arrays
 from kdcore.probes._numerics import log_softmax, top_class

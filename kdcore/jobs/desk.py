@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from kdcore.contracts import Audience, Command, Desk
+from kdcore.contracts.control import Audience, Command, Desk
 from kdcore.events import Asked, Changed, Checkpoint, Event, Finished
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store

@@ -15,7 +15,7 @@ from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.leases import Leases, obituary, release_dead
 from kdcore.jobs.log import Heard

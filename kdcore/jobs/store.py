@@ -19,7 +19,8 @@ from typing import IO, Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from kdcore import catalogue
-from kdcore.contracts import Command
+from kdcore.checks import check
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Event, Finished
 from kdcore.jobs import exchange, importing, log, rows, wishes
@@ -27,7 +28,7 @@ from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, By, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, WORDS, IllegalMove, State
 from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, name_of, one_sentence, prepare
-from kdcore.spec import Spec, check
+from kdcore.spec import Spec
 
 
 class Store:

@@ -31,7 +31,8 @@ from kdcore.jobs.leases import Leases
 from kdcore.jobs.rows import HOST, LOG_FILE, Run
 from kdcore.jobs.states import IllegalMove, State
 from kdcore.jobs.store import Store
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, Watch
 
 LOG = logging.getLogger(__name__)
 Engine = Callable[..., Iterator[Event]]  # as `kdcore.train.train`

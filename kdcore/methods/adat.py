@@ -20,7 +20,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.losses import cross_entropy, standardised, weighted_kl
 
 

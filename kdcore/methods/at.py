@@ -25,7 +25,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import aligned
-from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Joins, Method, Pair, Term
 from kdcore.fit import paired, refuse_misfit
 from kdcore.losses import cross_entropy
 from kdcore.net import Net, staged

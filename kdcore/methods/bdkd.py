@@ -23,7 +23,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs
 from kdcore.net import Net
 

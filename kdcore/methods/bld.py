@@ -28,7 +28,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import Activation, connector
-from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Joins, Method, Pair, Term
 from kdcore.fit import cuts, refuse_misfit
 from kdcore.losses import cross_entropy, halving, kd_loss
 from kdcore.net import Net

@@ -23,7 +23,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import Pooled
-from kdcore.contracts import Batch, Grant, Joins, Method, Outputs, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Joins, Method, Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.heads import Reading, classifier, reading
 from kdcore.losses import cross_entropy

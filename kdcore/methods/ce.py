@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from kdcore.contracts import Batch, Method, Term
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.losses import cross_entropy
 
 

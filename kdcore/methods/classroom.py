@@ -22,7 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Lineage, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Lineage, Method, Term
 from kdcore.losses import cross_entropy, kl, log_probs
 
 

@@ -30,7 +30,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.chance import mix
-from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import pooled
 

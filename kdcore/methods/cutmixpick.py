@@ -23,7 +23,9 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Shown, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Shown, Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.device import onto
 from kdcore.losses import cross_entropy, kd_loss, log_probs
 from kdcore.mixing import boxes, partners

@@ -32,7 +32,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.chance import mix
-from kdcore.contracts import Ask, Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy, kd_loss
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Method, Pair, Term
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.losses import cross_entropy, kd_loss
 
 

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Joins, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Joins, Method, Pair, Term
 from kdcore.fit import refuse_misfit
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.net import Net

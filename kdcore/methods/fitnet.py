@@ -21,7 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import connector
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.errors import BadInput
 from kdcore.losses import cross_entropy
 from kdcore.net import pooled

@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.device import onto
 from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs, scale_gradient
 

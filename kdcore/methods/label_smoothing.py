@@ -16,7 +16,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Method, Term
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.losses import cross_entropy, log_probs
 
 

@@ -19,7 +19,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.losses import calibrated, cross_entropy, kd_loss, log_probs, wrong
 
 

@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Lineage, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Lineage, Method, Pair, Term
 from kdcore.losses import kl_rows, log_probs, scale_gradient, soft_cross_entropy
 
 LEAST_UNITS = 4  # in the critic's hidden layer

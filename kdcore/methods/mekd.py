@@ -26,7 +26,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Ask, Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Term
 from kdcore.losses import kl, log_probs
 
 PULLED = 32  # rows whose gradients are shown; each goes through the generator and back

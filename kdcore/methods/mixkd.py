@@ -23,7 +23,9 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Shown, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Shown, Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import compared, kd_loss
 from kdcore.mixing import blended, mixed_cross_entropy, partners, shares
 

@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.losses import STANDARDISE, class_means, compared, cross_entropy, kd_loss, ramp
 from kdcore.net import pooled
 

@@ -26,7 +26,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import Pooled
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.losses import cross_entropy, log_probs
 
 

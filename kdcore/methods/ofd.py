@@ -29,11 +29,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import connector
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.fit import paired
 from kdcore.losses import cross_entropy, halving
-from kdcore.measure import CHUNK
-from kdcore.net import Net, pooled, staged
+from kdcore.net import CHUNK, Net, pooled, staged
 
 MARGIN_ROWS = 2048  # training rows that margins are measured on, at most
 

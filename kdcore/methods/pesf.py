@@ -24,7 +24,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.losses import cross_entropy, kd_loss, log_probs, scale_gradient, swap, wrong
 from kdcore.net import pooled
 

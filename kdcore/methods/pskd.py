@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Ask, Batch, Method, Pair, Term
+from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
 from kdcore.losses import cross_entropy, log_probs, soft_cross_entropy
 
 

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.losses import cross_entropy
 from kdcore.net import pooled
 

@@ -22,7 +22,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.connect import aligned
-from kdcore.contracts import Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.heads import Frozen, Reading, reading
 from kdcore.net import Net, pooled
 

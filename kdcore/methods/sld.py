@@ -24,7 +24,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Ask, Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Term
 from kdcore.losses import cross_entropy, swap, weighted_kl, wrong
 
 VIEWS = 2

@@ -18,7 +18,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import nn
 
-from kdcore.contracts import Batch, Grant, Lineage, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Lineage, Method, Term
 from kdcore.losses import cross_entropy, kd_loss
 
 

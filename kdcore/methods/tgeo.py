@@ -28,7 +28,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Ask, Batch, Grant, Method, Outputs, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import class_means, cross_entropy, kl_rows, log_probs
 from kdcore.net import Net
 

@@ -26,7 +26,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Grant, Method, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Term
 from kdcore.losses import cross_entropy, info_nce, one_hot, unit, wrong
 
 

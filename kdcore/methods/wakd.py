@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import vector_to_parameters
 
-from kdcore.contracts import Batch, Grant, Method, Pair, Term
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.losses import kd_loss
 from kdcore.net import Net
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from kdcore.contracts import Model
+from kdcore.contracts.model import Model
 from kdcore.errors import BadInput
 from kdcore.models._parts import kaiming
 from kdcore.net import Net

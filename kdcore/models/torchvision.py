@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.ops.misc import Permute
 
-from kdcore.contracts import Model
+from kdcore.contracts.model import Model
 from kdcore.errors import BadInput, gist, unknown
 from kdcore.models._parts import image
 from kdcore.net import Net

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.contracts import Model
+from kdcore.contracts.model import Model
 from kdcore.models._parts import conv, head, image, kaiming
 from kdcore.net import Net
 

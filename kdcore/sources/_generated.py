@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdcore.chance import mix
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.device import apart, onto
 from kdcore.maker import Maker, Scene
 from kdcore.making import Generator, Making, adam

@@ -30,8 +30,7 @@ from kdcore.device import onto
 from kdcore.errors import BadInput
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making
-from kdcore.measure import CHUNK
-from kdcore.net import Net
+from kdcore.net import CHUNK, Net
 
 GRID = tuple(0.30 + 0.04 * place for place in range(11))  # of the first image's weight
 

@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.contracts import Grant, Outputs
+from kdcore.contracts.access import Grant
+from kdcore.contracts.outputs import Outputs
 from kdcore.maker import Scene
 from kdcore.net import pooled
 from kdcore.sources._balance import balance

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Source
+from kdcore.contracts.source import Source
 from kdcore.device import onto
 
 GROUP = 8  # images that share one draw of RandAugment's two operations, for speed

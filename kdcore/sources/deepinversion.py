@@ -38,7 +38,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.errors import BadInput
 from kdcore.losses import kl_rows, log_probs
 from kdcore.maker import Maker, Scene

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.maker import Scene
 from kdcore.sources._game import Game
 from kdcore.sources._generated import tried

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.losses import kl, log_probs
 from kdcore.maker import Scene
 from kdcore.making import Making

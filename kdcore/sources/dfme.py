@@ -34,7 +34,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.losses import kl_rows, log_probs
 from kdcore.maker import Scene
 from kdcore.making import Making

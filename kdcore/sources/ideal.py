@@ -32,7 +32,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.losses import log_probs
 from kdcore.maker import Scene
 from kdcore.sources._generated import tried

@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Source
+from kdcore.contracts.source import Source
 from kdcore.device import onto
 
 LEAST = 2  # images in a transfer set

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.device import onto
 from kdcore.maker import Maker, Scene
 from kdcore.making import Discriminator, Generator, Making, adam

@@ -33,7 +33,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.chance import mix
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.maker import Scene
 from kdcore.making import Making
 from kdcore.sources._differences import forward_differences, unit_directions

@@ -26,7 +26,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from kdcore.contracts import Grant
+from kdcore.contracts.access import Grant
 from kdcore.losses import kl, log_probs
 from kdcore.maker import Scene
 from kdcore.sources._game import Game

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 
 Sizes = Sequence[int | None]  # None where any size will do

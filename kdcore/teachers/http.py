@@ -28,7 +28,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput, gist
 from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
 from kdcore.service import Answered, Line, Unanswered

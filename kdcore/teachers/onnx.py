@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore import uploads
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.service import Answered, Line
 from kdcore.teachers import _trial

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from kdcore import uploads
 from kdcore.catalogue import check_knobs
-from kdcore.contracts import Access, Outputs
+from kdcore.contracts.access import Access
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.parts import build, network
 from kdcore.registry import DATA

@@ -16,7 +16,7 @@ from app import forms, link
 from kdcore.errors import BadInput
 from kdcore.orders import Order
 from kdcore.registry import DATA, METHODS, MODELS
-from kdcore.spec import Schedule
+from kdcore.schedule import Schedule
 
 EVERYTHING = [
     *(("data", name) for name in DATA),

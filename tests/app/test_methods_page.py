@@ -16,7 +16,8 @@ from app import curves, forms, pictures, standing
 from app.library import beside, library, method_of
 from app.studies import publish
 from kdcore.catalogue import entry
-from kdcore.contracts import FAMILIES, GRANTS
+from kdcore.contracts.access import GRANTS
+from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
 from kdcore.examples import Example
 from kdcore.registry import METHODS

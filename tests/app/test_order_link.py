@@ -7,9 +7,10 @@ import pytest
 from app import order_link
 from app.link import Link
 from app.panels import View
+from kdcore.checks import check
 from kdcore.orders import Order, spec
 from kdcore.presets import PRESETS
-from kdcore.spec import Choice, check
+from kdcore.spec import Choice
 
 
 def test_nothing_changed_is_an_empty_link() -> None:

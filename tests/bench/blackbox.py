@@ -18,7 +18,8 @@ import torch.nn.functional as F
 
 from kdcore import setup as setup_room
 from kdcore.making import Discriminator, Generator
-from kdcore.spec import Schedule, Spec, Wall
+from kdcore.schedule import Schedule
+from kdcore.spec import Spec, Wall
 from tests.bench.engine import LITTLE, Row, choice, ratio, synchronise, teacher_weights
 
 LEAD, STEPS, BATCH, WIDTH = 30, 30, 64, 32

@@ -24,11 +24,13 @@ import torch.nn.functional as F
 from kdcore import parts as parts_room
 from kdcore import setup as setup_room
 from kdcore import teacher as teacher_room
-from kdcore.contracts import Audience, Data, Dataset, Desk, Split
+from kdcore.contracts.control import Audience, Desk
+from kdcore.contracts.data import Data, Dataset, Split
 from kdcore.events import Step
 from kdcore.record import write_arrays
 from kdcore.registry import DATA, MODELS
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, Watch
 from kdcore.train import train
 
 ROUNDS = 5

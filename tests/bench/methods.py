@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 from kdcore.lineage import lineage
 from kdcore.registry import METHODS
-from kdcore.spec import Choice, Schedule, Spec
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec
 from kdcore.study import LITTLE
 from kdcore.trials import trial
 

@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 
 from app.live.tokens import issue
 from app.panels import panels
-from kdcore.contracts import Audience
+from kdcore.contracts.control import Audience
 from kdcore.jobs.desk import attend
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended

@@ -19,7 +19,8 @@ from kdcore.events import Cost, Finished, Meter, Started
 from kdcore.jobs.store import Store
 from kdcore.lineage import recommended
 from kdcore.orders import Order
-from kdcore.spec import Choice, Schedule, Spec
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec
 
 pytestmark = pytest.mark.usefixtures("lab")
 Read = pytest.CaptureFixture[str]

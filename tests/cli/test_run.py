@@ -16,7 +16,8 @@ from kdcore import orders
 from kdcore.events import EVENT, Cost, Finished, Started
 from kdcore.jobs.store import Store
 from kdcore.orders import Order
-from kdcore.spec import Choice, Schedule
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice
 
 Kdlab = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from kdcore.contracts import Desk
+from kdcore.contracts.control import Desk
 from kdcore.errors import BadInput
 from kdcore.events import Cost, Event, Finished, Started, Step
 from kdcore.spec import Spec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdcore.contracts import Data, Dataset
+from kdcore.contracts.data import Data, Dataset
 from kdcore.data._published import Published
 from kdcore.registry import DATA
 
@@ -103,7 +103,7 @@ def test_troubles_leave_validation_and_test_alone(name: str, images: Path, tmp_p
 @pytest.mark.parametrize("name", DATA)
 def test_the_recipe_names_what_exists(name: str) -> None:
     from kdcore.catalogue import check_knobs
-    from kdcore.spec import Schedule
+    from kdcore.schedule import Schedule
 
     recipe = DATA[name].recipe
     for model, knobs in (recipe.teacher, recipe.student):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.contracts import Dataset
+from kdcore.contracts.data import Dataset
 from kdcore.data._splits import Prepared, Raw, channel_statistics, corrupt, pick, prepare, split_off
 from kdcore.errors import BadInput
 

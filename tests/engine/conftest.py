@@ -9,7 +9,7 @@ import torch
 
 from kdcore import parts, setup
 from kdcore.checkpoint import save_tensors
-from kdcore.contracts import Method
+from kdcore.contracts.method import Method
 from kdcore.parts import network
 from kdcore.registry import DATA, METHODS
 from kdcore.spec import Spec

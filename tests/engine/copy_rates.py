@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.copying import CopyTest, Found, Gaps, altered
 from kdcore.parts import dataset
 from kdcore.probes.copies import FEWEST, LEVEL

@@ -7,12 +7,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from kdcore.contracts import Desk
+from kdcore.contracts.control import Desk
 from kdcore.events import Event
 from kdcore.lineage import lineage
 from kdcore.registry import METHODS
+from kdcore.schedule import Schedule
 from kdcore.setup import Setup
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.spec import Choice, Spec, Watch
 from kdcore.train import train
 
 torch.set_num_threads(1)

@@ -12,7 +12,8 @@ from small_run import SCHEDULE, STEPS, TEACHER, WATCH, Weights, kept, parts, run
 from torch import Tensor, nn
 
 from kdcore.checkpoint import newest
-from kdcore.contracts import Batch, Grant, Method
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Batch, Method
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Finished, Frame, Started, Step
 from kdcore.methods.kd import KD

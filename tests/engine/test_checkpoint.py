@@ -11,7 +11,8 @@ from kdcore.checkpoint import head_of, load_weights, save_tensors
 from kdcore.errors import BadInput
 from kdcore.optimize import Rule
 from kdcore.registry import MODELS
-from kdcore.spec import Choice, Schedule, Spec
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec
 
 SPEC = Spec(student=Choice(name="mlp"), method=Choice(name="ce"))
 

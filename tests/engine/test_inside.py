@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from kdcore.contracts import Dataset, Split
+from kdcore.contracts.data import Dataset, Split
 from kdcore.inside import attention, debiased_grams, unit_grams
 from kdcore.measure import MAP_ROWS, Probe, answers
 from kdcore.net import Net

@@ -10,9 +10,11 @@ from small_run import DIGITS, SCHEDULE, SMALL, TEACHER, WATCH, Weights, kept, sa
 
 from kdcore import attend
 from kdcore import setup as parts_of_setup
-from kdcore.contracts import Access, Audience, Desk, Outputs
+from kdcore.contracts.access import Access
+from kdcore.contracts.control import Audience, Desk
+from kdcore.contracts.outputs import Outputs
 from kdcore.events import Finished, Frame
-from kdcore.frames import parted
+from kdcore.frames import measured, parted
 from kdcore.made import (
     COARSE,
     CYCLED,
@@ -103,12 +105,12 @@ def test_a_frame_holds_pictures_inversions_and_cells(weights: Weights, tmp_path:
     run = setup(weights, tmp_path)
     assert run.made is not None
     run.made.anchors = named()
-    arrays, notes = parted(run.measured(run.lead + 1))
+    arrays, notes = parted(measured(run, run.lead + 1))
     assert arrays["made_x"].shape == (PICTURES, 1, 8, 8)
     assert arrays["made_logits"].shape == (PICTURES, 10)
     assert arrays["inverse_teacher"].shape == arrays["inverse_student"].shape == (INVERTED, 1, 8, 8)
     assert arrays["cells_teacher"].shape == arrays["cells_student"].shape == (FINE, FINE)
-    assert run.measured(run.lead)["cells_teacher"].shape == (COARSE, COARSE)
+    assert measured(run, run.lead)["cells_teacher"].shape == (COARSE, COARSE)
     assert {"cycle", "argmax_inverse", "class_entropy", "confidence", "frechet", "sliced_wasserstein"} <= set(notes)
     assert {"nearer_local", "copies_p", "image_pull", "kl_pull", "pull_cosine"} <= set(notes)
     assert notes["copies_judged"] == len(arrays["made_copied"]) == JUDGED
@@ -121,14 +123,14 @@ def test_a_generator_that_copies_is_caught_by_its_frames(
     run = setup(weights, tmp_path)
     rows = torch.arange(JUDGED) % len(run.x)
     monkeypatch.setattr(type(run.source), "sample", lambda _, __, latents: run.x[rows[: len(latents)]] / 127.5 - 1)
-    arrays, notes = parted(run.measured(run.lead + 1))
+    arrays, notes = parted(measured(run, run.lead + 1))
     assert notes["copies_matched"] == notes["copies_judged"] == JUDGED
     assert arrays["made_copied"][:PICTURES].all()
 
 
 def test_inversions_and_cycle_follow_their_definition(weights: Weights, tmp_path: Path) -> None:
     run = setup(weights, tmp_path)
-    arrays = run.measured(0)
+    arrays = measured(run, 0)
     assert run.teacher is not None
     asked = run.teacher(run.normalise(run.probe.x[:CYCLED])).logits.log_softmax(1)
     asked = asked - asked.mean(1, keepdim=True)

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from kdcore.measure import compare, score
 from kdcore.optimize import Rule, learning_rate
-from kdcore.spec import Schedule
+from kdcore.schedule import Schedule
 
 
 @pytest.mark.parametrize("classes", [2, 7, 100])

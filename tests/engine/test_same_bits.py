@@ -9,7 +9,7 @@ import pytest
 from small_run import CUT, Weights, kept, run, same, taught
 
 from kdcore import attend
-from kdcore.contracts import Audience, Desk
+from kdcore.contracts.control import Audience, Desk
 from kdcore.events import Checkpoint, Event, Started
 from kdcore.registry import METHODS
 

@@ -10,7 +10,7 @@ from small_run import DIGITS, SCHEDULE, TEACHER, WATCH, Weights, kept, parts, ru
 from test_same_bits import Eager
 
 from kdcore import attend
-from kdcore.contracts import GRANTS, Access
+from kdcore.contracts.access import GRANTS, Access
 from kdcore.events import Checkpoint, Event, Step
 from kdcore.maker import Maker
 from kdcore.registry import SOURCES

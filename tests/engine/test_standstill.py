@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from kdcore.events import Finished, Score
-from kdcore.spec import Choice, Schedule, Spec
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec
 from kdcore.standstill import at_least, standstill
 from kdcore.train import train
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdcore.contracts import Access, Outputs
+from kdcore.contracts.access import Access
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.ledger import Ledger
 from kdcore.net import Net

@@ -11,13 +11,15 @@ from safetensors.torch import load_file
 
 from kdcore.changes import with_changes
 from kdcore.checkpoint import newest
-from kdcore.contracts import Audience, Command, Desk, silent
+from kdcore.contracts.control import Audience, Command, Desk
+from kdcore.contracts.data import silent
 from kdcore.due import marks
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Started, Step
 from kdcore.parts import dataset, said
 from kdcore.record import read_arrays
-from kdcore.spec import Change, Choice, Schedule, Spec, Watch, change
+from kdcore.schedule import Schedule
+from kdcore.spec import Change, Choice, Spec, Watch, change
 from kdcore.train import train
 
 MLP = Choice(name="mlp", knobs={"width": 8, "depth": 1})

@@ -23,12 +23,14 @@ from torch import Tensor, nn
 
 from kdcore import setup as engine
 from kdcore.checkpoint import save_tensors
-from kdcore.contracts import Dataset, Desk, Split
+from kdcore.contracts.control import Desk
+from kdcore.contracts.data import Dataset, Split
 from kdcore.methods.ofd import Overhaul
 from kdcore.methods.reviewkd import Review
 from kdcore.parts import build
+from kdcore.schedule import Schedule
 from kdcore.setup import Setup
-from kdcore.spec import Choice, Schedule, Spec
+from kdcore.spec import Choice, Spec
 from kdcore.train import _Run
 
 torch.set_num_threads(1)

@@ -8,7 +8,9 @@ import torch
 from small_run import SCHEDULE, Weights, parts, taught
 from torch import Generator, Tensor
 
-from kdcore.contracts import Ask, Grant, Method, Outputs, Shown
+from kdcore.contracts.access import Grant
+from kdcore.contracts.method import Ask, Method, Shown
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.methods.kd import KD
 from kdcore.rows import HELD

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from small_run import DIGITS, SCHEDULE, SMALL, STEPS, TEACHER, WATCH, Weights, kept, run, same
 
 from kdcore.checkpoint import load_weights, save_tensors
-from kdcore.contracts import Access, silent
+from kdcore.contracts.access import Access
+from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Checkpoint, Evaluated, Event, Finished, Meter, Started, Step
 from kdcore.jobs import log

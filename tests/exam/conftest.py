@@ -10,7 +10,8 @@ from trained import Runs, party
 from kdcore.cases.question import Question
 from kdcore.exam.answers import work
 from kdcore.exam.pair import Pair
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, Watch
 from kdcore.train import train
 
 DIGITS = Choice(name="digits", knobs={"train_fraction": 0.5})

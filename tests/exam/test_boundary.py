@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from kdcore.cases.case import Case
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 from kdcore.exam import embedding, plane, planes
 from kdcore.exam import map as maps

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from kdcore.cases.question import Party
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 from kdcore.exam import clusters, support, witnesses
 

@@ -16,7 +16,7 @@ from kdcore.cases.case import Case
 from kdcore.cases.conflict import conflict
 from kdcore.cases.knowledge import knowledge
 from kdcore.cases.line import line
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 from kdcore.exam import _course
 from kdcore.exam import augment as changing

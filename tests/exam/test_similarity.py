@@ -5,7 +5,7 @@ import pytest
 
 from kdcore.cases.case import Case
 from kdcore.cases.similarity import similarity
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 from kdcore.exam.pair import Pair
 from kdcore.exam.similarity import staged, work

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kdcore import attend
-from kdcore.contracts import Audience, Desk
+from kdcore.contracts.control import Audience, Desk
 from kdcore.events import Checkpoint, Event, Finished
 from kdcore.spec import Spec
 from tests.gpu.lines import Clock, Line

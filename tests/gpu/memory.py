@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from kdcore.contracts import Command, Desk
+from kdcore.contracts.control import Command, Desk
 from kdcore.device import give_back
 from kdcore.setup import Setup
 from tests.gpu.bits import without_rest

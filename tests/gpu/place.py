@@ -14,14 +14,17 @@ import torch
 
 from kdcore import parts as parts_room
 from kdcore.checkpoint import save_tensors
-from kdcore.contracts import GRANTS, Access, Data, Dataset, Desk, Split, silent
+from kdcore.contracts.access import GRANTS, Access
+from kdcore.contracts.control import Desk
+from kdcore.contracts.data import Data, Dataset, Split, silent
 from kdcore.events import Event
 from kdcore.lineage import lineage
 from kdcore.maker import Maker
 from kdcore.parts import network
 from kdcore.registry import DATA, METHODS, SOURCES
+from kdcore.schedule import Schedule
 from kdcore.setup import Setup
-from kdcore.spec import Choice, Schedule, Spec, Watch, parse
+from kdcore.spec import Choice, Spec, Watch, parse
 from kdcore.train import train
 
 STEPS, BATCH = 8, 32

@@ -19,8 +19,9 @@ from unittest.mock import patch
 import torch
 
 from kdcore.device import steady
+from kdcore.schedule import Schedule
 from kdcore.setup import Setup
-from kdcore.spec import Schedule, Spec
+from kdcore.spec import Spec
 from tests.bench import blackbox
 from tests.bench import engine as bench
 from tests.gpu.lines import Clock, Line

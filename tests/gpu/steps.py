@@ -18,8 +18,8 @@ from torch import Tensor
 
 from kdcore.device import onto
 from kdcore.optimize import Rule
+from kdcore.schedule import Schedule
 from kdcore.setup import Setup
-from kdcore.spec import Schedule
 from kdcore.step import Kept, learn
 from tests.gpu.lines import Clock, Line, within
 from tests.gpu.place import BATCH, STEPS, Place

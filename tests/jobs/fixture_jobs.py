@@ -15,11 +15,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from kdcore import catalogue, spec
-from kdcore.contracts import Command, Desk
+from kdcore.contracts.control import Command, Desk
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Cost, Event, Finished, Frame, Loss, Started, Step
 from kdcore.record import write_arrays
-from kdcore.spec import Choice, Schedule, Spec, change
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, change
 
 
 def _entry(needs: tuple[str, ...] = (), lineage: str = "teacher", **knobs: dict[str, object]) -> dict[str, object]:

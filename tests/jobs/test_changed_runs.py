@@ -5,7 +5,7 @@ from pathlib import Path
 from fixture_jobs import job
 
 from kdcore.changes import with_changes
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.events import Changed, Finished
 from kdcore.jobs.store import Store
 from kdcore.spec import Change

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fixture_jobs import job, point
 
-from kdcore.contracts import Audience, Command
+from kdcore.contracts.control import Audience, Command
 from kdcore.events import Checkpoint, Evaluated, Score
 from kdcore.jobs import desk as desk_module
 from kdcore.jobs.desk import WorkerDesk, attend, audience_of

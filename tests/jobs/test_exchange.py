@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput, shortened
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store

@@ -9,7 +9,7 @@ import pytest
 from fixture_jobs import job
 from patience import until
 
-from kdcore.contracts import Audience, Command
+from kdcore.contracts.control import Audience, Command
 from kdcore.errors import BadInput
 from kdcore.events import Step
 from kdcore.jobs import local

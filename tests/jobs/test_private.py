@@ -12,7 +12,7 @@ import pytest
 from fixture_jobs import job
 from sqlalchemy import make_url
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
 from kdcore.jobs.tables import VERSION, name_of, one_sentence, sealed

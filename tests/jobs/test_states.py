@@ -9,7 +9,7 @@ from fixture_jobs import job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Finished
 from kdcore.jobs.states import MOVES, IllegalMove, State, turns

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fixture_jobs import job, point
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Finished
 from kdcore.jobs.rows import Run

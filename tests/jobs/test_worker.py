@@ -14,7 +14,7 @@ import pytest
 from fixture_jobs import job, point, started
 from patience import until
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Started, Step
 from kdcore.jobs.rows import Run

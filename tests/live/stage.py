@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from app.panels import Panel, View
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.events import Cost, Evaluated, Finished, Frame, Loss, Score, Started, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store

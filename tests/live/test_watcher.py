@@ -14,7 +14,7 @@ from app.live.status import status, steps_per_s
 from app.live.watcher import Watcher
 from app.panels import panel, panels
 from app.panels._lacks import Later
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Evaluated, Event, Loss, Score, Started, Step
 from kdcore.jobs.rows import Run

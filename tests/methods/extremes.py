@@ -5,7 +5,8 @@ import torch
 from situation import situation
 from torch import Tensor
 
-from kdcore.contracts import Batch, Method, Outputs
+from kdcore.contracts.method import Batch, Method
+from kdcore.contracts.outputs import Outputs
 
 Case = tuple[Tensor, Tensor, Tensor]
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kdcore.contracts import Batch, Method, Outputs, Pair, View
+from kdcore.contracts.method import Batch, Method, Pair, View
+from kdcore.contracts.outputs import Outputs
 from kdcore.making import Generator
 from kdcore.net import Net, pooled, stage_shapes
 from kdcore.registry import MODELS

@@ -9,7 +9,8 @@ import torch
 from situation import situation
 from torch import Tensor
 
-from kdcore.contracts import Batch, Method, Outputs
+from kdcore.contracts.method import Batch, Method
+from kdcore.contracts.outputs import Outputs
 from kdcore.registry import METHODS
 from kdcore.spec import parse
 

@@ -7,7 +7,7 @@ import slow
 import torch
 from situation import situation
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import log_probs
 from kdcore.methods.ban import BAN, chances, confidence_weighted, permuted
 from kdcore.methods.kd import KD

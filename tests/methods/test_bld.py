@@ -11,7 +11,7 @@ from test_losses import slow_kd, softmax_log
 from torch import Tensor, nn
 
 from kdcore.connect import connector
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.fit import cuts
 from kdcore.methods.bld import BlockWise, agreement, stepping_stones

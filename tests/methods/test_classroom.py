@@ -7,7 +7,8 @@ import slow
 import torch
 from situation import situation
 
-from kdcore.contracts import Batch, Outputs
+from kdcore.contracts.method import Batch
+from kdcore.contracts.outputs import Outputs
 from kdcore.methods.classroom import Classroom, standing
 
 torch.set_num_threads(1)

@@ -8,7 +8,8 @@ import torch
 from situation import nets, pair, situation
 from torch import Tensor
 
-from kdcore.contracts import Outputs, Pair
+from kdcore.contracts.method import Pair
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.losses import kd_loss
 from kdcore.methods.db3kd import DB3KD, boundary, examples, target_logits

@@ -7,7 +7,7 @@ import torch
 from situation import situation
 from torch import Tensor
 
-from kdcore.contracts import Term
+from kdcore.contracts.method import Term
 from kdcore.methods.hard_aug import BOUNDS, HardAug, moved
 
 torch.set_num_threads(1)

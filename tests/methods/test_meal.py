@@ -8,7 +8,8 @@ import torch
 from situation import situation
 from torch import Tensor
 
-from kdcore.contracts import Batch, Outputs
+from kdcore.contracts.method import Batch
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import scale_gradient, soft_cross_entropy
 from kdcore.methods.meal import MEAL, critic_loss
 

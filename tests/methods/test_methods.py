@@ -10,7 +10,9 @@ from situation import nets, pair, situation
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from kdcore.contracts import ASKS, FAMILIES, GRANTS, LINEAGES, Outputs, Term
+from kdcore.contracts.access import GRANTS
+from kdcore.contracts.method import ASKS, FAMILIES, LINEAGES, Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.methods.dkd import DKD
 from kdcore.methods.fitnet import FitNet

@@ -8,7 +8,7 @@ import torch
 from situation import situation
 from torch import Tensor
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import standardised
 from kdcore.methods.cutmixpick import CutMixPick, entropies
 from kdcore.methods.funmatch import FunMatch

@@ -8,7 +8,7 @@ from situation import situation
 from test_losses import slow_kd
 from torch import Tensor
 
-from kdcore.contracts import View
+from kdcore.contracts.method import View
 from kdcore.losses import cross_entropy
 from kdcore.methods.mlkd import MLKD, gram_gap, levels
 

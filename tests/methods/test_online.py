@@ -6,7 +6,8 @@ import torch
 from situation import nets, situation
 from torch import Tensor
 
-from kdcore.contracts import Outputs, Term
+from kdcore.contracts.method import Term
+from kdcore.contracts.outputs import Outputs
 from kdcore.methods.bdkd import BDKD, balanced, entropies, forward_weights, trainable_copy
 from kdcore.methods.dml import DML
 

@@ -8,7 +8,7 @@ import torch
 from situation import Situation, situation
 from torch import Tensor
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.methods.kd import KD
 from kdcore.methods.pesf import PESF, adapter, sharpness
 

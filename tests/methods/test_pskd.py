@@ -5,7 +5,7 @@ import slow
 import torch
 from situation import TRAINING_ROWS, situation
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import cross_entropy, soft_cross_entropy
 from kdcore.methods.pskd import PSKD, first_table
 

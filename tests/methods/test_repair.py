@@ -7,7 +7,8 @@ import torch
 from slow import Row, divergence, draw, label_loss, log_softmax, rows_of, soft_kl, softmax
 from wrong_teacher import batch_of, drawn, rest_of, swapped, top_of, values
 
-from kdcore.contracts import Batch, Method, Outputs
+from kdcore.contracts.method import Batch, Method
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import calibrated, kd_loss, log_probs, standardised, without, wrong
 from kdcore.methods.dkd import dkd_losses
 from kdcore.methods.kd import KD

@@ -9,7 +9,7 @@ from situation import nets, pair, situation
 from slow import normal as draw
 from torch import Tensor
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.fit import paired
 from kdcore.methods.reviewkd import Fusion, Review, ReviewKD, hierarchical_loss, levels
 

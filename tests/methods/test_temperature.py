@@ -10,7 +10,8 @@ from situation import situation
 from slow import Row, divergence, draw, log_softmax, rows_of
 from torch import Tensor
 
-from kdcore.contracts import Batch, Method, Outputs
+from kdcore.contracts.method import Batch, Method
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import standardised, weighted_kl
 from kdcore.methods.adat import AdaT, adat_loss, largest_standardised
 from kdcore.methods.dkd import DKD

@@ -8,7 +8,7 @@ import torch
 from situation import Situation, situation
 from torch import Tensor, nn
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.losses import cross_entropy, kd_loss
 from kdcore.methods.tgeo import TGeo, centres, directional, geometry
 

@@ -8,7 +8,7 @@ from situation import pair, situation
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.methods.wakd import WAKD, refresh
 from kdcore.models.cnn import CNN
 from kdcore.net import Net

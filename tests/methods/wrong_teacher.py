@@ -7,7 +7,8 @@ from situation import situation
 from slow import Row, draw, rows_of
 from torch import Tensor
 
-from kdcore.contracts import Batch, Method, Outputs, View
+from kdcore.contracts.method import Batch, Method, View
+from kdcore.contracts.outputs import Outputs
 from kdcore.methods.sld import SLD
 
 

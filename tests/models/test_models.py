@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from kdcore.contracts import Model
+from kdcore.contracts.model import Model
 from kdcore.costs import cost, costs, members
 from kdcore.errors import BadInput
 from kdcore.net import Net, pooled, stage_shapes, staged, unrectified

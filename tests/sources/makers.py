@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Access, Outputs
+from kdcore.contracts.access import Access
+from kdcore.contracts.outputs import Outputs
 from kdcore.maker import Maker, Scene
 from kdcore.making import Making
 from kdcore.models.cnn import CNN

@@ -9,7 +9,7 @@ import torch
 from makers import CLASSES, MAKERS, SAMPLED, SHAPE, access_of, net, quick, scene, steps
 from torch import Tensor
 
-from kdcore.contracts import GRANTS
+from kdcore.contracts.access import GRANTS
 from kdcore.errors import BadInput
 from kdcore.making import Making
 from kdcore.registry import SOURCES

@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from kdcore.contracts import Source
+from kdcore.contracts.source import Source
 from kdcore.rows import held_out, places, shown
 from kdcore.sources.data import DataSource
 from kdcore.sources.knockoff import KnockoffSource

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdcore.contracts import Batch, Outputs
+from kdcore.contracts.method import Batch
+from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
 from kdcore.maker import Scene
 from kdcore.making import Discriminator, Generator, Making

@@ -7,7 +7,7 @@ import torch
 from makers import CLASSES, SHAPE, net, quick, scene
 from torch import Tensor
 
-from kdcore.contracts import Outputs
+from kdcore.contracts.outputs import Outputs
 from kdcore.maker import Maker
 from kdcore.registry import SOURCES
 from kdcore.sources import dafl, deepinversion, dfad, dfhl_rs, dfme, ideal

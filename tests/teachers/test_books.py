@@ -10,13 +10,15 @@ import pytest
 from counting import Received, counting, digest_of
 
 from kdcore.bill import bill
-from kdcore.contracts import Command, Desk, silent
+from kdcore.contracts.control import Command, Desk
+from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Event, Finished, Meter, Started, Step
 from kdcore.jobs.log import Heard, story
 from kdcore.parts import dataset
 from kdcore.record import Record, gather
-from kdcore.spec import Choice, Measure, Schedule, Spec, Wall, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Measure, Spec, Wall, Watch
 from kdcore.teachers import http
 from kdcore.train import train
 

@@ -26,7 +26,7 @@ from app.live.watcher import Watcher
 from app.panels import View, panels
 from app.suited import suited
 from kdcore import catalogue
-from kdcore.contracts import silent
+from kdcore.contracts.data import silent
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.parts import dataset

@@ -12,7 +12,7 @@ import torch
 from faulty import Faulty, serving
 from torch import Tensor
 
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.protocol import HEAD_LENGTH, Garbled, unpack
 from kdcore.spec import Wall

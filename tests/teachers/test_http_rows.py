@@ -6,7 +6,7 @@ import torch
 from faulty import Faulty, serving
 from torch import Tensor
 
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.teachers.http import HttpTeacher
 

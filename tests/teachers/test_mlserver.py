@@ -19,7 +19,8 @@ from faulty import Faulty, serving
 
 from kdcore.errors import BadInput
 from kdcore.events import Finished
-from kdcore.spec import Choice, Schedule, Spec, Wall, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, Wall, Watch
 from kdcore.teacher import Spent, Teacher
 from kdcore.teachers import http
 from kdcore.teachers.http import HttpTeacher

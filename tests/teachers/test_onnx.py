@@ -11,7 +11,7 @@ from files import CLASSES, ENDLESS, SHAPE, classifier, flattened, linear, matrix
 from onnx import TensorProto, helper, numpy_helper
 
 from kdcore import uploads
-from kdcore.contracts import Access
+from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.spec import Wall
 from kdcore.teacher import Spent, Teacher

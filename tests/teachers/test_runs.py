@@ -17,7 +17,8 @@ from torch import nn
 from kdcore.errors import BadInput
 from kdcore.events import EVENT, Asked, Event, Finished, Meter, Started
 from kdcore.jobs.store import Store
-from kdcore.spec import Choice, Schedule, Spec, Wall, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, Wall, Watch
 from kdcore.teachers import http
 from kdcore.train import train
 

@@ -15,8 +15,9 @@ from kdcore import protocol, served, serving
 from kdcore.errors import BadInput
 from kdcore.parts import build
 from kdcore.protocol import HEAD_LENGTH, pack, unpack
+from kdcore.schedule import Schedule
 from kdcore.served import Model, load
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.spec import Choice, Spec, Watch
 from kdcore.train import train
 
 WATCH = Watch(points=1, evaluations=1, frames=1, checkpoints=1)

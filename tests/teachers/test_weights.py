@@ -13,7 +13,8 @@ from torchvision import models
 from kdcore import uploads
 from kdcore.errors import BadInput
 from kdcore.parts import build
-from kdcore.spec import Choice, Schedule, Spec, Wall, Watch
+from kdcore.schedule import Schedule
+from kdcore.spec import Choice, Spec, Wall, Watch
 from kdcore.teacher import Teacher
 from kdcore.teachers.weights import WeightsTeacher
 from kdcore.train import train

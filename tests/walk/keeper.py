@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import RESUMABLE
 from kdcore.jobs.store import Store

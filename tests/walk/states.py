@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from kdcore.contracts import Command
+from kdcore.contracts.control import Command
 from kdcore.events import Event
 from kdcore.jobs.exchange import Recorded, load
 from kdcore.jobs.rows import Run

@@ -1,33 +1,21 @@
-"""What a method, a model, a data set and a source must be. No torch is imported here: the types only name it.
+"""What a distillation method must be. No torch is imported here: the types only name it.
 
-Shapes: B samples, C classes, K channels, N rows. A thing's settings ("knobs") are the fields of a frozen pydantic
-model, each with a default, bounds and one line of description; form, command line and docs follow from them.
+Shapes: B samples, C classes, K channels, N rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-import numpy as np
-from pydantic import Field
-
-from kdcore.frozen import FrozenModel
+from kdcore.contracts.access import Grant
+from kdcore.contracts.knobs import Knobs
+from kdcore.contracts.outputs import Outputs
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from kdcore.net import Net
-
-Grant = Literal["labels", "probabilities", "logits", "features", "blocks", "gradients"]
-Access = Literal["white_box", "logits", "probabilities", "labels"]
-GRANTS: dict[Access, frozenset[Grant]] = {
-    "white_box": frozenset({"labels", "probabilities", "logits", "features", "blocks", "gradients"}),
-    "logits": frozenset({"labels", "probabilities", "logits"}),
-    "probabilities": frozenset({"labels", "probabilities"}),
-    "labels": frozenset({"labels"}),
-}
 
 
 Ask = Literal["second_view", "validation", "mixing", "rows", "inverse"]
@@ -57,19 +45,6 @@ LINEAGES: dict[Lineage, str] = {  # all but the first are the name of the knob t
     "peers": "more mentors, between student and teacher in size",
     "copies": "more teachers, trained with other seeds",
 }
-
-
-class Knobs(FrozenModel):
-    """Settings of one registered thing; unknown keys are refused and nothing changes afterwards."""
-
-    title: ClassVar[str]
-
-
-class Outputs(NamedTuple):
-    """What a network says about a batch."""
-
-    logits: Tensor  # (B, C)
-    features: tuple[Tensor, ...]  # per stage (B, K, H, W) or (B, K)
 
 
 class View(NamedTuple):
@@ -235,140 +210,3 @@ FAMILIES = {
     "data": "What the networks are shown",
     "black box": "Black box",
 }
-
-
-class Model(Knobs):
-    """A family of networks; a knob of type Literal picks its member, so that every choice can be costed."""
-
-    family: ClassVar[str]
-
-    def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A freshly initialised network for inputs of `shape` (K, H, W) or (F,).
-
-        Raises:
-            BadInput: the family cannot read inputs of that shape.
-        """
-        raise NotImplementedError
-
-
-class Split(NamedTuple):
-    """Rows of one split."""
-
-    x: np.ndarray  # (N, K, H, W) uint8, or (N, F) float32
-    y: np.ndarray  # (N,) int64, -1 where unlabelled
-
-
-class Dataset(NamedTuple):
-    """A loaded data set. Pixels are 0..255; a network sees (x/255 - mean) / std, features as they are."""
-
-    train: Split
-    val: Split  # apart from train and test; never trained on
-    test: Split
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]  # per channel, of x/255 over the training rows before `train_fraction`; empty for features
-    std: tuple[float, ...]
-    clean_train_y: np.ndarray  # (N,) the training labels before noise and hiding
-
-
-class Recipe(NamedTuple):
-    """Settings that suit a data set on two cores; knobs not named keep their defaults."""
-
-    teacher: tuple[str, dict[str, object]]
-    student: tuple[str, dict[str, object]]
-    teacher_schedule: dict[str, object]
-    schedule: dict[str, object]
-    augment: str = "none"
-
-
-Report = Callable[[str, float], None]  # what is being done, and the share that is done
-
-
-def silent(what: str, share: float) -> None:
-    """A `Report` for callers that show nothing."""
-
-
-class Data(Knobs):
-    """A data set with the four troubles every one can have; `load` does the same for all, `raw` is the set's own."""
-
-    family: ClassVar[Literal["2-D toy", "image"]]
-    recipe: ClassVar[Recipe]
-    label_noise: float = Field(0.0, ge=0.0, le=0.9, description="Share of training labels replaced by another class.")
-    label_fraction: float = Field(
-        1.0, ge=0.0, le=1.0, description="Share of training samples that keep their label; 0 hides all of them."
-    )
-    train_fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of the training samples that is used.")
-    validation: float = Field(0.1, ge=0.01, le=0.5, description="Share of the training samples held out to validate.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of sampling, noise and splits.")
-
-    def signature(self) -> tuple[tuple[int, ...], int]:
-        """Shape of one input, (K, H, W) or (F,), and the number of classes, without loading anything."""
-        raise NotImplementedError
-
-    def ready(self) -> None:
-        """Make sure before a run that all is given that a person must give.
-
-        Raises:
-            BadInput: something is missing, such as the path of a folder.
-        """
-
-    def load(self, folder: Path, report: Report = silent) -> Dataset:
-        """Read or make the data; files of downloadable sets live below `folder`.
-
-        Raises:
-            BadInput: files are absent or damaged, or a class is too small to be split.
-        """
-        raise NotImplementedError
-
-
-class Source(Knobs):
-    """Where the next batch comes from. Everything it draws is a function of seed and step, so a resumed run repeats."""
-
-    @property
-    def static(self) -> bool:
-        """Whether a training row looks the same each time, so that the teacher's answer may be kept."""
-        raise NotImplementedError
-
-    def indices(self, rows: int, batch: int, seed: int, start: int, device: str) -> Iterator[Tensor]:
-        """From step `start` on, forever: the rows (B,) int64 of the next batch, on `device`."""
-        raise NotImplementedError
-
-    def drawn(self, rows: int, seed: int) -> Tensor | None:
-        """The places (P,) int64 among `rows` that `indices` ever shows, ascending; None where it shows them all."""
-        return None
-
-    def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
-        """The batch as it is shown at `step`: (B, ...) in the data's own dtype, on its device."""
-        raise NotImplementedError
-
-    def strengthen(self, x: Tensor, seed: int, step: int) -> Tensor:
-        """A second, strongly augmented view of what `transform` gave, of the same shape and dtype."""
-        raise NotImplementedError
-
-
-class Command(NamedTuple):
-    """One wish of a person about a run that is under way."""
-
-    name: Literal["pause", "resume", "step", "set", "speed", "cancel"]
-    value: object = None  # step: how many; set: {path: value}; speed: steps per second or None
-
-
-class Audience(NamedTuple):
-    """How often somebody looks, in frames per second; 0 is nobody."""
-
-    frames_hz: float = 0.0
-    field_hz: float = 0.0
-
-
-class Desk:
-    """What the loop asks of whoever started it. This one has no wishes and shows nothing."""
-
-    def commands(self) -> list[Command]:
-        """Wishes since the last call; asked between optimiser steps, so it must not block."""
-        return []
-
-    def audience(self) -> Audience:
-        """Who is looking now."""
-        return Audience()
-
-    def show(self, channel: Literal["frame", "field"], arrays: dict[str, np.ndarray]) -> None:
-        """Put arrays where those who look find them; the latest wins."""
