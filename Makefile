@@ -38,8 +38,8 @@ check: $(VENV)/.installed-dev  ## Lint, format and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-catalogue: $(VENV)/.installed  ## Write kdcore/catalogue.json anew, after a change of what it lists.
-	$(BIN)/python -m kdcore.catalogue kdcore/catalogue.json
+catalogue: $(VENV)/.installed  ## Write kdcore/spec/catalogue.json anew, after a change of what it lists.
+	$(BIN)/python -m kdcore.spec.catalogue kdcore/spec/catalogue.json
 
 bench: $(VENV)/.installed-dev  ## Measure speed against plain PyTorch; prints ratios and writes them to a file.
 	$(BIN)/python tests/bench/run.py $(ARGS)

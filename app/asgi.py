@@ -17,18 +17,19 @@ from anyio import to_thread
 from starlette.middleware import Middleware
 from threadpoolctl import threadpool_limits
 
-from app import curves, engine, examining, lens
-from app.access import Guard
+from app import run_store
+from app.helpers import comparison, loss_curves, microscope
+from app.live.access import Guard
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
 from app.paths import APP, ASSETS
-from kdcore.cases.case import purge
-from kdcore.cases.keeping import release
-from kdcore.catalogue import catalogue
+from kdcore.comparison.cache import release
+from kdcore.comparison.case import purge
 from kdcore.errors import BadInput
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.store import Store
+from kdcore.spec.catalogue import catalogue
 
 DEMOS = ASSETS / "demo"
 KEEP_DELETED_S = 7 * 86_400.0  # how long a deleted run can be brought back
@@ -40,7 +41,7 @@ log = logging.getLogger("kdlab")
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     """Open the store, bring the recorded runs, hand out runs and serve those who look, until the server stops."""
-    store = await to_thread.run_sync(engine.store)
+    store = await to_thread.run_sync(run_store.store)
     await to_thread.run_sync(catalogue)  # built here once per version of the engine, so that no page waits for it
     await to_thread.run_sync(bring_demos, store)
     await to_thread.run_sync(store.purge, KEEP_DELETED_S)
@@ -55,7 +56,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Hub]]:
     finally:
         collector.cancel()
         await to_thread.run_sync(supervisor.stop)
-        for helper in (curves.helper, lens.helper, examining.quick, examining.slow):
+        for helper in (loss_curves.helper, microscope.helper, comparison.quick, comparison.slow):
             await to_thread.run_sync(helper.stop)
 
 
@@ -63,7 +64,7 @@ def bring_demos(store: Store) -> None:
     """Make the recorded runs that come with the Lab known; a damaged one is left out and named in the log."""
     for folder in sorted(DEMOS.glob("*/")):
         try:
-            store.bring(folder, engine.DEMO)
+            store.bring(folder, run_store.DEMO)
         except BadInput as error:
             log.warning("%s", error)
 
@@ -79,7 +80,7 @@ async def collect_garbage() -> None:
             await to_thread.run_sync(gc.collect)
 
 
-hub = Hub(engine.store)
+hub = Hub(run_store.store)
 app = st.App(
     APP / "main.py", lifespan=lifespan, routes=routes(hub), middleware=[Middleware(Guard), Middleware(NameBrowsers)]
 )

@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from app import reach
+from app.components import keyboard_reach
 from app.paths import APP, ASSETS
-from app.words import verbatim
-from kdcore.catalogue import catalogue
+from app.text.phrases import verbatim
 from kdcore.errors import BadInput
+from kdcore.spec.catalogue import catalogue
 
 VIEWS = APP / "views"
 LOGO = ASSETS / "logo.svg"
 
 st.set_page_config(page_title="KD Lab", page_icon=str(LOGO), layout="wide")
-reach.everywhere()
+keyboard_reach.everywhere()
 st.logo(str(LOGO), size="large")
 page = st.navigation(
     [

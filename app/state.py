@@ -16,22 +16,24 @@ from typing import Any, NamedTuple
 import streamlit as st
 from pydantic import ValidationError
 
-from app import case_link, engine, link, order_link, owning
-from app.link import Link, Settings
+from app import run_store
+from app.links import black_box, inspector, lab
+from app.links.lab import Link, Settings
+from app.live import ownership
 from app.live.tokens import COOKIE, VIEWER, new_viewer
 from app.panels import View
+from app.text.phrases import verbatim
 from app.theme import Theme
-from app.words import verbatim
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.schedule import Json
+from kdcore.spec.schedule import Json
 
 LAB, METHODS, BLACKBOX, INSPECTOR = "lab", "methods", "blackbox", "inspector"
 LINKED = {
-    LAB: link,
-    METHODS: link,
-    BLACKBOX: order_link,
-    INSPECTOR: case_link,
+    LAB: lab,
+    METHODS: lab,
+    BLACKBOX: black_box,
+    INSPECTOR: inspector,
 }  # pages whose URL is a whole link, and who reads it
 FORMS = (LAB, BLACKBOX)  # pages whose form asks for a run
 COMPARED = "compare"
@@ -46,7 +48,7 @@ def viewer() -> str:
 
 def owners() -> frozenset[str]:
     """The owners of runs that the viewer may change."""
-    return owning.owners(viewer(), st.context.headers)
+    return ownership.owners(viewer(), st.context.headers)
 
 
 def owns(run: Run) -> bool:
@@ -97,7 +99,7 @@ def _following(found: Link) -> Link:
     if _state["page"] not in FORMS or found.run is None:
         return found
     with suppress(BadInput):  # a run that cannot be shown is told of where it would be
-        run = engine.find(found.run)
+        run = run_store.find(found.run)
         settings = codec().of_run(run.spec) if run else None
         return found._replace(settings=settings or found.settings)
     return found
@@ -213,7 +215,7 @@ def show(run_id: str | None) -> None:
 
 def inspect(run_id: str) -> None:
     """Open a run in the Inspector, beside its own teacher and with nothing selected."""
-    _show(case_link.beside_its_teacher(shown(), run_id))
+    _show(inspector.beside_its_teacher(shown(), run_id))
 
 
 def compare(case_id: str) -> None:

@@ -42,7 +42,7 @@ def served(
         beside: further folders to import from.
         log: the file that gets what the server writes.
         slots: how many runs may go on at once.
-        terminal: whose the runs of the terminal are: see `app.owning`.
+        terminal: whose the runs of the terminal are: see `app.live.ownership`.
         port: where it listens; 0 is any free one.
         more: of its environment.
     """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kdcore.cases.case import About, Case, Side, write_about
-from kdcore.record import write_arrays
+from kdcore.comparison.case import About, Case, Side, write_about
+from kdcore.runs.record import write_arrays
 
 
 def case(

@@ -46,7 +46,7 @@ def onnx_file() -> None:
     import torch
     from files import CLASSES, SHAPE, linear
 
-    from kdcore import uploads
+    from kdcore.files import uploads
     from kdcore.teachers.onnx import OnnxTeacher
 
     line = OnnxTeacher(file=uploads.keep(linear().SerializeToString())).connect(SHAPE, CLASSES)

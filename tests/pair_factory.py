@@ -8,13 +8,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from kdcore.cases.question import Party, Question
-from kdcore.checkpoint import save_tensors
+from kdcore.comparison.question import Party, Question
+from kdcore.comparison.tasks.pair import Pair
 from kdcore.contracts.data import silent
-from kdcore.exam.pair import Pair
-from kdcore.parts import build, dataset
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec
+from kdcore.engine.build import build, dataset
+from kdcore.engine.checkpoint import save_tensors
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec
 
 DIGITS = Choice(name="digits")
 MOONS = Choice(name="moons")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kdcore.events import Changed, Cost, Evaluated, Frame, Loss, Meter, Score, Started, Step
-from kdcore.record import Record
-from kdcore.spec import Choice, Spec
+from kdcore.runs.record import Record
+from kdcore.spec.spec import Choice, Spec
 
 MAPPED = 3  # probe rows with maps of attention
 

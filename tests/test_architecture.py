@@ -3,36 +3,51 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import TopologicalSorter
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from kdcore.registry import REGISTRIES
+from kdcore.spec.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[1]
-GROUND = (
-    "contracts",
-    "maker",
-    "service",
-    "spec",
-    "wall",
-    "fit",
-    "frozen",
-    "ranges",
-    "events",
-    "bill",
-    "registry",
-    "catalogue",
-    "record",
-    "errors",
-    "untrusted",
-    "probable",
-    "net",
+# Rooms by floor, the lowest first: a room imports what lies below it, never a neighbour or what lies above.
+GROUND = ("device", "errors", "events", "frozen", "seeding", "stdio_rpc", "untrusted")  # modules, which see each other
+ENGINE_FLOORS = (
+    GROUND,
+    ("contracts",),
+    ("spec",),
+    ("files", "mimics", "models", "nn", "runs"),
+    ("data", "generation", "jobs", "methods", "probes"),
+    ("engine", "explain", "sources"),
+    ("blackbox", "remote", "study"),
+    ("comparison", "teachers"),
+    ("upload_checks",),
 )
+APP_FLOORS = (
+    ("paths", "theme"),
+    ("run_store",),
+    ("text",),
+    ("panels",),
+    ("links", "live", "reports"),
+    ("results", "state"),
+    ("forms", "helpers"),
+    ("asgi", "cli"),
+    ("components",),
+    ("inspector", "main"),
+    ("views",),
+)
+LIGHT = ("comparison", "data", "files", "jobs", "mimics", "probes", "runs", "spec")  # rooms that load no torch,
+HEAVY = [  # but for these
+    *(ROOT / "kdcore" / name for name in ("spec/costs.py", "comparison/worker.py", "comparison/export_temperature.py")),
+    *(ROOT / "kdcore/comparison/tasks").glob("*.py"),
+]
 ISLANDS = ("methods", "models", "data", "sources", "teachers")
 LONGEST = 400
+WORKER = ROOT / "kdcore/jobs/worker.py"
 UNFINISHED = tuple(word + end for word in ("TO" + "DO", "FIX" + "ME", "XX" + "X") for end in (":", " ", "("))
 SCREEN = ("streamlit", "plotly", "app")
 
@@ -81,7 +96,7 @@ def test_the_front_end_never_loads_torch() -> None:
 
 
 def test_probes_and_jobs_know_no_torch_and_data_only_inside_functions() -> None:
-    without = files("kdcore/probes", "kdcore/jobs", "kdcore/cases")
+    without = [path for path in files("kdcore/probes", "kdcore/jobs", "kdcore/comparison") if path not in HEAVY]
     found = {path: loads(path, "torch", "torchvision") for path in without}
     found |= {path: loads(path, "torch", "torchvision", everywhere=False) for path in files("kdcore/data")}
     assert not any(found.values()), found
@@ -93,26 +108,57 @@ def test_islands_do_not_import_one_another(one: str, other: str) -> None:
     assert not any(found.values()), found
 
 
-def test_ground_rests_on_ground_alone() -> None:
-    allowed = {"kdcore", *(f"kdcore.{name}" for name in GROUND)}
-    for name in GROUND:
-        found = {
-            module for module in loads(ROOT / f"kdcore/{name}.py", "kdcore", everywhere=False) if module in _modules()
-        }
-        assert found <= allowed, f"{name} imports {found - allowed}"
+@pytest.mark.parametrize(("package", "floors"), [("kdcore", ENGINE_FLOORS), ("app", APP_FLOORS)])
+def test_every_import_points_down(package: str, floors: tuple[tuple[str, ...], ...]) -> None:
+    floor = {room: number for number, rooms in enumerate(floors) for room in rooms}
+    assert {room(name, package) for name in graph()} - {""} == floor.keys(), (
+        "a room has no floor, or a floor names no room"
+    )
+    upward = [
+        (source, target)
+        for source, targets in graph().items()
+        for target in targets
+        for here, there in [(room(source, package), room(target, package))]
+        if here and there and here != there and not floor[there] < floor[here] and not {here, there} <= {*GROUND}
+    ]
+    assert upward == []
 
 
-def _modules() -> set[str]:
-    """Every module and package of the engine, so that names inside modules are told apart from them."""
-    paths = [path.relative_to(ROOT).with_suffix("") for path in files("kdcore")]
-    return {".".join(path.parts).removesuffix(".__init__") for path in paths}
+def test_no_imports_go_in_circles() -> None:
+    """Those of types alone, and those inside functions, among them."""
+    TopologicalSorter(graph()).prepare()
+
+
+def room(module: str, package: str) -> str:
+    """The folder or file of a package in which a module lies; "" where it lies elsewhere."""
+    head, *rest = module.split(".")
+    return rest[0] if head == package and rest else ""
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """What each module of the engine and the pages imports of them."""
+    paths = {_name(path): path for path in files("kdcore", "app")}
+    return {name: {found for found in _modules(path, paths) if found != name} for name, path in paths.items()}
+
+
+def _modules(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    """Full names of the modules that a file imports, or of which it imports names."""
+    for name in imports(path):
+        parent = name.rpartition(".")[0]
+        if name not in known:
+            yield from {parent} & known.keys()
+        elif known[name].name != "__init__.py":  # a package counts where names of its own are taken
+            yield name
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def test_what_the_server_loads_holds_no_torch() -> None:
     """Asked of a process of its own: importing everything but what trains leaves torch and, below, Streamlit out."""
-    folders = [f"kdcore/{name}" for name in ("probes", "data", "jobs", "cases")]
-    light = [path for path in files(*folders) if path.stem != "worker"]
-    light += [ROOT / f"kdcore/{name}.py" for name in GROUND if name != "net"]
+    light = [path for path in files(*(f"kdcore/{name}" for name in LIGHT)) if path not in [*HEAVY, WORKER]]
     pages = [path for path in files("app") if path.parent.name != "views" and path.stem not in ("main", "__main__")]
     lower, upper = (
         [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in part] for part in (light, pages)
@@ -121,7 +167,7 @@ def test_what_the_server_loads_holds_no_torch() -> None:
         "import sys, importlib\n"
         f"for name in {lower}: importlib.import_module(name)\n"
         "assert not {'torch', 'streamlit', 'plotly', 'app'} & set(sys.modules)\n"
-        "import app.cli, app.cli.arguments, app.cli.headless, app.cli.listing\n"
+        "import app.cli, app.cli.arguments, app.cli.commands.run, app.cli.commands.show\n"
         "assert not {'torch', 'streamlit', 'plotly'} & set(sys.modules)\n"
         f"for name in {upper}: importlib.import_module(name)\n"
         "assert 'torch' not in sys.modules\n"

@@ -12,13 +12,13 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from app.cli.arguments import wanted
-from app.link import decode, encode
-from kdcore.catalogue import KINDS, check_copy, check_knobs, knobs_model
+from app.links.lab import decode, encode
+from kdcore.blackbox.orders import Order
 from kdcore.errors import BadInput
-from kdcore.orders import Order
-from kdcore.registry import REGISTRIES
-from kdcore.schedule import Schedule
-from kdcore.spec import Wall, parse
+from kdcore.spec.catalogue import KINDS, check_copy, check_knobs, knobs_model
+from kdcore.spec.registry import REGISTRIES
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Wall, parse
 
 THINGS = [(kind, name) for kind in KINDS for name in REGISTRIES[kind]]
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from kdcore import catalogue as kept
-from kdcore.catalogue import KINDS, catalogue, check_knobs, cost_of, entry, knobs_model
-from kdcore.costs import cost
 from kdcore.errors import BadInput
-from kdcore.registry import REGISTRIES, Registry
+from kdcore.spec import catalogue as kept
+from kdcore.spec.catalogue import KINDS, catalogue, check_knobs, cost_of, entry, knobs_model
+from kdcore.spec.costs import cost
+from kdcore.spec.registry import REGISTRIES, Registry
 
 NAMES = [(kind, name) for kind in KINDS for name in REGISTRIES[kind]]
 
@@ -43,7 +43,8 @@ def test_a_digest_covers_every_module_from_which_a_thing_inherits() -> None:
 
 
 def test_ground_loads_no_torch() -> None:
-    code = "import kdcore.spec, kdcore.record, kdcore.catalogue, kdcore.registry, sys; print('torch' in sys.modules)"
+    rooms = "kdcore.spec.spec, kdcore.spec.catalogue, kdcore.spec.registry, kdcore.runs.record"
+    code = f"import {rooms}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -51,7 +52,7 @@ def test_ground_loads_no_torch() -> None:
 def test_asking_the_catalogue_loads_no_torch() -> None:
     catalogue()  # built, so that the process below finds it
     code = (
-        "from kdcore.catalogue import cost_of; from kdcore.lineage import recommended; import sys;"
+        "from kdcore.spec.catalogue import cost_of; from kdcore.spec.lineage import recommended; import sys;"
         "recommended(); cost_of('mlp', {}, (2,), 2); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -64,7 +65,7 @@ def test_an_entry_says_what_its_class_says(kind: str, name: str) -> None:
     said = entry(kind, name)
     assert said["title"] == thing.title
     assert said["doc"]
-    assert (Path(kept.__file__).parent.parent / said["file"]).exists()
+    assert (kept.ROOT.parent / said["file"]).exists()
     assert said["schema"] == json.loads(json.dumps(thing.model_json_schema()))
 
 
@@ -184,7 +185,7 @@ def test_a_changed_source_is_read_anew_and_kept_in_the_home(home: Path, monkeypa
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_are_the_files(kind: str) -> None:
     registry: Registry[type] = REGISTRIES[kind]
-    files = sorted(path.stem for path in (Path(kept.__file__).parent / registry.folder).glob("[!_]*.py"))
+    files = sorted(path.stem for path in (kept.ROOT / registry.folder).glob("[!_]*.py"))
     assert list(registry) == files == list(catalogue()[kind])
     assert len(registry) == len(files)
     assert "no_such_thing" not in registry

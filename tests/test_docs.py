@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import headless, main
+from app.cli import main
+from app.cli.commands import run
 from kdcore.contracts.access import GRANTS
 from kdcore.contracts.method import ASKS, JOINS, LINEAGES, Method
-from kdcore.lineage import recommended
-from kdcore.spec import Spec
-from kdcore.study import read
+from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import Spec
+from kdcore.study.study import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -35,7 +36,7 @@ def commands(document: str, start: str) -> list[list[str]]:
 
 def test_the_runs_in_the_readme_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Spec] = []
-    monkeypatch.setattr(headless, "distil", lambda spec, **_: asked.append(spec) or 0)
+    monkeypatch.setattr(run, "distil", lambda spec, **_: asked.append(spec) or 0)
     monkeypatch.chdir(tmp_path)
     Path("run.json").write_text(recommended("moons").model_dump_json())
     shown = commands("README.md", "kdlab run ")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from kdcore.blackbox.frontier import Point, best, point_of, reference, task_of
+from kdcore.blackbox.orders import Order, spec
 from kdcore.events import Finished, Meter
-from kdcore.frontier import Point, best, point_of, reference, task_of
-from kdcore.orders import Order, spec
-from kdcore.spec import Choice, Spec
+from kdcore.spec.spec import Choice, Spec
 
 BASE = spec(Order())
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.words import outcome
-from kdcore import capture, frames, parts, setup
+from app.text.phrases import outcome
 from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.device import Listener, chance_of, give_back, go_on, onto
+from kdcore.engine import build, cuda_graph, frames, setup
 from kdcore.events import Finished
-from kdcore.losses import kd_loss
-from kdcore.registry import METHODS
+from kdcore.nn.losses import kd_loss
+from kdcore.spec.registry import METHODS
 from tests.gpu import bits, captured, memory, steps, syncs
 from tests.gpu.lines import Clock, Line, within
 from tests.gpu.place import Place, pixels_for_digits
@@ -73,7 +73,7 @@ def as_kd(monkeypatch: pytest.MonkeyPatch) -> Replace:
     """Put a method of the test's own in the place of "kd"."""
 
     def replace(method: type[Method]) -> None:
-        for module in (parts, setup):
+        for module in (build, setup):
             monkeypatch.setattr(module, "METHODS", {**METHODS, "kd": method})
 
     return replace
@@ -132,7 +132,7 @@ def test_chance_that_a_checkpoint_forgets_is_seen(
 ) -> None:
     as_kd(faulty(lambda logits: (logits * torch.rand_like(logits)).mean()))
     monkeypatch.setattr(setup, "apart", lambda _: nullcontext())
-    monkeypatch.setattr("kdcore.checkpoint.go_on", lambda *_: None)
+    monkeypatch.setattr("kdcore.engine.checkpoint.go_on", lambda *_: None)
     line = bits.same_bits(place, "forgetful", place.spec())
     assert line.status == "FAILED"
     assert "resumed" in line.figure
@@ -255,9 +255,9 @@ def test_a_change_of_settings_begins_the_capture_anew(place: Place) -> None:
     for recorder in (None, captured.Tape()):
         run = place.parts(spec)
         run.rule.felt = torch.zeros(())
-        stepper, rows = capture.Stepper(run, recorder), run.indices(0)
-        for step in range(2 * capture.WARM + 4):
-            if step == capture.WARM + 2:
+        stepper, rows = cuda_graph.Stepper(run, recorder), run.indices(0)
+        for step in range(2 * cuda_graph.WARM + 4):
+            if step == cuda_graph.WARM + 2:
                 run.set("method.temperature", 9.0)
             stepper.step(next(rows), step, rate=0.05)
         found.append(dict(run.modules.state_dict()))

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from kdcore import ranges
-from kdcore.catalogue import catalogue, cost_of
-from kdcore.checks import check
 from kdcore.contracts.method import LINEAGES
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import Finished, Step
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
-from kdcore.lineage import between, forerunners, further, lineage, recommended, rooted
-from kdcore.registry import DATA, METHODS
-from kdcore.schedule import Json, Schedule
-from kdcore.spec import Choice, Spec, Watch, parse
-from kdcore.train import train
+from kdcore.spec import row_ranges
+from kdcore.spec.catalogue import catalogue, cost_of
+from kdcore.spec.checks import check
+from kdcore.spec.lineage import between, forerunners, further, lineage, recommended, rooted
+from kdcore.spec.registry import DATA, METHODS
+from kdcore.spec.schedule import Json, Schedule
+from kdcore.spec.spec import Choice, Spec, Watch, parse
 
 COUNTED = [kind for kind in LINEAGES if kind != "teacher"]
 OF = {kind: next(name for name in METHODS if METHODS[name].lineage == kind) for kind in COUNTED}
@@ -204,7 +204,7 @@ def test_a_run_goes_on_with_more_of_a_slice() -> None:
 
 
 def test_too_many_rows_are_thinned_evenly_and_none_is_refused() -> None:
-    rows = ranges.read(str(further(recommended(), range(10_000)).source.knobs["rows"]))
+    rows = row_ranges.read(str(further(recommended(), range(10_000)).source.knobs["rows"]))
     assert (len(rows), rows[0], rows[-1]) == (4096, 0, 9997)
     with pytest.raises(BadInput, match="No training row is in this slice"):
         further(recommended(), [])

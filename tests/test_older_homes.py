@@ -13,8 +13,8 @@ import pytest
 from kdcore.events import Frame
 from kdcore.jobs.store import Store
 from kdcore.probes.accuracy import accuracy
-from kdcore.record import gather, read_frame
-from kdcore.spec import parse
+from kdcore.runs.record import gather, read_frame
+from kdcore.spec.spec import parse
 
 HOME = Path(__file__).with_name("home-2026-11.zip")
 RUNS = {"chcwbpykgd": ("kd", 0.723), "u4lnnna4ow": ("ce", 0.897)}  # their methods and what they reached

@@ -8,16 +8,17 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from kdcore import orders, promise
-from kdcore.catalogue import entry
-from kdcore.checks import check
+from kdcore.blackbox import orders
+from kdcore.blackbox.orders import Order
 from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
-from kdcore.making import to_bytes
-from kdcore.orders import Order
-from kdcore.presets import PRESETS, grants, presets
-from kdcore.registry import SOURCES
-from kdcore.spec import Spec, parse
+from kdcore.generation.networks import to_bytes
+from kdcore.spec import query_limits
+from kdcore.spec.catalogue import entry
+from kdcore.spec.checks import check
+from kdcore.spec.presets import PRESETS, grants, presets
+from kdcore.spec.registry import SOURCES
+from kdcore.spec.spec import Spec, parse
 
 
 def granted(access: Access) -> list[str]:
@@ -101,7 +102,7 @@ def test_a_pool_is_asked_about_once() -> None:
     asked = orders.spec(Order(preset="paper", pool=1000))
     assert asked.source.knobs["pool"] == 1000
     assert asked.source.knobs["information"] == "none"
-    assert promise.most(asked) == 1000
+    assert query_limits.most(asked) == 1000
     with pytest.raises(BadInput, match="makes no pool"):
         orders.spec(Order(preset="kd", local=True, pool=10))
 
@@ -113,10 +114,10 @@ def test_questions_are_those_of_lead_and_student(name: str, access: Access) -> N
     source: Any = SOURCES["mekd"](**asked.source.knobs)
     scene: Any = type("Scene", (), {"access": access})
     lead = source.steps * source.real if source._asks(scene) else 0
-    assert promise.learning(asked) == lead + asked.schedule.steps * asked.schedule.batch
-    assert promise.led(asked) == lead
+    assert query_limits.learning(asked) == lead + asked.schedule.steps * asked.schedule.batch
+    assert query_limits.led(asked) == lead
     budgeted = orders.spec(Order(preset=name, access=access, budget=lead + 77))
-    assert promise.most(budgeted) == lead + 77
+    assert query_limits.most(budgeted) == lead + 77
 
 
 @pytest.mark.parametrize(("name", "data"), [("zo_inversion", "digits"), ("dfme", "cifar10")])
@@ -183,5 +184,5 @@ def test_a_refusal_names_fields_and_options_as_the_form_does(order: dict[str, ob
 def test_a_budget_that_the_generator_would_use_up_is_refused() -> None:
     with pytest.raises(BadInput, match="asks about 76,800 images before the student's first step"):
         orders.spec(Order(preset="aligned", pool=3000, budget=76_800))
-    assert promise.most(orders.spec(Order(preset="paper", pool=3000, budget=3000))) == 3000
-    assert promise.most(orders.spec(Order(preset="paper", access="labels", budget=500))) == 500
+    assert query_limits.most(orders.spec(Order(preset="paper", pool=3000, budget=3000))) == 3000
+    assert query_limits.most(orders.spec(Order(preset="paper", access="labels", budget=500))) == 500

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.ordering import costs
-from kdcore import promise
+from app.text.orders import costs
+from kdcore.blackbox.orders import Order, spec
 from kdcore.events import Meter
-from kdcore.orders import Order, spec
-from kdcore.spec import Choice, Spec, Wall, parse
+from kdcore.spec import query_limits
+from kdcore.spec.spec import Choice, Spec, Wall, parse
 
 REMOTE = Choice(name="http", knobs={"model": "m"})
 LOOKS = Wall().looks
@@ -73,13 +73,13 @@ def test_the_price_that_is_named_is_for_learning_and_measuring(
     order: dict[str, Any], images: int | None, words: str
 ) -> None:
     asked = remote(**order)
-    assert promise.most(asked) == images
+    assert query_limits.most(asked) == images
     assert costs(asked) == words
 
 
 def test_a_teacher_on_this_machine_is_measured_for_nothing() -> None:
     asked = spec(Order(preset="paper", pool=300, budget=900))
-    assert (promise.most(asked), promise.measuring(asked), promise.cramped(asked)) == (300, 0, "")
+    assert (query_limits.most(asked), query_limits.measuring(asked), query_limits.cramped(asked)) == (300, 0, "")
 
 
 @pytest.mark.parametrize(
@@ -104,17 +104,17 @@ def test_a_teacher_on_this_machine_is_measured_for_nothing() -> None:
 )
 def test_a_budget_too_small_for_measuring_is_told_before(order: dict[str, Any], left: int, words: str) -> None:
     asked = remote(**order)
-    assert promise.measuring(asked) == left
-    assert words in promise.cramped(asked)
-    assert bool(promise.cramped(asked)) == bool(words)
+    assert query_limits.measuring(asked) == left
+    assert words in query_limits.cramped(asked)
+    assert bool(query_limits.cramped(asked)) == bool(words)
 
 
 def test_what_learning_asks_is_known_once_the_edge_has_counted_its_images() -> None:
     kd, aligned = remote(preset="kd", local=True), remote(preset="aligned", local=True, pool=500, access="labels")
-    assert (promise.learning(kd), promise.learning(kd, 129)) == (None, 129)
-    assert (promise.learning(aligned), promise.learning(aligned, 129)) == (500, 629)
+    assert (query_limits.learning(kd), query_limits.learning(kd, 129)) == (None, 129)
+    assert (query_limits.learning(aligned), query_limits.learning(aligned, 129)) == (500, 629)
     moved = parse(kd.model_dump(mode="json") | {"source": {"name": "data", "knobs": {"augment": "shift"}}})
-    assert promise.learning(moved, 129) is None, "each step shows other images"
+    assert query_limits.learning(moved, 129) is None, "each step shows other images"
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_a_measure_that_was_left_out_has_its_true_reason(
 ) -> None:
     asked = remote(pool=300, **order)
     told = Meter(images=meter[0], looked=meter[1])
-    assert promise.refusal(asked, told, 129, level, last=last) == why
+    assert query_limits.refusal(asked, told, 129, level, last=last) == why
 
 
 def test_what_could_still_be_sent_was_not_refused() -> None:
     asked = remote(pool=300, budget=900)
-    assert promise.refusal(asked, Meter(images=300, looked=400), 129, "real", need=200) is None
-    assert promise.refusal(asked, Meter(images=300, looked=401), 129, "real", need=200) == "budget"
+    assert query_limits.refusal(asked, Meter(images=300, looked=400), 129, "real", need=200) is None
+    assert query_limits.refusal(asked, Meter(images=300, looked=401), 129, "real", need=200) == "budget"

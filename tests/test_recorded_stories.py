@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection
 
-from app import report
 from app.live import case_watcher
-from app.verdict import verdict
+from app.reports import html_report
+from app.reports.verdict import verdict
+from kdcore.comparison.tasks import plane
 from kdcore.errors import BadInput
-from kdcore.exam import plane
 from kdcore.jobs import importing, telling
 from kdcore.jobs.exchange import load
 from kdcore.jobs.store import Store
-from kdcore.record import read_arrays, write_arrays
-from kdcore.spec import Choice, Schedule, Spec, Watch
+from kdcore.runs.record import read_arrays, write_arrays
+from kdcore.spec.spec import Choice, Schedule, Spec, Watch
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 Told = list[dict[str, Any]]
@@ -143,9 +143,9 @@ def spent_at_once(events: Told) -> Told:
 def test_what_a_run_may_tell_has_a_verdict(change: Callable[[Told], Told], folder: Path, lab: Store) -> None:
     retell(folder, change(told(folder)))
     run = lab.take(folder, "me")
-    facts, record = report.facts_of(lab, run)
+    facts, record = html_report.facts_of(lab, run)
     assert verdict(facts)
-    written = report.report(run, facts, record, real=True)
+    written = html_report.report(run, facts, record, real=True)
     assert "Verdict" in written
     assert "nan" not in written.replace("finance", "")
     assert " inf" not in written.replace(" info", "").replace(" inference", "")

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kdcore.checks import check
 from kdcore.errors import BadInput
-from kdcore.lineage import recommended
-from kdcore.registry import DATA, METHODS
-from kdcore.schedule import Schedule
-from kdcore.spec import SETTABLE, Change, Choice, Spec, Watch, canonical, change, parse
+from kdcore.spec.checks import check
+from kdcore.spec.lineage import recommended
+from kdcore.spec.registry import DATA, METHODS
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import SETTABLE, Change, Choice, Spec, Watch, canonical, change, parse
 
 TEACHER: dict[str, Any] = {"student": {"name": "cnn"}, "method": {"name": "ce"}}
 STUDENT: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "kd"}, "teacher": TEACHER}

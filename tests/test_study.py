@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from app import standing, studies
-from app.studies import COLUMNS, FOLDER, markdown, publish, published
+from app.results import method_results, studies
+from app.results.studies import COLUMNS, FOLDER, markdown, publish, published
 from kdcore.errors import BadInput
-from kdcore.study import Row, Study, cells, half_width, key, load, priced, read, step_costs, trials, verdicts
+from kdcore.study.study import Row, Study, cells, half_width, key, load, priced, read, step_costs, trials, verdicts
 
 NET = {"name": "mlp", "knobs": {"width": 8, "depth": 1}}
 SPEC = {
@@ -75,7 +75,7 @@ def test_a_method_that_costs_more_gets_fewer_steps_in_the_same_time() -> None:
 
 
 def test_a_method_of_generations_starts_from_a_network_like_the_student() -> None:
-    from kdcore.catalogue import catalogue
+    from kdcore.spec.catalogue import catalogue
 
     names = [name for name, one in catalogue()["method"].items() if one["lineage"] == "generations"]
     for trial in trials(study(methods=["kd", *names], seeds=[0]), {}):
@@ -165,7 +165,10 @@ def test_a_single_value_and_equal_ones_have_no_interval(accuracies: list[float])
     asked = study(methods=["kd"], seeds=list(range(len(accuracies))), budgets=["steps"])
     (cell,) = cells(asked, [row("moons", "kd", seed, accuracy) for seed, accuracy in enumerate(accuracies)])
     assert math.isnan(half_width(accuracies))
-    assert (studies._interval(cell, "accuracy", 100.0, 1), standing.percent(cell, "accuracy")) == ("80.0", "80.0 %")
+    assert (studies._interval(cell, "accuracy", 100.0, 1), method_results.percent(cell, "accuracy")) == (
+        "80.0",
+        "80.0 %",
+    )
 
 
 def test_equal_steps_serve_for_equal_time_only_where_a_step_costs_the_same() -> None:

@@ -9,7 +9,7 @@ import pytest
 from record_factory import listing
 
 from kdcore.errors import BadInput, gist, upshot
-from kdcore.record import read_array, read_arrays
+from kdcore.runs.record import read_array, read_arrays
 from kdcore.untrusted import MAX_DEPTH, parsing, read_json, read_text, read_yaml
 
 DEEP = ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000]

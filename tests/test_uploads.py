@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdcore import uploads
 from kdcore.errors import BadInput
+from kdcore.files import uploads
 
 ONNX = b"\x08\x09 the rest is the reader's matter"
 HEAD = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()

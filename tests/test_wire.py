@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from kdcore import wire
 from kdcore.errors import BadInput
-from kdcore.wire import Lost, Wire, address
+from kdcore.remote import http_client
+from kdcore.remote.http_client import Lost, Wire, address
 
 Patch = pytest.MonkeyPatch
 
@@ -82,7 +82,7 @@ def test_what_is_no_whole_answer(reply: bytes, reason: str) -> None:
 
 
 def test_an_answer_without_end_is_left_unread(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(wire, "LIMIT_BYTES", 1000)
+    monkeypatch.setattr(http_client, "LIMIT_BYTES", 1000)
     endless = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
     with saying(endless) as (url, _), pytest.raises(Lost, match="more than"):
         wired(url).exchange("GET", "/", {})

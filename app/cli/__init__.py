@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import typer
 
 from app.cli.common import FAILED, WRONG, prepare
-from app.consent import ASKED, HELP, OPTION
+from app.text.consent import ASKED, HELP, OPTION
 from kdcore.errors import BadInput
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -100,7 +100,7 @@ def app(
     ] = "",
 ) -> None:
     """Serve the Lab until Ctrl-C."""
-    from app.cli.serving import serve
+    from app.cli.commands.app import serve
 
     serve(host, port, open_page, slots, terminal_runs, (origin or (), frame or (), base))
 
@@ -141,7 +141,7 @@ def run(
     KNOBS are knob=value,knob=value, or one value for the first knob: --method kd:temperature=2, --student resnet:20.
     """
     from app.cli.arguments import wanted
-    from app.cli.headless import distil
+    from app.cli.commands.run import distil
 
     prepare()
     flags = {
@@ -168,7 +168,7 @@ def resume(
     ] = False,
 ) -> int:
     """Go on here with a run that was stopped, failed or interrupted, from its last checkpoint."""
-    from app.cli.headless import resume as go_on
+    from app.cli.commands.run import resume as go_on
 
     prepare()
     return go_on(run, json=json)
@@ -177,7 +177,7 @@ def resume(
 @cli.command()
 def runs(json: Json = False) -> None:
     """List the runs, newest first."""
-    from app.cli.listing import list_runs
+    from app.cli.commands.show import list_runs
 
     list_runs(json)
 
@@ -185,7 +185,7 @@ def runs(json: Json = False) -> None:
 @cli.command()
 def show(run: RunId, json: Json = False) -> None:
     """Tell what a run was asked, how it went and what came out."""
-    from app.cli.listing import show_run
+    from app.cli.commands.show import show_run
 
     prepare()
     show_run(run, json)
@@ -202,15 +202,15 @@ def export(
     real_images: RealImages = False,
 ) -> None:
     """Write a run's record to a folder that any KD Lab can show, or its student at a temperature to a file."""
-    from app.cli.tempering import check_ending
+    from app.cli.commands.export_temperature import check_ending
 
     check_ending(place, temperature)
     prepare()
     if temperature is not None:
-        from app.cli.tempering import temper
+        from app.cli.commands.export_temperature import temper
 
         temper(run, place, temperature)
-    from app.cli.lending import export_run
+    from app.cli.commands.serve import export_run
 
     export_run(run, place, real_images)
 
@@ -220,7 +220,7 @@ def import_(
     place: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `kdlab export` wrote, or a zip of it.")],
 ) -> None:
     """Bring a record from another KD Lab into this one, and print its run's id."""
-    from app.cli.lending import import_run
+    from app.cli.commands.serve import import_run
 
     prepare()
     import_run(place)
@@ -238,7 +238,7 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Tell where a student and its teacher disagree: who is right, how often, and what is copied."""
-    from app.cli.inspecting import inspect as tell
+    from app.cli.commands.inspect import inspect as tell
 
     prepare()
     tell(student, teacher, where, json, send_rows)
@@ -253,7 +253,7 @@ def mimic(
     json: Json = False,
 ) -> None:
     """Tell how well a tree and an additive model stand in for the teacher of a run."""
-    from app.cli.mimicking import mimic as tell
+    from app.cli.commands.mimic import mimic as tell
 
     prepare()
     tell(run, depth, of_class, row, json)
@@ -268,7 +268,7 @@ def verdict(
     real_images: RealImages = False,
 ) -> None:
     """Say what a run behind a wall learned, what it cost and what leaked."""
-    from app.cli.judging import judge
+    from app.cli.commands.verdict import judge
 
     prepare()
     judge(run, out, real_images)
@@ -284,7 +284,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
 ) -> None:
     """Put a finished run up as a teacher for others: a server of the Open Inference Protocol, until Ctrl-C."""
-    from app.cli.lending import serve_run
+    from app.cli.commands.serve import serve_run
 
     prepare()
     serve_run(run, access, host, port)
@@ -295,7 +295,7 @@ def upload(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX file, or weights as safetensors.")],
 ) -> None:
     """Try and keep a file for a teacher, and print the name by which a run asks for it."""
-    from kdcore.receiving import receive
+    from kdcore.upload_checks.on_upload import receive
 
     print(receive(file))
 
@@ -309,7 +309,7 @@ def study(
     table: Annotated[bool, typer.Option("--table", help="Only write the tables of what has been done.")] = False,
 ) -> None:
     """Do what is left of a study, and write its results beside its file."""
-    from app.cli.studying import study as do
+    from app.cli.commands.study import study as do
 
     prepare()
     do(file, jobs, table)
@@ -348,7 +348,7 @@ def data(name: Name = None, json: Json = False) -> None:
 
 
 def _catalogue(kind: str, name: str | None, json: bool) -> None:
-    from app.cli.listing import list_kind, show_entry
+    from app.cli.commands.show import list_kind, show_entry
 
     prepare()
     if name is None:

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdcore import orders
-from kdcore.catalogue import check_knobs, entry
+from kdcore.blackbox import orders
 from kdcore.contracts.data import Data
 from kdcore.errors import BadInput, shortened, unknown
-from kdcore.lineage import lineage, recommended, rooted
-from kdcore.spec import Spec, Wall, parse
+from kdcore.spec.catalogue import check_knobs, entry
+from kdcore.spec.lineage import lineage, recommended, rooted
+from kdcore.spec.spec import Spec, Wall, parse
 from kdcore.untrusted import read_json, read_text
 
 KINDS = {"data": "data", "source": "source", "student": "model", "method": "method", "service": "teacher"}

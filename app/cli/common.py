@@ -10,7 +10,7 @@ WRONG = 2  # wrong input
 
 def prepare() -> None:
     """Build the catalogue where the sources were edited, and say why that takes a while."""
-    from kdcore import catalogue
+    from kdcore.spec import catalogue
 
     if not catalogue.stored().exists():
         print("The sources changed: the catalogue is derived anew, which takes some seconds ...", file=sys.stderr)

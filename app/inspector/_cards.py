@@ -9,11 +9,14 @@ from typing import Any
 
 import streamlit as st
 
-from app import consent, examining, showing, state
+from app import state
+from app.components import run_view
+from app.helpers import comparison
 from app.live import live, tokens
 from app.panels import CASE, knob, turned
-from app.words import verbatim
-from kdcore.cases.case import Case, progress
+from app.text import consent
+from app.text.phrases import verbatim
+from kdcore.comparison.case import Case, progress
 
 POLL_S = 0.5
 
@@ -27,7 +30,7 @@ def cards(case: Case, *names: str, key: str = "panels") -> None:
         token=tokens.issue(state.viewer()),
         key=key,
         panels=[CASE + name for name in names],
-        guard="" if not examining.walled(case) or state.component(showing.CONSENT) else consent.UNASKED,
+        guard="" if not comparison.walled(case) or state.component(run_view.CONSENT) else consent.UNASKED,
         on_view=partial(state.heard, key),
     )
 
@@ -58,7 +61,7 @@ def _turn(name: str, key: str, first: str) -> None:
 
 def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
     """A button that has a long task done, and how far it is; whether its arrays are there."""
-    if examining.working(case.folder, name):
+    if comparison.working(case.folder, name):
         bar(case.folder, name)
     else:
         if case.outdated(name):  # it ended after the page above was drawn, and nobody would draw that anew
@@ -66,7 +69,7 @@ def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
         told = progress(case.folder, name)
         if told is not None and told.state == "failed":
             st.warning(verbatim(told.says))
-        act = partial(examining.start, case.folder, name, **asked)
+        act = partial(comparison.start, case.folder, name, **asked)
         st.button(
             label, help=says, key=f"task {name}", on_click=state.attempt, args=(act,), icon=":material/play_arrow:"
         )

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import figures, state
-from app.inspector import _maps, _near
-from app.inspector._asking import answered, named, pinned
-from app.words import percent
-from kdcore.cases.case import Case
+from app import state
+from app.inspector import _attributions, _neighbours
+from app.inspector._answers import answered, named, pinned
+from app.reports import html_images
+from app.text.phrases import percent
+from kdcore.comparison.case import Case
 from kdcore.errors import BadInput
 
 KEY = "pad"
@@ -140,16 +141,18 @@ def _answers(case: Case, pixels: list[Any]) -> None:
         return
     look = state.view().theme
     sides = {who: told[who]["probability"] for who in ("teacher", "student") if who in told}
-    st.html(figures.style(look) + figures.bars(case.classes, sides, look) + figures.sentences(said(case, told)))
+    st.html(
+        html_images.style(look) + html_images.bars(case.classes, sides, look) + html_images.sentences(said(case, told))
+    )
     if len(case.about.shape) == 3 and st.toggle("Where they look", key="pad maps"):
         maps = answered(case, "maps", pixels=pixels, of=told["student"]["answer"])
         if maps:
             title = f"For {named(case, told['student']['answer'])}"
-            st.html(_maps.card(maps, title, look))
+            st.html(_attributions.card(maps, title, look))
     if case.part("neighbours") and st.toggle("Nearest training rows", key="pad near"):
         near = answered(case, "nearest", pixels=pixels)
         if near:
-            st.html(figures.style(look) + _near.neighbours(case, near, "this input"))
+            st.html(html_images.style(look) + _neighbours.neighbours(case, near, "this input"))
 
 
 def said(case: Case, told: dict[str, Any]) -> list[str]:

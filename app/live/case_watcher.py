@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdcore.cases.case import Case, folder_of, written_ns
+from kdcore.comparison.case import Case, folder_of, written_ns
 from kdcore.contracts.control import Command
 
 PREFIX = "case-"  # begins the id of every case, and of no run

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from anyio import CapacityLimiter, to_thread
 
 from app.live.case_watcher import PREFIX, CaseWatcher
-from app.live.drawing import STATUS, Drawn, Looker, draw, version_of
-from app.live.seat import Seat
-from app.live.watcher import Watcher
+from app.live.outbox import Seat
+from app.live.render import STATUS, Drawn, Looker, draw, version_of
+from app.live.run_watcher import Watcher
 from app.panels import Panel, View
 from app.panels import panel as find_panel
 from kdcore.contracts.control import Audience, Command

@@ -15,7 +15,7 @@ from app.panels import View
 from kdcore.contracts.control import Command
 from kdcore.errors import BadInput, sentence
 from kdcore.frozen import FrozenModel
-from kdcore.schedule import Json
+from kdcore.spec.schedule import Json
 
 LONGEST = 8192  # characters of a message
 Key = Annotated[int, Field(ge=0, lt=2**31)]

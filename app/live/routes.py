@@ -21,16 +21,15 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from app import owning
-from app.live import messages
+from app.live import messages, ownership
 from app.live.case_watcher import CaseWatcher
 from app.live.cookie import viewer_of
-from app.live.drawing import lacks, own_faults
 from app.live.hub import Hub, watched
-from app.live.seat import Message, Seat
+from app.live.outbox import Message, Seat
+from app.live.render import lacks, own_faults
+from app.live.run_watcher import Watcher
 from app.live.socket import PATH
 from app.live.tokens import SERVER, verify
-from app.live.watcher import Watcher
 from app.panels import Panel, View, panel
 from app.panels._recast import STUDENT
 from app.panels._recast import columns as headed
@@ -97,7 +96,7 @@ async def serve(hub: Hub, socket: WebSocket) -> None:
         if server not in ("", SERVER):
             await socket.close(OUTLIVED)
             return
-        await _converse(hub, socket, Seat(viewer, owning.owners(viewer, socket.headers)))
+        await _converse(hub, socket, Seat(viewer, ownership.owners(viewer, socket.headers)))
 
 
 async def _greeted(socket: WebSocket) -> tuple[str, str]:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.live.watcher import Watcher
+from app.live.run_watcher import Watcher
 from kdcore.events import Checkpoint, Step
 from kdcore.jobs.log import Heard
 from kdcore.jobs.states import RESUMABLE
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 RATE_OVER_S = 4.0  # the speed is measured over this time
 

@@ -14,9 +14,9 @@ import time
 from functools import cache
 from pathlib import Path
 
-from kdcore.catalogue import home
 from kdcore.errors import BadInput
 from kdcore.jobs.tables import BROWSER
+from kdcore.spec.catalogue import home
 
 COOKIE = "kdlab_viewer"
 LIFE_S = 12 * 3600

@@ -22,10 +22,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from kdcore.cases.choosing import LONGEST
+from kdcore.comparison.selection import LONGEST
 from kdcore.errors import BadInput, unknown
 from kdcore.frozen import FrozenModel
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 CASE = "case-"  # begins the name of panels that show a case; their functions take a `Case` where others take a `Record`
 
@@ -37,7 +37,7 @@ class View(FrozenModel):
     temperature: float | None = Field(None, ge=0.1, le=50.0, description="Of the display; None follows the training's.")
     sample: int = Field(0, ge=0, description="The pinned row of the probe set.")
     at: int | None = Field(None, ge=0, description="A recorded frame's step; None shows the newest.")
-    select: str = Field("", max_length=LONGEST, description="Which rows of a case are meant; `kdcore.cases.choosing`.")
+    select: str = Field("", max_length=LONGEST, description="Rows of a case; see `kdcore.comparison.selection`.")
     beside: int | None = Field(None, ge=0, description="A second row of a case, pinned beside the first.")
     knobs: str = Field("", max_length=300, description="How panels of a case are set: colour=kl;third=12. See `knob`.")
 

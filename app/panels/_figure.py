@@ -8,7 +8,7 @@ import numpy as np
 
 from app import theme
 from app.theme import Theme
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 _OTHERS = (  # loss terms that distil, after the first, which has the teacher's colour
     {"light": "#6A51A3", "dark": "#B7A6E0"},

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from app.consent import WITHHELD
+from app.text.consent import WITHHELD
 from kdcore.events import Meter
-from kdcore.promise import refusal
-from kdcore.record import Record
-from kdcore.spec import Measure
+from kdcore.runs.record import Record
+from kdcore.spec.query_limits import refusal
+from kdcore.spec.spec import Measure
 
 
 class Later(str):

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from kdcore.record import Arrays
+from kdcore.runs.record import Arrays
 
 T = TypeVar("T")
 REMEMBERED = 32

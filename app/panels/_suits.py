@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from kdcore.catalogue import entry
-from kdcore.record import Record
+from kdcore.runs.record import Record
+from kdcore.spec.catalogue import entry
 
 Suits = Callable[[Record], bool]
 

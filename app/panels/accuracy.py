@@ -6,9 +6,9 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import SHARES, beginning, faint, line, plain
-from app.words import percent, points_apart
+from app.text.phrases import percent, points_apart
 from kdcore.probes.accuracy import Accuracies, accuracy
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from app.panels._cells import bare, cells, columns, heading, named_axis, numbere
 from app.panels._figure import number, softened
 from kdcore.probes._rows import trained_temperature
 from kdcore.probes.affinity import Affinity, affinity
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 DOMAINS = columns(3, 0.05)
 

@@ -10,7 +10,7 @@ from app.panels._figure import lines, note, number
 from app.panels._png import png_url, veil_url
 from app.panels._static import per_static
 from kdcore.probes.attention import Attention, Sight, attention
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 SHOWN = 6  # images in a row
 ROWS = ("image", "teacher", "student")  # from top to bottom

@@ -9,7 +9,7 @@ from app.panels import _suits as suits
 from app.panels._cells import bare
 from app.panels._figure import note, number, plain
 from kdcore.probes.cells import Cells, cells
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 OPACITY = 0.55  # of the teacher's colours, so that names and borders stand out
 

@@ -9,7 +9,7 @@ from app.panels import _suits as suits
 from app.panels._cells import bare, cells
 from app.panels._figure import note
 from kdcore.probes.cka import cka
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 NUMBERED = 8  # stages up to which the cells hold numbers
 

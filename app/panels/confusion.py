@@ -8,7 +8,7 @@ from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import class_axis, plain
 from kdcore.probes.confusion import Confusion, confusion
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 NUMBERED = 12  # classes up to which the cells hold numbers
 

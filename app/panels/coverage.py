@@ -8,7 +8,7 @@ from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import QUANTITIES, beginning, below_start, line, note, number, start_note
 from kdcore.probes.coverage import SHARES, Coverage, coverage
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 NAMES = {"cycle": "cycle", "argmax_inverse": "inverse", "confidence": "confidence"}
 

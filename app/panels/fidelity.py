@@ -7,9 +7,9 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import note, number, plain
-from app.words import percent, repeats
+from app.text.phrases import percent, repeats
 from kdcore.probes.fidelity import fidelity
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE)
 

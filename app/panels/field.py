@@ -9,7 +9,7 @@ from app.panels._canvas import dressed, opened, packed
 from app.panels._figure import plain
 from app.panels._static import per_static
 from kdcore.probes.field import coordinates, field, ground
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 
 def draw(record: Record, view: View) -> bytes:

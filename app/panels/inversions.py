@@ -11,7 +11,7 @@ from app.panels._png import png_url
 from app.panels._static import per_static
 from app.panels._wall import grid, picture, spots, texts
 from kdcore.probes.inversions import Inversion, Inversions, inversions
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 SHOWN = 6  # images in a row
 ROWS = {"image": "image x", "teacher": "G(T(x))", "student": "G(S(x))", "difference": "difference"}

@@ -9,7 +9,7 @@ from app.panels._figure import number, shown_at, softened
 from app.panels._scores import bars, layout
 from kdcore.probes._rows import trained_temperature
 from kdcore.probes.logits import Logits, logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def _found(record: Record, view: View) -> Logits:

@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import beginning, below_start, faint, lead_colours, line, note, start_note, term_colours
 from kdcore.probes.loss import Change, Losses, Term, loss
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from app.panels._png import png_url
 from app.panels._static import per_static
 from app.panels._wall import grid, picture, spots, texts
 from kdcore.probes.made import Made, Picture, made
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 COLUMNS, ROWS, LOCAL_COLUMNS = 6, 6, 3
 GAP = 0.35  # between made and local images

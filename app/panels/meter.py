@@ -7,9 +7,9 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import QUANTITIES, beginning, faint, line, note
-from app.words import money
+from app.text.phrases import money
 from kdcore.probes.meter import Meters, meter
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import QUANTITIES, beginning, line, note, number, plain
 from kdcore.probes.pull import Pull, pull
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 WHOLE = {"minorloglabels": "complete"}  # 0.05 and not 5 between 0.01 and 0.1
 

@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import diagonal, faint, number, plain
 from kdcore.probes.reliability import Calibration, Reliability, reliability
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:

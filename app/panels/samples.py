@@ -9,7 +9,7 @@ from app.panels import _lacks as lacks
 from app.panels._png import png_url
 from app.panels._static import per_static
 from kdcore.probes.samples import Sample, samples
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:

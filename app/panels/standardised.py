@@ -9,7 +9,7 @@ from app.panels import _suits as suits
 from app.panels._cells import bare, cells, columns, heading, named_axis, numbered
 from app.panels._figure import number
 from kdcore.probes.standardised import Standardised, standardised
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 WAYS = {"raw": "raw", "by_row": "by sample", "by_column": "by class"}
 COLOURS = {"teacher": theme.TEACHER, "student": theme.STUDENT}

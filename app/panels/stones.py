@@ -8,7 +8,7 @@ from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import SHARES, line, number
 from kdcore.probes.stones import Stones, stones
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def draw(record: Record, view: View) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import class_axis, faint, label_mark, note, plain
 from kdcore.probes.target import Moves, Target, target
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 ROOM = 36  # letters that fit below the bars
 COLOURS = {"teacher": theme.TEACHER, "target": theme.GOOD, "student": theme.STUDENT}

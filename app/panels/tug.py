@@ -19,7 +19,7 @@ from app.panels._figure import (
 )
 from kdcore.probes._rows import trained_temperature
 from kdcore.probes.tug import Pull, Tug, tug
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def _found(record: Record, view: View) -> Tug:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import engine, forms, order_link, ordering, showing, state, words
-from app.frontier import frontier
-from app.lens import lens
-from app.link import Settings
-from app.order_link import OURS, SERVICE
-from app.report import anchor, facts_of, report
-from app.services import lacking, service
-from app.verdict import PARTS, verdict
-from kdcore.catalogue import catalogue, entry
-from kdcore.checks import check
+from app import run_store, state
+from app.components import run_view
+from app.components.frontier_chart import frontier
+from app.forms import fields
+from app.forms.service_form import lacking, service
+from app.helpers.microscope import lens
+from app.links import black_box
+from app.links.black_box import OURS, SERVICE
+from app.links.lab import Settings
+from app.reports.html_report import anchor, facts_of, report
+from app.reports.verdict import PARTS, verdict
+from app.text import orders, phrases
+from kdcore.blackbox.orders import Order, drowned, remote, spec, title
 from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
-from kdcore.orders import Order, drowned, remote, spec, title
-from kdcore.presets import pools, preset
-from kdcore.promise import cramped
-from kdcore.spec import Spec
+from kdcore.spec.catalogue import catalogue, entry
+from kdcore.spec.checks import check
+from kdcore.spec.presets import pools, preset
+from kdcore.spec.query_limits import cramped
+from kdcore.spec.spec import Spec
 
 FIRST = ("made", "inversions", "cells", "meter", "accuracy", "fidelity", "coverage", "pull", "copies", "loss")
 
@@ -31,31 +35,31 @@ def ask(settings: Settings, run: Run | None) -> None:
     """The form: the cloud, the edge, and what may be asked; beside the run on show."""
     order, asked, obstacle = _ordered(settings)
     _run_button(obstacle)
-    showing.next_run(asked, run)
+    run_view.next_run(asked, run)
     st.markdown("**The cloud**")
     _teacher(settings)
-    _choose("access", title("access"), list(ordering.ACCESS), ordering.ACCESS, settings)
-    st.caption(ordering.MEANING[str(settings["access"])])
+    _choose("access", title("access"), list(orders.ACCESS), orders.ACCESS, settings)
+    st.caption(orders.MEANING[str(settings["access"])])
     st.markdown("**The edge**")
     _fields(settings, "share", "local")
-    granted = ordering.options(order) if order else [str(settings["preset"])]
-    _choose("preset", title("preset"), granted, {name: ordering.option(name) for name in granted}, settings)
+    granted = orders.options(order) if order else [str(settings["preset"])]
+    _choose("preset", title("preset"), granted, {name: orders.option(name) for name in granted}, settings)
     _told(str(settings["preset"]))
     if order and asked:
-        st.info(" ".join(filter(None, (ordering.leaves(order), ordering.costs(asked)))))
+        st.info(" ".join(filter(None, (orders.leaves(order), orders.costs(asked)))))
         for said in filter(None, (drowned(asked), cramped(asked))):
-            st.warning(words.verbatim(said))
+            st.warning(phrases.verbatim(said))
     pooled = ("pool",) if pools(str(settings["preset"])) else ()
     _fields(settings, "budget", *pooled, "price")
     if order and remote(order.service):
-        _choose("measure", title("measure"), list(ordering.MEASURE), ordering.MEASURE, settings)
-        st.caption(ordering.measures(order))
+        _choose("measure", title("measure"), list(orders.MEASURE), orders.MEASURE, settings)
+        st.caption(orders.measures(order))
     worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()
     _more("How the teacher answers", settings, (*worse, "upload"))
     _more("Steps and seed", settings, ("quick", "seed"))
     if order and asked:
-        st.caption(ordering.steps(order, asked))
-    if order_link.complete({}) != settings:
+        st.caption(orders.steps(order, asked))
+    if black_box.complete({}) != settings:
         st.button("Back to the beginning", on_click=_reset, icon=":material/restart_alt:", width="stretch")
 
 
@@ -65,7 +69,7 @@ def _ordered(settings: Settings) -> tuple[Order | None, Spec | None, str | None]
     try:
         if unread := state.unread():
             raise BadInput(unread[0])
-        order = order_link.order_of(settings)
+        order = black_box.order_of(settings)
         asked = spec(order)
         check(asked)
     except BadInput as error:
@@ -79,9 +83,9 @@ def _teacher(settings: Settings) -> None:
     if known:
         names = {OURS: "One that is trained here"} | {name: str(one["title"]) for name, one in known.items()}
         _choose(SERVICE, "Whose teacher", list(names), names, settings)
-    titles = {name: str(entry("data", name)["title"]) for name in ordering.data_sets()}
+    titles = {name: str(entry("data", name)["title"]) for name in orders.data_sets()}
     _choose("data", title("data"), list(titles), titles, settings)
-    kin = [name for name in titles if order_link.kindred(name, str(settings["data"]))]
+    kin = [name for name in titles if black_box.kindred(name, str(settings["data"]))]
     if settings[SERVICE] == OURS and kin:
         _choose("taught", title("taught"), ["", *kin], {"": "The same data"} | titles, settings)
     service(settings)
@@ -108,29 +112,29 @@ def _told(name: str) -> None:
 
 def _fields(settings: Settings, *keys: str) -> None:
     for key in keys:
-        forms.field(key, order_link.field_of(settings, key), settings[key], order_link.DEFAULTS[key])
+        fields.field(key, black_box.field_of(settings, key), settings[key], black_box.DEFAULTS[key])
 
 
 def _more(title: str, settings: Settings, keys: tuple[str, ...]) -> None:
-    count = sum(settings[key] != order_link.DEFAULTS[key] for key in keys)
+    count = sum(settings[key] != black_box.DEFAULTS[key] for key in keys)
     with st.expander(f"{title} · {count} changed" if count else title, key=f"more {title}"):
         _fields(settings, *keys)
 
 
 def _reset() -> None:
-    state.attempt(lambda: state.take(order_link.complete({})))
+    state.attempt(lambda: state.take(black_box.complete({})))
 
 
-def _run_button(obstacle: str | None, key: str = "run", width: showing.Width = "stretch") -> None:
+def _run_button(obstacle: str | None, key: str = "run", width: run_view.Width = "stretch") -> None:
     here = state.shown().settings[SERVICE] == OURS
     first = "; the teacher is trained first where it is not there yet." if here else "."
-    showing.run_button(_asked, obstacle, f"Start this run on this machine{first}", key, width)
+    run_view.run_button(_asked, obstacle, f"Start this run on this machine{first}", key, width)
     if obstacle and key == "run":
-        st.warning(words.verbatim(obstacle))
+        st.warning(phrases.verbatim(obstacle))
 
 
 def _asked() -> Spec:
-    return spec(order_link.order_of(state.shown().settings))
+    return spec(black_box.order_of(state.shown().settings))
 
 
 # Show
@@ -141,28 +145,28 @@ def stage(settings: Settings, run: Run | None, demo: bool) -> None:
     if demo:
         _invitation(settings, run)
     if run is not None:
-        showing.show(run, demo, _take, _first, _verdict)
+        run_view.show(run, demo, _take, _first, _verdict)
         _microscope(run)
         if run.spec.wall:
             st.subheader("The frontier: what was learned for what was asked", anchor="frontier")
             with st.container(key="frontier"):  # where this run ended is among what it shows
                 state.fragment(frontier)(run)
         st.subheader("More of this run", anchor=False)
-        showing.panels(run, _others, "more panels")
+        run_view.panels(run, _others, "more panels")
 
 
 def _verdict(run: Run) -> None:
     """What was learned, what it cost and what leaked, each sentence with the way to its panel."""
     if run.state != "done":
         return
-    facts, record = facts_of(engine.store(), run)
+    facts, record = facts_of(run_store.store(), run)
     with st.container(border=True, key="verdict"):
         for column, (part, heading) in zip(st.columns(len(PARTS)), PARTS.items(), strict=True):
             said = [f"- {one.text} [see](#{anchor(one.panel)})" for one in verdict(facts) if one.part == part]
             column.markdown("\n".join([f"**{heading}**", "", *said]))
         st.download_button(
             "This verdict as one file",
-            report(run, facts, record, (st.context.url or "").partition("?")[0], showing.allowed(run)),
+            report(run, facts, record, (st.context.url or "").partition("?")[0], run_view.allowed(run)),
             f"verdict-{run.id}.html",
             "text/html",
             icon=":material/download:",
@@ -171,7 +175,7 @@ def _verdict(run: Run) -> None:
 
 def _microscope(run: Run) -> None:
     """Any image under a lens, once the run has begun."""
-    began = next((heard.event for heard in engine.store().events(run.id, limit=1)), None)
+    began = next((heard.event for heard in run_store.store().events(run.id, limit=1)), None)
     if isinstance(began, Started):
         st.subheader("Inversion microscope", anchor="microscope")
         st.caption(
@@ -182,7 +186,7 @@ def _microscope(run: Run) -> None:
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        said = f"{showing.playing(recorded, _ordered(settings)[1])}\n\n" if recorded else ""
+        said = f"{run_view.playing(recorded, _ordered(settings)[1])}\n\n" if recorded else ""
         st.markdown(
             f"{said}A large network stands in the cloud and answers only questions, for money. A small one at the edge "
             "wants to learn from it and keeps its own images to itself: it makes images, asks about those, and learns "
@@ -205,11 +209,11 @@ def _take(run: Run) -> None:
     if not state.follow(run):
         raise BadInput("This run's settings are more than this form can say; open it in the Lab, or take its file.")
     if run.spec.changes:
-        state.complain(words.UNPLANNED)
+        state.complain(phrases.UNPLANNED)
 
 
 state.arrive(state.BLACKBOX)
-on_show, playing = showing.opening(makes=True)
+on_show, playing = run_view.opening(makes=True)
 stage(state.shown().settings, on_show, playing)  # first: it waits for its run, and nobody for the form
 with st.sidebar:
     ask(state.shown().settings, on_show)

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import case_link, consent, examining, showing, state
-from app.case_link import Section
-from app.inspector import choosing, following, opening
+from app import state
+from app.components import run_view
+from app.helpers import comparison
+from app.inspector import follow_training, open_form, selection_bar
 from app.inspector._cards import bar
+from app.links import inspector
+from app.links.inspector import Section
 from app.panels import View
-from app.words import verbatim
-from kdcore.cases.case import Case, Progress, folder_of, progress
-from kdcore.cases.gallery import foremost
+from app.text import consent
+from app.text.phrases import verbatim
+from kdcore.comparison.case import Case, Progress, folder_of, progress
+from kdcore.comparison.gallery import foremost
 from kdcore.errors import BadInput
 
 SECTIONS: dict[Section, str] = {
@@ -36,27 +40,27 @@ def body() -> None:
     for sentence in state.complaints():
         st.warning(verbatim(sentence))
     case_id = _case()
-    opening.form(case_id)
+    open_form.form(case_id)
     if case_id is None:
-        opening.invitation()
+        open_form.invitation()
         return
     folder = folder_of(case_id)
-    begun = examining.under_way(folder, examining.FIRST)  # first: it says that it is done before it ceases to be so
-    told = progress(folder, examining.FIRST)
+    begun = comparison.under_way(folder, comparison.FIRST)  # first: it says that it is done before it ceases to be so
+    told = progress(folder, comparison.FIRST)
     if told is not None and told.state != "done":
         _wait(folder, told, begun)
         return
-    _sections(examining.case(case_id))
+    _sections(comparison.case(case_id))
 
 
 def _case() -> str | None:
     """The case on show: the link's, or that of the runs it names, which is opened at once."""
     shown = state.shown()
     named = str(shown.settings["student"])
-    if shown.run or not named or case_link.with_files(shown.settings):
+    if shown.run or not named or inspector.with_files(shown.settings):
         return shown.run
     try:
-        found = examining.opened(opening.question())
+        found = comparison.opened(open_form.question())
     except BadInput as error:
         st.warning(verbatim(error))
         return None
@@ -66,14 +70,14 @@ def _case() -> str | None:
 
 def _wait(folder: Path, told: Progress, begun: bool) -> None:
     """How far the first task is; what another process left undone is begun again."""
-    again = partial(examining.again, folder)
+    again = partial(comparison.again, folder)
     if told.state == "failed":
         st.error(verbatim(told.says))
         st.button("Try again", icon=":material/replay:", on_click=state.attempt, args=(again,))
         return
     if not begun:
         state.attempt(again)
-    bar(folder, examining.FIRST)
+    bar(folder, comparison.FIRST)
 
 
 def _pin_first(case: Case) -> None:
@@ -88,20 +92,20 @@ def _sections(case: Case) -> None:
     _pin_first(case)
     for note in case.about.notes:
         st.info(verbatim(note))
-    following.offer(case)
+    follow_training.offer(case)
     names = list(SECTIONS)
     key = state.widget("section", state.shown().settings["section"])
     st.segmented_control(
         "Section", names, format_func=lambda name: SECTIONS[name], required=True, key=key,
         on_change=state.changed, args=("section", str), label_visibility="collapsed", width="stretch",
     )  # fmt: skip
-    if told := examining.sent(case):
+    if told := comparison.sent(case):
         st.caption(told)
-    if examining.walled(case):
-        st.checkbox(consent.ASKED, key=showing.CONSENT, help=consent.HELP)
-    choosing.bar(case)
+    if comparison.walled(case):
+        st.checkbox(consent.ASKED, key=run_view.CONSENT, help=consent.HELP)
+    selection_bar.bar(case)
     section = str(state.shown().settings["section"])
-    import_module(f"app.inspector.{section}").show(case)
+    import_module(f"app.inspector.section_{section}").show(case)
 
 
 state.arrive(state.INSPECTOR)

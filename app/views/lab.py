@@ -9,12 +9,16 @@ from typing import Any
 
 import streamlit as st
 
-from app import asking, forms, link, points, showing, state, words
-from app.link import NO_TEACHER, Settings
-from kdcore.catalogue import entry
+from app import state
+from app.components import run_view
+from app.forms import choices, draw_points, fields
+from app.links import lab
+from app.links.lab import NO_TEACHER, Settings
+from app.text import phrases
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.spec import Spec
+from kdcore.spec.catalogue import entry
+from kdcore.spec.spec import Spec
 
 ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "nesterov": ("optimizer", "sgd")}
 
@@ -25,33 +29,33 @@ ONLY_WITH = {"milestones": ("decay", "step"), "gamma": ("decay", "step"), "neste
 def ask(settings: Settings, run: Run | None) -> None:
     """The form, in the order in which a run is thought of, beside the run on show."""
     _run_button(settings, "run")
-    showing.next_run(_wished(), run)
-    asking.pick("data", "Data", settings)
-    own = [key for key in _keys(settings, "data") if key not in (points.SETTING, points.NAMES)]
-    _more("data", "Data settings", settings, sorted(own, key=lambda key: key.partition(".")[2] in asking.TROUBLES))
-    asking.pick("teacher", "Teacher", settings)
+    run_view.next_run(_wished(), run)
+    choices.pick("data", "Data", settings)
+    own = [key for key in _keys(settings, "data") if key not in (draw_points.SETTING, draw_points.NAMES)]
+    _more("data", "Data settings", settings, sorted(own, key=lambda key: key.partition(".")[2] in choices.TROUBLES))
+    choices.pick("teacher", "Teacher", settings)
     _cost("teacher", settings)
     if settings["teacher"] != NO_TEACHER:
         taught = [*_keys(settings, "teacher"), *_keys(settings, "teaching")]
         _more("teacher", "Teacher settings", settings, taught)
-        forms.access(settings, "What the teacher shows")
-    asking.pick("student", "Student", settings)
+        fields.access(settings, "What the teacher shows")
+    choices.pick("student", "Student", settings)
     _cost("student", settings)
     _more("student", "Student settings", settings, _keys(settings, "student"))
-    asking.pick("method", "Method", settings)
+    choices.pick("method", "Method", settings)
     _method(settings)
     _more(
         "schedule", "Training settings", settings, [*_keys(settings, "schedule"), *_keys(settings, "source"), "device"]
     )
-    forms.fields(settings, ["seed"])
-    if link.changed(settings):
+    fields.fields(settings, ["seed"])
+    if lab.changed(settings):
         st.button("Back to what is recommended", on_click=_reset, icon=":material/restart_alt:", width="stretch")
 
 
 def _keys(settings: Settings, part: str) -> list[str]:
     """The settings below a part that matter with the others as they are."""
-    found = [f"{part}.{name}" for name in link.below(settings, part)]
-    return [key for key in found if _matters(settings, *key.split(".", 1)) or key in link.changed(settings)]
+    found = [f"{part}.{name}" for name in lab.below(settings, part)]
+    return [key for key in found if _matters(settings, *key.split(".", 1)) or key in lab.changed(settings)]
 
 
 def _matters(settings: Settings, part: str, name: str) -> bool:
@@ -60,30 +64,30 @@ def _matters(settings: Settings, part: str, name: str) -> bool:
 
 
 def _more(part: str, title: str, settings: Settings, keys: list[str]) -> None:
-    count = forms.differing(settings, keys)
+    count = fields.differing(settings, keys)
     if keys:
         with st.expander(f"{title} · {count} changed" if count else title, key=f"more {part}"):
-            forms.fields(settings, keys)
+            fields.fields(settings, keys)
 
 
 def _cost(part: str, settings: Settings) -> None:
     if settings[part] == NO_TEACHER:
         return
-    own = asking.cost(settings, part)
-    st.caption(words.size(own) if own else "Its size is known once it is built.")
+    own = choices.cost(settings, part)
+    st.caption(phrases.size(own) if own else "Its size is known once it is built.")
     taught = part == "student" and settings["teacher"] != NO_TEACHER
-    teacher = asking.cost(settings, "teacher") if taught else None
+    teacher = choices.cost(settings, "teacher") if taught else None
     if own and teacher:
-        st.caption(words.ratio(teacher, own))
+        st.caption(phrases.ratio(teacher, own))
 
 
 def _method(settings: Settings) -> None:
     method = entry("method", str(settings["method"]))
     st.caption(method["doc"].splitlines()[0])
-    if demands := words.demands(method, link.below(settings, "method")):
+    if demands := phrases.demands(method, lab.below(settings, "method")):
         st.caption(demands)
     _more("method", "Method settings", settings, _keys(settings, "method"))
-    forms.fold("Equation and source", "equation", partial(_equation, method))
+    fields.fold("Equation and source", "equation", partial(_equation, method))
 
 
 def _equation(method: Mapping[str, Any]) -> None:
@@ -95,18 +99,18 @@ def _equation(method: Mapping[str, Any]) -> None:
 
 def _reset() -> None:
     names = {part: state.shown().settings[part] for part in ("data", "method")}
-    state.attempt(lambda: state.take(link.complete(names)))
+    state.attempt(lambda: state.take(lab.complete(names)))
 
 
-def _run_button(settings: Settings, key: str, width: showing.Width = "stretch") -> None:
-    obstacle = asking.hindrance(settings)
-    showing.run_button(_asked, obstacle, "Start a run with these settings on this machine.", key, width)
+def _run_button(settings: Settings, key: str, width: run_view.Width = "stretch") -> None:
+    obstacle = choices.hindrance(settings)
+    run_view.run_button(_asked, obstacle, "Start a run with these settings on this machine.", key, width)
     if obstacle:
-        st.warning(words.verbatim(obstacle))
+        st.warning(phrases.verbatim(obstacle))
 
 
 def _asked() -> Spec:
-    return link.spec_of(state.shown().settings)
+    return lab.spec_of(state.shown().settings)
 
 
 def _wished() -> Spec | None:
@@ -123,17 +127,17 @@ def stage(settings: Settings, run: Run | None, demo: bool) -> None:
     """The run on show, or the newest recorded one."""
     if settings["data"] == "points":
         with st.expander("Your points", expanded=demo, key="points", icon=":material/draw:"):
-            points.editor(settings)
+            draw_points.editor(settings)
     if demo:
         _invitation(settings, run)
     if run is not None:
-        showing.show(run, demo, _fork)
+        run_view.show(run, demo, _fork)
 
 
 def _invitation(settings: Settings, recorded: Run | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if recorded:
-            st.markdown(showing.playing(recorded, _wished()))
+            st.markdown(run_view.playing(recorded, _wished()))
         else:
             st.markdown(
                 "**A large network teaches a small one, and you watch.** Choose data, a teacher, a student and a "
@@ -144,15 +148,15 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
 
 def _fork(run: Run) -> None:
     state.follow(run)
-    left = words.differences([_asked(), run.spec])
+    left = phrases.differences([_asked(), run.spec])
     if left.pop("changes", None):
-        state.complain(words.UNPLANNED)
+        state.complain(phrases.UNPLANNED)
     if left:
         state.complain(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
 
 
 state.arrive(state.LAB)
-on_show, playing = showing.opening(makes=False)
+on_show, playing = run_view.opening(makes=False)
 stage(state.shown().settings, on_show, playing)  # first: it waits for its run, and nobody for the form
 with st.sidebar:
     ask(state.shown().settings, on_show)

@@ -7,9 +7,9 @@ from html import escape
 import streamlit as st
 
 from app import state, theme
-from app.library import CONFIDENCE, WAVES, Baseline, Row, Way, beside, find, library, papers, status, ways
+from app.results.papers import CONFIDENCE, WAVES, Baseline, Row, Way, beside, find, library, papers, status, ways
 from kdcore.contracts.access import Access
-from kdcore.presets import grants
+from kdcore.spec.presets import grants
 
 KINDS = ("method", "language method", "diagnostic", "data", "reading card")
 STATUSES = ("runs here", "not implemented", "reading card")

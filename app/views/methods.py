@@ -8,15 +8,20 @@ from typing import Any
 
 import streamlit as st
 
-from app import asking, curves, dressing, forms, link, pictures, state, words
-from app.chart import chart
-from app.library import Row, place
-from app.link import Settings
-from app.standing import standing
-from kdcore.catalogue import ROOT, catalogue, entry
+from app import state
+from app.components import curve_figures, theme_sync
+from app.components.chart import chart
+from app.forms import choices, fields
+from app.helpers import loss_curves
+from app.links import lab
+from app.links.lab import Settings
+from app.results.method_results import standing
+from app.results.papers import Row, place
+from app.text import phrases
 from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
-from kdcore.examples import CLASSES, KINDS, PRESETS, REACH, Example
+from kdcore.explain.examples import CLASSES, KINDS, PRESETS, REACH, Example
+from kdcore.spec.catalogue import ROOT, catalogue, entry
 
 STYLE = """<style>
 .st-key-list button { min-height: 1.75rem; padding: 0; justify-content: flex-start; text-align: left; }
@@ -44,8 +49,8 @@ CAPTIONS = {
 
 def index(settings: Settings) -> None:
     """Every method that the teacher's grant allows, family by family."""
-    forms.access(settings, "What your teacher shows")
-    granted = [name for name in asking.options("method") if asking.allowed(name, settings)]
+    fields.access(settings, "What your teacher shows")
+    granted = [name for name in choices.options("method") if choices.allowed(name, settings)]
     hidden = len(catalogue()["method"]) - len(granted)
     if hidden:
         st.caption(f"{hidden} of {len(catalogue()['method'])} methods need more than that and are left out.")
@@ -71,7 +76,7 @@ def _entry(name: str, chosen: bool) -> None:
 
 
 def _choose(name: str) -> None:
-    state.take(link.choose(state.shown().settings, "method", name))
+    state.take(lab.choose(state.shown().settings, "method", name))
 
 
 # One method
@@ -83,7 +88,7 @@ def show(settings: Settings, example: Example) -> None:
     method = entry("method", name)
     first, _, more = _verbatim(method["doc"]).partition("\n\n")
     with st.container(key="narrow"):  # where the list is folded away
-        asking.pick("method", "Method", settings)
+        choices.pick("method", "Method", settings)
     st.header(method["title"], anchor=False)
     st.markdown(first)
     st.caption(_facts(method, settings))
@@ -92,7 +97,7 @@ def show(settings: Settings, example: Example) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown(more)
-        forms.fields(settings, [key for key in settings if key.startswith("method.")])
+        fields.fields(settings, [key for key in settings if key.startswith("method.")])
     with right:
         _example(name, method, settings, example)
     _told(method)
@@ -102,7 +107,7 @@ def show(settings: Settings, example: Example) -> None:
 
 def _verbatim(text: str) -> str:
     """A docstring's text as Markdown that looks like it, one line to a paragraph."""
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", words.verbatim(text))
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", phrases.verbatim(text))
 
 
 def _facts(method: dict[str, Any], settings: Settings) -> str:
@@ -111,16 +116,16 @@ def _facts(method: dict[str, Any], settings: Settings) -> str:
     said = [
         f"{FAMILIES[method['family']]} · {method['paper']}.",
         f"Needs the teacher's {needs}." if needs else "Needs no teacher.",
-        words.demands(method, link.below(settings, "method")),
-        "" if asking.allowed(method["name"], settings) else "Yours does not show that.",
+        phrases.demands(method, lab.below(settings, "method")),
+        "" if choices.allowed(method["name"], settings) else "Yours does not show that.",
     ]
     return " ".join(filter(None, said))
 
 
 def _ways(name: str, settings: Settings) -> None:
     """On to the Lab and to the Library."""
-    changed = link.changed(settings)
-    kept = {key: link.encode(value) for key, value in changed.items() if key.partition(".")[0] in ("method", "access")}
+    changed = lab.changed(settings)
+    kept = {key: lab.encode(value) for key, value in changed.items() if key.partition(".")[0] in ("method", "access")}
     row = place(name)
     with st.container(horizontal=True):
         st.page_link(
@@ -156,7 +161,7 @@ def _source(file: str) -> None:
 
 def _example(name: str, method: dict[str, Any], settings: Settings, example: Example) -> None:
     """The chosen example with what can be changed of it, and its picture."""
-    known = curves.kinds(method)
+    known = loss_curves.kinds(method)
     if len(known) > 1:
         _choice("kind", "Example", known, KINDS.__getitem__, example.kind)
     example = example if example.kind in known else example.model_copy(update={"kind": known[0]})
@@ -177,9 +182,9 @@ def _computed(name: str, settings: Settings, example: Example) -> dict[str, Any]
     """The curves, or one sentence on why there are none."""
     try:
         with st.spinner("Computing the example …", show_time=False):
-            return curves.curves(name, link.below(settings, "method"), example)
+            return loss_curves.curves(name, lab.below(settings, "method"), example)
     except BadInput as error:
-        st.info(words.verbatim(error))
+        st.info(phrases.verbatim(error))
         return None
 
 
@@ -187,19 +192,19 @@ def _picture(found: dict[str, Any], other: str | None, example: Example) -> None
     """The curves drawn, and how to read them."""
     look = state.view().theme
     figures = {
-        "two": lambda: pictures.two(found, example, look, other),
-        "five": lambda: pictures.five(found, example, look, other),
-        "features": lambda: pictures.features(found, look),
+        "two": lambda: curve_figures.two(found, example, look, other),
+        "five": lambda: curve_figures.five(found, example, look, other),
+        "features": lambda: curve_figures.features(found, look),
     }
     chart(figures[example.kind](), look, height=HEIGHT, key="curves")
-    dressing.follow(look)
+    theme_sync.follow(look)
     said = [CAPTIONS[example.kind]]
     if example.kind != "features" and found["rows"] > 1:
         said.append("The row stands in a batch of eight, as rows of this method matter to one another.")
     if example.kind != "features" and found["remembers"] and other == "teacher":
         said.append("What the method remembers comes from an earlier student, half as sure as the teacher.")
     st.caption(" ".join(said))
-    notes = [f"{forms.label(key).lower()} {value:.3g}" for key, value in found.get("notes", {}).items()]
+    notes = [f"{fields.label(key).lower()} {value:.3g}" for key, value in found.get("notes", {}).items()]
     if "temperature" in found:
         notes.append(f"temperature {found['temperature']:.3g}")
     if notes:
@@ -237,7 +242,7 @@ def _preset(own: tuple[float, ...], place: int | None) -> list[float]:
 
 
 def _choice(name: str, label: str, options: Any, named: Any, value: Any) -> None:
-    key = f"example.{name}" if name != "kind" else link.EXAMPLE
+    key = f"example.{name}" if name != "kind" else lab.EXAMPLE
     st.segmented_control(
         label,
         list(options),
@@ -252,14 +257,14 @@ def _choice(name: str, label: str, options: Any, named: Any, value: Any) -> None
 def _slider(name: str, label: str, value: float, low: float, high: float, step: float) -> None:
     key = f"example.{name}"
     st.slider(
-        label, low, high, step=step, key=state.widget(key, value), on_change=state.changed, args=(key, forms.tidy)
+        label, low, high, step=step, key=state.widget(key, value), on_change=state.changed, args=(key, fields.tidy)
     )
 
 
 state.arrive(state.METHODS)
 st.html(STYLE)
 for complaint in state.complaints():
-    st.warning(words.verbatim(complaint))
+    st.warning(phrases.verbatim(complaint))
 with st.sidebar:
     index(state.shown().settings)
 show(state.shown().settings, state.shown().example)

@@ -8,7 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import dressing, engine, forms, naming, state, theme, words
+from app import run_store, state, theme
+from app.components import theme_sync
+from app.forms import fields
+from app.text import phrases, run_names
 from kdcore.events import Evaluated, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, WORDS
@@ -33,7 +36,7 @@ def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
 
 def _holds(run: Run, token: str) -> bool:
     """Whether a word stands in what the table may say of a run."""
-    text = f"{run.id} {run.label} {WORDS[run.state]} {words.heading(run)} seed {run.spec.seed}".lower()
+    text = f"{run.id} {run.label} {WORDS[run.state]} {phrases.heading(run)} seed {run.spec.seed}".lower()
     return token in (text.split() if token.isdigit() else text)
 
 
@@ -49,7 +52,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
         "teacher": _percentage(result.get("teacher_accuracy")),
         "agreement": _percentage(result.get("agreement")),
         "seed": run.spec.seed,
-        "started": words.ago(run.created_at),
+        "started": phrases.ago(run.created_at),
         "whose": "recorded" if run.recorded else "mine" if state.owns(run) else "another user",
         "id": run.id,
     }
@@ -78,7 +81,7 @@ SMALL = {
 
 def table(runs: list[Run]) -> list[Run]:
     """The runs as a table, with few columns where the screen is small; those that are ticked."""
-    rows = [row(*named) for named in zip(runs, words.headings(runs), strict=True)]
+    rows = [row(*named) for named in zip(runs, phrases.headings(runs), strict=True)]
     ids = [run.id for run in runs]
     st.html(STYLE)
     with st.container(key="runs-wide"):
@@ -118,7 +121,7 @@ def _grid(
 
 def incomparable(runs: list[Run]) -> str | None:
     """Why laying these runs over each other would mean nothing, or None."""
-    data = {run.spec.data.name: words.named("data", run.spec.data) for run in runs}
+    data = {run.spec.data.name: phrases.named("data", run.spec.data) for run in runs}
     if len(data) > 1:
         return (
             f"These runs are on different data ({', '.join(sorted(data.values()))}), so their accuracies and losses "
@@ -142,9 +145,9 @@ def caveats(runs: list[Run]) -> list[str]:
 def curves(runs: list[Run]) -> pd.DataFrame:
     """Validation accuracy and loss over steps, one row a point."""
     points = []
-    for run, heading in zip(runs, words.headings(runs), strict=True):
+    for run, heading in zip(runs, phrases.headings(runs), strict=True):
         name = f"{run.id[:4]} · {heading}"  # first, as a legend cuts long names
-        for event in engine.store().story(run.id):
+        for event in run_store.store().story(run.id):
             if isinstance(event, Evaluated) and event.split == "val":
                 points.append((name, event.step, "accuracy", event.student.accuracy))
             elif isinstance(event, Step):
@@ -191,7 +194,7 @@ def compare(runs: list[Run]) -> None:
     st.subheader("Compared", anchor=False)
     reason = incomparable(runs)
     if reason:
-        st.warning(words.verbatim(reason))
+        st.warning(phrases.verbatim(reason))
     else:
         for caveat in caveats(runs):
             st.info(caveat)
@@ -208,12 +211,12 @@ def compare(runs: list[Run]) -> None:
 
 def difference(runs: list[Run]) -> None:
     """The settings that differ, and no other."""
-    found = words.differences([run.spec for run in runs])
+    found = phrases.differences([run.spec for run in runs])
     st.markdown("**Settings that differ**")
     if not found:
         st.markdown("None: these are runs of the same settings.")
         return
-    heads = [f"{run.id[:4]} · {words.named('method', run.spec.method)}" for run in runs]
+    heads = [f"{run.id[:4]} · {phrases.named('method', run.spec.method)}" for run in runs]
     changed = found.pop("changes", None)
     told = [[path, *(_cell(path, value) for value in values)] for path, values in found.items()]
     if changed:
@@ -222,9 +225,9 @@ def difference(runs: list[Run]) -> None:
 
 
 def _cell(path: str, value: object) -> str:
-    if isinstance(value, list) and path.endswith(naming.POINTS):
-        return naming.drawn(value)
-    return forms.shorten("—" if value is None else str(value))
+    if isinstance(value, list) and path.endswith(run_names.POINTS):
+        return run_names.drawn(value)
+    return fields.shorten("—" if value is None else str(value))
 
 
 def actions(runs: list[Run]) -> None:
@@ -250,14 +253,14 @@ def actions(runs: list[Run]) -> None:
 def delete(ids: list[str]) -> None:
     """Put runs away; `undo` offers to bring them back."""
     for run_id in ids:
-        engine.store().delete(run_id, state.owners())
+        run_store.store().delete(run_id, state.owners())
     state.remember("deleted", ids)
 
 
 def restore(ids: list[str]) -> None:
     """Bring deleted runs back."""
     for run_id in ids:
-        engine.store().restore(run_id, state.owners())
+        run_store.store().restore(run_id, state.owners())
     state.remember("deleted", [])
 
 
@@ -273,7 +276,7 @@ def undo() -> None:
 def body() -> None:
     """Table and comparison; runs again by itself while something is going on."""
     for sentence in state.complaints():
-        st.error(words.verbatim(sentence))
+        st.error(phrases.verbatim(sentence))
     undo()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
@@ -283,7 +286,7 @@ def body() -> None:
         deleted = st.toggle(
             "Deleted", key="deleted", bind="query-params", help="Runs that were put away; yours can come back."
         )
-    runs = sought(engine.store().runs(deleted=deleted), text or "", mine)
+    runs = sought(run_store.store().runs(deleted=deleted), text or "", mine)
     if not runs:
         st.info("No run here yet. Start one in the Lab." if not text and not mine else "No run matches this.")
         return
@@ -303,7 +306,7 @@ def bring_back(runs: list[Run]) -> None:
     """Deleted runs; one's own can be restored."""
     for run in runs[:50]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{words.verbatim(words.heading(run))} · `{run.id}`")
+            st.markdown(f"{phrases.verbatim(phrases.heading(run))} · `{run.id}`")
             if state.owns(run):
                 st.button(
                     "Bring back", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)
@@ -324,12 +327,12 @@ def take() -> None:
     """Keep the record that was uploaded."""
     state.remember("brought", "")
     if file := st.session_state[RECORD]:
-        state.remember("brought", engine.store().take(file, state.viewer()).id)
+        state.remember("brought", run_store.store().take(file, state.viewer()).id)
 
 
 state.arrive("runs")
 st.header("Runs", anchor=False)
-going_on = bool(engine.store().runs(states=ACTIVE))
+going_on = bool(run_store.store().runs(states=ACTIVE))
 state.fragment(body, run_every=2.0 if going_on else None)()
 bring_in()
-dressing.follow(state.theme())
+theme_sync.follow(state.theme())

@@ -15,7 +15,7 @@ from kdcore.contracts.outputs import Outputs
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from kdcore.net import Net
+    from kdcore.contracts.net import Net
 
 
 Ask = Literal["second_view", "validation", "mixing", "rows", "inverse"]
@@ -30,7 +30,7 @@ OF_ROWS: frozenset[Ask] = frozenset(
     {"second_view", "validation", "rows"}
 )  # not to be had of images that a source makes
 Joins = Literal["any", "places", "maps", "last_map", "blocks"]
-JOINS: dict[Joins, str] = {  # see `kdcore.fit`
+JOINS: dict[Joins, str] = {  # see `kdcore.spec.compatibility`
     "any": "any two networks",
     "places": "two networks with stages of several positions",
     "maps": "two networks with maps among their stages",

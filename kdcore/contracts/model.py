@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from kdcore.contracts.knobs import Knobs
 
 if TYPE_CHECKING:
-    from kdcore.net import Net
+    from kdcore.contracts.net import Net
 
 
 class Model(Knobs):

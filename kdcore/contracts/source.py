@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Source(Knobs):
     """Where the next batch comes from. Everything it draws is a function of seed and step, so a resumed run repeats."""
 
-    makes: ClassVar[bool] = False  # whether it makes its images, see `kdcore.maker`
+    makes: ClassVar[bool] = False  # whether it makes its images, see `kdcore.generation.source`
     local: ClassVar[bool] = True  # whether its images are local ones or made of them, so that they show those
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     inverts: ClassVar[bool] = False  # whether it has `invert`

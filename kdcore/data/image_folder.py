@@ -182,7 +182,7 @@ def _few(files: Sequence[Path]) -> str:
 
 def _misread(file: Path) -> BadInput | None:
     """What is wrong with the head of a file."""
-    from kdcore.stills import check_still
+    from kdcore.files.image_files import check_still
 
     try:
         with _opened(file) as image:
@@ -200,7 +200,7 @@ def _pixels(file: Path, side: int, grey: bool) -> np.ndarray:
     """
     from PIL import Image
 
-    from kdcore.stills import still
+    from kdcore.files.image_files import still
 
     with _opened(file) as image:
         small = still(image, str(file)).convert("L" if grey else "RGB").resize((side, side), Image.Resampling.BILINEAR)

@@ -21,7 +21,7 @@ from kdcore.contracts.control import Audience, Command, Desk
 from kdcore.events import Asked, Changed, Checkpoint, Event, Finished
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
 
 WISHES_S = 0.05  # between two looks for wishes, and between two batches of events
 AUDIENCE_S = 0.25  # between two looks for watchers

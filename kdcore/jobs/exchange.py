@@ -1,7 +1,7 @@
 """Recorded runs as folders: written from a run, and shown again anywhere without running anything.
 
-Beside the files of `kdcore.record` such a folder holds run.json (id, label, times, spec) and events.jsonl: one event a
-line, each with "at", the unix second when it was heard.
+Beside the files of `kdcore.runs.record` such a folder holds run.json (id, label, times, spec) and events.jsonl: one
+event a line, each with "at", the unix second when it was heard.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
-from kdcore import changes
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs import rows, telling
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
-from kdcore.private import files, walled
-from kdcore.record import read_arrays, write_arrays
-from kdcore.spec import Spec, parse
+from kdcore.runs import changes
+from kdcore.runs.private_rows import files, walled
+from kdcore.runs.record import read_arrays, write_arrays
+from kdcore.spec.spec import Spec, parse
 from kdcore.untrusted import parsing, read_json, read_text, turning
 
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", ".*")  # .bin: each answer of a teacher, paid for by one

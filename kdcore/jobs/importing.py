@@ -24,7 +24,7 @@ from safetensors import safe_open
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import Frame
 from kdcore.jobs.exchange import Recorded, load
-from kdcore.record import WITHHELD, whole_arrays
+from kdcore.runs.record import WITHHELD, whole_arrays
 from kdcore.untrusted import check_head, parsing, unzipping
 
 FOLDER = "records"  # below the home

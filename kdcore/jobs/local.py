@@ -22,8 +22,8 @@ from kdcore.jobs.log import Heard
 from kdcore.jobs.process import WorkerProcess, is_worker, kill
 from kdcore.jobs.rows import HOST, By, Run
 from kdcore.jobs.store import Store
-from kdcore.record import read_arrays
-from kdcore.spec import Spec
+from kdcore.runs.record import read_arrays
+from kdcore.spec.spec import Spec
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.1

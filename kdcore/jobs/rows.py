@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, func, insert, or_, select, update
 
-from kdcore.changes import told, with_changes
 from kdcore.errors import BadInput, unknown
 from kdcore.events import Changed, kept
 from kdcore.jobs.states import State, check_move, turns
 from kdcore.jobs.tables import COMMANDS, RUNS, sealed
-from kdcore.spec import Spec, parse
+from kdcore.runs.changes import told, with_changes
+from kdcore.spec.spec import Spec, parse
 
 LOG = logging.getLogger(__name__)
 HOST = socket.gethostname()

@@ -18,8 +18,6 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from kdcore import catalogue
-from kdcore.checks import check
 from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Event, Finished
@@ -28,14 +26,16 @@ from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import LEASE_S, By, Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE, WORDS, IllegalMove, State
 from kdcore.jobs.tables import COMMANDS, EVENTS, RUNS, connect, lock_all, name_of, one_sentence, prepare
-from kdcore.spec import Spec
+from kdcore.spec import catalogue
+from kdcore.spec.checks import check
+from kdcore.spec.spec import Spec
 
 
 class Store:
     """Runs, their events and the wishes about them; safe to share between threads.
 
     Args:
-        home: the folder of runs; `kdcore.catalogue.home()` when None.
+        home: the folder of runs; `kdcore.spec.catalogue.home()` when None.
         url: a SQLAlchemy URL; KDLAB_DATABASE, or SQLite inside `home`, when None.
 
     Raises:

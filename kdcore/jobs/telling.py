@@ -14,7 +14,7 @@ from typing import Any
 
 from kdcore.errors import shortened
 from kdcore.events import Evaluated, Event, Finished, Frame, Started, Step
-from kdcore.spec import Spec
+from kdcore.spec.spec import Spec
 
 ROOM = 4_000  # events that people cause: pauses, single steps, stops and changes
 MOST_NAMED = 50  # terms, notes or losses of a source in one event; a method has ten at most

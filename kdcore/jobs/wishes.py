@@ -8,7 +8,7 @@ from typing import Any
 
 from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
-from kdcore.spec import Spec, change
+from kdcore.spec.spec import Spec, change
 
 FACTS: dict[str, Callable[[], dict[str, Any]]] = {  # what a wish sets on the run's row at once
     "pause": lambda: {"paused": True},

@@ -31,11 +31,11 @@ from kdcore.jobs.leases import Leases
 from kdcore.jobs.rows import HOST, LOG_FILE, Run
 from kdcore.jobs.states import IllegalMove, State
 from kdcore.jobs.store import Store
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, Watch
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Watch
 
 LOG = logging.getLogger(__name__)
-Engine = Callable[..., Iterator[Event]]  # as `kdcore.train.train`
+Engine = Callable[..., Iterator[Event]]  # as `kdcore.engine.train.train`
 BEAT_S = 1.0
 IDLE_S = 2.0  # without work, before what only some runs need is imported too
 NOTE_S = 0.5  # between two notes on long preparations
@@ -247,8 +247,8 @@ def explain(error: Exception) -> str:
 
 
 def load_engine() -> Engine:
-    """`kdcore.train.train`, or what KDLAB_TRAIN names as module:function."""
-    module, _, function = os.environ.get("KDLAB_TRAIN", "kdcore.train:train").partition(":")
+    """`kdcore.engine.train.train`, or what KDLAB_TRAIN names as module:function."""
+    module, _, function = os.environ.get("KDLAB_TRAIN", "kdcore.engine.train:train").partition(":")
     engine: Engine = getattr(import_module(module), function)
     return engine
 

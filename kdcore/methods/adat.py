@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy, standardised, weighted_kl
+from kdcore.nn.losses import cross_entropy, standardised, weighted_kl
 
 
 def largest_standardised(teacher_logits: Tensor) -> Tensor:

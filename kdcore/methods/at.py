@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import aligned
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Joins, Method, Pair, Term
-from kdcore.fit import paired, refuse_misfit
-from kdcore.losses import cross_entropy
-from kdcore.net import Net, staged
+from kdcore.contracts.net import Net, staged
+from kdcore.nn.connectors import aligned
+from kdcore.nn.losses import cross_entropy
+from kdcore.spec.compatibility import paired, refuse_misfit
 
 
 def attention(feature: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Lineage, Method, Term
-from kdcore.losses import cross_entropy, kd_loss, log_probs
+from kdcore.nn.losses import cross_entropy, kd_loss, log_probs
 
 SCRAMBLE = (0x1F123BB5159A55E5, 0x2545F4914F6CDD1D, 0x369DEA0F31A53F85)  # odd multipliers
 

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs
-from kdcore.net import Net
+from kdcore.contracts.net import Net
+from kdcore.nn.losses import cross_entropy, kd_loss, kl_rows, log_probs
 
 
 def entropies(logits: Tensor) -> Tensor:

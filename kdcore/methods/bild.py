@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import STANDARDISE, compared, cross_entropy, kl, log_probs
+from kdcore.nn.losses import STANDARDISE, compared, cross_entropy, kl, log_probs
 
 
 def differences(logits: Tensor, chosen: Tensor) -> Tensor:

@@ -27,12 +27,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import Activation, connector
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Joins, Method, Pair, Term
-from kdcore.fit import cuts, refuse_misfit
-from kdcore.losses import cross_entropy, halving, kd_loss
-from kdcore.net import Net
+from kdcore.contracts.net import Net
+from kdcore.nn.connectors import Activation, connector
+from kdcore.nn.losses import cross_entropy, halving, kd_loss
+from kdcore.spec.compatibility import cuts, refuse_misfit
 
 
 def stepping_stones(features: tuple[Tensor, ...], connectors: nn.Module, teacher: Net) -> list[Tensor]:

@@ -22,14 +22,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import Pooled
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Joins, Method, Term
+from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
-from kdcore.heads import Reading, classifier, reading
-from kdcore.losses import cross_entropy
-from kdcore.net import Net
+from kdcore.nn.connectors import Pooled
+from kdcore.nn.heads import Reading, classifier, reading
+from kdcore.nn.losses import cross_entropy
 
 
 def class_maps(feature: Tensor, weight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import ClassVar
 from torch import nn
 
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy
+from kdcore.nn.losses import cross_entropy
 
 
 class CE(Method):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Lineage, Method, Term
-from kdcore.losses import cross_entropy, kl, log_probs
+from kdcore.nn.losses import cross_entropy, kl, log_probs
 
 
 class Standing(NamedTuple):

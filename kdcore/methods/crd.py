@@ -29,12 +29,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.chance import mix
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
+from kdcore.contracts.net import pooled
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import cross_entropy, kd_loss
-from kdcore.net import pooled
+from kdcore.nn.losses import cross_entropy, kd_loss
+from kdcore.seeding import mix
 
 
 def log_partition(scores: Tensor, rows: int) -> Tensor:

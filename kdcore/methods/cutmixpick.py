@@ -27,8 +27,8 @@ from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Shown, Term
 from kdcore.contracts.outputs import Outputs
 from kdcore.device import onto
-from kdcore.losses import cross_entropy, kd_loss, log_probs
-from kdcore.mixing import boxes, partners
+from kdcore.nn.losses import cross_entropy, kd_loss, log_probs
+from kdcore.nn.mixing import boxes, partners
 
 
 def entropies(logits: Tensor) -> Tensor:

@@ -31,11 +31,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.chance import mix
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
 from kdcore.errors import BadInput
-from kdcore.losses import cross_entropy, kd_loss
+from kdcore.nn.losses import cross_entropy, kd_loss
+from kdcore.seeding import mix
 
 AT_ONCE = 4096  # questions in one call
 

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy
-from kdcore.net import pooled
+from kdcore.contracts.net import pooled
+from kdcore.nn.losses import cross_entropy
 
 HIDDEN = 200  # units of the non-linear head
 

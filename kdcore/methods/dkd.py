@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import (
+from kdcore.nn.losses import (
     STANDARDISE,
     compared,
     cross_entropy,

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy, kd_loss
+from kdcore.nn.losses import cross_entropy, kd_loss
 
 
 class DML(Method):

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Joins, Method, Pair, Term
-from kdcore.fit import refuse_misfit
-from kdcore.losses import cross_entropy, kd_loss
-from kdcore.net import Net
+from kdcore.contracts.net import Net
+from kdcore.nn.losses import cross_entropy, kd_loss
+from kdcore.spec.compatibility import refuse_misfit
 
 
 def grad_cam(net: Net, features: tuple[Tensor, ...], classes: Tensor) -> Tensor:

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import connector
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
+from kdcore.contracts.net import pooled
 from kdcore.errors import BadInput
-from kdcore.losses import cross_entropy
-from kdcore.net import pooled
+from kdcore.nn.connectors import connector
+from kdcore.nn.losses import cross_entropy
 
 
 def hint_loss(regressed: Tensor, hint: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from torch import Generator, Tensor, nn
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Shown, Term
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import kd_loss
-from kdcore.mixing import blended, partners, shares
+from kdcore.nn.losses import kd_loss
+from kdcore.nn.mixing import blended, partners, shares
 
 
 def mixture(inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
 from kdcore.device import onto
-from kdcore.losses import cross_entropy, kd_loss, kl_rows, log_probs, scale_gradient
+from kdcore.nn.losses import cross_entropy, kd_loss, kl_rows, log_probs, scale_gradient
 
 BOUNDS = {
     "turn": 0.5,  # radians

@@ -19,7 +19,7 @@ from torch import nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy, kd_loss
+from kdcore.nn.losses import cross_entropy, kd_loss
 
 
 class KD(Method):

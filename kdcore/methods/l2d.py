@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy
+from kdcore.nn.losses import cross_entropy
 
 
 def coin_kl(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy, log_probs
+from kdcore.nn.losses import cross_entropy, log_probs
 
 
 def uniform_cross_entropy(student_logits: Tensor) -> Tensor:

@@ -25,13 +25,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import Pooled
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
+from kdcore.contracts.net import Net, pooled
 from kdcore.errors import BadInput
-from kdcore.heads import reading
-from kdcore.losses import class_means, kl, log_probs
-from kdcore.net import Net, pooled
+from kdcore.nn.connectors import Pooled
+from kdcore.nn.heads import reading
+from kdcore.nn.losses import class_means, kl, log_probs
 
 
 def rotation(size: int) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import calibrated, cross_entropy, log_probs, wrong
+from kdcore.nn.losses import calibrated, cross_entropy, log_probs, wrong
 
 
 def mean_square(a: Tensor, b: Tensor, rows: Tensor) -> Tensor:

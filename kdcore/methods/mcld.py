@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy, info_nce, ramp
+from kdcore.nn.losses import cross_entropy, info_nce, ramp
 
 
 def same_class(targets: Tensor) -> Tensor:

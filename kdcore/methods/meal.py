@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Lineage, Method, Pair, Term
-from kdcore.losses import kl_rows, log_probs, scale_gradient, soft_cross_entropy
+from kdcore.nn.losses import kl_rows, log_probs, scale_gradient, soft_cross_entropy
 
 LEAST_UNITS = 4  # in the critic's hidden layer
 

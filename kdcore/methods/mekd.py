@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Term
-from kdcore.losses import kl, log_probs
+from kdcore.nn.losses import kl, log_probs
 
 PULLED = 32  # rows whose gradients are shown; each goes through the generator and back
 

@@ -26,8 +26,8 @@ from torch import Generator, Tensor, nn
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Shown, Term
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import compared, kd_loss
-from kdcore.mixing import blended, mixed_cross_entropy, partners, shares
+from kdcore.nn.losses import compared, kd_loss
+from kdcore.nn.mixing import blended, mixed_cross_entropy, partners, shares
 
 
 class MixKD(Method):

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Term
-from kdcore.losses import STANDARDISE, compared, cross_entropy, kd_loss, log_probs
+from kdcore.nn.losses import STANDARDISE, compared, cross_entropy, kd_loss, log_probs
 
 AROUND = (-2.0, -1.0, 0.0, 1.0, 2.0)  # the five temperatures, from the middle one
 

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import STANDARDISE, class_means, compared, cross_entropy, kd_loss, ramp
-from kdcore.net import pooled
+from kdcore.contracts.net import pooled
+from kdcore.nn.losses import STANDARDISE, class_means, compared, cross_entropy, kd_loss, ramp
 
 
 def directions(features: Tensor, targets: Tensor, classes: int) -> Tensor:

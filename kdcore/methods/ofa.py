@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import Pooled
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy, log_probs
+from kdcore.nn.connectors import Pooled
+from kdcore.nn.losses import cross_entropy, log_probs
 
 
 def ofa_loss(student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, exponent: float) -> Tensor:

@@ -28,12 +28,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import connector
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.fit import paired
-from kdcore.losses import cross_entropy, halving
-from kdcore.net import CHUNK, Net, pooled, staged
+from kdcore.contracts.net import CHUNK, Net, pooled, staged
+from kdcore.nn.connectors import connector
+from kdcore.nn.losses import cross_entropy, halving
+from kdcore.spec.compatibility import paired
 
 MARGIN_ROWS = 2048  # training rows that margins are measured on, at most
 

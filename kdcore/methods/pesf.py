@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy, kd_loss, log_probs, scale_gradient, swap, wrong
-from kdcore.net import pooled
+from kdcore.contracts.net import pooled
+from kdcore.nn.losses import cross_entropy, kd_loss, log_probs, scale_gradient, swap, wrong
 
 UNITS = 32  # of the adapter's hidden layer
 

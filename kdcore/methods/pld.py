@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import log_probs, one_hot, wrong
+from kdcore.nn.losses import log_probs, one_hot, wrong
 
 
 def ranking(teacher_logits: Tensor, targets: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy, log_probs, soft_cross_entropy
+from kdcore.nn.losses import cross_entropy, log_probs, soft_cross_entropy
 
 
 def first_table(labels: Tensor, classes: int) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy, kd_loss, wrong
+from kdcore.nn.losses import cross_entropy, kd_loss, wrong
 
 
 def raised(logits: Tensor, targets: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.fit import paired
-from kdcore.losses import cross_entropy, ramp
-from kdcore.net import Net, pooled, staged
+from kdcore.contracts.net import Net, pooled, staged
+from kdcore.nn.losses import cross_entropy, ramp
+from kdcore.spec.compatibility import paired
 
 WIDEST = 512  # channels of the common width, at most
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import STANDARDISE, compared, cross_entropy, kl, log_probs, one_hot, ramp, target_or_not, without
+from kdcore.nn.losses import STANDARDISE, compared, cross_entropy, kl, log_probs, one_hot, ramp, target_or_not, without
 
 
 def at_or_above(logits: Tensor, targets: Tensor) -> Tensor:

@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdcore.connect import aligned
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.heads import Frozen, Reading, reading
-from kdcore.net import Net, pooled
+from kdcore.contracts.net import Net, pooled
+from kdcore.nn.connectors import aligned
+from kdcore.nn.heads import Frozen, Reading, reading
 
 
 def feature_loss(projected: Tensor, feature: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import STANDARDISE, compared, cross_entropy, kd_loss, log_probs
+from kdcore.nn.losses import STANDARDISE, compared, cross_entropy, kd_loss, log_probs
 
 
 def transport_plan(costs: Tensor, epsilon: float, rounds: int) -> Tensor:

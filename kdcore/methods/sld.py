@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Term
-from kdcore.losses import cross_entropy, swap, weighted_kl, wrong
+from kdcore.nn.losses import cross_entropy, swap, weighted_kl, wrong
 
 VIEWS = 2
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy, kl, log_probs
+from kdcore.nn.losses import cross_entropy, kl, log_probs
 
 
 def mixture(student_logits: Tensor, teacher_logits: Tensor, share: Tensor) -> Tensor:

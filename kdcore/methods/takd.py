@@ -20,7 +20,7 @@ from torch import nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Lineage, Method, Term
-from kdcore.losses import cross_entropy, kd_loss
+from kdcore.nn.losses import cross_entropy, kd_loss
 
 
 class TAKD(Method):

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Batch, Method, Pair, Term
+from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import class_means, cross_entropy, kl_rows, log_probs
-from kdcore.net import Net
+from kdcore.nn.losses import class_means, cross_entropy, kl_rows, log_probs
 
 UNITS = 128  # of the controller's hidden layer
 SEEN = 9  # four points and five sides, of as many numbers as there are classes

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Term
-from kdcore.losses import cross_entropy, info_nce, one_hot, unit, wrong
+from kdcore.nn.losses import cross_entropy, info_nce, one_hot, unit, wrong
 
 
 def ranks(logits: Tensor) -> Tensor:

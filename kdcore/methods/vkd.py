@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import cross_entropy
-from kdcore.net import pooled
+from kdcore.contracts.net import pooled
+from kdcore.nn.losses import cross_entropy
 
 
 def orthonormal(weight: Tensor) -> Tensor:

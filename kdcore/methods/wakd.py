@@ -25,8 +25,8 @@ from torch.nn.utils import vector_to_parameters
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method, Pair, Term
-from kdcore.losses import kd_loss
-from kdcore.net import Net
+from kdcore.contracts.net import Net
+from kdcore.nn.losses import kd_loss
 
 
 class _Average(nn.Module):

@@ -6,8 +6,8 @@ from pydantic import Field
 from torch import nn
 
 from kdcore.contracts.model import Model
+from kdcore.contracts.net import Net
 from kdcore.models._parts import conv_bn_relu, head, image, kaiming
-from kdcore.net import Net
 
 
 class CNN(Model):

@@ -6,9 +6,9 @@ from pydantic import Field
 from torch import nn
 
 from kdcore.contracts.model import Model
+from kdcore.contracts.net import Net
 from kdcore.errors import BadInput
 from kdcore.models._parts import kaiming
-from kdcore.net import Net
 
 SIDES = (28, 32)
 

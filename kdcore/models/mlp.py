@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from kdcore.contracts.model import Model
-from kdcore.net import Net
+from kdcore.contracts.net import Net
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 

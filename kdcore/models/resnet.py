@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts.model import Model
+from kdcore.contracts.net import Net
 from kdcore.models._parts import conv_bn, conv_bn_relu, head, image, kaiming
-from kdcore.net import Net
 
 
 class _Basic(nn.Module):

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdcore.contracts.model import Model
+from kdcore.contracts.net import Net
 from kdcore.models._parts import conv_bn, conv_bn_relu, head, image, kaiming
-from kdcore.net import Net
 
 STEM, LAST = 24, 1024
 WIDTHS = {"0.5": (48, 96, 192), "1.0": (116, 232, 464), "1.5": (176, 352, 704)}

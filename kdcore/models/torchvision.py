@@ -14,9 +14,9 @@ from torchvision import models
 from torchvision.ops.misc import Permute
 
 from kdcore.contracts.model import Model
+from kdcore.contracts.net import Net
 from kdcore.errors import BadInput, gist, unknown
 from kdcore.models._parts import image
-from kdcore.net import Net
 
 AUXILIARY = ("googlenet", "inception_v3")  # they answer with more than logits
 HEADS = (nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)

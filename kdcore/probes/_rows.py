@@ -3,7 +3,7 @@
 import numpy as np
 
 from kdcore.probes._numerics import Floats, Ints, softmax
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def labels(record: Record) -> np.ndarray:

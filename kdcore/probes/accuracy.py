@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.events import Evaluated
 from kdcore.probes._numerics import Floats, Ints, thinned
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

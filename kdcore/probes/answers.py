@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kdcore.probes._numerics import Floats, Ints, calm
 from kdcore.probes._rows import followed, newest
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, mean
 from kdcore.probes._rows import class_names, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, Ints
 from kdcore.probes._rows import class_names
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 NAMED = 0.04  # share of the plane from which a cell is named
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, Ints, top_class
 from kdcore.probes._rows import class_names, labels, student_logits, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, Ints
 from kdcore.probes._rows import newest
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 BINS = 24
-LEVEL = 0.02  # of each of the two tests, as in `kdcore.copying`
+LEVEL = 0.02  # of each of the two tests, as in `kdcore.engine.copy_test`
 FEWEST = 50  # held-out images without which nothing is said
 WEAK = 0.1  # share of copies that must be found with probability .8, or nothing is said
 UNSOUGHT = "Mirrored and inverted copies are not looked for."

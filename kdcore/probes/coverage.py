@@ -5,7 +5,7 @@ from math import log
 
 from kdcore.probes._numerics import Floats, Ints, calm
 from kdcore.probes._rows import followed
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 SHARES = ("cycle", "argmax_inverse", "confidence")
 

@@ -7,7 +7,7 @@ import numpy as np
 from kdcore.probes._errors import repeated_by_chance
 from kdcore.probes._numerics import kl_nats, mean, top_class
 from kdcore.probes._rows import labels, student_logits, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Ints, thinned
 from kdcore.probes._rows import pinned_row
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 POINTS = 400  # training points drawn at most
 

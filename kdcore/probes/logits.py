@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, kl_nats, softmax
 from kdcore.probes._rows import class_names, labels, pinned_row, shown_classes, student_logits, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 SHOWN = 20  # classes, the label apart
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kdcore.events import Step
 from kdcore.probes._numerics import Floats, Ints, calm, thinned, wide
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 APART = 0.06  # of the axis, between two marks whose names do not overlap
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import softmax, top_class
 from kdcore.probes._rows import class_names
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdcore.bill import dollars
 from kdcore.events import Meter
 from kdcore.probes._numerics import Floats, Ints, thinned
-from kdcore.record import Record
+from kdcore.runs.bill import dollars
+from kdcore.runs.record import Record
 
 MEGA = 1e6  # bytes
 

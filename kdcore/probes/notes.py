@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdcore.probes._numerics import Floats, Ints, thinned
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

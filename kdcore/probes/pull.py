@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, Ints, mean
 from kdcore.probes._rows import followed, newest
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 BINS = 20
 

@@ -7,7 +7,7 @@ import numpy as np
 from kdcore.probes._bins import BINS, Bins, binned, equal_width
 from kdcore.probes._numerics import Floats, log_softmax, mean
 from kdcore.probes._rows import labels, student_logits, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import kl_nats, log_softmax, top_class
 from kdcore.probes._rows import class_names, labels, pinned_row, student_logits, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 SHOWN = 60
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdcore.probes._numerics import Floats, kl_nats, mean, top_class
 from kdcore.probes._rows import labels, student_logits, teacher_logits
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 NAMES = {  # by method; of others they are called paths
     "bld": "stone {}",

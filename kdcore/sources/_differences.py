@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.device import onto
-from kdcore.maker import Scene
+from kdcore.generation.source import Scene
+from kdcore.seeding import mix
 
 AT_ONCE = 4096  # images in one question, so that many directions fit into memory
 

@@ -12,10 +12,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.device import onto
-from kdcore.maker import Scene
-from kdcore.making import Making, from_bytes, to_bytes, total
+from kdcore.generation.networks import Making, from_bytes, to_bytes, total
+from kdcore.generation.source import Scene
+from kdcore.seeding import mix
 from kdcore.sources._generated import Generated, normal, whole
 
 HELD = 1024  # images that are remembered

@@ -10,12 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kdcore.chance import mix
 from kdcore.contracts.outputs import Outputs
 from kdcore.device import apart, onto
-from kdcore.maker import Maker, Scene
-from kdcore.making import Generator, Making, adam
-from kdcore.optimize import Rule
+from kdcore.generation.networks import Generator, Making, adam
+from kdcore.generation.source import Maker, Scene
+from kdcore.nn.optim import Rule
+from kdcore.seeding import mix
 
 OWN = 54  # salt of the latents that those who look are shown
 

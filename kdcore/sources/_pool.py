@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdcore.maker import Scene
-from kdcore.making import Making, from_bytes, to_bytes
+from kdcore.generation.networks import Making, from_bytes, to_bytes
+from kdcore.generation.source import Scene
 from kdcore.sources._generated import whole
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
-from kdcore.maker import Scene
-from kdcore.making import Making, total
+from kdcore.generation.networks import Making, total
+from kdcore.generation.source import Scene
+from kdcore.seeding import mix
 from kdcore.sources._generated import Generated, begin, normal
 from kdcore.sources._pool import even_labels, fill, lay_out, shown
 

@@ -25,12 +25,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
+from kdcore.contracts.net import CHUNK, Net
 from kdcore.device import onto
 from kdcore.errors import BadInput
-from kdcore.maker import Maker, Scene
-from kdcore.making import Making
-from kdcore.net import CHUNK, Net
+from kdcore.generation.networks import Making
+from kdcore.generation.source import Maker, Scene
+from kdcore.seeding import mix
 
 GRID = tuple(0.30 + 0.04 * place for place in range(11))  # of the first image's weight
 

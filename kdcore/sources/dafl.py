@@ -30,9 +30,9 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts.access import Grant
+from kdcore.contracts.net import pooled
 from kdcore.contracts.outputs import Outputs
-from kdcore.maker import Scene
-from kdcore.net import pooled
+from kdcore.generation.source import Scene
 from kdcore.sources._balance import balance
 from kdcore.sources._game import Game
 

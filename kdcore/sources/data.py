@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.contracts.source import Source
 from kdcore.device import onto
+from kdcore.seeding import mix
 
 GROUP = 8  # images that share one draw of RandAugment's two operations, for speed
 JITTER = 0.1  # standard deviation of the noise that is a second view of features

@@ -40,9 +40,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdcore.contracts.access import Grant
 from kdcore.errors import BadInput
-from kdcore.losses import kl_rows, log_probs
-from kdcore.maker import Maker, Scene
-from kdcore.making import Making, adam, from_bytes, only_images, total
+from kdcore.generation.networks import Making, adam, from_bytes, only_images, total
+from kdcore.generation.source import Maker, Scene
+from kdcore.nn.losses import kl_rows, log_probs
 from kdcore.sources._generated import forget, normal, tried
 from kdcore.sources._pool import even_labels, fill, lay_out, shown
 

@@ -25,7 +25,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from kdcore.contracts.access import Grant
-from kdcore.maker import Scene
+from kdcore.generation.source import Scene
 from kdcore.sources._game import Game
 from kdcore.sources._generated import tried
 

@@ -36,9 +36,9 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts.access import Grant
-from kdcore.losses import kl, log_probs
-from kdcore.maker import Scene
-from kdcore.making import Making
+from kdcore.generation.networks import Making
+from kdcore.generation.source import Scene
+from kdcore.nn.losses import kl, log_probs
 from kdcore.sources._balance import balance
 from kdcore.sources._generated import tried
 from kdcore.sources._rounds import Rounds

@@ -35,9 +35,9 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts.access import Grant
-from kdcore.losses import kl_rows, log_probs
-from kdcore.maker import Scene
-from kdcore.making import Making
+from kdcore.generation.networks import Making
+from kdcore.generation.source import Scene
+from kdcore.nn.losses import kl_rows, log_probs
 from kdcore.sources._differences import forward_differences, unit_directions
 from kdcore.sources._game import Game
 from kdcore.sources._generated import tried

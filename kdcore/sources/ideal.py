@@ -31,10 +31,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.contracts.access import Grant
-from kdcore.losses import log_probs
-from kdcore.maker import Scene
+from kdcore.generation.source import Scene
+from kdcore.nn.losses import log_probs
+from kdcore.seeding import mix
 from kdcore.sources._generated import tried
 from kdcore.sources._rounds import Rounds
 

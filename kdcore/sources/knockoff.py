@@ -22,9 +22,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.contracts.source import Source
 from kdcore.device import onto
+from kdcore.seeding import mix
 
 LEAST = 2  # images in a transfer set
 

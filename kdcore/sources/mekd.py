@@ -26,11 +26,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.contracts.access import Grant
 from kdcore.device import onto
-from kdcore.maker import Maker, Scene
-from kdcore.making import Discriminator, Generator, Making, adam
+from kdcore.generation.networks import Discriminator, Generator, Making, adam
+from kdcore.generation.source import Maker, Scene
+from kdcore.seeding import mix
 
 
 class MEKDSource(Maker):

@@ -21,10 +21,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.device import onto
-from kdcore.maker import Maker, Scene
-from kdcore.making import Making, only_images
+from kdcore.generation.networks import Making, only_images
+from kdcore.generation.source import Maker, Scene
+from kdcore.seeding import mix
 
 SHOWN = 40  # salt
 

@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdcore import ranges
-from kdcore.chance import mix
 from kdcore.device import onto
 from kdcore.errors import BadInput
+from kdcore.seeding import mix
 from kdcore.sources.data import DataSource
+from kdcore.spec import row_ranges
 
 
 class SliceSource(DataSource):
@@ -32,7 +32,7 @@ class SliceSource(DataSource):
         Raises:
             BadInput: the slice has rows that the training data have not.
         """
-        chosen = ranges.read(self.rows)
+        chosen = row_ranges.read(self.rows)
         if chosen and chosen[-1] >= rows:
             raise BadInput(
                 f"The training data have rows 0 to {rows - 1}, but the slice has row {chosen[-1]}; leave it out."
@@ -41,7 +41,7 @@ class SliceSource(DataSource):
 
     def indices(self, rows: int, batch: int, seed: int, start: int, device: str) -> Iterator[Tensor]:
         """Rows (B,) int64 on `device`, first those from the slice; B is `batch`, or all rows where there are fewer."""
-        chosen = torch.tensor(ranges.read(self.rows) or range(rows), device=device)
+        chosen = torch.tensor(row_ranges.read(self.rows) or range(rows), device=device)
         special = round(self.share * min(batch, rows))
         for step, common in enumerate(super().indices(rows, batch, seed, start, device), start):
             places = onto(_drawn(len(chosen), special, seed, step), chosen.device)

@@ -32,10 +32,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdcore.chance import mix
 from kdcore.contracts.access import Grant
-from kdcore.maker import Scene
-from kdcore.making import Making
+from kdcore.generation.networks import Making
+from kdcore.generation.source import Scene
+from kdcore.seeding import mix
 from kdcore.sources._differences import forward_differences, unit_directions
 from kdcore.sources._generated import Generated, begin, normal
 from kdcore.sources._pool import even_labels, fill, lay_out, shown

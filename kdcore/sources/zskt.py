@@ -27,8 +27,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from kdcore.contracts.access import Grant
-from kdcore.losses import kl, log_probs
-from kdcore.maker import Scene
+from kdcore.generation.source import Scene
+from kdcore.nn.losses import kl, log_probs
 from kdcore.sources._game import Game
 from kdcore.sources._generated import tried
 

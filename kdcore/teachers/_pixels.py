@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts.access import Access
+from kdcore.contracts.service import Service
 from kdcore.errors import BadInput
-from kdcore.probable import flat, logarithms, probable
-from kdcore.service import Service
+from kdcore.files.logit_check import flat, logarithms, probable
 from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 
 SUM_ERROR = 0.2  # how far from 1 rounded probabilities may sum

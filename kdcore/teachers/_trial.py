@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from kdcore.errors import BadInput, gist
-from kdcore.probable import flat, probable
+from kdcore.files.logit_check import flat, probable
 
 MEMORY_BYTES = 4 << 30  # beside the file itself, read twice
 TIME_S = 60

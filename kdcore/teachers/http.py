@@ -4,8 +4,9 @@ Requests hold at most `batch` images and answers are kept request by request. A 
 garbled or refused for the moment is sent again after a wait that doubles, or as long as the server asks for. Only
 hosts in KDLAB_HOSTS are called, which without it is this machine alone.
 
-Source: the protocol's version 2 over REST, https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol,
-and Triton's binary tensor data extension.
+Source: the protocol's version 2 over REST,
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol, and Triton's binary tensor data
+extension.
 
 Departs from it: one input and one output are used: the first, unless that holds one number an image and another a row
 of them. Class numbers, integers (B,) or (B, 1), are labels, and then the teacher tells no more. A batch size that the
@@ -29,14 +30,14 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts.access import Access
+from kdcore.contracts.service import Answered, Line, Unanswered
 from kdcore.errors import BadInput, gist
-from kdcore.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
-from kdcore.service import Answered, Line, Unanswered
+from kdcore.remote.http_client import Address, Lost, Reply, Wire, address
+from kdcore.remote.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 from kdcore.teachers._trial import row_for
 from kdcore.untrusted import parsing, turning
-from kdcore.wire import Address, Lost, Reply, Wire, address
 
 T = TypeVar("T")
 BACKOFF_S = 0.25  # before the second try; then twice as long each time

@@ -25,10 +25,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from kdcore import uploads
 from kdcore.contracts.access import Access
+from kdcore.contracts.service import Answered, Line
 from kdcore.errors import BadInput
-from kdcore.service import Answered, Line
+from kdcore.files import uploads
 from kdcore.teachers import _trial
 from kdcore.teachers._apart import Apart
 from kdcore.teachers._labels import are_numbers, check_grade, telling

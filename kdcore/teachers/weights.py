@@ -24,15 +24,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from kdcore import uploads
-from kdcore.catalogue import check_knobs
 from kdcore.contracts.access import Access
 from kdcore.contracts.outputs import Outputs
+from kdcore.contracts.service import Answered, Line
+from kdcore.engine.build import build, network
 from kdcore.errors import BadInput
-from kdcore.parts import build, network
-from kdcore.registry import DATA
-from kdcore.service import Answered, Line
-from kdcore.spec import Choice, parse
+from kdcore.files import uploads
+from kdcore.spec.catalogue import check_knobs
+from kdcore.spec.registry import DATA
+from kdcore.spec.spec import Choice, parse
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes
 from kdcore.untrusted import parsing, read_json
 

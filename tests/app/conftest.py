@@ -10,24 +10,24 @@ import pytest
 from lab_driver import ME, Finish, Open, story
 from streamlit.testing.v1 import AppTest
 
-from app import engine
+from app import run_store
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
+from kdcore.spec.lineage import recommended
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-MAIN = Path(engine.__file__).parent / "main.py"
+MAIN = Path(run_store.__file__).parent / "main.py"
 
 
 @pytest.fixture
 def store(home: Path) -> Iterator[Store]:  # noqa: ARG001
     """The empty store that the pages open."""
-    engine.store.cache_clear()
-    yield engine.store()
-    engine.store().close()
-    engine.store.cache_clear()
+    run_store.store.cache_clear()
+    yield run_store.store()
+    run_store.store().close()
+    run_store.store.cache_clear()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from kdcore.events import Cost, Evaluated, Event, Finished, Loss, Score, Started, Step
 from kdcore.jobs.rows import Run
-from kdcore.spec import Spec
+from kdcore.spec.spec import Spec
 
 ME = "me"
 Open = Callable[..., AppTest]

@@ -8,10 +8,10 @@ from lab_driver import Open, button, components, said
 from safetensors.torch import save
 from streamlit.testing.v1 import AppTest
 
+from kdcore.blackbox.orders import Order, spec
+from kdcore.engine.build import build
 from kdcore.jobs.store import Store
-from kdcore.orders import Order, spec
-from kdcore.parts import build
-from kdcore.spec import Choice
+from kdcore.spec.spec import Choice
 
 
 def pick(page: AppTest, key: str, value: str) -> AppTest:

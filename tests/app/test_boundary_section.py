@@ -8,9 +8,9 @@ import pytest
 from case_factory import random_case
 from lab_driver import Open, button, components, labels, said
 
-from app import examining
-from kdcore.cases.case import Progress, folder_of, tell, write_about
-from kdcore.spec import Choice
+from app.helpers import comparison
+from kdcore.comparison.case import Progress, folder_of, tell, write_about
+from kdcore.spec.spec import Choice
 
 CASE = "case-0123456789cd"
 
@@ -20,8 +20,8 @@ def opened(lab: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens the section on a case whose models are at hand; what is asked of them is only noted."""
     case = random_case(folder_of(CASE))
     write_about(case.folder, case.about.model_copy(update={"data": Choice(name="digits")}))
-    monkeypatch.setattr(examining, "later", Mock())
-    monkeypatch.setattr(examining, "start", Mock())
+    monkeypatch.setattr(comparison, "later", Mock())
+    monkeypatch.setattr(comparison, "start", Mock())
     return lambda **query: lab("inspector", case=CASE, section="boundary", **query)
 
 
@@ -29,7 +29,7 @@ def test_the_plane_of_the_pinned_rows_is_asked_for(opened: Open) -> None:
     page = opened(sample="4", beside="9")
     assert not page.exception
     assert components(page) == 1
-    examining.later.assert_called_with(folder_of(CASE), "plane", row=4, beside=9, third=None)  # type: ignore[attr-defined]
+    comparison.later.assert_called_with(folder_of(CASE), "plane", row=4, beside=9, third=None)  # type: ignore[attr-defined]
 
 
 def test_the_pinned_row_may_be_kept_as_the_third(opened: Open) -> None:
@@ -49,13 +49,13 @@ def test_umap_is_begun_with_what_the_page_says(opened: Open) -> None:
     assert not page.exception
     button(page, "Lay out by UMAP")
     wish = {"of": "features", "rows": 2000, "neighbours": 15, "apart": 0.1}
-    examining.start.assert_called_once_with(folder_of(CASE), "embedding", **wish)  # type: ignore[attr-defined]
+    comparison.start.assert_called_once_with(folder_of(CASE), "embedding", **wish)  # type: ignore[attr-defined]
 
 
 def test_a_map_is_made_of_the_selected_rows_first(opened: Open) -> None:
     button(opened(knobs="boundary=map", select="true=3"), "Make the map")
     wish = {"select": "true=3", "rows": 150, "weight": 0.65}
-    examining.start.assert_called_once_with(folder_of(CASE), "map", **wish)  # type: ignore[attr-defined]
+    comparison.start.assert_called_once_with(folder_of(CASE), "map", **wish)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("view", ["plane", "map"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.consent import ASKED, UNASKED
+from app.text.consent import ASKED, UNASKED
 from kdcore.jobs.exchange import load
 
 DEMOS = Path(__file__).parents[2] / "assets" / "demo"

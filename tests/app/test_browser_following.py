@@ -12,15 +12,15 @@ from browsing import PATIENCE_MS
 from lab_driver import story
 from playwright.sync_api import Page, expect
 
+from kdcore.blackbox.orders import Order
+from kdcore.blackbox.orders import spec as ordered
 from kdcore.contracts.control import Command
 from kdcore.events import Changed
 from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.orders import Order
-from kdcore.orders import spec as ordered
-from kdcore.schedule import Schedule
-from kdcore.spec import Spec
+from kdcore.spec.lineage import recommended
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Spec
 
 pytestmark = pytest.mark.browser
 LONG = Schedule(steps=200_000)

@@ -10,8 +10,8 @@ from browsing import person, served
 from pair_factory import CNN, DIGITS, WIDER, party
 from playwright.sync_api import Browser, Page, expect
 
-from kdcore import examiner
-from kdcore.cases.question import Question
+from kdcore.comparison import worker
+from kdcore.comparison.question import Question
 
 pytestmark = pytest.mark.browser
 BARS = "[...document.querySelectorAll('.kd-bars i')].map(bar => bar.title).join()"
@@ -27,7 +27,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             data=DIGITS, student=party(home / "s", CNN, DIGITS, 15, 0), teacher=party(home / "t", WIDER, DIGITS, 60, 1)
         )
         question.write()
-        assert "told" in examiner.answer(json.dumps({"task": "answers", "folder": str(question.folder)}))
+        assert "told" in worker.answer(json.dumps({"task": "answers", "folder": str(question.folder)}))
     with served(home) as found:
         yield f"{found}/inspector?case={question.id}&section=sample"
 

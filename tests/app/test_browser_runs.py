@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from app import theme
 from app.live.tokens import COOKIE
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
+from kdcore.spec.lineage import recommended
 
 pytestmark = pytest.mark.browser
 

@@ -7,10 +7,10 @@ import pytest
 from case_factory import random_case
 from lab_driver import Open, button, components, labels, said
 
-from app import examining
-from kdcore.cases.case import Case, Side, folder_of, write_about
-from kdcore.cases.scaling import scaled
-from kdcore.record import write_arrays
+from app.helpers import comparison
+from kdcore.comparison.case import Case, Side, folder_of, write_about
+from kdcore.comparison.temperature_scaling import scaled
+from kdcore.runs.record import write_arrays
 
 CASE = "case-0123456789ab"
 
@@ -39,7 +39,7 @@ def test_the_scaled_student_is_made_and_then_handed_out(opened: Open, monkeypatc
         (folder / f"student-{wishes['temperature']:.4g}.safetensors").write_bytes(b"weights")
         return {}
 
-    monkeypatch.setattr(examining, "ask", answer)
+    monkeypatch.setattr(comparison, "ask", answer)
     page = button(opened(), "Make the scaled student")
     assert asked == [("tempered", {"temperature": scaled(Case(folder_of(CASE))).temperature})]
     assert not page.exception

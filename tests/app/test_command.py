@@ -9,12 +9,12 @@ from hypothesis import given
 from test_link import anything, calm
 
 from app.cli.arguments import wanted
-from app.command import command
-from app.link import Settings, complete, spec_of
-from kdcore.changes import with_changes
+from app.components.cli_command import command
+from app.links.lab import Settings, complete, spec_of
 from kdcore.errors import BadInput
-from kdcore.lineage import recommended
-from kdcore.spec import Change, Spec
+from kdcore.runs.changes import with_changes
+from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import Change, Spec
 
 
 def read(line: str) -> Spec:

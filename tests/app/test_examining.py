@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from app import examining
-from kdcore.cases.case import progress
+from app.helpers import comparison
+from kdcore.comparison.case import progress
 from kdcore.errors import BadInput
 
 
 def idle() -> None:
     """Wait until everything that was wished for has been answered."""
-    examining._answers().submit(lambda: None).result(10)
+    comparison._answers().submit(lambda: None).result(10)
 
 
 def test_of_several_wishes_the_last_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,11 +25,11 @@ def test_of_several_wishes_the_last_counts(tmp_path: Path, monkeypatch: pytest.M
         seen.append(wishes["row"])
         return {}
 
-    monkeypatch.setattr(examining, "ask", ask)
-    examining.later(tmp_path, "plane", row=1)
+    monkeypatch.setattr(comparison, "ask", ask)
+    comparison.later(tmp_path, "plane", row=1)
     assert begun.wait(10)
     for row in (2, 3, 4):
-        examining.later(tmp_path, "plane", row=row)
+        comparison.later(tmp_path, "plane", row=row)
     go.set()
     idle()
     assert seen == [1, 4]
@@ -42,8 +42,8 @@ def test_what_hinders_an_answer_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     def ask(*_: Any, **__: Any) -> dict[str, Any]:
         raise BadInput("These three rows lie on one line.")
 
-    monkeypatch.setattr(examining, "ask", ask)
-    examining.later(tmp_path, "plane", row=1)
+    monkeypatch.setattr(comparison, "ask", ask)
+    comparison.later(tmp_path, "plane", row=1)
     idle()
     told = progress(tmp_path, "plane")
     assert told is not None

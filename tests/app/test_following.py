@@ -6,15 +6,17 @@ import pytest
 from case_factory import random_case
 from lab_driver import ME, Finish, Open, button, labels, said, story
 
-from app import link, naming, order_link
-from kdcore.cases.case import folder_of
-from kdcore.changes import with_changes
+from app.links import black_box
+from app.links import lab as link
+from app.text import run_names
+from kdcore.blackbox.orders import Order, spec
+from kdcore.comparison.case import folder_of
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.jobs.tables import sealed
-from kdcore.lineage import recommended
-from kdcore.orders import Order, spec
-from kdcore.spec import Change
+from kdcore.runs.changes import with_changes
+from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import Change
 
 NEXT = "Settings for the next run."
 
@@ -98,8 +100,8 @@ def test_what_a_form_can_say_of_a_run() -> None:
     plain = recommended("moons", "dkd", seed=2)
     changed = with_changes(plain, [Change(step=3, path="schedule.lr", value=0.5)])
     assert link.spec_of(link.of_run(changed)) == plain
-    assert order_link.of_run(spec(Order(budget=200_000))) == order_link.complete({"budget": 200_000})
-    assert order_link.of_run(plain) is None
+    assert black_box.of_run(spec(Order(budget=200_000))) == black_box.complete({"budget": 200_000})
+    assert black_box.of_run(plain) is None
 
 
 def test_a_comparison_that_comes_on_show_stays_in_the_address(lab: Open) -> None:
@@ -113,7 +115,7 @@ def test_a_comparison_that_comes_on_show_stays_in_the_address(lab: Open) -> None
 
 def test_few_names() -> None:
     paths = ["seed", "teacher.data.noise", "data.noise", "student.name", "teacher.student.name", "teacher.schedule.lr"]
-    assert [naming.setting(path) for path in naming.ordered(paths)] == [
+    assert [run_names.setting(path) for path in run_names.ordered(paths)] == [
         "student", "teacher", "noise", "teacher's learning rate", "seed",
     ]  # fmt: skip
-    assert naming.few(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more settings"
+    assert run_names.few(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more settings"

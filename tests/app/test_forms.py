@@ -12,11 +12,12 @@ from lab_driver import said
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
-from app import forms, link
+from app.forms import fields as forms
+from app.links import lab
+from kdcore.blackbox.orders import Order
 from kdcore.errors import BadInput
-from kdcore.orders import Order
-from kdcore.registry import DATA, METHODS, MODELS
-from kdcore.schedule import Schedule
+from kdcore.spec.registry import DATA, METHODS, MODELS
+from kdcore.spec.schedule import Schedule
 
 EVERYTHING = [
     *(("data", name) for name in DATA),
@@ -28,11 +29,13 @@ EVERYTHING = [
 
 def form(part: str, name: str) -> None:
     """A page with the settings of one thing and nothing else."""
-    from app import forms, link, state
+    from app import state
+    from app.forms import fields as forms
+    from app.links import lab
 
     state.arrive(state.LAB)
-    if part in link.KINDS and "began" not in state.recall("began", []):
-        state.take(link.choose(state.shown().settings, part, name))
+    if part in lab.KINDS and "began" not in state.recall("began", []):
+        state.take(lab.choose(state.shown().settings, part, name))
         state.remember("began", ["began"])
     settings = state.shown().settings
     forms.fields(settings, [key for key in settings if key.startswith(f"{part}.")])
@@ -57,7 +60,7 @@ def widgets(page: AppTest) -> dict[str, Any]:
 def test_every_setting_has_a_widget(part: str, name: str) -> None:
     page = opened(part, name)
     assert not page.exception
-    settings = link.complete({part: name} if part in link.KINDS else {})
+    settings = lab.complete({part: name} if part in lab.KINDS else {})
     shown = widgets(page)
     assert set(shown) == {key for key in settings if key.startswith(f"{part}.")}
     for item in page.number_input:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from app import engine, link, showing, state
+from app import run_store, state
+from app.components import run_view
+from app.links import lab
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
+from kdcore.spec.lineage import recommended
 
 APP = Path(state.__file__).parent
 
@@ -25,7 +27,7 @@ class Redrawn(Exception):
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The session of a Lab that has just been drawn whole."""
-    held: dict[str, Any] = {"page": state.LAB, "link of lab": link.Link(link.complete({}))}
+    held: dict[str, Any] = {"page": state.LAB, "link of lab": lab.Link(lab.complete({}))}
     monkeypatch.setattr(state, "_state", held)
     monkeypatch.setattr(st, "fragment", lambda body, run_every: body)  # noqa: ARG005
     monkeypatch.setattr(st, "rerun", _redrawn)
@@ -45,7 +47,7 @@ OUTSIDE: dict[str, Callable[[], Any]] = {
     "a refusal": lambda: state.attempt(_refuse),
     "complain": lambda: state.complain("No."),
     "show": lambda: state.show("abc"),
-    "take": lambda: state.take(link.complete({"data": "moons"})),
+    "take": lambda: state.take(lab.complete({"data": "moons"})),
     "put": lambda: state.put("seed", 3),
     "look": lambda: state.look(sample=3),
     "pin": lambda: state.pin(3),
@@ -96,13 +98,13 @@ def test_a_run_that_is_gone_meanwhile_draws_the_page_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = Store()
-    monkeypatch.setattr(engine, "store", lambda: store)
+    monkeypatch.setattr(run_store, "store", lambda: store)
     run = store.submit(recommended("moons"), "me")
     store.delete(run.id, "me")
     assert store.purge(-1.0) == [run.id]
-    assert showing._outdated(run.id, ("cancelled", run.hash), True, [], lambda _: None)
+    assert run_view._outdated(run.id, ("cancelled", run.hash), True, [], lambda _: None)
     with pytest.raises(Redrawn):
-        showing._aftermath(run.id, ("cancelled", run.hash), True, [], lambda _: None)
+        run_view._aftermath(run.id, ("cancelled", run.hash), True, [], lambda _: None)
 
 
 def test_a_page_is_not_drawn_twice_as_its_run_begins_meanwhile(
@@ -112,11 +114,11 @@ def test_a_page_is_not_drawn_twice_as_its_run_begins_meanwhile(
 ) -> None:
     """A warm worker takes a run before the page that queued it is drawn to its end."""
     store = Store()
-    monkeypatch.setattr(engine, "store", lambda: store)
+    monkeypatch.setattr(run_store, "store", lambda: store)
     queued = store.submit(recommended("moons"), "me")
-    names = showing.suited(queued)
+    names = run_view.suited(queued)
     drawn: list[int] = []
-    ending = state.fragment(lambda *_: drawn.append(1), 1.0, showing._outdated)
+    ending = state.fragment(lambda *_: drawn.append(1), 1.0, run_view._outdated)
     store.claim(1, queued.id)
     asked = queued.id, (queued.state, queued.hash), True, names, lambda _: None
     ending(*asked)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import frontier
+from app.components import frontier_chart
 from app.panels import View
-from kdcore.frontier import Point, Reference
-from kdcore.orders import Order, spec
+from kdcore.blackbox.frontier import Point, Reference
+from kdcore.blackbox.orders import Order, spec
 
 MADE, LOCAL = spec(Order(preset="paper")), spec(Order(preset="kd", local=True))
 POINTS = [
@@ -21,7 +21,7 @@ POINTS = [
 
 
 def test_points_stand_by_images_and_measure() -> None:
-    figure = frontier.figure(POINTS, None, "accuracy", "a", "light")
+    figure = frontier_chart.figure(POINTS, None, "accuracy", "a", "light")
     traces = {trace["uid"]: trace for trace in figure["data"]}
     assert (traces["mekd"]["x"], traces["mekd"]["y"]) == ([1000, 5000], [0.8, 0.78])
     assert (traces["local"]["x"], traces["local"]["y"]) == ([100], [0.7])
@@ -34,7 +34,7 @@ def test_points_stand_by_images_and_measure() -> None:
 
 
 def test_what_was_not_measured_has_no_point() -> None:
-    figure = frontier.figure(POINTS, None, "agreement", "a", "dark")
+    figure = frontier_chart.figure(POINTS, None, "agreement", "a", "dark")
     assert {trace["uid"]: trace["x"] for trace in figure["data"]}["mekd"] == [1000]
 
 
@@ -45,14 +45,14 @@ def shown(points: list[Point], monkeypatch: pytest.MonkeyPatch) -> tuple[AppTest
     def page() -> None:
         from types import SimpleNamespace
 
-        from app import frontier
+        from app.components import frontier_chart
 
-        run: Any = SimpleNamespace(id="a", spec=frontier.gathered(None)[0][0].spec)  # type: ignore[arg-type]
-        frontier.frontier(run)
+        run: Any = SimpleNamespace(id="a", spec=frontier_chart.gathered(None)[0][0].spec)  # type: ignore[arg-type]
+        frontier_chart.frontier(run)
 
-    monkeypatch.setattr(frontier, "gathered", lambda _: (points, None))
-    monkeypatch.setattr(frontier, "chart", lambda figure, *_, **__: figures.append(figure))
-    monkeypatch.setattr(frontier.state, "view", lambda: View())
+    monkeypatch.setattr(frontier_chart, "gathered", lambda _: (points, None))
+    monkeypatch.setattr(frontier_chart, "chart", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(frontier_chart.state, "view", lambda: View())
     test = AppTest.from_function(page).run(timeout=60)
     assert not test.exception
     return test, figures
@@ -82,33 +82,36 @@ def test_runs_that_asked_nothing_draw_no_empty_plane(monkeypatch: pytest.MonkeyP
 
 def test_a_point_says_what_it_cost() -> None:
     (dots,) = (
-        trace for trace in frontier.figure(POINTS, None, "accuracy", "", "light")["data"] if trace["uid"] == "mekd"
+        trace
+        for trace in frontier_chart.figure(POINTS, None, "accuracy", "", "light")["data"]
+        if trace["uid"] == "mekd"
     )
     assert "MEKD as in the paper" in dots["hovertext"][0]
     assert "1,000 queries, 0 of them real<br>cost $1.00" in dots["hovertext"][0]
     assert "its budget was used up" in dots["hovertext"][0]
-    row = frontier.line(POINTS[0], frontier.named_apart(POINTS)["a"])
+    row = frontier_chart.line(POINTS[0], frontier_chart.named_apart(POINTS)["a"])
     assert row["run"] == "MEKD as in the paper, few steps · seed 0"  # as the other differs in that alone
     assert row["open"] == "./blackbox?run=a"
 
 
 def test_the_honest_line_is_there_where_it_can_be() -> None:
     beside = Reference("r", LOCAL, 0.94, None)
-    drawn = frontier.figure(POINTS, beside, "accuracy", "a", "light")["layout"]
+    drawn = frontier_chart.figure(POINTS, beside, "accuracy", "a", "light")["layout"]
     assert [shape["y0"] for shape in drawn["shapes"]] == [0.94]
     assert drawn["annotations"][0]["text"] == "on the real local images: 94.0 %"
-    assert frontier.figure(POINTS, beside, "agreement", "a", "light")["layout"]["shapes"] == []
-    assert "The dashed line is a student on the edge's real images (Knowledge distillation)." in frontier._caption(
-        MADE, beside, "accuracy"
+    assert frontier_chart.figure(POINTS, beside, "agreement", "a", "light")["layout"]["shapes"] == []
+    assert (
+        "The dashed line is a student on the edge's real images (Knowledge distillation)."
+        in frontier_chart._caption(MADE, beside, "accuracy")
     )
     longer = LOCAL.model_copy(update={"schedule": LOCAL.schedule.model_copy(update={"steps": 2000})})
-    told = frontier._caption(MADE, Reference("r", longer, 0.94, None), "accuracy")
+    told = frontier_chart._caption(MADE, Reference("r", longer, 0.94, None), "accuracy")
     assert "(Knowledge distillation, 2,000 steps against 800 here)." in told
-    assert "No run with this teacher learned on the edge's real images themselves" in frontier._caption(
+    assert "No run with this teacher learned on the edge's real images themselves" in frontier_chart._caption(
         MADE, None, "accuracy"
     )
-    assert "The dashed line is another student on the edge's" in frontier._caption(LOCAL, beside, "accuracy")
-    assert "No other run with this teacher learned on the edge's" in frontier._caption(LOCAL, None, "accuracy")
+    assert "The dashed line is another student on the edge's" in frontier_chart._caption(LOCAL, beside, "accuracy")
+    assert "No other run with this teacher learned on the edge's" in frontier_chart._caption(LOCAL, None, "accuracy")
 
 
 @pytest.mark.parametrize(
@@ -122,9 +125,9 @@ def test_the_honest_line_is_there_where_it_can_be() -> None:
     ],
 )
 def test_a_run_is_named_by_its_preset(order: Order, name: str) -> None:
-    assert frontier.name(spec(order)) == name
+    assert frontier_chart.name(spec(order)) == name
 
 
 def test_a_run_of_no_preset_is_named_by_what_it_is() -> None:
     changed = MADE.model_copy(update={"schedule": MADE.schedule.model_copy(update={"steps": 7})})
-    assert frontier.name(changed) == "Mapping-emulation KD (MEKD)"
+    assert frontier_chart.name(changed) == "Mapping-emulation KD (MEKD)"

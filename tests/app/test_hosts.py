@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app import access, owning
-from app.access import BESIDE, Access, Guard, base_path, origin, read_access
+from app.live import access, ownership
+from app.live.access import BESIDE, Access, Guard, base_path, origin, read_access
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import TERMINAL
 
@@ -101,12 +101,12 @@ def test_another_sites_page_opens_no_socket_and_uploads_nothing(asks: str) -> No
 
 def test_who_comes_through_a_proxy_is_not_taken_for_a_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the proxy names no one, and the server reads an origin of its own."""
-    monkeypatch.setenv(owning.POLICY, "local")
+    monkeypatch.setenv(ownership.POLICY, "local")
     listed = client(Access(origins=("https://hub.example",)))
     for asks, owners in (("https://hub.example", {"me"}), ("http://localhost:8501", {"me", TERMINAL})):
         seen.clear()
         with listed.websocket_connect("/live", headers=HERE | {"origin": asks}):
-            assert owning.owners("me", Headers(scope=seen[0])) == owners
+            assert ownership.owners("me", Headers(scope=seen[0])) == owners
 
 
 def test_what_is_no_browser_names_no_origin() -> None:
@@ -144,7 +144,7 @@ def test_a_page_carries_what_it_compares_itself_with() -> None:
 
 
 def test_a_page_has_its_style_and_the_room_of_its_sidebar_before_anything_is_drawn() -> None:
-    views = Path(access.__file__).parent / "views"
+    views = Path(access.__file__).parents[1] / "views"
     beside = {path.stem for path in views.glob("*.py") if "with st.sidebar:" in path.read_text()}
     assert {"", *beside} == set(BESIDE)
     first = client().get("/", headers={"accept": "text/html"}).text

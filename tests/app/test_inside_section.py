@@ -10,11 +10,11 @@ import pytest
 from case_factory import random_case
 from lab_driver import Finish, Open, button, components
 
-from app import examining
-from app.inspector import inside
-from kdcore.cases.case import folder_of
-from kdcore.cases.question import Party, Question
-from kdcore.record import write_arrays
+from app.helpers import comparison
+from app.inspector import section_inside
+from kdcore.comparison.case import folder_of
+from kdcore.comparison.question import Party, Question
+from kdcore.runs.record import write_arrays
 
 CASE = "case-0123456789ab"
 TASKS = {
@@ -33,7 +33,7 @@ def opened(lab: Open) -> Open:
     return lambda **query: lab("inspector", case=CASE, section="inside", **query)
 
 
-@pytest.mark.parametrize("group", inside.GROUPS)
+@pytest.mark.parametrize("group", section_inside.GROUPS)
 def test_each_group_draws_its_panels(opened: Open, group: str) -> None:
     page = opened(knobs=f"inside={group}")
     assert not page.exception
@@ -43,7 +43,7 @@ def test_each_group_draws_its_panels(opened: Open, group: str) -> None:
 @pytest.mark.parametrize("group", TASKS)
 def test_a_button_begins_the_task_with_the_selection(opened: Open, monkeypatch: pytest.MonkeyPatch, group: str) -> None:
     start = Mock()
-    monkeypatch.setattr(examining, "start", start)
+    monkeypatch.setattr(comparison, "start", start)
     label, task = TASKS[group]
     button(opened(knobs=f"inside={group}", select="true=1"), label)
     folder, name = start.call_args.args
@@ -65,8 +65,8 @@ def test_a_line_may_lead_to_another_student_of_the_same_kind(finish: Finish, tmp
     case = random_case(tmp_path / "case")
     student = case.about.student.model_copy(update={"run": mine.id})
     case.about = case.about.model_copy(update={"student": student})
-    assert list(inside._others(case)) == [other.id]
-    assert inside._others(random_case(tmp_path / "answers")) == {}
+    assert list(section_inside._others(case)) == [other.id]
+    assert section_inside._others(random_case(tmp_path / "answers")) == {}
 
 
 def test_the_step_is_followed_by_the_panels(opened: Open, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_step_is_followed_by_the_panels(opened: Open, tmp_path: Path) -> Non
     question = Question(data={"name": "digits"}, student=Party(title="student", folder=str(run)))
     (folder / "question.json").write_text(question.model_dump_json())
     page = page.run()
-    assert page.select_slider[0].value == inside.END
+    assert page.select_slider[0].value == section_inside.END
     page = page.select_slider[0].set_value(0).run()
     assert page.query_params["at"] == "0"
     assert opened(at="60").select_slider[0].value == 50

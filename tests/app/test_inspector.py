@@ -12,13 +12,15 @@ from case_factory import case, random_case
 from lab_driver import Finish, Open, button, components, labels, said, story
 from safetensors.numpy import save_file
 
-from app import case_link, engine, examining
-from app.inspector.where import landscape
-from kdcore.cases.case import Case, Progress, Side, folder_of, progress, purge, tell, write_about
-from kdcore.cases.question import MOST_ROWS, Party, Question
+from app import run_store
+from app.helpers import comparison
+from app.inspector.section_where import landscape
+from app.links import inspector
+from kdcore.comparison.case import Case, Progress, Side, folder_of, progress, purge, tell, write_about
+from kdcore.comparison.question import MOST_ROWS, Party, Question
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.spec import Choice
+from kdcore.spec.spec import Choice
 
 CASE = "case-0123456789ab"
 
@@ -69,10 +71,10 @@ def test_a_selection_that_makes_no_sense_is_said(opened: Open) -> None:
 
 def test_links_are_read_back_as_they_were_written() -> None:
     query = {"case": CASE, "section": "why", "select": "true=3", "sample": "7", "beside": "2", "where": "test"}
-    shown, complaints = case_link.read(query)
+    shown, complaints = inspector.read(query)
     assert not complaints
-    assert case_link.write(shown) == query
-    _, complaints = case_link.read({"section": "cellar", "colour": "red", "sample": "-1"})
+    assert inspector.write(shown) == query
+    _, complaints = inspector.read({"section": "cellar", "colour": "red", "sample": "-1"})
     assert len(complaints) == 3
 
 
@@ -85,7 +87,7 @@ def test_the_landscape_holds_finished_runs_on_the_same_data(finish: Finish, tmp_
     )
     seen.about = about
 
-    found = landscape(seen, engine.store().runs(states={"done"}))
+    found = landscape(seen, run_store.store().runs(states={"done"}))
     assert set(found["id"]) == {mine.id, other.id}
     assert found.set_index("id").loc[mine.id, "which"] == "this one"
     assert found.set_index("id").loc[other.id, "accuracy"] == 0.8
@@ -95,30 +97,30 @@ def test_a_task_is_begun_once_and_its_failure_is_kept(home: Path, monkeypatch: p
     folder = home / "cases" / CASE
     helper = Mock()
     helper.ask.side_effect = BadInput("It broke.")
-    monkeypatch.setattr(examining, "slow", helper)
-    examining.start(folder, "embedding", neighbours=5)
-    examining._queue().submit(lambda: None).result()
+    monkeypatch.setattr(comparison, "slow", helper)
+    comparison.start(folder, "embedding", neighbours=5)
+    comparison._queue().submit(lambda: None).result()
     assert helper.ask.call_args.args[0] == {"task": "embedding", "folder": str(folder), "asked": {"neighbours": 5}}
     assert progress(folder, "embedding") == Progress(state="failed", says="It broke.")
-    assert not examining.under_way(folder, "embedding")
+    assert not comparison.under_way(folder, "embedding")
 
 
 def test_what_another_server_left_undone_is_begun_again(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     helper = Mock()
-    monkeypatch.setattr(examining, "slow", helper)
+    monkeypatch.setattr(comparison, "slow", helper)
     party = Party(title="student", service=Choice(name="weights"))
     Question(data=Choice(name="digits"), student=party).write()
     folder = folder_of(CASE)
     (folder / "question.json").write_text(Question(data=Choice(name="digits"), student=party).model_dump_json())
     tell(folder, "answers", Progress(state="working", share=0.5))
     opened()
-    examining._queue().submit(lambda: None).result()
+    comparison._queue().submit(lambda: None).result()
     assert helper.ask.call_args.args[0]["task"] == "answers"
 
 
 def test_no_two_runs_are_compared_without_weights(finish: Finish) -> None:
     with pytest.raises(BadInput, match="kept no weights"):
-        examining.question(finish())
+        comparison.question(finish())
 
 
 def test_a_case_without_a_teacher_says_so(lab: Open) -> None:
@@ -147,13 +149,13 @@ def kept(run: Run) -> Run:
 def answered(folder: Path, seed: int = 0) -> Case:
     """A case whose two models have been asked."""
     known = random_case(folder, seed=seed)
-    tell(folder, examining.FIRST, Progress(state="done", share=1.0))
+    tell(folder, comparison.FIRST, Progress(state="done", share=1.0))
     return known
 
 
 def seen_at(run: Run, stamp: int) -> Question:
     """What was asked of a run when its weights had that stamp, and the answers."""
-    question = Question(data=Choice(name="digits"), student=examining.party(run).model_copy(update={"stamp": stamp}))
+    question = Question(data=Choice(name="digits"), student=comparison.party(run).model_copy(update={"stamp": stamp}))
     known = answered(question.folder)
     side = {"student": Side(title="S", run=run.id), "data": question.data}
     write_about(known.folder, known.about.model_copy(update=side))
@@ -163,8 +165,8 @@ def seen_at(run: Run, stamp: int) -> Question:
 
 def test_newer_weights_are_offered_and_followed(lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
     run = kept(finish())
-    monkeypatch.setattr(examining, "start", Mock())
-    old, new = seen_at(run, 1), seen_at(run, examining.party(run).stamp)
+    monkeypatch.setattr(comparison, "start", Mock())
+    old, new = seen_at(run, 1), seen_at(run, comparison.party(run).stamp)
     page = lab("inspector", case=old.id)
     assert "learned more than is shown" in said(page)
     assert button(page, "Its newest checkpoint").query_params["case"] == new.id
@@ -176,9 +178,9 @@ def test_newer_weights_are_offered_and_followed(lab: Open, finish: Finish, monke
 
 def test_what_hinders_the_newer_weights_is_said(lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
     run = kept(finish())
-    monkeypatch.setattr(examining, "start", Mock())
-    old, new = seen_at(run, 1), seen_at(run, examining.party(run).stamp)
-    tell(new.folder, examining.FIRST, Progress(state="failed", says="The file is damaged."))
+    monkeypatch.setattr(comparison, "start", Mock())
+    old, new = seen_at(run, 1), seen_at(run, comparison.party(run).stamp)
+    tell(new.folder, comparison.FIRST, Progress(state="failed", says="The file is damaged."))
     page = lab("inspector", case=old.id)
     page.toggle[0].set_value(True).run()
     assert "The file is damaged." in said(page)
@@ -191,19 +193,19 @@ def test_what_hinders_the_newer_weights_is_said(lab: Open, finish: Finish, monke
 def test_more_steps_are_kept_with_the_case(lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another session finds how far they are, and what came of them."""
     run = kept(finish(data="digits"))
-    monkeypatch.setattr(examining, "start", Mock())
-    question = seen_at(run, examining.party(run).stamp)
+    monkeypatch.setattr(comparison, "start", Mock())
+    question = seen_at(run, comparison.party(run).stamp)
     address = {"case": question.id, "section": "slices", "select": "true=1"}
     button(lab("inspector", **address), "200 more steps on this")
     training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
     assert "200 more steps on this" not in labels(lab("inspector", **address))
     answered(training.folder)
     lab("inspector", **address)
-    (submitted,) = [one for one in engine.store().runs() if one.id != run.id]
+    (submitted,) = [one for one in run_store.store().runs() if one.id != run.id]
     assert submitted.spec.source.name == "slice"
-    assert engine.store().claim(1, submitted.id)
-    engine.store().append(submitted.id, story(submitted.spec, 0.9))
-    after = question.model_copy(update={"student": examining.party(kept(engine.store().get(submitted.id)))})
+    assert run_store.store().claim(1, submitted.id)
+    run_store.store().append(submitted.id, story(submitted.spec, 0.9))
+    after = question.model_copy(update={"student": comparison.party(kept(run_store.store().get(submitted.id)))})
     answered(after.folder, seed=1)
     page = lab("inspector", **address)
     assert len(page.dataframe) == 1
@@ -214,8 +216,8 @@ def test_steps_that_no_training_row_is_meant_by_are_refused(
     lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = kept(finish(data="digits"))
-    monkeypatch.setattr(examining, "start", Mock())
-    question = seen_at(run, examining.party(run).stamp)
+    monkeypatch.setattr(comparison, "start", Mock())
+    question = seen_at(run, comparison.party(run).stamp)
     address = {"case": question.id, "section": "slices", "select": "brightness=2.."}
     button(lab("inspector", **address), "200 more steps on this")
     training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
@@ -229,7 +231,7 @@ def test_steps_that_no_training_row_is_meant_by_are_refused(
 def test_cases_that_nobody_looks_at_are_forgotten() -> None:
     os.utime(random_case(folder_of("case-old")).folder / "about.json", (0, 0))
     os.utime(random_case(folder_of(CASE)).folder / "about.json", (0, 0))
-    examining.case(CASE)
+    comparison.case(CASE)
     assert purge(60.0) == ["case-old"]
     assert not folder_of("case-old").exists()
     assert folder_of(CASE).exists()

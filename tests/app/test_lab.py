@@ -9,14 +9,15 @@ import streamlit as st
 from lab_driver import ME, Finish, Open, button, components, labels, said, story, unfold
 from streamlit.testing.v1 import AppTest
 
-from app import engine, owning, state
-from kdcore.catalogue import entry
+from app import run_store, state
+from app.live import ownership
 from kdcore.events import Changed
 from kdcore.jobs.rows import TERMINAL, Run
 from kdcore.jobs.store import Store
 from kdcore.jobs.tables import sealed
-from kdcore.lineage import recommended
-from kdcore.registry import DATA, METHODS
+from kdcore.spec.catalogue import entry
+from kdcore.spec.lineage import recommended
+from kdcore.spec.registry import DATA, METHODS
 
 
 def test_an_empty_store_invites(lab: Open) -> None:
@@ -29,7 +30,7 @@ def test_an_empty_store_invites(lab: Open) -> None:
 
 
 def test_a_recorded_run_plays_on_the_first_screen(lab: Open, finish: Finish) -> None:
-    finish(owner=engine.DEMO)
+    finish(owner=run_store.DEMO)
     page = lab()
     assert not page.exception
     assert "A recorded run is playing: Knowledge distillation · Moons" in said(page)
@@ -38,7 +39,7 @@ def test_a_recorded_run_plays_on_the_first_screen(lab: Open, finish: Finish) -> 
     assert page.query_params == {}
 
 
-@pytest.mark.parametrize(("view", "form"), [("lab", "app.asking.pick"), ("blackbox", "app.forms.field")])
+@pytest.mark.parametrize(("view", "form"), [("lab", "app.forms.choices.pick"), ("blackbox", "app.forms.fields.field")])
 def test_a_run_waits_for_no_form(
     lab: Open, finish: Finish, monkeypatch: pytest.MonkeyPatch, view: str, form: str
 ) -> None:
@@ -235,7 +236,7 @@ def test_an_interrupted_run_goes_on(lab: Open, store: Store) -> None:
 def test_a_run_of_the_terminal_goes_on_where_it_is_mine(
     lab: Open, store: Store, monkeypatch: pytest.MonkeyPatch, policy: str, mine: bool
 ) -> None:
-    monkeypatch.setenv(owning.POLICY, policy)
+    monkeypatch.setenv(ownership.POLICY, policy)
     run = lost(store, TERMINAL)
     page = lab(run=run.id)
     assert ("Go on" in labels(page), "belongs to another user" in said(page)) == (mine, not mine)
@@ -266,14 +267,14 @@ def test_a_shape_becomes_the_points(lab: Open) -> None:
 @pytest.mark.parametrize("view", ["lab", "runs"])
 def test_a_damaged_database_is_one_sentence(view: str, home: Path) -> None:
     (home / "runs.db").write_bytes(b"this is no database" * 400)
-    engine.store.cache_clear()
-    page = AppTest.from_file(str(Path(engine.__file__).parent / "main.py"), default_timeout=60).run()
+    run_store.store.cache_clear()
+    page = AppTest.from_file(str(Path(run_store.__file__).parent / "main.py"), default_timeout=60).run()
     if view != "lab":
         page = page.switch_page(f"views/{view}.py").run()
     assert not page.exception
     (error,) = page.error
     assert "runs.db" in error.value
-    engine.store.cache_clear()
+    run_store.store.cache_clear()
 
 
 def test_a_page_whose_first_run_was_broken_off_reads_its_link_again(lab: Open) -> None:

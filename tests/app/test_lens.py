@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app import lens
-from app.lens_card import card, lines
+from app.helpers import microscope
+from app.reports.microscope_card import card, lines
 
 PIXELS = [[[0, 128], [255, 64]]]
 SIGHT: dict[str, Any] = {
@@ -58,12 +58,12 @@ def test_what_nobody_answered_is_left_out() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_walk_begins_and_ends_at_answers_as_long_as_latents(share: float) -> None:
-    latent = lens.between(10, 2, 7, share)
+    latent = microscope.between(10, 2, 7, share)
     assert sum(latent) == pytest.approx(0)
     assert sqrt(sum(value**2 for value in latent)) == pytest.approx(sqrt(10))
     assert latent.index(max(latent)) == (7 if share else 2)
 
 
 def test_half_way_both_classes_are_alike() -> None:
-    latent = lens.between(4, 0, 3, 0.5)
+    latent = microscope.between(4, 0, 3, 0.5)
     assert latent[0] == latent[3] > latent[1] == latent[2]

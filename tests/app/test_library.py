@@ -7,11 +7,24 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
-from app.case_link import SECTIONS
 from app.cli import cli
-from app.library import CONFIDENCE, WAVES, Baseline, Row, beside, find, library, method_of, papers, place, status, ways
-from kdcore.presets import presets
-from kdcore.registry import METHODS, SOURCES
+from app.links.inspector import SECTIONS
+from app.results.papers import (
+    CONFIDENCE,
+    WAVES,
+    Baseline,
+    Row,
+    beside,
+    find,
+    library,
+    method_of,
+    papers,
+    place,
+    status,
+    ways,
+)
+from kdcore.spec.presets import presets
+from kdcore.spec.registry import METHODS, SOURCES
 
 
 def test_counts_by_kind_wave_and_confidence() -> None:
@@ -102,7 +115,12 @@ def cited(row: Row | Baseline, texts: dict[Path, str]) -> list[Path]:
 
 def test_a_paper_that_anything_here_cites_as_its_source_runs() -> None:
     """Whoever writes a method, source, study or section after a paper of the Library links its row."""
-    parts = [*(f"kdcore/{part}/*.py" for part in ("methods", "sources", "exam", "cases", "mimics", "probes"))]
+    parts = [
+        *(
+            f"kdcore/{part}/*.py"
+            for part in ("methods", "sources", "comparison", "comparison/tasks", "mimics", "probes")
+        )
+    ]
     files = [path for part in (*parts, "app/inspector/*.py", "assets/studies/*.yaml") for path in Path().glob(part)]
     texts = {path: plain(path.read_text()) for path in files}
     assert len(texts) > 100

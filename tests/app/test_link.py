@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app import link
-from app.command import command
-from app.forms import bounds, multiple
-from app.link import Link, changed, choose, complete, field_of, read, settings_of, spec_of, write
+from app.components.cli_command import command
+from app.forms.fields import bounds, multiple
+from app.links import lab
+from app.links.lab import Link, changed, choose, complete, field_of, read, settings_of, spec_of, write
 from app.panels import View
 from kdcore.errors import BadInput
-from kdcore.lineage import recommended
-from kdcore.registry import REGISTRIES
+from kdcore.spec.lineage import recommended
+from kdcore.spec.registry import REGISTRIES
 
-NAMES = {part: sorted(REGISTRIES[kind]) for part, kind in link.KINDS.items()}
+NAMES = {part: sorted(REGISTRIES[kind]) for part, kind in lab.KINDS.items()}
 calm = hypothesis_settings(max_examples=60)
 
 
@@ -45,11 +45,11 @@ def values(info: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def anything(draw: st.DrawFn) -> dict[str, Any]:
     """A form in any state: names first, then some settings away from their defaults."""
-    chosen = {part: draw(st.sampled_from(NAMES[part])) for part in link.KINDS}
+    chosen = {part: draw(st.sampled_from(NAMES[part])) for part in lab.KINDS}
     if draw(st.booleans()):
-        chosen["teacher"] = link.NO_TEACHER
+        chosen["teacher"] = lab.NO_TEACHER
     form = complete(chosen)
-    for key in draw(st.sets(st.sampled_from([key for key in form if key not in link.KINDS]), max_size=12)):
+    for key in draw(st.sets(st.sampled_from([key for key in form if key not in lab.KINDS]), max_size=12)):
         form[key] = draw(values(field_of(form, key)))
     return form
 
@@ -86,7 +86,7 @@ def test_changes_and_recommendation_make_the_whole(form: dict[str, Any]) -> None
 @calm
 def test_no_link_breaks_the_form(query: dict[str, str]) -> None:
     shown, complaints = read(query)
-    assert set(shown.settings) == set(complete({part: shown.settings[part] for part in link.KINDS}))
+    assert set(shown.settings) == set(complete({part: shown.settings[part] for part in lab.KINDS}))
     assert all(sentence.endswith("The default is used instead.") for sentence in complaints)
     again, silent = read(write(shown))
     assert (again, silent) == (shown, [])
@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (tmp_path / "links").write_text("a file where a folder should be")
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
     with pytest.raises(BadInput, match="too long for a link"):
-        link.keep({"a": "b"})
+        lab.keep({"a": "b"})
 
 
 @pytest.mark.parametrize("source", ["knockoff", "activemix", "mekd"])

@@ -12,25 +12,28 @@ from urllib.parse import parse_qs
 import pytest
 from lab_driver import Open, button, charts, labels, said, unfold
 
-from app import curves, forms, pictures, standing
-from app.library import beside, library, method_of
-from app.studies import publish
-from kdcore.catalogue import entry
+from app.components import curve_figures
+from app.forms import fields
+from app.helpers import loss_curves
+from app.results import method_results
+from app.results.papers import beside, library, method_of
+from app.results.studies import publish
 from kdcore.contracts.access import GRANTS
 from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
-from kdcore.examples import Example
-from kdcore.registry import METHODS
-from kdcore.study import Study
+from kdcore.explain.examples import Example
+from kdcore.spec.catalogue import entry
+from kdcore.spec.registry import METHODS
+from kdcore.study.study import Study
 
 REQUEST = {"method": "ce", "knobs": {}, "example": {}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def helper() -> Iterator[curves.Helper]:
+def helper() -> Iterator[loss_curves.Helper]:
     """The pages' helper, ended after the tests of this file."""
-    yield curves.helper
-    curves.helper.stop()
+    yield loss_curves.helper
+    loss_curves.helper.stop()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -47,7 +50,7 @@ def test_every_method_is_told_whole_and_drawn(lab: Open, method: str) -> None:
     assert charts(page) == 1, said(page)
     keys = {item.key for kind in (page.number_input, page.selectbox, page.toggle, page.button_group) for item in kind}
     assert {f"form method.{knob}" for knob in one["schema"]["properties"]} <= keys
-    assert unfold(page, "source").code[0].value == (curves.ROOT / one["file"]).read_text().strip()
+    assert unfold(page, "source").code[0].value == (loss_curves.ROOT / one["file"]).read_text().strip()
 
 
 @pytest.mark.parametrize(("access", "grants"), GRANTS.items())
@@ -70,13 +73,13 @@ def test_the_link_carries_method_knobs_and_example(lab: Open) -> None:
     again = lab("methods", **page.query_params)
     assert next(item for item in again.number_input if item.key == "form method.beta").value == 2.0
     assert again.slider(key="form example.gap").value == -1.0
-    assert forms.label("beta") + " · changed" in [item.label for item in again.number_input]
+    assert fields.label("beta") + " · changed" in [item.label for item in again.number_input]
 
 
 def test_a_peer_stands_where_there_is_no_teacher(lab: Open) -> None:
     page = lab("methods", method="dml", **{"example.gap": "-4.0"})
     assert page.slider(key="form example.gap").label == "Peer's logit of A minus its logit of B"
-    terms = curves.curves("dml", {}, Example(gap=-4.0))
+    terms = loss_curves.curves("dml", {}, Example(gap=-4.0))
     lowest = min(zip(terms["terms"]["kd"], terms["x"], strict=True))
     assert lowest == (pytest.approx(0, abs=1e-6), -4.0)
 
@@ -133,8 +136,8 @@ def test_a_method_that_the_teacher_does_not_grant_says_so(lab: Open) -> None:
 
 
 def test_a_helper_that_fails_is_told_and_started_again(lab: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves, "helper", broken := curves.Helper("kdcore.no_such_module"))
-    curves._curves.cache_clear()
+    monkeypatch.setattr(loss_curves, "helper", broken := loss_curves.Helper("kdcore.no_such_module"))
+    loss_curves._curves.cache_clear()
     page = lab("methods", method="ce")
     assert not page.exception
     assert charts(page) == 0
@@ -143,7 +146,7 @@ def test_a_helper_that_fails_is_told_and_started_again(lab: Open, monkeypatch: p
     broken.stop()
 
 
-def test_a_killed_helper_comes_back(helper: curves.Helper) -> None:
+def test_a_killed_helper_comes_back(helper: loss_curves.Helper) -> None:
     assert "curves" in helper.ask(REQUEST)
     first = helper._process
     assert first is not None
@@ -154,7 +157,7 @@ def test_a_killed_helper_comes_back(helper: curves.Helper) -> None:
 
 
 def test_a_helper_that_takes_too_long_is_ended() -> None:
-    slow = curves.Helper("json.tool", patience_s=0.5)  # it reads to the end before it answers
+    slow = loss_curves.Helper("json.tool", patience_s=0.5)  # it reads to the end before it answers
     with pytest.raises(BadInput, match="could not be computed"):
         slow.ask(REQUEST)
     assert slow._process is None
@@ -162,14 +165,14 @@ def test_a_helper_that_takes_too_long_is_ended() -> None:
 
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_pictures_hold_a_line_or_bars_for_each_term(look: Any) -> None:
-    gap = curves.curves("dkd", {}, Example())
-    names = [trace["name"] for trace in pictures.two(gap, Example(), look, "teacher")["data"]]
+    gap = loss_curves.curves("dkd", {}, Example())
+    names = [trace["name"] for trace in curve_figures.two(gap, Example(), look, "teacher")["data"]]
     assert names == ["labels", "tckd", "nckd", "total", "push"]
     five = Example(kind="five")
-    figure = pictures.five(curves.curves("dkd", {}, five), five, look, "teacher")
+    figure = curve_figures.five(loss_curves.curves("dkd", {}, five), five, look, "teacher")
     assert [trace["name"] for trace in figure["data"]][:2] == ["teacher", "student"]
-    shares = curves.curves("fitnet", {}, Example())
-    assert [trace["name"] for trace in pictures.features(shares, look)["data"]] == ["labels", "hint", "total"]
+    shares = loss_curves.curves("fitnet", {}, Example())
+    assert [trace["name"] for trace in curve_figures.features(shares, look)["data"]] == ["labels", "hint", "total"]
 
 
 def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +188,7 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
         for seed in asked.seeds
     ]
     publish(tmp_path / "catalogue.yaml", asked, rows)
-    monkeypatch.setattr(standing, "FOLDER", tmp_path)
+    monkeypatch.setattr(method_results, "FOLDER", tmp_path)
     page = lab("methods", method="dkd")
     assert not page.exception
     assert "More accurate than kd in 5 of 5 pairs" in said(page)
@@ -214,11 +217,11 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     ],
 )
 def test_what_a_p_is_worth_depends_on_how_many_were_compared(p: float, compared: int, words: str) -> None:
-    assert standing.sure(p, compared) == words
+    assert method_results.sure(p, compared) == words
 
 
 def test_without_results_the_page_shows_the_rest(lab: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "FOLDER", tmp_path)
+    monkeypatch.setattr(method_results, "FOLDER", tmp_path)
     page = lab("methods", method="kd")
     assert not page.exception
     assert not page.dataframe

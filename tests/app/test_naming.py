@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from app import frontier, naming, words
-from kdcore.changes import with_changes
+from app.components import frontier_chart
+from app.text import phrases, run_names
+from kdcore.blackbox.frontier import Point
+from kdcore.blackbox.orders import Order
+from kdcore.blackbox.orders import spec as ordered
 from kdcore.events import Checkpoint
-from kdcore.frontier import Point
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.orders import Order
-from kdcore.orders import spec as ordered
-from kdcore.presets import presets
-from kdcore.spec import Change, Spec, parse
+from kdcore.runs.changes import with_changes
+from kdcore.spec.lineage import recommended
+from kdcore.spec.presets import presets
+from kdcore.spec.spec import Change, Spec, parse
 
 PLAIN = recommended("moons")
 
@@ -51,14 +52,14 @@ PAIRS = {
 
 @pytest.mark.parametrize("mark", PAIRS)
 def test_a_title_names_what_differs_from_what_is_recommended(mark: str) -> None:
-    assert words.title(PAIRS[mark]) == f"{words.title(PLAIN)} · {mark}"
+    assert phrases.title(PAIRS[mark]) == f"{phrases.title(PLAIN)} · {mark}"
 
 
 def test_a_title_says_whose_steps_differ() -> None:
     quick = ordered(Order())
     both = quick.model_dump(mode="json")
     both["source"]["knobs"]["steps"], both["schedule"]["steps"] = 10, 12
-    assert {"generator's steps 10", "steps 12"} <= set(words.title(parse(both)).split(" · "))
+    assert {"generator's steps 10", "steps 12"} <= set(phrases.title(parse(both)).split(" · "))
 
 
 def own_points(count: int, turn: float = 0.0) -> Spec:
@@ -69,25 +70,25 @@ def own_points(count: int, turn: float = 0.0) -> Spec:
 
 
 def test_points_of_ones_own_are_counted_and_not_listed() -> None:
-    title = words.title(own_points(30))
-    assert title == f"{words.title(recommended('points'))} · 30 points in 3 classes"
+    title = phrases.title(own_points(30))
+    assert title == f"{phrases.title(recommended('points'))} · 30 points in 3 classes"
     few, many, moved = own_points(30), own_points(60), own_points(30, 0.5)
-    names = naming.distinct(["run"] * 3, [few, many, moved])
+    names = run_names.distinct(["run"] * 3, [few, many, moved])
     assert len(set(names)) == 3
     assert all("0.01" not in name and "points in 3 classes" in name for name in names)
     broken = altered(few, data__knobs__points=[1, [2]], teacher__data__knobs__points=[1, [2]])
-    assert "2 points" in words.title(broken)  # a form may hold what no run can
+    assert "2 points" in phrases.title(broken)  # a form may hold what no run can
 
 
 def test_what_is_recommended_needs_no_more_words() -> None:
     for method in ("kd", "dkd", "ban", "takd", "dml"):
-        assert naming.deviations(recommended("moons", method)) == []
-    assert naming.deviations(ordered(Order())) == []
+        assert run_names.deviations(recommended("moons", method)) == []
+    assert run_names.deviations(ordered(Order())) == []
 
 
 def test_a_long_title_counts_what_it_leaves_out() -> None:
     many = altered(method__knobs__temperature=2.0, schedule__lr=0.02, schedule__steps=7, schedule__batch=8, seed=3)
-    assert words.title(many).endswith("temperature 2 · steps 7 · batch 8 · 1 more setting · seed 3")
+    assert phrases.title(many).endswith("temperature 2 · steps 7 · batch 8 · 1 more setting · seed 3")
 
 
 def changed(count: int) -> Spec:
@@ -99,11 +100,11 @@ def changed(count: int) -> Spec:
 def test_a_title_names_several_changes_and_counts_those_beyond() -> None:
     twice = with_changes(CHANGED, [Change(step=400, path="schedule.lr", value=0.02)])
     both = "changed at step 300: temperature 4 → 8; at step 400: learning rate 0.01 → 0.02"
-    assert words.title(twice).endswith(f" · {both}")
-    assert words.unnamed(twice) is None
-    assert words.title(changed(5)).endswith("; at step 320: learning rate 0.1 → 0.2; +2 more")
-    assert words.unnamed(changed(5)).endswith("; at step 340: learning rate 0.3 → 0.4.")
-    assert words.differences([PLAIN, twice]) == {
+    assert phrases.title(twice).endswith(f" · {both}")
+    assert phrases.unnamed(twice) is None
+    assert phrases.title(changed(5)).endswith("; at step 320: learning rate 0.1 → 0.2; +2 more")
+    assert phrases.unnamed(changed(5)).endswith("; at step 340: learning rate 0.3 → 0.4.")
+    assert phrases.differences([PLAIN, twice]) == {
         "changes": [None, "at step 300: temperature 4 → 8; at step 400: learning rate 0.01 → 0.02"]
     }
 
@@ -113,9 +114,9 @@ def test_names_in_a_list_are_as_many_as_the_runs_that_differ(tmp_path: Path) -> 
     specs = [PLAIN, *PAIRS.values(), *(altered(**hidden, seed=seed) for seed in (3, 4))]
     store = Store(tmp_path)
     runs = [store.submit(spec, "me") for spec in specs]
-    assert len(set(words.headings(runs))) == len({spec.hash for spec in specs}) == len(specs)
-    assert words.headings(runs[:1] * 2) == [words.title(PLAIN)] * 2
-    assert words.labels(runs[:1]) == {runs[0].id: f"{words.title(PLAIN)} · {runs[0].id[:4]}"}
+    assert len(set(phrases.headings(runs))) == len({spec.hash for spec in specs}) == len(specs)
+    assert phrases.headings(runs[:1] * 2) == [phrases.title(PLAIN)] * 2
+    assert phrases.labels(runs[:1]) == {runs[0].id: f"{phrases.title(PLAIN)} · {runs[0].id[:4]}"}
 
 
 def test_a_run_that_was_stopped_says_so_in_its_heading(tmp_path: Path) -> None:
@@ -123,17 +124,17 @@ def test_a_run_that_was_stopped_says_so_in_its_heading(tmp_path: Path) -> None:
     whole, run = store.submit(PLAIN, "me"), store.submit(PLAIN, "me", fresh=True)
     store.claim(1, run.id)
     store.append(run.id, [Checkpoint(step=120, file="checkpoints/120")])
-    assert words.heading(store.get(run.id)) == words.title(PLAIN)
+    assert phrases.heading(store.get(run.id)) == phrases.title(PLAIN)
     store.move(run.id, "cancelled", message="Stopped.")
     mark = f"stopped at step 120 of {PLAIN.schedule.steps:,}"
-    assert words.headings([whole, store.get(run.id)]) == [words.title(PLAIN), f"{words.title(PLAIN)} · {mark}"]
+    assert phrases.headings([whole, store.get(run.id)]) == [phrases.title(PLAIN), f"{phrases.title(PLAIN)} · {mark}"]
 
 
 def test_orders_of_the_black_box_are_told_apart() -> None:
     orders = [Order(preset=name) for name in presets() if name in ("quick", "aligned", "paper", "released")]
     orders += [Order(share=0.2), Order(budget=200_000), Order(price=2.0), Order(quick=False), Order(seed=1)]
     specs = [ordered(order) for order in orders]
-    assert len({words.title(spec) for spec in specs}) == len(specs)
+    assert len({phrases.title(spec) for spec in specs}) == len(specs)
 
 
 def test_points_of_the_frontier_are_told_apart() -> None:
@@ -141,9 +142,9 @@ def test_points_of_the_frontier_are_told_apart() -> None:
     specs = [begun, ordered(Order(budget=200_000)), ordered(Order(seed=1))]
     specs.append(with_changes(begun, [Change(step=700, path="schedule.lr", value=0.02)]))
     points = [Point(f"{place}", spec, 10, 0, 1.0, 0.8, 0.8, spent=False) for place, spec in enumerate(specs)]
-    names = frontier.named_apart(points)
+    names = frontier_chart.named_apart(points)
     assert len(set(names.values())) == len(points)
     assert "changed at step 700: learning rate 0.002 → 0.02" in names["3"]
-    hovers = [text for trace in frontier.figure(points, None, "accuracy", "", "light")["data"]
+    hovers = [text for trace in frontier_chart.figure(points, None, "accuracy", "", "light")["data"]
               for text in trace.get("hovertext", ())]  # fmt: skip
     assert len({text.partition("<br>")[0] for text in hovers}) == len(points)

@@ -8,8 +8,8 @@ import pytest
 from lab_driver import Open, labels, said
 from pydantic import Field
 
-from kdcore import catalogue
-from kdcore.service import Service
+from kdcore.contracts.service import Service
+from kdcore.spec import catalogue
 
 
 class Echo(Service):

@@ -15,16 +15,18 @@ from lab_driver import ME, Finish, Open, button, labels, said, story
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
-from app import case_link, engine, examining, state
-from app.link import Link
-from kdcore.cases.case import About, Case, Progress, folder_of, tell, write_about
-from kdcore.cases.given import open_file
-from kdcore.cases.question import SENDS, Party, Question
+from app import run_store, state
+from app.helpers import comparison
+from app.links import inspector
+from app.links.lab import Link
+from kdcore.blackbox.orders import Order, spec
+from kdcore.comparison.case import About, Case, Progress, folder_of, tell, write_about
+from kdcore.comparison.question import SENDS, Party, Question
+from kdcore.comparison.uploaded_logits import open_file
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
-from kdcore.orders import Order, spec
-from kdcore.registry import TEACHERS
-from kdcore.spec import Choice
+from kdcore.spec.registry import TEACHERS
+from kdcore.spec.spec import Choice
 
 CASE = "case-0123456789ab"
 WEIGHTS = save({"w": np.zeros(2, np.float32)})
@@ -40,8 +42,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Begun:
         found.append((folder, task))
         tell(folder, task, Progress(state="waiting"))
 
-    monkeypatch.setattr(examining, "start", start)
-    monkeypatch.setattr(examining, "under_way", lambda *_: True)
+    monkeypatch.setattr(comparison, "start", start)
+    monkeypatch.setattr(comparison, "under_way", lambda *_: True)
     return found
 
 
@@ -87,7 +89,7 @@ def test_a_student_and_a_teacher_are_files(lab: Open, begun: Begun) -> None:
 
 def test_every_service_with_a_file_can_be_a_party() -> None:
     uploads = {name: service.upload for name, service in TEACHERS.items() if service.upload}
-    assert case_link.brought().keys() == uploads.keys() >= {"onnx", "weights"}
+    assert inspector.brought().keys() == uploads.keys() >= {"onnx", "weights"}
 
 
 def test_what_a_field_could_not_take_keeps_the_models_closed(
@@ -135,13 +137,13 @@ def test_a_link_with_files_is_read_back_as_it_was_written() -> None:
         "teacher.scale": "signed",
         "data": "digits",
     }
-    shown, complaints = case_link.read(query)
+    shown, complaints = inspector.read(query)
     assert not complaints
-    assert case_link.write(shown) == query
+    assert inspector.write(shown) == query
     assert (
-        case_link.put(shown, "student", "abc").settings.keys() == case_link.read({"teacher": "onnx"})[0].settings.keys()
+        inspector.put(shown, "student", "abc").settings.keys() == inspector.read({"teacher": "onnx"})[0].settings.keys()
     )
-    _, complaints = case_link.read({"student": "abc", "student.model": "cnn"})
+    _, complaints = inspector.read({"student": "abc", "student.model": "cnn"})
     assert "no setting named 'student.model'" in complaints[0]
 
 
@@ -151,7 +153,7 @@ CHANGES = {
     "teacher": PARTY,
     "data": ("", "digits", "moons"),
     "where": ("val", "test", "train"),
-    "section": case_link.SECTIONS,
+    "section": inspector.SECTIONS,
     "student.file": ("a.onnx", ""),
     "teacher.file": ("b.safetensors", ""),
     "teacher.model": ("cnn", ""),
@@ -164,36 +166,36 @@ def changed(shown: Link, change: Change) -> Link:
     """The link after one thing that a person can do on the page."""
     key, value = change
     if key == "open":
-        return case_link.beside_its_teacher(shown, value)
-    return case_link.put(shown, key, value) if key in shown.settings else shown
+        return inspector.beside_its_teacher(shown, value)
+    return inspector.put(shown, key, value) if key in shown.settings else shown
 
 
 @given(st.lists(st.sampled_from([("open", "run"), *((key, v) for key, some in CHANGES.items() for v in some)])))
 def test_after_any_changes_the_link_says_what_the_page_shows(changes: list[Change]) -> None:
     """No order of changes leaves a knob of a party that is gone: each link is read back without complaint."""
-    shown = case_link.read({})[0]
+    shown = inspector.read({})[0]
     for change in changes:
         shown = changed(shown, change)
-        read, complaints = case_link.read(case_link.write(shown))
+        read, complaints = inspector.read(inspector.write(shown))
         assert not complaints
         assert read.settings == shown.settings
-        assert shown.settings.keys() == case_link.complete(shown.settings).keys()
+        assert shown.settings.keys() == inspector.complete(shown.settings).keys()
 
 
 def test_the_data_that_were_named_for_a_file_go_with_it() -> None:
-    files = case_link.read({"student": "onnx", "teacher": "weights", "data": "digits"})[0]
-    one = case_link.put(files, "student", "abc")
+    files = inspector.read({"student": "onnx", "teacher": "weights", "data": "digits"})[0]
+    one = inspector.put(files, "student", "abc")
     assert one.settings["data"] == "digits"  # the teacher is a file yet
-    assert case_link.put(one, "teacher", "")[0]["data"] == ""
-    runs = case_link.read({"student": "abc", "data": "digits"})[0]
-    assert case_link.put(runs, "teacher", "def").settings["data"] == "digits"  # named by the link, for these runs
+    assert inspector.put(one, "teacher", "")[0]["data"] == ""
+    runs = inspector.read({"student": "abc", "data": "digits"})[0]
+    assert inspector.put(runs, "teacher", "def").settings["data"] == "digits"  # named by the link, for these runs
 
 
 def test_a_link_that_names_what_is_not_there_says_so() -> None:
     stale = {"data": "no such data", "where": "given", "section": "cellar", "teacher.file": "x.onnx"}
-    shown, complaints = case_link.read({"student": "onnx", **stale})
+    shown, complaints = inspector.read({"student": "onnx", **stale})
     assert len(complaints) == len(stale)
-    assert shown.settings == case_link.read({"student": "onnx"})[0].settings
+    assert shown.settings == inspector.read({"student": "onnx"})[0].settings
 
 
 @pytest.mark.parametrize("student", ["weights", "onnx"])
@@ -201,8 +203,8 @@ def test_a_link_that_names_what_is_not_there_says_so() -> None:
 def test_an_example_opens_whatever_the_form_held(
     lab: Open, finish: Finish, begun: Begun, student: str, teacher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = finish(owner=engine.DEMO, data="digits")
-    monkeypatch.setattr(examining, "stamp_of", lambda _: 1)
+    run = finish(owner=run_store.DEMO, data="digits")
+    monkeypatch.setattr(comparison, "stamp_of", lambda _: 1)
     page = lab("inspector", student=student, teacher=teacher, data="moons", **{"student.scale": "signed"})
     page = button(page, "Open an example")
     assert not page.exception
@@ -225,10 +227,10 @@ def test_answers_open_without_a_model_and_bad_ones_leave_the_page(lab: Open) -> 
     assert "**3** rows · student right" in said(page)
 
 
-@pytest.mark.parametrize("section", case_link.SECTIONS)
+@pytest.mark.parametrize("section", inspector.SECTIONS)
 @pytest.mark.parametrize("labelled", [True, False])
 def test_every_section_opens_on_answers_alone(lab: Open, section: str, labelled: bool) -> None:
-    if find_spec(f"app.inspector.{section}") is None:
+    if find_spec(f"app.inspector.section_{section}") is None:
         pytest.skip("this copy has no such section")
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60) if labelled else np.full(60, -1)
@@ -264,13 +266,13 @@ def test_images_become_a_case_of_their_own(models: Case, begun: Begun) -> None:
 
     file = io.BytesIO()
     Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(file, "PNG")
-    case_id = examining.brought(models, {"a.png": file.getvalue()})
+    case_id = comparison.brought(models, {"a.png": file.getvalue()})
     ((folder, _),) = begun
     question = Question.model_validate_json((folder / "question.json").read_text())
     assert (folder.name, question.where) == (case_id, "given")
     assert len(question.notes) == 2
     with pytest.raises(BadInput, match=r"a\.txt' is no PNG"):
-        examining.brought(models, {"a.txt": b"text"})
+        comparison.brought(models, {"a.txt": b"text"})
 
 
 def test_more_steps_on_a_slice_begin_with_the_training_rows(lab: Open, models: Case, begun: Begun) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import owning
+from app.live import ownership
 from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.tables import sealed
 
@@ -27,7 +27,7 @@ HERE = {"Host": "localhost:8501", "Origin": "http://localhost:8501"}
 def test_a_server_that_other_machines_reach_keeps_the_terminals_runs_to_itself(
     address: str, wish: bool | None, policy: str
 ) -> None:
-    assert owning.policy_of(address, wish) == policy
+    assert ownership.policy_of(address, wish) == policy
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,15 @@ def test_a_server_that_other_machines_reach_keeps_the_terminals_runs_to_itself(
         ({"host": "localhost.example"}, False),
         (HERE | {"Origin": "https://lab.example"}, False),
         (HERE | {"Origin": "null"}, False),
-        *((HERE | {name.title(): "203.0.113.9"}, False) for name in owning.PROXIED),
+        *((HERE | {name.title(): "203.0.113.9"}, False) for name in ownership.PROXIED),
     ],
 )
 def test_what_came_through_a_proxy_may_be_anybody(
     headers: dict[str, str], direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(owning.POLICY, "local")
-    assert owning.owners(ME, headers) == (frozenset({sealed(ME), TERMINAL}) if direct else frozenset({sealed(ME)}))
-    monkeypatch.setenv(owning.POLICY, "never")
-    assert owning.owners(ME, headers) == frozenset({sealed(ME)})
-    monkeypatch.setenv(owning.POLICY, "always")
-    assert owning.owners(ME, headers) == frozenset({sealed(ME), TERMINAL})
+    monkeypatch.setenv(ownership.POLICY, "local")
+    assert ownership.owners(ME, headers) == (frozenset({sealed(ME), TERMINAL}) if direct else frozenset({sealed(ME)}))
+    monkeypatch.setenv(ownership.POLICY, "never")
+    assert ownership.owners(ME, headers) == frozenset({sealed(ME)})
+    monkeypatch.setenv(ownership.POLICY, "always")
+    assert ownership.owners(ME, headers) == frozenset({sealed(ME), TERMINAL})

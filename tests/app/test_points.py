@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.points import SHAPES, advice, checked, parse_csv, to_csv
+from app.forms.draw_points import SHAPES, advice, checked, parse_csv, to_csv
 from kdcore.errors import BadInput
-from kdcore.registry import DATA
+from kdcore.spec.registry import DATA
 
 coordinate = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
 

@@ -11,13 +11,14 @@ from case_factory import case, random_case
 from lab_driver import Open, button, cards, components, said
 from streamlit.testing.v1 import AppTest
 
-from app import examining, figures
-from app.inspector import _maps, _near, _ways, pad
-from app.inspector.sample import why
-from kdcore.cases.case import Case, folder_of
-from kdcore.cases.sample import sample
+from app.helpers import comparison
+from app.inspector import _attributions, _input_paths, _neighbours, pad
+from app.inspector.section_sample import why
+from app.reports import html_images
+from kdcore.comparison.case import Case, folder_of
+from kdcore.comparison.sample import sample
 from kdcore.errors import BadInput
-from kdcore.spec import Choice
+from kdcore.spec.spec import Choice
 
 CASE = "case-0123456789ab"
 PIXELS = np.full((1, 8, 8), 9, dtype=int).tolist()
@@ -55,7 +56,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
         told.append((task, wishes))
         return TOLD[task]
 
-    monkeypatch.setattr(examining, "ask", ask)
+    monkeypatch.setattr(comparison, "ask", ask)
     return told
 
 
@@ -119,7 +120,7 @@ def test_what_hinders_a_piece_is_a_sentence(opened: Callable[..., AppTest], monk
     def refuse(*_: object, **__: Any) -> None:
         raise BadInput("This comparison has no models.")
 
-    monkeypatch.setattr(examining, "ask", refuse)
+    monkeypatch.setattr(comparison, "ask", refuse)
     page = look(opened(), "maps", "near", "ways", "edit")
     assert said(page).count("This comparison has no models.") == 5
 
@@ -177,25 +178,27 @@ def test_why_tells_who_is_right_and_which_part_of_the_distance_is_larger(tmp_pat
 
 
 def test_figures_hide_nothing_and_trust_nobody() -> None:
-    html = figures.figure(PIXELS, "<b>", "said", figures.signed([[1.0, -1.0]], "light"))
+    html = html_images.figure(PIXELS, "<b>", "said", html_images.signed([[1.0, -1.0]], "light"))
     assert html.count("<img ") == 3
     assert "&lt;b&gt;" in html
-    assert "(0.5, -1)" in figures.figure([0.5, -1.0], "point", "")
+    assert "(0.5, -1)" in html_images.figure([0.5, -1.0], "point", "")
 
 
 def test_what_a_model_cannot_show_is_said(tmp_path: Any) -> None:
     seen = random_case(tmp_path)
     silent = {"lacks": "It only answers."}
-    html = _maps.card(TOLD["maps"] | {"teacher": silent}, "Row 1", "dark")
+    html = _attributions.card(TOLD["maps"] | {"teacher": silent}, "Row 1", "dark")
     assert "It only answers." in html
     flat = SIDE | {"grad_cam": None, "cam": None, "no_cam": "No CAM: the last stage is no map."}
-    html = _maps.card(TOLD["maps"] | {"student": flat}, "Row 1", "dark")
+    html = _attributions.card(TOLD["maps"] | {"student": flat}, "Row 1", "dark")
     assert "No Grad-CAM" in html
     assert "No CAM: the last stage is no map." in html
     point = {name: SIDE[name] for name in ("logit", "from", "left")} | {"integrated": [0.25, -1.0]}
-    assert "x0 <b>+0.25</b>, x1 <b>-1</b>" in _maps.card({"image": [1.0, 2.0], "student": point}, "Row 1", "light")
-    assert "The teacher only answers" in _near.neighbours(
+    assert "x0 <b>+0.25</b>, x1 <b>-1</b>" in _attributions.card(
+        {"image": [1.0, 2.0], "student": point}, "Row 1", "light"
+    )
+    assert "The teacher only answers" in _neighbours.neighbours(
         seen, {"among": 5, "of": 5, "student": TOLD["nearest"]["student"]}, "row 1"
     )
     missed = {"goal": "differ", "before": [1, 1], "steps": 50, "found": False, "image": PIXELS}
-    assert "No change was found after which they differ, in 50 steps" in _ways.change(seen, missed, "light")
+    assert "No change was found after which they differ, in 50 steps" in _input_paths.change(seen, missed, "light")

@@ -3,10 +3,10 @@
 import numpy as np
 from lab_driver import ME, Finish
 
-from app.suited import suited
+from app.panels._applicable import suited
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
+from kdcore.spec.lineage import recommended
 
 OWN = {"target", "temperatures", "stones", "notes"}
 

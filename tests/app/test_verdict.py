@@ -14,19 +14,19 @@ import pytest
 from PIL import Image
 from record_factory import COPIES
 
-from app import report, report_figures, verdict
 from app.paths import ASSETS
-from app.verdict import Facts
+from app.reports import html_figures, html_report, verdict
+from app.reports.verdict import Facts
+from kdcore.blackbox.frontier import Reference
+from kdcore.blackbox.orders import Order, spec
 from kdcore.errors import BadInput
 from kdcore.events import Evaluated, Event, Finished, Frame, Meter, Score, Started
-from kdcore.frontier import Reference
 from kdcore.jobs.exchange import load
 from kdcore.jobs.store import Store
-from kdcore.ledger import Totals
-from kdcore.orders import Order, spec
 from kdcore.probes.copies import judged
-from kdcore.record import read_arrays, write_arrays
-from kdcore.spec import Choice, Measure
+from kdcore.runs.ledger import Totals
+from kdcore.runs.record import read_arrays, write_arrays
+from kdcore.spec.spec import Choice, Measure
 
 RESULT = {"student_accuracy": 0.9, "teacher_accuracy": 0.98, "agreement": 0.91}
 METER = Meter(images=10_000, requests=157, bytes_up=2_560_000, bytes_down=400_000)
@@ -103,7 +103,7 @@ def test_shares_of_inversions_have_their_count_and_chance_level() -> None:
     notes = NOTES | {"cycle": 124 / 128, "cycle_rows": 128.0, "argmax_inverse": 46 / 128, "argmax_inverse_rows": 128.0}
     found = facts(notes=notes)
     assert "Cycle accuracy of the inversions is 96.9 % (124 of 128; chance is 10.0 %), so" in told(found)
-    table = report_figures._measured(found, "coverage", "Coverage", report_figures.COVERAGE)
+    table = html_figures._measured(found, "coverage", "Coverage", html_figures.COVERAGE)
     assert "35.9 % (46 of 128; chance is 10.0 %)" in table
 
 
@@ -278,8 +278,8 @@ def finished(store: Store) -> Any:
 
 
 def test_the_file_holds_all_it_shows(store: Store, finished: Any) -> None:
-    found, record = report.facts_of(store, finished)
-    text = report.report(finished, found, record, "http://127.0.0.1:8501/blackbox", real=True)
+    found, record = html_report.facts_of(store, finished)
+    text = html_report.report(finished, found, record, "http://127.0.0.1:8501/blackbox", real=True)
     assert text.count('src="data:image/png;base64,') == text.count("<img ") == 36 + 12 + 3 * 8
     assert not re.search(r'(src|href)="(?!data:|#|http://127\.0\.0\.1:8501/blackbox)', text)
     assert "<script" not in text
@@ -299,7 +299,7 @@ def test_a_run_without_its_end_says_how_it_gets_there(store: Store, state: Any, 
         store.claim(os.getpid(), run.id)
         store.move(run.id, state, message="It broke.")
     with pytest.raises(BadInput, match=goes):
-        report.facts_of(store, store.get(run.id))
+        html_report.facts_of(store, store.get(run.id))
 
 
 def shown(html: str) -> list[np.ndarray]:
@@ -321,7 +321,7 @@ def test_no_local_image_is_in_the_file_unless_that_is_allowed(store: Store, fini
     arrays["made_x"][[3, 7]] = local[:2]  # a generator that copies
     copied = np.isin(np.arange(36), [3, 7])
     write_arrays(frame, arrays | {"made_copied": copied, "inverse_teacher": local[:12], "inverse_student": probe[:12]})
-    text = report.report(finished, *report.facts_of(store, finished), real=real)
+    text = html_report.report(finished, *html_report.facts_of(store, finished), real=real)
     private = {one.tobytes() for one in (*local[:, 0], *probe[:, 0])}
     held = {one.tobytes() for one in shown(text)} & private
     assert bool(held) == real
@@ -330,7 +330,7 @@ def test_no_local_image_is_in_the_file_unless_that_is_allowed(store: Store, fini
 
 
 def test_without_an_address_no_link_leaves_the_file(store: Store, finished: Any) -> None:
-    text = report.report(finished, *report.facts_of(store, finished))
+    text = html_report.report(finished, *html_report.facts_of(store, finished))
     assert "http" not in text.replace("http-equiv", "")
 
 

@@ -9,13 +9,14 @@ import pytest
 from case_factory import random_case
 from lab_driver import Finish, Open, components, labels, said
 
-from app import engine, examining
-from app.inspector.gathering import told, wanted
+from app import run_store
+from app.helpers import comparison
+from app.inspector.gather_evidence import told, wanted
 from app.panels import View, panel
-from kdcore.cases.case import Case, folder_of, write_about
-from kdcore.cases.causes import CAUSES, Knobs, causes, keep, knobs_of
-from kdcore.record import write_arrays
-from kdcore.spec import Choice
+from kdcore.comparison.case import Case, folder_of, write_about
+from kdcore.comparison.causes import CAUSES, Knobs, causes, keep, knobs_of
+from kdcore.runs.record import write_arrays
+from kdcore.spec.spec import Choice
 
 CASE = "case-0123456789ab"
 
@@ -45,7 +46,7 @@ def test_a_task_that_ends_while_the_page_is_drawn_is_on_it(
         return False
 
     write_about(seen.folder, seen.about.model_copy(update={"data": Choice(name="digits")}))
-    monkeypatch.setattr(examining, "working", end)
+    monkeypatch.setattr(comparison, "working", end)
     page = lab("inspector", case=seen.id, section="why")
     assert "Its 10th nearest training row is 1 away" in said(page)
     assert "Distances to the training rows were not measured" not in said(page)
@@ -77,6 +78,6 @@ def test_bars_of_causes_are_selections(seen: Case) -> None:
 
 def test_witnesses_that_are_done_already_are_not_wanted_again(finish: Finish) -> None:
     student, other = finish(seed=0), finish(seed=2)
-    found = wanted(student.spec, engine.store().runs())
+    found = wanted(student.spec, run_store.store().runs())
     assert [run.id if run else None for _, run in found["seeds"]] == [None, other.id, None]
     assert told(found).startswith("3 other seeds, a longer run")

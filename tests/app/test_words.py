@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app import words
-from kdcore.lineage import recommended
+from app.text import phrases
+from kdcore.spec.lineage import recommended
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,14 @@ from kdcore.lineage import recommended
     ],
 )
 def test_quantities_have_three_digits(value: float, unit: str, expected: str) -> None:
-    assert words.quantity(value, unit) == expected
+    assert phrases.quantity(value, unit) == expected
 
 
 def test_title_names_method_data_and_pair() -> None:
     spec = recommended("moons", "dkd")
-    assert words.title(spec) == "Decoupled KD · Moons · MLP 64 → MLP 8"
+    assert phrases.title(spec) == "Decoupled KD · Moons · MLP 64 → MLP 8"
     assert spec.teacher is not None
-    assert words.title(spec.teacher) == "Cross-entropy · Moons · MLP 64"
+    assert phrases.title(spec.teacher) == "Cross-entropy · Moons · MLP 64"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_title_names_method_data_and_pair() -> None:
     ],
 )
 def test_outcome(result: dict[str, float], expected: str) -> None:
-    assert words.outcome(result) == expected
+    assert phrases.outcome(result) == expected
 
 
 def test_a_run_that_its_budget_ended_is_not_advised_to_do_more_steps() -> None:
@@ -88,7 +88,7 @@ def test_a_run_that_its_budget_ended_is_not_advised_to_do_more_steps() -> None:
         "student_accuracy": 0.097, "student_nll": 2.31, "test_rows": 360.0, "chance_accuracy": 0.103, "chance_nll": 2.3,
         "learning_rate": 0.002, "spent": 1.0,
     }  # fmt: skip
-    said = words.outcome(result, taught=True)
+    said = phrases.outcome(result, taught=True)
     assert said.startswith("The student is right on 9.7 % of 360 test samples. The budget of questions was used up")
     assert said.endswith("chance gives 2.30; try a larger budget, or another learning rate than 0.002.")
     assert "steps" not in said.replace("before the last step", "")
@@ -96,7 +96,7 @@ def test_a_run_that_its_budget_ended_is_not_advised_to_do_more_steps() -> None:
 
 def test_a_loss_that_is_not_finite_is_said_to_be_so() -> None:
     result = {"student_accuracy": 0.1, "test_rows": 360.0, "chance_accuracy": 0.1, "chance_nll": 2.3}
-    said = words.stuck(result | {"learning_rate": 5.0})
+    said = phrases.stuck(result | {"learning_rate": 5.0})
     assert said.endswith(
         "the loss is not finite, where chance gives 2.30; try another learning rate than 5, or more steps."
     )
@@ -105,20 +105,20 @@ def test_a_loss_that_is_not_finite_is_said_to_be_so() -> None:
 def test_a_run_that_goes_on_says_so_and_its_start_is_told_as_one() -> None:
     alone = recommended("moons")
     begun = alone.model_copy(update={"start": alone})
-    assert words.title(begun) == f"{words.title(alone)} · goes on from another run"
-    assert words.differences([alone, begun]) == {"start": [None, f"{words.title(alone)} ({alone.hash})"]}
+    assert phrases.title(begun) == f"{phrases.title(alone)} · goes on from another run"
+    assert phrases.differences([alone, begun]) == {"start": [None, f"{phrases.title(alone)} ({alone.hash})"]}
 
 
 def test_only_what_differs_is_told() -> None:
     one, two = recommended("moons"), recommended("moons", method_knobs={"temperature": 2.0}, seed=1)
-    assert words.differences([one, two, one]) == {"method.temperature": [4.0, 2.0, 4.0], "seed": [0, 1, 0]}
-    assert words.differences([one, one]) == {}
+    assert phrases.differences([one, two, one]) == {"method.temperature": [4.0, 2.0, 4.0], "seed": [0, 1, 0]}
+    assert phrases.differences([one, one]) == {}
 
 
 def test_a_missing_teacher_is_one_line() -> None:
     spec = recommended("moons")
     assert spec.teacher is not None
-    found = words.differences([spec, spec.teacher])
+    found = phrases.differences([spec, spec.teacher])
     assert found["teacher"] == ["MLP 64", None]
     assert not any(path.startswith("teacher.") for path in found)
 
@@ -128,9 +128,9 @@ def test_a_missing_teacher_is_one_line() -> None:
     [(5, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (7200, "2 hours ago"), (3 * 86400, "3 days ago")],
 )
 def test_ago(passed_s: float, expected: str) -> None:
-    assert words.ago(1000.0, 1000.0 + passed_s) == expected
+    assert phrases.ago(1000.0, 1000.0 + passed_s) == expected
 
 
 def test_what_others_wrote_is_no_markdown() -> None:
-    assert words.verbatim("![a](http://evil.example/p.png)") == r"!\[a\](http://evil.example/p.png)"
-    assert words.verbatim("a_b*c `d` $e$ <b> &lt;") == r"a\_b\*c \`d\` \$e\$ \<b\> \&lt;"
+    assert phrases.verbatim("![a](http://evil.example/p.png)") == r"!\[a\](http://evil.example/p.png)"
+    assert phrases.verbatim("a_b*c `d` $e$ <b> &lt;") == r"a\_b\*c \`d\` \$e\$ \<b\> \&lt;"

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from kdcore import setup as setup_room
-from kdcore.making import Discriminator, Generator
-from kdcore.schedule import Schedule
-from kdcore.spec import Spec, Wall
+from kdcore.engine import setup as setup_room
+from kdcore.generation.networks import Discriminator, Generator
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Spec, Wall
 from tests.bench.engine import LITTLE, Row, choice, ratio, synchronise, teacher_weights
 
 LEAD, STEPS, BATCH, WIDTH = 30, 30, 64, 32

@@ -21,17 +21,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from kdcore import parts as parts_room
-from kdcore import setup as setup_room
-from kdcore import teacher as teacher_room
 from kdcore.contracts.control import Audience, Desk
 from kdcore.contracts.data import Data, Dataset, Split
+from kdcore.engine import build as parts_room
+from kdcore.engine import setup as setup_room
+from kdcore.engine import teacher as teacher_room
+from kdcore.engine.train import train
 from kdcore.events import Step
-from kdcore.record import write_arrays
-from kdcore.registry import DATA, MODELS
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, Watch
-from kdcore.train import train
+from kdcore.runs.record import write_arrays
+from kdcore.spec.registry import DATA, MODELS
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Watch
 
 ROUNDS = 5
 LITTLE = Watch(points=20, evaluations=1, frames=1, checkpoints=1)

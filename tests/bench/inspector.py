@@ -16,8 +16,8 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from app.live.routes import SCRIPTS
-from kdcore.cases.case import About, Side, write_about
-from kdcore.record import write_arrays
+from kdcore.comparison.case import About, Side, write_about
+from kdcore.runs.record import write_arrays
 from tests.bench.opening import Row, lab
 from tests.browsing import CHROMIUM, FLAGS
 

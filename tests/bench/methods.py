@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
-from kdcore.lineage import lineage
-from kdcore.registry import METHODS
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec
-from kdcore.study import LITTLE
-from kdcore.trials import trial
+from kdcore.spec.lineage import lineage
+from kdcore.spec.registry import METHODS
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec
+from kdcore.study.study import LITTLE
+from kdcore.study.trials import trial
 
 ROUNDS = 3
 COMMON: dict[str, Any] = {

@@ -23,10 +23,10 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from kdcore.protocol import HEAD_LENGTH, pack, unpack
-from kdcore.service import Line
-from kdcore.spec import Wall
-from kdcore.teacher import Teacher
+from kdcore.contracts.service import Line
+from kdcore.engine.teacher import Teacher
+from kdcore.remote.protocol import HEAD_LENGTH, pack, unpack
+from kdcore.spec.spec import Wall
 from kdcore.teachers import _trial
 from kdcore.teachers.http import HttpTeacher
 
@@ -89,7 +89,7 @@ SESSION = _trial.session(network()) if __name__ == "tests.bench.teachers" else N
 def served() -> Iterator[str]:
     """The URL of a server in a process of its own."""
     code = (
-        "import sys, uvicorn; from kdcore.address import listen; from tests.bench.teachers import application;"
+        "import sys, uvicorn; from kdcore.remote.listen import listen; from tests.bench.teachers import application;"
         "one = listen('127.0.0.1', 0); print(one.getsockname()[1], flush=True);"
         "uvicorn.Server(uvicorn.Config(application, lifespan='off', log_config=None, access_log=False)).run([one])"
     )

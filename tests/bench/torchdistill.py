@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kdcore import setup as setup_room
-from kdcore.net import Net, stage_shapes
-from kdcore.spec import Spec
+from kdcore.contracts.net import Net, stage_shapes
+from kdcore.engine import setup as setup_room
+from kdcore.spec.spec import Spec
 from tests.bench.engine import (
     ROUNDS,
     Row,

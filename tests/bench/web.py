@@ -25,8 +25,8 @@ from app.panels import panels
 from kdcore.contracts.control import Audience
 from kdcore.jobs.desk import attend
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.spec import Watch
+from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import Watch
 from tests.bench import opening
 from tests.bench.opening import lab
 from tests.browsing import CHROMIUM, FLAGS

@@ -18,8 +18,8 @@ import torch
 from case_factory import case
 from torch import Tensor
 
-from kdcore.cases.case import Case
-from kdcore.exam.support import NEIGHBOUR, kth
+from kdcore.comparison.case import Case
+from kdcore.comparison.tasks.support import NEIGHBOUR, kth
 
 CLASSES, SPREAD = 6, 0.55
 TRAINING, LOOKED = 400, 1500

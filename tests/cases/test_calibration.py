@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from kdcore.cases import scores as module
-from kdcore.cases.calibration import Forecast, by_answer, by_mass, by_width, forecast
-from kdcore.cases.risk import risk_coverage
-from kdcore.cases.scores import by_chance, resamples, scores
+from kdcore.comparison import scores as module
+from kdcore.comparison.calibration import Forecast, by_answer, by_mass, by_width, forecast
+from kdcore.comparison.risk_coverage import risk_coverage
+from kdcore.comparison.scores import by_chance, resamples, scores
 from kdcore.probes._bins import BINS, binned, equal_mass, equal_width
 from kdcore.probes._numerics import log_softmax
 

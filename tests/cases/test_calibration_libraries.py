@@ -9,8 +9,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from kdcore.cases.calibration import Forecast, by_mass, by_width, forecast
-from kdcore.cases.scores import scores
+from kdcore.comparison.calibration import Forecast, by_mass, by_width, forecast
+from kdcore.comparison.scores import scores
 from kdcore.probes._bins import BINS
 from kdcore.probes._numerics import log_softmax
 

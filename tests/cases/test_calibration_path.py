@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from kdcore.cases.calibration import forecast
-from kdcore.cases.calibration_path import BINS, course, play
-from kdcore.cases.heritage import heritage
-from kdcore.cases.trail import Trail
+from kdcore.comparison.calibration import forecast
+from kdcore.comparison.calibration_inheritance import heritage
+from kdcore.comparison.calibration_path import BINS, course, play
+from kdcore.comparison.checkpoint_history import Trail
 from kdcore.probes._bins import binned, equal_width
 from kdcore.probes._numerics import log_softmax
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from case_factory import random_case
 
-from kdcore.cases.affinity import affinity
-from kdcore.cases.case import Rows
+from kdcore.comparison.affinity import affinity
+from kdcore.comparison.case import Rows
 from kdcore.probes.affinity import kinship
 
 

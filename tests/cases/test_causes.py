@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from case_factory import case, random_case
 
-from kdcore.cases.case import PARTS, Case
-from kdcore.cases.causes import CAUSES, NONE, Knobs, causes, disagree, keep, knobs_of, missing, verdicts
-from kdcore.cases.choosing import mask, told
-from kdcore.cases.evidence import evidence
-from kdcore.cases.findings import concentrations, gains
+from kdcore.comparison.case import PARTS, Case
+from kdcore.comparison.causes import CAUSES, NONE, Knobs, causes, disagree, keep, knobs_of, missing, verdicts
+from kdcore.comparison.evidence import evidence
+from kdcore.comparison.findings import concentrations, gains
+from kdcore.comparison.selection import mask, told
 from kdcore.errors import BadInput
 
 SURE, HALF = 8.0, 0.6  # logits above the others: confidences of 99.9 % and 48 %

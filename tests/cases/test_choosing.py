@@ -11,8 +11,8 @@ from case_factory import random_case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.cases.case import PARTS, Case
-from kdcore.cases.choosing import chosen, mask, parse, toggled, told, value, without, written
+from kdcore.comparison.case import PARTS, Case
+from kdcore.comparison.selection import chosen, mask, parse, toggled, told, value, without, written
 from kdcore.errors import BadInput
 
 

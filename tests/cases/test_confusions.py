@@ -8,9 +8,9 @@ from case_factory import case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.cases.case import Rows
-from kdcore.cases.confusions import at_step, confusions, course, on_probe
-from kdcore.cases.trail import Trail
+from kdcore.comparison.case import Rows
+from kdcore.comparison.checkpoint_history import Trail
+from kdcore.comparison.confusions import at_step, confusions, course, on_probe
 
 NONE = np.arange(0)
 

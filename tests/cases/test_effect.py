@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from case_factory import case
 
-from kdcore.cases.effect import effects
+from kdcore.comparison.training_effect import effects
 
 
 def answers(*classes: int) -> np.ndarray:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial import procrustes
 from sklearn.decomposition import PCA
 
-from kdcore.cases import embedding
-from kdcore.cases.choosing import mask, told
+from kdcore.comparison import embedding
+from kdcore.comparison.selection import mask, told
 from kdcore.errors import BadInput
 
 

@@ -12,9 +12,9 @@ import pytest
 from case_factory import random_case
 from record_factory import listing
 
-from kdcore.cases import given
-from kdcore.cases.case import Case, folder_of
-from kdcore.cases.given import add_columns, open_file, read
+from kdcore.comparison import uploaded_logits
+from kdcore.comparison.case import Case, folder_of
+from kdcore.comparison.uploaded_logits import add_columns, open_file, read
 from kdcore.errors import BadInput
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0]], dtype=np.float32)
@@ -243,12 +243,12 @@ def test_ten_gigabytes_are_refused_by_the_directory_alone(monkeypatch: pytest.Mo
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("labels.npy", "w") as out:
         for _ in range(4):
             out.write(bytes(1 << 20))
-    monkeypatch.setattr(given, "LIMIT_BYTES", 4 << 20)
+    monkeypatch.setattr(uploaded_logits, "LIMIT_BYTES", 4 << 20)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was unpacked"))
     with zipfile.ZipFile(file) as archive:
         archive.infolist()[0].file_size = 10 << 30
         with pytest.raises(BadInput, match=r"unpacks to 10\.0 GB"):
-            given._arrays(archive)
+            uploaded_logits._arrays(archive)
 
 
 def test_a_directory_of_more_than_arrays_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_a_directory_of_more_than_arrays_is_refused_unread(monkeypatch: pytest.M
 
 def test_a_case_takes_columns_until_they_cannot_be_read_back(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     case = Case(folder_of(open_file(npz(age=np.array([3, 4])), "pets.npz")))
-    monkeypatch.setattr(given, "MOST_COLUMNS", 2)
+    monkeypatch.setattr(uploaded_logits, "MOST_COLUMNS", 2)
     add_columns(case, b"row,weight\n0,1\n1,2\n")
     with pytest.raises(BadInput, match="would have 3 columns, but at most 2 are kept"):
         add_columns(Case(case.folder), b"row,height\n0,1\n1,2\n")
@@ -279,7 +279,7 @@ def test_an_array_that_says_it_is_larger_than_it_is_takes_no_memory() -> None:
 
 
 def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(given, "MOST_ROWS", 1)
+    monkeypatch.setattr(uploaded_logits, "MOST_ROWS", 1)
     with pytest.raises(BadInput, match=r"is 2x3, but at most 1 rows"):
         read(npz())
 

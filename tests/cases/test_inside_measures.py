@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy.special import softmax as reference_softmax
 from scipy.stats import binomtest
 
-from kdcore.cases.augment import share
-from kdcore.cases.case import Rows
-from kdcore.cases.intervals import of_mean, wilson
-from kdcore.cases.knowledge import counted, learned
-from kdcore.cases.line import barrier
-from kdcore.cases.triangle import CORNERS, SHOWN, among, triangle
+from kdcore.comparison.augment import share
+from kdcore.comparison.case import Rows
+from kdcore.comparison.intervals import of_mean, wilson
+from kdcore.comparison.knowledge import counted, learned
+from kdcore.comparison.triangle import CORNERS, SHOWN, among, triangle
+from kdcore.comparison.weight_interpolation import barrier
 
 
 def rows(labels: np.ndarray, student: np.ndarray, teacher: np.ndarray | None = None) -> Rows:

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from case_factory import case
 
-from kdcore.cases.calibration import by_answer, forecast
-from kdcore.cases.case import Case, Rows
-from kdcore.cases.effect import effects
-from kdcore.cases.findings import concentrations, gains
-from kdcore.cases.heritage import Groups, inherited
-from kdcore.cases.scaling import off
+from kdcore.comparison.calibration import by_answer, forecast
+from kdcore.comparison.calibration_inheritance import Groups, inherited
+from kdcore.comparison.case import Case, Rows
+from kdcore.comparison.findings import concentrations, gains
+from kdcore.comparison.temperature_scaling import off
+from kdcore.comparison.training_effect import effects
 from kdcore.probes._numerics import log_softmax
 
 LEVEL = 0.05

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from kdcore.cases import map as maps
+from kdcore.comparison import decision_map as maps
 
 
 @given(st.integers(0, 1000))

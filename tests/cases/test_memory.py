@@ -12,15 +12,15 @@ import pytest
 from case_factory import random_case
 
 from app.live.case_watcher import CaseWatcher
-from app.live.drawing import Looker, draw
+from app.live.render import Looker, draw
 from app.panels import case_panels, panel
-from kdcore.cases import keeping, logs
-from kdcore.cases.calibration import forecast
-from kdcore.cases.case import Case, folder_of
-from kdcore.cases.keeping import held_bytes, kept, release, remembered
-from kdcore.cases.logs import Logs
-from kdcore.cases.scaling import fitted, off, strip
-from kdcore.cases.scores import scores
+from kdcore.comparison import cache, log_probabilities
+from kdcore.comparison.cache import held_bytes, kept, release, remembered
+from kdcore.comparison.calibration import forecast
+from kdcore.comparison.case import Case, folder_of
+from kdcore.comparison.log_probabilities import Logs
+from kdcore.comparison.scores import scores
+from kdcore.comparison.temperature_scaling import fitted, off, strip
 from kdcore.probes._numerics import log_softmax
 
 ROWS, CLASSES = 4000, 250
@@ -36,7 +36,7 @@ def _nothing_kept() -> Iterator[None]:
 
 @pytest.mark.usefixtures("home")
 def test_all_panels_of_a_case_hold_little_more_than_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "BLOCK_VALUES", 64 * CLASSES)
+    monkeypatch.setattr(log_probabilities, "BLOCK_VALUES", 64 * CLASSES)
     case = random_case(folder_of("case-0123456789ab"), ROWS, CLASSES)
     (case.folder / "about.json").write_text(case.about.model_copy(update={"where": "given"}).model_dump_json())
     watcher = CaseWatcher(case.id)
@@ -69,7 +69,7 @@ def test_blocks_change_no_number(block: int, monkeypatch: pytest.MonkeyPatch) ->
     whole = log_softmax(logits / warmth[:, None])
     expected = scores(forecast(log_softmax(logits), labels)), strip(forecast(log_softmax(logits), labels))
     temperature, chance = fitted(logits, labels), off(logits, labels)
-    monkeypatch.setattr(logs, "BLOCK_VALUES", block)
+    monkeypatch.setattr(log_probabilities, "BLOCK_VALUES", block)
     told = Logs(logits, warmth)
     assert np.array_equal(np.asarray(told), whole)
     assert np.array_equal(np.asarray(told[labels == 2]), whole[labels == 2])
@@ -107,7 +107,7 @@ def test_what_is_kept_is_bounded_in_bytes_and_the_newest_stays(monkeypatch: pyte
         whole = np.zeros(size, dtype=np.uint8)
         return Pair(whole[::2], whole)  # one array in memory
 
-    monkeypatch.setattr(keeping, "MOST_BYTES", 1000)
+    monkeypatch.setattr(cache, "MOST_BYTES", 1000)
     for size in (400, 500, 400):
         made(size)
     assert (asked, held_bytes()) == ([400, 500], 900)
@@ -123,7 +123,7 @@ def test_what_is_kept_is_bounded_in_bytes_and_the_newest_stays(monkeypatch: pyte
 
 def test_what_nobody_asks_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(keeping.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cache.time, "monotonic", lambda: now[0])
     made = kept(lambda size: np.zeros(size, dtype=np.uint8))
     made(10)
     now[0] = 200.0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.panels import View, panel
 from app.panels.cases.classes import lines
-from kdcore.cases.sample import gap, sample
+from kdcore.comparison.sample import gap, sample
 from kdcore.methods.dkd import dkd_losses
 
 

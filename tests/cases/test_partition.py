@@ -10,9 +10,9 @@ from case_factory import case, random_case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.cases.case import PARTS, Rows
-from kdcore.cases.partition import answers, flow, partition, parts_over_time
-from kdcore.cases.trail import Trail
+from kdcore.comparison.agreement import answers, flow, partition, parts_over_time
+from kdcore.comparison.case import PARTS, Rows
+from kdcore.comparison.checkpoint_history import Trail
 
 
 def rows(labels: list[int], student: list[int], teacher: list[int], classes: int = 3) -> Rows:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdcore.cases import pictures
-from kdcore.cases.pictures import keep, kept, rows_of
+from kdcore.comparison import uploaded_images
+from kdcore.comparison.uploaded_images import keep, kept, rows_of
 from kdcore.errors import BadInput
 
 
@@ -94,6 +94,6 @@ def test_rows_are_found_again_by_their_name() -> None:
     rows = GREY[None, None]
     assert keep(rows) == keep(rows.copy())
     assert np.array_equal(kept(keep(rows)), rows)
-    assert pictures.keep(rows + 1) != keep(rows)
+    assert uploaded_images.keep(rows + 1) != keep(rows)
     with pytest.raises(BadInput, match="no longer on this machine"):
         kept("0123456789abcdef")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.cases import plane as planes
+from kdcore.comparison import plane as planes
 from kdcore.errors import BadInput
 
 HALVES = np.repeat([[0, 0, 0, 1, 1, 1]], 6, axis=0)  # the left half is class 0

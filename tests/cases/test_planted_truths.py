@@ -24,9 +24,9 @@ from planted import (
     planted,
 )
 
-from kdcore.cases.case import Case
-from kdcore.cases.findings import concentrations, gains
-from kdcore.cases.slices import conditions, halves, search, slices
+from kdcore.comparison.case import Case
+from kdcore.comparison.findings import concentrations, gains
+from kdcore.comparison.slices import conditions, halves, search, slices
 
 PLANTS = {"nothing": NOTHING, "noisy class": NOISY_CLASS, "spurious": SPURIOUS, "starved class": STARVED_CLASS,
           "under-trained": UNDER_TRAINED}  # fmt: skip

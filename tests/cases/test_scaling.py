@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from kdcore.cases.calibration import forecast
-from kdcore.cases.case import Case, write_about
-from kdcore.cases.heritage import heritage
-from kdcore.cases.scaling import COLDEST, HOTTEST, crossed, fitted, scaled, strip
-from kdcore.cases.scores import scores
+from kdcore.comparison.calibration import forecast
+from kdcore.comparison.calibration_inheritance import heritage
+from kdcore.comparison.case import Case, write_about
+from kdcore.comparison.scores import scores
+from kdcore.comparison.temperature_scaling import COLDEST, HOTTEST, crossed, fitted, scaled, strip
 from kdcore.errors import BadInput
 from kdcore.probes._numerics import log_softmax
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
 
 
 def nll(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdcore.cases.calibration import Forecast, forecast
-from kdcore.cases.scores import FEWEST, PER_CLASS, RARE, Score, scores
+from kdcore.comparison.calibration import Forecast, forecast
+from kdcore.comparison.scores import FEWEST, PER_CLASS, RARE, Score, scores
 from kdcore.probes._numerics import log_softmax
 
 WITHOUT = {"ECE by chance", "reliability", "resolution", "uncertainty", "within bins"}

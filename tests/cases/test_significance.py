@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kdcore.cases.significance import discovered, more_often, ranks, worse
+from kdcore.comparison.significance import discovered, more_often, ranks, worse
 
 NUMBERS = st.lists(st.integers(0, 9), min_size=4, max_size=60)
 

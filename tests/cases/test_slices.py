@@ -7,8 +7,8 @@ import pytest
 from case_factory import case, random_case
 from scipy import stats
 
-from kdcore.cases.choosing import mask
-from kdcore.cases.slices import RATE, Condition, Found, halves, search, slices, spans
+from kdcore.comparison.selection import mask
+from kdcore.comparison.slices import RATE, Condition, Found, halves, search, slices, spans
 
 ROWS = 4000
 

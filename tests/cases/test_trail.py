@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from case_factory import random_case
 
-from kdcore.cases.case import Case
-from kdcore.cases.question import FILE, Party, Question
-from kdcore.cases.trail import MOST, trail
-from kdcore.record import write_arrays
-from kdcore.spec import Choice
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import MOST, trail
+from kdcore.comparison.question import FILE, Party, Question
+from kdcore.runs.record import write_arrays
+from kdcore.spec.spec import Choice
 
 PROBE, CLASSES = 7, 4
 

@@ -6,9 +6,9 @@ import case_factory
 import numpy as np
 import pytest
 
-from kdcore.cases import trails as ways
-from kdcore.cases.case import Rows
-from kdcore.cases.trail import Trail
+from kdcore.comparison import logit_trajectories as ways
+from kdcore.comparison.case import Rows
+from kdcore.comparison.checkpoint_history import Trail
 
 
 @pytest.fixture

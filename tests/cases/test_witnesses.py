@@ -1,7 +1,7 @@
 """Which runs bear witness to why a student disagrees."""
 
-from kdcore.cases.witnesses import witnesses
-from kdcore.lineage import recommended
+from kdcore.comparison.reference_runs import witnesses
+from kdcore.spec.lineage import recommended
 
 
 def test_witnesses_differ_from_the_student_in_one_thing_each() -> None:

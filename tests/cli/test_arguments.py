@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.cli.arguments import assign, choice, wanted
+from kdcore.blackbox.orders import Order, spec
 from kdcore.errors import BadInput
-from kdcore.lineage import recommended
-from kdcore.orders import Order, spec
-from kdcore.spec import parse
+from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import parse
 
 
 def test_no_words_mean_the_recommendation() -> None:

@@ -12,15 +12,15 @@ import pytest
 import safetensors.numpy
 
 from app.cli import main
-from kdcore import orders
-from kdcore.catalogue import catalogue
+from kdcore.blackbox import orders
+from kdcore.blackbox.orders import Order
 from kdcore.errors import BadInput
 from kdcore.events import Cost, Finished, Meter, Started
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.orders import Order
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec
+from kdcore.spec.catalogue import catalogue
+from kdcore.spec.lineage import recommended
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec
 
 pytestmark = pytest.mark.usefixtures("lab")
 Read = pytest.CaptureFixture[str]
@@ -348,7 +348,7 @@ def test_a_student_is_exported_at_a_temperature_by_a_process_of_its_own(
     weights.write_text("weights")
     out = tmp_path / "student.safetensors"
     assert main(["export", done, str(out), "--temperature", "1.5"]) == 2
-    assert told[0][1:3] == ["-m", "kdcore.tempered"]
+    assert told[0][1:3] == ["-m", "kdcore.comparison.export_temperature"]
     assert told[0][-1] == "1.5"
     assert str(out) in told[0]
     assert main(["export", done, str(out), "--temperature", "warm"]) == 2

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from case_factory import case
 
-from app import engine, examining
+from app import run_store
 from app.cli import main
-from app.cli.inspecting import figures
-from kdcore.cases.case import Progress, tell
-from kdcore.cases.question import Party, Question
-from kdcore.spec import Choice
+from app.cli.commands.inspect import figures
+from app.helpers import comparison
+from kdcore.comparison.case import Progress, tell
+from kdcore.comparison.question import Party, Question
+from kdcore.spec.spec import Choice
 
 LABELS = np.array([0, 0, 1, 1, -1])
 TEACHER = np.array([[9.0, 0], [0, 9], [0, 9], [9, 0], [9, 0]])  # right, wrong, right, wrong, unknown
@@ -43,14 +44,14 @@ def test_a_student_alone_has_no_partition(tmp_path: Path) -> None:
 def test_words_and_json_and_a_run_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine.store.cache_clear()
+    run_store.store.cache_clear()
     assert main(["inspect", "nowhere"]) == 2
     assert "There is no run named 'nowhere'" in capsys.readouterr().err
     question = Question(data=Choice(name="digits"), student=Party(title="student", run="abc"))
     made = case(question.folder, LABELS, STUDENT, TEACHER)
-    tell(question.folder, examining.FIRST, Progress(state="done"))
-    monkeypatch.setattr(engine.store(), "get", lambda run_id: run_id)
-    monkeypatch.setattr(examining, "question", lambda *_, **__: question)
+    tell(question.folder, comparison.FIRST, Progress(state="done"))
+    monkeypatch.setattr(run_store.store(), "get", lambda run_id: run_id)
+    monkeypatch.setattr(comparison, "question", lambda *_, **__: question)
     assert main(["inspect", "abc"]) == 0
     said = capsys.readouterr().out
     assert "student\nbeside teacher\n5 validation rows, 4 of them labelled\n" in said
@@ -59,5 +60,5 @@ def test_words_and_json_and_a_run_that_is_not_there(
     assert main(["inspect", "abc", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["agreement"], told["where"], told["rows"], told["labelled"]) == (0.6, "val", 5, 4)
-    engine.store().close()
-    engine.store.cache_clear()
+    run_store.store().close()
+    run_store.store.cache_clear()

@@ -10,8 +10,8 @@ import pytest
 from app.cli import main
 from kdcore.events import Cost, Finished, Started
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
+from kdcore.spec.lineage import recommended
 
 pytestmark = pytest.mark.usefixtures("lab")
 Read = pytest.CaptureFixture[str]

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from app.cli.arguments import wanted
-from kdcore import orders
+from kdcore.blackbox import orders
+from kdcore.blackbox.orders import Order
 from kdcore.events import EVENT, Cost, Finished, Started
 from kdcore.jobs.store import Store
-from kdcore.orders import Order
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice
 
 Kdlab = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from app.cli import main
-from app.cli.serving import address, listen
+from app.cli.commands.app import address, listen
 from kdcore.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("lab")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from app.studies import published
+from app.results.studies import published
 
 TEXT = """
 name: tiny

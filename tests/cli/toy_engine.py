@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from kdcore.contracts.control import Desk
 from kdcore.errors import BadInput
 from kdcore.events import Cost, Event, Finished, Started, Step
-from kdcore.spec import Spec
+from kdcore.spec.spec import Spec
 
 
 def train(spec: Spec, folder: Path, *, desk: Desk, **_unused: object) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kdcore.contracts.data import Data, Dataset
 from kdcore.data._published import Published
-from kdcore.registry import DATA
+from kdcore.spec.registry import DATA
 
 OFFLINE = [name for name in DATA if not issubclass(DATA[name], Published)]
 SMALL: dict[str, dict[str, object]] = {"rendered": {"samples": 200}, "digits_color": {"colors": 3}}
@@ -102,8 +102,8 @@ def test_troubles_leave_validation_and_test_alone(name: str, images: Path, tmp_p
 
 @pytest.mark.parametrize("name", DATA)
 def test_the_recipe_names_what_exists(name: str) -> None:
-    from kdcore.catalogue import check_knobs
-    from kdcore.schedule import Schedule
+    from kdcore.spec.catalogue import check_knobs
+    from kdcore.spec.schedule import Schedule
 
     recipe = DATA[name].recipe
     for model, knobs in (recipe.teacher, recipe.student):
@@ -122,7 +122,7 @@ def test_every_knob_is_described_and_has_a_default(name: str) -> None:
 
 def test_the_registry_loads_no_torch_and_no_screen() -> None:
     code = (
-        "import sys; from kdcore.registry import DATA; [thing().signature() for thing in DATA.values()];"
+        "import sys; from kdcore.spec.registry import DATA; [thing().signature() for thing in DATA.values()];"
         "print([name for name in ('torch', 'torchvision', 'sklearn', 'PIL', 'streamlit') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,8 +11,8 @@ from PIL import Image
 from kdcore.data import image_folder
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
-from kdcore.registry import DATA
-from kdcore.spec import Choice, Spec
+from kdcore.spec.registry import DATA
+from kdcore.spec.spec import Choice, Spec
 
 HERE = Path()
 COLORS = {"blue": (0, 0, 250), "red": (250, 0, 0)}

@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from kdcore.data import _digits
 from kdcore.data._glyphs import GLYPHS, Segments, ink
 from kdcore.data.digits_color import WHEEL, _doubled, _rgb
-from kdcore.registry import DATA
+from kdcore.spec.registry import DATA
 
 HERE = Path()
 

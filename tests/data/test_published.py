@@ -14,7 +14,7 @@ from kdcore.data import _published
 from kdcore.data._idx import PARTS
 from kdcore.data._published import Archive, Published
 from kdcore.errors import BadInput
-from kdcore.registry import DATA
+from kdcore.spec.registry import DATA
 
 PUBLISHED = [name for name in DATA if issubclass(DATA[name], Published)]
 

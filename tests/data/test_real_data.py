@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdcore.registry import DATA
+from kdcore.spec.registry import DATA
 
 pytestmark = pytest.mark.real
 ROOT = Path(os.environ.get("KDLAB_REAL_DATA", "/nonexistent"))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from kdcore.data._toys import Toy
 from kdcore.errors import BadInput
-from kdcore.registry import DATA
+from kdcore.spec.registry import DATA
 
 HERE = Path()
 TOYS = [name for name in DATA if issubclass(DATA[name], Toy)]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdcore import parts, setup
-from kdcore.checkpoint import save_tensors
 from kdcore.contracts.method import Method
-from kdcore.parts import network
-from kdcore.registry import DATA, METHODS
-from kdcore.spec import Spec
+from kdcore.engine import build, setup
+from kdcore.engine.build import network
+from kdcore.engine.checkpoint import save_tensors
+from kdcore.spec.registry import DATA, METHODS
+from kdcore.spec.spec import Spec
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def as_kd(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Method]], None]:
     """Put a method of the test's own in the place of "kd"."""
 
     def replace(method: type[Method]) -> None:
-        for module in (parts, setup):
+        for module in (build, setup):
             monkeypatch.setattr(module, "METHODS", {**METHODS, "kd": method})
 
     return replace

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore.contracts.data import silent
-from kdcore.copying import CopyTest, Found, Gaps, altered
-from kdcore.parts import dataset
+from kdcore.engine.build import dataset
+from kdcore.engine.copy_test import CopyTest, Found, Gaps, altered
 from kdcore.probes.copies import FEWEST, LEVEL
-from kdcore.spec import Choice
+from kdcore.spec.spec import Choice
 
 SHARES = (0.01, 0.03, 0.1, 1.0)
 TRIALS = 20
@@ -67,7 +67,7 @@ def scanned() -> Pool:
 
 
 def _of(choice: Choice) -> Pool:
-    from kdcore.registry import DATA
+    from kdcore.spec.registry import DATA
 
     data = dataset(Choice(name=choice.name, knobs=DATA[choice.name](**choice.knobs).model_dump()), Path(), silent)
     splits = (data.train, data.val, data.test)
@@ -238,7 +238,7 @@ def table(case: Case, rates: Rates, trials: int) -> str:
 HEAD = f"""# Study: does the copies test see copies?
 
 Synthetic images are drawn from a generator that copies none, one, or some of an edge's local images, and the
-copies test (`kdcore/copying.py`) judges {JUDGED} of them at a time. A trial is flagged where the page would speak
+copies test (`engine/copy_test.py`) judges {JUDGED} of them at a time. A trial is flagged where the page would speak
 of copies: an exact or near match, or one of the two tests below p = {LEVEL}. The stated level is 5 %: at most that
 share of trials with an honest generator, which never saw the local images, is flagged; one fitted to few of them may
 be flagged as closer to them without copying any. Copies are planted among independent draws: 1, 3, 10 % of the

@@ -8,13 +8,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kdcore.contracts.control import Desk
+from kdcore.engine.setup import Setup
+from kdcore.engine.train import train
 from kdcore.events import Event
-from kdcore.lineage import lineage
-from kdcore.registry import METHODS
-from kdcore.schedule import Schedule
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec, Watch
-from kdcore.train import train
+from kdcore.spec.lineage import lineage
+from kdcore.spec.registry import METHODS
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Watch
 
 torch.set_num_threads(1)
 STEPS = 12

@@ -9,10 +9,10 @@ import torch
 from small_run import DIGITS, SCHEDULE, TEACHER, WATCH, Weights, parts, run
 from torch import Tensor, nn
 
-from kdcore.adapt import adapted, graph, propagated
+from kdcore.contracts.net import Net
+from kdcore.engine.test_time_adaptation import adapted, graph, propagated
 from kdcore.events import Finished
-from kdcore.net import Net
-from kdcore.spec import Choice, Spec, Wall
+from kdcore.spec.spec import Choice, Spec, Wall
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -11,17 +11,17 @@ from safetensors.torch import load_file
 from small_run import SCHEDULE, STEPS, TEACHER, WATCH, Weights, kept, parts, run, taught
 from torch import Tensor, nn
 
-from kdcore.checkpoint import newest
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Batch, Method
+from kdcore.contracts.net import Net
+from kdcore.engine.build import network
+from kdcore.engine.checkpoint import newest
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Finished, Frame, Started, Step
 from kdcore.methods.kd import KD
-from kdcore.net import Net
-from kdcore.parts import network
-from kdcore.record import read_arrays
-from kdcore.spec import Spec
-from kdcore.train import train
+from kdcore.runs.record import read_arrays
+from kdcore.spec.spec import Spec
 
 # --- notes, and what a method shows of itself ------------------------------------------------------------------------
 

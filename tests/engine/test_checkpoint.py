@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore import checkpoint
-from kdcore.checkpoint import head_of, load_weights, save_tensors
+from kdcore.engine import checkpoint
+from kdcore.engine.checkpoint import head_of, load_weights, save_tensors
 from kdcore.errors import BadInput
-from kdcore.optimize import Rule
-from kdcore.registry import MODELS
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec
+from kdcore.nn.optim import Rule
+from kdcore.spec.registry import MODELS
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec
 
 SPEC = Spec(student=Choice(name="mlp"), method=Choice(name="ce"))
 

@@ -11,8 +11,8 @@ from copy_rates import COPIES, HONEST, SHARES, Case, Parts, flagged, interval, m
 from scipy.stats import binom, nhypergeom
 from torch import Tensor
 
-from kdcore.copying import LEVEL, CopyTest, at_least, preceding
-from kdcore.made import copy_facts
+from kdcore.engine.copy_test import LEVEL, CopyTest, at_least, preceding
+from kdcore.engine.generator_metrics import copy_facts
 from kdcore.probes.copies import LEVEL as SAID
 from kdcore.probes.copies import judged
 

@@ -7,7 +7,7 @@ from small_run import DIGITS, SCHEDULE, STEPS, TEACHER, WATCH, Weights, kept, ru
 
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Finished, Started
-from kdcore.spec import Choice, Spec, Wall, parse
+from kdcore.spec.spec import Choice, Spec, Wall, parse
 
 
 def spec(source: str = "knockoff", method: str = "kd", **wall: object) -> Spec:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kdcore.contracts.data import Dataset, Split
-from kdcore.inside import attention, debiased_grams, unit_grams
-from kdcore.measure import MAP_ROWS, Probe, answers
-from kdcore.net import Net
+from kdcore.contracts.net import Net
+from kdcore.engine.measure import MAP_ROWS, Probe, answers
+from kdcore.nn.representations import attention, debiased_grams, unit_grams
 
 
 def linear_cka(x: np.ndarray, y: np.ndarray) -> float:

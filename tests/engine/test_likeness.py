@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
-from kdcore.likeness import FixedFeatures, frechet, sliced_wasserstein
+from kdcore.engine.sample_metrics import FixedFeatures, frechet, sliced_wasserstein
 
 
 def normal(seed: int, *shape: int) -> torch.Tensor:

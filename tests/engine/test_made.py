@@ -8,14 +8,14 @@ import pytest
 import torch
 from small_run import DIGITS, SCHEDULE, SMALL, TEACHER, WATCH, Weights, kept, same
 
-from kdcore import attend
-from kdcore import setup as parts_of_setup
 from kdcore.contracts.access import Access
 from kdcore.contracts.control import Audience, Desk
 from kdcore.contracts.outputs import Outputs
-from kdcore.events import Finished, Frame
-from kdcore.frames import measured, parted
-from kdcore.made import (
+from kdcore.contracts.service import Answered, Line
+from kdcore.engine import control
+from kdcore.engine import setup as parts_of_setup
+from kdcore.engine.frames import measured, parted
+from kdcore.engine.generator_metrics import (
     COARSE,
     CYCLED,
     FINE,
@@ -32,11 +32,11 @@ from kdcore.made import (
     grid,
     shares,
 )
-from kdcore.record import read_arrays
-from kdcore.service import Answered, Line
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec, Wall
-from kdcore.train import train
+from kdcore.engine.setup import Setup
+from kdcore.engine.train import train
+from kdcore.events import Finished, Frame
+from kdcore.runs.record import read_arrays
+from kdcore.spec.spec import Choice, Spec, Wall
 
 
 def spec(access: str = "probabilities", **knobs: object) -> Spec:
@@ -304,8 +304,8 @@ def test_synthetic_images_may_be_measured_without_real_ones(served: Spec, tmp_pa
 
 
 def test_who_watches_costs_no_look_at_a_service(served: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attend, "LOOK_S", 0.0)
-    monkeypatch.setattr(attend, "FRAME_SHARE", 1e9)
+    monkeypatch.setattr(control, "LOOK_S", 0.0)
+    monkeypatch.setattr(control, "FRAME_SHARE", 1e9)
     alone = list(train(served, tmp_path / "alone"))
     assert list(train(served, tmp_path / "watched", desk=Eager())) == alone
     last = alone[-1]

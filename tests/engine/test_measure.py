@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from kdcore.measure import compare, score
-from kdcore.optimize import Rule, learning_rate
-from kdcore.schedule import Schedule
+from kdcore.engine.measure import compare, score
+from kdcore.nn.optim import Rule, learning_rate
+from kdcore.spec.schedule import Schedule
 
 
 @pytest.mark.parametrize("classes", [2, 7, 100])

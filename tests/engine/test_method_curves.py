@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from app.curves import kinds
-from kdcore.catalogue import entry
-from kdcore.curves import POINTS, SHARES, answer, curves
+from app.helpers.loss_curves import kinds
 from kdcore.errors import BadInput
-from kdcore.examples import KINDS, PRESETS, Example
-from kdcore.registry import METHODS
+from kdcore.explain.examples import KINDS, PRESETS, Example
+from kdcore.explain.loss_curves import POINTS, SHARES, answer, curves
+from kdcore.spec.catalogue import entry
+from kdcore.spec.registry import METHODS
 
 NAMES = list(METHODS)
 
@@ -153,7 +153,7 @@ def test_the_process_answers_a_line_with_a_line_and_ends_with_its_input() -> Non
     requests = [{"method": "ce", "knobs": {}, "example": {"kind": kind}} for kind in ("two", "five")]
     asked = "".join(json.dumps(request) + "\n" for request in requests)
     done = subprocess.run(
-        [sys.executable, "-m", "kdcore.curves"], input=asked, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "kdcore.explain.loss_curves"], input=asked, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     told = [json.loads(line)["curves"] for line in done.stdout.splitlines()]

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file
 from small_run import SCHEDULE, SMALL, TEACHER, WATCH, run
 
-from kdcore import bench, by_hand, microscope
+from kdcore.blackbox import loaded_run, manual_queries, microscope
+from kdcore.contracts.service import Answered
+from kdcore.engine.setup import Setup
 from kdcore.errors import BadInput
-from kdcore.service import Answered
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec, Wall
+from kdcore.spec.spec import Choice, Spec, Wall
 
 Weights = Callable[[Spec], Path]
 Look = Callable[..., dict[str, Any]]
@@ -143,7 +143,7 @@ def test_somebody_elses_teacher_is_asked_only_by_a_click_and_once(
 
             return line
 
-    monkeypatch.setattr(by_hand, "TEACHERS", {"far": Far})
+    monkeypatch.setattr(manual_queries, "TEACHERS", {"far": Far})
     far = SPEC.model_copy(update={"teacher": None, "service": Choice(name="far")})
     place = tmp_path / "run"
     place.mkdir()
@@ -163,7 +163,7 @@ def test_somebody_elses_teacher_is_asked_only_by_a_click_and_once(
 
 def test_a_run_under_way_is_seen_by_its_newest_checkpoint(look: Look, weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="kept no weights yet"):
-        bench.weights_of(tmp_path)
+        loaded_run.weights_of(tmp_path)
     for event in run(SPEC, tmp_path, weights):
         if event.kind == "checkpoint":
             break
@@ -182,7 +182,10 @@ def test_what_is_wrong_is_one_sentence(look: Look, asked: dict[str, Any], senten
 def test_the_process_answers_line_by_line(folder: Path) -> None:
     request = json.dumps({"folder": str(folder), "spec": SPEC.model_dump_json(), "teacher": None, "row": 2})
     done = subprocess.run(
-        [sys.executable, "-m", "kdcore.microscope"], input=f"{request}\n{request}\n", capture_output=True, text=True
+        [sys.executable, "-m", "kdcore.blackbox.microscope"],
+        input=f"{request}\n{request}\n",
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["sight"]["label"] for line in done.stdout.splitlines()]

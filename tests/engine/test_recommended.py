@@ -2,9 +2,9 @@
 
 import pytest
 
-from kdcore.lineage import recommended
-from kdcore.registry import METHODS
-from kdcore.trials import trial
+from kdcore.spec.lineage import recommended
+from kdcore.spec.registry import METHODS
+from kdcore.study.trials import trial
 
 
 @pytest.mark.soak

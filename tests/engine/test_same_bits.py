@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_run import CUT, Weights, kept, run, same, taught
 
-from kdcore import attend
 from kdcore.contracts.control import Audience, Desk
+from kdcore.engine import control
 from kdcore.events import Checkpoint, Event, Started
-from kdcore.registry import METHODS
+from kdcore.spec.registry import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ class Eager(Desk):
 def test_watching_every_step_changes_no_bit(
     method: str, weights: Weights, uninterrupted: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attend, "LOOK_S", 0.0)
-    monkeypatch.setattr(attend, "FRAME_SHARE", 1e9)
+    monkeypatch.setattr(control, "LOOK_S", 0.0)
+    monkeypatch.setattr(control, "FRAME_SHARE", 1e9)
     story, folder = uninterrupted(method)
     desk = Eager()
     assert list(run(taught(method), tmp_path, weights, desk)) == story

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from small_run import DIGITS, SCHEDULE, TEACHER, WATCH, Weights, kept, parts, run, same
 from test_same_bits import Eager
 
-from kdcore import attend
 from kdcore.contracts.access import GRANTS, Access
+from kdcore.engine import control
 from kdcore.events import Checkpoint, Event, Step
-from kdcore.maker import Maker
-from kdcore.registry import SOURCES
-from kdcore.spec import Choice, Spec, Wall
+from kdcore.generation.source import Maker
+from kdcore.spec.registry import SOURCES
+from kdcore.spec.spec import Choice, Spec, Wall
 
 MAKERS = [name for name in SOURCES if issubclass(SOURCES[name], Maker)]
 TINY = {"latent": 6, "width": 8, "updates": 3, "made": 12, "pool": 20, "every": 4, "retain": 0.25, "compete": 1.0}
@@ -76,8 +76,8 @@ def test_stopped_and_resumed_equals_uninterrupted(name: str, weights: Weights, u
 def test_watching_every_step_changes_no_bit(  # type: ignore[no-untyped-def]
     name: str, weights: Weights, uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attend, "LOOK_S", 0.0)
-    monkeypatch.setattr(attend, "FRAME_SHARE", 1e9)
+    monkeypatch.setattr(control, "LOOK_S", 0.0)
+    monkeypatch.setattr(control, "FRAME_SHARE", 1e9)
     story, folder = uninterrupted(name)
     desk = Eager()
     assert unmetered(list(run(spec(name), tmp_path, weights, desk))) == unmetered(story)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
+from kdcore.engine.standstill import at_least, standstill
+from kdcore.engine.train import train
 from kdcore.events import Finished, Score
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec
-from kdcore.standstill import at_least, standstill
-from kdcore.train import train
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec
 
 TEN = np.repeat(np.arange(10), 40)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from small_run import CUT, TEACHER, Weights, kept, parts, run, same, taught
 
-from kdcore.checkpoint import load_weights, save_tensors
+from kdcore.contracts.net import Net
+from kdcore.engine.build import network
+from kdcore.engine.checkpoint import load_weights, save_tensors
+from kdcore.engine.setup import Setup
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import Checkpoint, Event, Started
-from kdcore.net import Net
-from kdcore.parts import network
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec
-from kdcore.train import train
+from kdcore.spec.spec import Choice, Spec
 
 
 def further(method: str = "kd", steps: int = 12) -> Spec:

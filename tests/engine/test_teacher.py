@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.contracts.access import Access
+from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
+from kdcore.contracts.service import Answered
+from kdcore.engine.teacher import Spent, Teacher, granted, traffic, worsened
 from kdcore.errors import BadInput
-from kdcore.ledger import Ledger
-from kdcore.net import Net
-from kdcore.service import Answered
-from kdcore.spec import Wall
-from kdcore.teacher import Spent, Teacher, granted, traffic, worsened
+from kdcore.runs.ledger import Ledger
+from kdcore.spec.spec import Wall
 
 torch.set_num_threads(1)
 CLASSES = 4

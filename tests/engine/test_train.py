@@ -9,18 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdcore.changes import with_changes
-from kdcore.checkpoint import newest
 from kdcore.contracts.control import Audience, Command, Desk
 from kdcore.contracts.data import silent
-from kdcore.due import marks
+from kdcore.engine.build import dataset, said
+from kdcore.engine.checkpoint import newest
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Evaluated, Event, Finished, Frame, Started, Step
-from kdcore.parts import dataset, said
-from kdcore.record import read_arrays
-from kdcore.schedule import Schedule
-from kdcore.spec import Change, Choice, Spec, Watch, change
-from kdcore.train import train
+from kdcore.runs.changes import with_changes
+from kdcore.runs.record import read_arrays
+from kdcore.spec.reporting import marks
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Change, Choice, Spec, Watch, change
 
 MLP = Choice(name="mlp", knobs={"width": 8, "depth": 1})
 WATCH = Watch(points=10, evaluations=3, frames=3, checkpoints=5)

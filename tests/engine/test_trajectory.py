@@ -21,17 +21,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdcore import setup as engine
-from kdcore.checkpoint import save_tensors
 from kdcore.contracts.control import Desk
 from kdcore.contracts.data import Dataset, Split
+from kdcore.engine import setup as engine
+from kdcore.engine.build import build
+from kdcore.engine.checkpoint import save_tensors
+from kdcore.engine.setup import Setup
+from kdcore.engine.train import _Run
 from kdcore.methods.ofd import Overhaul
 from kdcore.methods.reviewkd import Review
-from kdcore.parts import build
-from kdcore.schedule import Schedule
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec
-from kdcore.train import _Run
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec
 
 torch.set_num_threads(1)
 FILE = Path(__file__).with_name("trajectory.npz")

@@ -11,9 +11,9 @@ from torch import Generator, Tensor
 from kdcore.contracts.access import Grant
 from kdcore.contracts.method import Ask, Method, Shown
 from kdcore.contracts.outputs import Outputs
+from kdcore.engine.row_splits import HELD
 from kdcore.errors import BadInput
 from kdcore.methods.kd import KD
-from kdcore.rows import HELD
 from kdcore.sources.data import DataSource
 
 # --- a second view ---------------------------------------------------------------------------------------------------

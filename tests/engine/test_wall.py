@@ -8,18 +8,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from small_run import DIGITS, SCHEDULE, SMALL, STEPS, TEACHER, WATCH, Weights, kept, run, same
 
-from kdcore.checkpoint import load_weights, save_tensors
 from kdcore.contracts.access import Access
 from kdcore.contracts.data import silent
+from kdcore.contracts.service import Answered
+from kdcore.engine.build import dataset, network
+from kdcore.engine.checkpoint import load_weights, save_tensors
+from kdcore.engine.setup import Setup
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Checkpoint, Evaluated, Event, Finished, Meter, Started, Step
 from kdcore.jobs import log
 from kdcore.jobs.log import Heard
-from kdcore.ledger import Ledger
-from kdcore.parts import dataset, network
-from kdcore.service import Answered
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec, Wall, parse
+from kdcore.runs.ledger import Ledger
+from kdcore.spec.spec import Choice, Spec, Wall, parse
 
 CNN = Choice(name="cnn", knobs={"width": 4})
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from trained import Runs, party
 
-from kdcore.cases.question import Question
-from kdcore.exam.answers import work
-from kdcore.exam.pair import Pair
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, Watch
-from kdcore.train import train
+from kdcore.comparison.question import Question
+from kdcore.comparison.tasks.answers import work
+from kdcore.comparison.tasks.pair import Pair
+from kdcore.engine.train import train
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Watch
 
 DIGITS = Choice(name="digits", knobs={"train_fraction": 0.5})
 ROWS = 80

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from kdcore.cases.case import Case
+from kdcore.comparison.case import Case
+from kdcore.comparison.tasks import embedding, plane, planes
+from kdcore.comparison.tasks import map as maps
+from kdcore.comparison.tasks._umap import EPOCHS, together
+from kdcore.comparison.tasks.pair import Pair
 from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
-from kdcore.exam import embedding, plane, planes
-from kdcore.exam import map as maps
-from kdcore.exam._umap import EPOCHS, together
-from kdcore.exam.pair import Pair
 
 SMALL = (4, 9)  # an odd number of points, so that one is in the middle
 

@@ -11,10 +11,10 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from kdcore.cases.question import Party
+from kdcore.comparison.question import Party
+from kdcore.comparison.tasks import clusters, support, witnesses
 from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
-from kdcore.exam import clusters, support, witnesses
 
 
 class Squares:

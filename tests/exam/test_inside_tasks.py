@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 from trained import Runs
 
-from kdcore.cases.augment import augment
-from kdcore.cases.case import Case
-from kdcore.cases.conflict import conflict
-from kdcore.cases.knowledge import knowledge
-from kdcore.cases.line import line
+from kdcore.comparison.augment import augment
+from kdcore.comparison.case import Case
+from kdcore.comparison.gradient_conflict import conflict
+from kdcore.comparison.knowledge import knowledge
+from kdcore.comparison.tasks import _course
+from kdcore.comparison.tasks import augment as changing
+from kdcore.comparison.tasks import conflict as pulling
+from kdcore.comparison.tasks import knowledge as knowing
+from kdcore.comparison.tasks import line as walking
+from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.weight_interpolation import line
 from kdcore.contracts.data import silent
+from kdcore.contracts.net import Net
+from kdcore.engine.measure import gradients
+from kdcore.engine.setup import Setup
 from kdcore.errors import BadInput
-from kdcore.exam import _course
-from kdcore.exam import augment as changing
-from kdcore.exam import conflict as pulling
-from kdcore.exam import knowledge as knowing
-from kdcore.exam import line as walking
-from kdcore.exam.pair import Pair
-from kdcore.measure import gradients
-from kdcore.net import Net
-from kdcore.record import write_arrays
-from kdcore.setup import Setup
+from kdcore.runs.record import write_arrays
 
 
 def kept(pair: Pair, name: str, found: dict[str, np.ndarray]) -> Case:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from pair_factory import MLP, MOONS, pair
 
+from kdcore.comparison.tasks import maps
+from kdcore.comparison.tasks.pair import Model, Pair
 from kdcore.errors import BadInput
-from kdcore.exam import maps
-from kdcore.exam.pair import Model, Pair
-from kdcore.inside import attention
+from kdcore.nn.representations import attention
 
 
 @pytest.fixture(scope="module")

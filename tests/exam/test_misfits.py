@@ -12,15 +12,15 @@ from safetensors.torch import load_file, save
 from torch.nn.functional import interpolate
 from trained import Runs, party
 
-from kdcore import uploads
-from kdcore.cases.case import Case
-from kdcore.cases.pictures import keep
-from kdcore.cases.question import Party, Question
+from kdcore.comparison.case import Case
+from kdcore.comparison.question import Party, Question
+from kdcore.comparison.tasks.answers import work
+from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.uploaded_images import keep
+from kdcore.engine.build import build
 from kdcore.errors import BadInput
-from kdcore.exam.answers import work
-from kdcore.exam.pair import Model, Pair
-from kdcore.parts import build
-from kdcore.spec import Choice
+from kdcore.files import uploads
+from kdcore.spec.spec import Choice
 
 CPU = torch.device("cpu")
 NAMES = tuple(str(digit) for digit in range(10))

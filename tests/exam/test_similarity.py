@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from kdcore.cases.case import Case
-from kdcore.cases.similarity import similarity
+from kdcore.comparison.case import Case
+from kdcore.comparison.similarity import similarity
+from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.similarity import staged, work
 from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
-from kdcore.exam.pair import Pair
-from kdcore.exam.similarity import staged, work
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
 
 
 def test_every_stage_is_like_itself_and_maps_are_cut_in_their_places(pair: Pair) -> None:

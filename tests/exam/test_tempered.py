@@ -10,15 +10,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from kdcore import tempered, uploads
-from kdcore.cases.scaling import fitted
+from kdcore.comparison import export_temperature
+from kdcore.comparison.tasks import temperature as task
+from kdcore.comparison.tasks import tempered as asking
+from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.temperature_scaling import fitted
+from kdcore.contracts.net import Net
+from kdcore.engine.build import network
 from kdcore.errors import BadInput
-from kdcore.exam import temperature as task
-from kdcore.exam import tempered as asking
-from kdcore.exam.pair import Pair
-from kdcore.net import Net
-from kdcore.parts import network
-from kdcore.spec import parse
+from kdcore.files import uploads
+from kdcore.spec.spec import parse
 from kdcore.teachers.weights import WeightsTeacher
 
 T = 1.7
@@ -63,7 +64,7 @@ def test_a_head_that_is_not_linear_is_refused_in_one_sentence() -> None:
     x = torch.rand(5, 4)
     for head in (nn.Sequential(nn.Linear(4, 3), nn.Tanh()), nn.Softmax(1)):
         with pytest.raises(BadInput, match="no linear layer's"):
-            tempered.divided(Net([nn.Identity()], head), 2.0, x)
+            export_temperature.divided(Net([nn.Identity()], head), 2.0, x)
 
 
 @torch.no_grad()
@@ -71,7 +72,7 @@ def test_of_several_layers_the_last_is_divided_and_the_network_itself_stays() ->
     torch.manual_seed(0)
     net = Net([nn.Identity()], nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)))
     x, before = torch.rand(5, 4), [one.clone() for one in net.parameters()]
-    assert torch.allclose(tempered.divided(net, 2.0, x)(x).logits, net(x).logits / 2)
+    assert torch.allclose(export_temperature.divided(net, 2.0, x)(x).logits, net(x).logits / 2)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
@@ -92,7 +93,7 @@ def test_the_task_fits_on_all_validation_rows(pair: Pair) -> None:
 
 def test_the_command_fits_and_writes_the_same(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     party, out = pair.student.party, tmp_path / "scaled.safetensors"
-    tempered.main([str(party.folder), str(out), "--spec", str(party.spec)])
+    export_temperature.main([str(party.folder), str(out), "--spec", str(party.spec)])
     val = pair.data.val
     expected = fitted(pair.student.logits(torch.from_numpy(val.x)).numpy(), val.y)
     with safe_open(out, framework="pt") as stored:

@@ -12,10 +12,10 @@ import pytest
 import torch
 from pair_factory import MLP, MOONS, pair
 
+from kdcore.comparison.tasks import drawn, nearest, neighbours, smallest, way
+from kdcore.comparison.tasks.pair import Pair
 from kdcore.errors import BadInput
-from kdcore.exam import drawn, nearest, neighbours, smallest, way
-from kdcore.exam.pair import Pair
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from kdcore.cases.question import Party
-from kdcore.record import stamp_of
-from kdcore.spec import Spec
+from kdcore.comparison.question import Party
+from kdcore.runs.record import stamp_of
+from kdcore.spec.spec import Spec
 
 
 class Runs(NamedTuple):

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from kdcore import attend
 from kdcore.contracts.control import Audience, Desk
+from kdcore.engine import control
 from kdcore.events import Checkpoint, Event, Finished
-from kdcore.spec import Spec
+from kdcore.spec.spec import Spec
 from tests.gpu.lines import Clock, Line
 from tests.gpu.place import MAKERS, Place
 
@@ -45,7 +45,7 @@ class Eager(Desk):
 @contextmanager
 def without_rest() -> Iterator[None]:
     """Looking may take any share of the time."""
-    with patch.object(attend, "LOOK_S", 0.0), patch.object(attend, "FRAME_SHARE", 1e9):
+    with patch.object(control, "LOOK_S", 0.0), patch.object(control, "FRAME_SHARE", 1e9):
         yield
 
 

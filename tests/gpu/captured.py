@@ -14,13 +14,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from kdcore import train
-from kdcore.capture import WARM, Graphs, Recorder, Stepper
-from kdcore.optimize import learning_rate
-from kdcore.registry import METHODS
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec
-from kdcore.step import Kept
+from kdcore.engine import train
+from kdcore.engine.cuda_graph import WARM, Graphs, Recorder, Stepper
+from kdcore.engine.setup import Setup
+from kdcore.engine.step import Kept
+from kdcore.nn.optim import learning_rate
+from kdcore.spec.registry import METHODS
+from kdcore.spec.spec import Choice, Spec
 from tests.gpu import bits
 from tests.gpu.lines import Clock, Line
 from tests.gpu.place import MAKERS, STEPS, Place
@@ -103,7 +103,7 @@ def specs(place: Place) -> dict[str, Spec]:
 
 def lines(place: Place, clock: Clock, names: list[str] | None = None) -> Iterator[Line]:
     """All of them."""
-    logging.getLogger("kdcore.capture").setLevel(logging.ERROR)  # each line says it
+    logging.getLogger("kdcore.engine.cuda_graph").setLevel(logging.ERROR)  # each line says it
     every = specs(place)
     yield from clock.each("same bits of", ["a captured run"], lambda name: whole(place, name))
     chosen = names or list(every)

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdcore.device import onto
-from kdcore.optimize import Rule
-from kdcore.setup import Setup
-from kdcore.step import learn
+from kdcore.engine.setup import Setup
+from kdcore.engine.step import learn
+from kdcore.nn.optim import Rule
 from tests.gpu.lines import Line
 from tests.gpu.steps import AT, same_draws
 

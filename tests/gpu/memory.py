@@ -11,7 +11,7 @@ import torch
 
 from kdcore.contracts.control import Command, Desk
 from kdcore.device import give_back
-from kdcore.setup import Setup
+from kdcore.engine.setup import Setup
 from tests.gpu.bits import without_rest
 from tests.gpu.lines import Clock, Line
 from tests.gpu.place import Place

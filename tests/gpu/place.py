@@ -12,20 +12,20 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from kdcore import parts as parts_room
-from kdcore.checkpoint import save_tensors
 from kdcore.contracts.access import GRANTS, Access
 from kdcore.contracts.control import Desk
 from kdcore.contracts.data import Data, Dataset, Split, silent
+from kdcore.engine import build as parts_room
+from kdcore.engine.build import network
+from kdcore.engine.checkpoint import save_tensors
+from kdcore.engine.setup import Setup
+from kdcore.engine.train import train
 from kdcore.events import Event
-from kdcore.lineage import lineage
-from kdcore.maker import Maker
-from kdcore.parts import network
-from kdcore.registry import DATA, METHODS, SOURCES
-from kdcore.schedule import Schedule
-from kdcore.setup import Setup
-from kdcore.spec import Choice, Spec, Watch, parse
-from kdcore.train import train
+from kdcore.generation.source import Maker
+from kdcore.spec.lineage import lineage
+from kdcore.spec.registry import DATA, METHODS, SOURCES
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Watch, parse
 
 STEPS, BATCH = 8, 32
 SHAPE, CLASSES = (1, 8, 8), 10

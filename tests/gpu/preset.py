@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from kdcore.blackbox.orders import Order
+from kdcore.blackbox.orders import spec as ordered
+from kdcore.engine.train import train
 from kdcore.events import Finished, Step
-from kdcore.orders import Order
-from kdcore.orders import spec as ordered
-from kdcore.spec import Spec
-from kdcore.train import train
+from kdcore.spec.spec import Spec
 from tests.gpu.lines import Clock, Line, tried
 from tests.gpu.place import Place
 

@@ -59,7 +59,7 @@ def options(words: list[str]) -> argparse.Namespace:
 
 def looks(asked: argparse.Namespace, folder: Path) -> Iterator[Line]:
     """The lines of every check that was asked for."""
-    from kdcore.registry import METHODS
+    from kdcore.spec.registry import METHODS
     from tests.gpu import bits, captured, memory, preset, speed, steps, syncs
     from tests.gpu.lines import Clock
     from tests.gpu.place import MAKERS, Place, pixels_for_digits

@@ -19,9 +19,9 @@ from unittest.mock import patch
 import torch
 
 from kdcore.device import steady
-from kdcore.schedule import Schedule
-from kdcore.setup import Setup
-from kdcore.spec import Spec
+from kdcore.engine.setup import Setup
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Spec
 from tests.bench import blackbox
 from tests.bench import engine as bench
 from tests.gpu.lines import Clock, Line

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore.device import onto
-from kdcore.optimize import Rule
-from kdcore.schedule import Schedule
-from kdcore.setup import Setup
-from kdcore.step import Kept, learn
+from kdcore.engine.setup import Setup
+from kdcore.engine.step import Kept, learn
+from kdcore.nn.optim import Rule
+from kdcore.spec.schedule import Schedule
 from tests.gpu.lines import Clock, Line, within
 from tests.gpu.place import BATCH, STEPS, Place
 

@@ -10,9 +10,9 @@ from itertools import islice
 
 import torch
 
-from kdcore.registry import METHODS
-from kdcore.setup import Setup
-from kdcore.step import learn
+from kdcore.engine.setup import Setup
+from kdcore.engine.step import learn
+from kdcore.spec.registry import METHODS
 from tests.gpu.dry import dry
 from tests.gpu.lines import Clock, Line
 from tests.gpu.place import MAKERS, Place

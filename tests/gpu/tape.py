@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from kdcore.step import Kept
+from kdcore.engine.step import Kept
 
 
 class _Recording(TorchDispatchMode):
@@ -34,7 +34,7 @@ class _Recording(TorchDispatchMode):
 
 
 class Tape:
-    """A recorder of steps, as `kdcore.capture` wants one."""
+    """A recorder of steps, as `kdcore.engine.cuda_graph` wants one."""
 
     def warming(self) -> AbstractContextManager[None]:
         return nullcontext()

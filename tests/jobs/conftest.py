@@ -8,18 +8,18 @@ from pathlib import Path
 import fixture_jobs
 import pytest
 
-from kdcore import catalogue, spec
 from kdcore.jobs.local import Supervisor
 from kdcore.jobs.process import is_worker, kill
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import Worker
+from kdcore.spec import catalogue, checks, spec
 
 
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The small catalogue, here and in the processes that tests start."""
-    for module in (catalogue, spec):
+    for module in (catalogue, checks, spec):
         monkeypatch.setattr(module, "catalogue", lambda: fixture_jobs.CATALOGUE)
     catalogue.knobs_model.cache_clear()
     monkeypatch.setenv("KDLAB_TRAIN", "fixture_jobs:train")

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from kdcore import catalogue, spec
 from kdcore.contracts.control import Command, Desk
 from kdcore.errors import BadInput
 from kdcore.events import Changed, Checkpoint, Cost, Event, Finished, Frame, Loss, Started, Step
-from kdcore.record import write_arrays
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, change
+from kdcore.runs.record import write_arrays
+from kdcore.spec import catalogue, checks, spec
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, change
 
 
 def _entry(needs: tuple[str, ...] = (), lineage: str = "teacher", **knobs: dict[str, object]) -> dict[str, object]:
@@ -57,7 +57,7 @@ CATALOGUE = {
 
 def install() -> None:
     """Make this process know the small catalogue alone."""
-    catalogue.catalogue = spec.catalogue = lambda: CATALOGUE  # type: ignore[assignment]
+    catalogue.catalogue = checks.catalogue = spec.catalogue = lambda: CATALOGUE  # type: ignore[assignment]
     catalogue.knobs_model.cache_clear()
 
 

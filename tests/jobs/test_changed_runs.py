@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fixture_jobs import job
 
-from kdcore.changes import with_changes
 from kdcore.contracts.control import Command
 from kdcore.events import Changed, Finished
 from kdcore.jobs.store import Store
-from kdcore.spec import Change
+from kdcore.runs.changes import with_changes
+from kdcore.spec.spec import Change
 
 LR = Changed(step=1, path="schedule.lr", old=0.05, new=0.2)
 

@@ -14,7 +14,7 @@ from kdcore.events import Checkpoint, Evaluated, Score
 from kdcore.jobs import desk as desk_module
 from kdcore.jobs.desk import WorkerDesk, attend, audience_of
 from kdcore.jobs.store import Store
-from kdcore.record import read_arrays
+from kdcore.runs.record import read_arrays
 
 
 @pytest.fixture

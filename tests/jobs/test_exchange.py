@@ -11,7 +11,7 @@ from kdcore.contracts.control import Command
 from kdcore.errors import BadInput, shortened
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.record import read_arrays, read_frame, write_arrays
+from kdcore.runs.record import read_arrays, read_frame, write_arrays
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from kdcore.errors import BadInput
 from kdcore.jobs import exchange, importing
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.receiving import receive
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
+from kdcore.upload_checks.on_upload import receive
 
 
 @pytest.fixture

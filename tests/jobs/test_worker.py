@@ -21,7 +21,7 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.states import State
 from kdcore.jobs.store import Store
 from kdcore.jobs.worker import RESERVE_BYTES, Worker, forget_untold
-from kdcore.spec import Spec
+from kdcore.spec.spec import Spec
 
 
 def do(store: Store, spec: Spec, owner: str = "me", hear: object = None) -> Run:

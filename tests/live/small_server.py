@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from app import engine
+from app import run_store
 from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
@@ -19,6 +19,6 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         yield
 
 
-hub = Hub(engine.store)
+hub = Hub(run_store.store)
 script = Path(__file__).with_name("small_lab.py")
 app = st.App(script, lifespan=lifespan, routes=routes(hub), middleware=[Middleware(NameBrowsers)])

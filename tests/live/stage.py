@@ -11,8 +11,8 @@ from kdcore.contracts.control import Command
 from kdcore.events import Cost, Evaluated, Finished, Frame, Loss, Score, Started, Step
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.record import Arrays, Record, write_arrays
+from kdcore.runs.record import Arrays, Record, write_arrays
+from kdcore.spec.lineage import recommended
 
 OWNER = "a" * 32
 STRANGER = "b" * 32

@@ -13,7 +13,7 @@ import pytest
 from stage import Stage
 from streamlit import config
 
-from app import asgi, engine, theme
+from app import asgi, run_store, theme
 from app.paths import APP
 from kdcore.jobs.store import Store
 
@@ -79,7 +79,7 @@ def test_the_lifespan_opens_brings_starts_and_stops(
     (demos / "broken").mkdir()
     monkeypatch.setattr(asgi, "DEMOS", demos)
     monkeypatch.setattr(asgi, "Supervisor", Recorder)
-    monkeypatch.setattr(engine, "store", lambda: store)
+    monkeypatch.setattr(run_store, "store", lambda: store)
     monkeypatch.setenv("KDLAB_SLOTS", "3")
 
     async def live() -> None:
@@ -89,5 +89,5 @@ def test_the_lifespan_opens_brings_starts_and_stops(
 
     asyncio.run(live())
     assert Recorder.said == [f"3 at {store.home.name}", "start", "stop"]
-    assert store.get("a-demo").owner == engine.DEMO
+    assert store.get("a-demo").owner == run_store.DEMO
     assert "broken holds no readable recorded run" in caplog.text

@@ -19,10 +19,10 @@ from websockets.uri import parse_uri
 
 from app.live import hub as module
 from app.live import routes
-from app.live.drawing import Drawn
 from app.live.hub import SEATED, Hub
 from app.live.messages import LONGEST, parse
-from app.live.seat import LETTERS, Message, Seat
+from app.live.outbox import LETTERS, Message, Seat
+from app.live.render import Drawn
 from app.live.socket import LONGEST_BYTES, PATH, Bounded
 from app.panels import View
 from kdcore.errors import BadInput

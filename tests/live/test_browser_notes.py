@@ -17,8 +17,8 @@ from stage import Stage
 from app.live.routes import PLOTLY, SCRIPTS, WEB
 from app.panels import View, panel, panels
 from kdcore.jobs.store import Store
-from kdcore.record import Record
-from kdcore.spec import Spec
+from kdcore.runs.record import Record
+from kdcore.spec.spec import Spec
 
 pytestmark = pytest.mark.browser
 FITTED = f"async ([layout, frame]) => (await import('{SCRIPTS}/notes.js')).fitted(layout, frame)"

@@ -15,10 +15,10 @@ from stage import CLASSES, COST, OWNER, ROWS, Stage
 
 from app.live.routes import SCRIPTS
 from app.live.tokens import COOKIE
-from app.words import percent, points_apart
+from app.text.phrases import percent, points_apart
 from kdcore.events import Changed, Evaluated, Score, Started
 from kdcore.jobs.store import Store
-from kdcore.record import read_arrays, write_arrays
+from kdcore.runs.record import read_arrays, write_arrays
 
 pytestmark = pytest.mark.browser
 HERE = Path(__file__).parent

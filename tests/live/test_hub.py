@@ -11,9 +11,9 @@ import pytest
 from stage import OWNER, STRANGER, Easel, Stage, pause
 
 from app.live import hub as module
-from app.live.drawing import FAILED
 from app.live.hub import FIELD_HZ, FRAMES_HZ, SEATED, Hub
-from app.live.seat import Message, Seat
+from app.live.outbox import Message, Seat
+from app.live.render import FAILED
 from app.panels import View
 from kdcore.errors import BadInput
 from kdcore.jobs.desk import audience_of
@@ -25,7 +25,7 @@ PATIENCE_S = 20.0
 @pytest.fixture(autouse=True)
 def _no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GAP_S", dict.fromkeys(module.GAP_S, 0.0))
-    monkeypatch.setattr("app.live.watcher.ROW_S", {True: 0.0, False: 0.0})
+    monkeypatch.setattr("app.live.run_watcher.ROW_S", {True: 0.0, False: 0.0})
 
 
 class Viewer:

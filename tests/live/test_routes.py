@@ -22,16 +22,16 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from app.live.cookie import NameBrowsers
-from app.live.drawing import DAMAGED, FAILED
 from app.live.hub import Hub
 from app.live.messages import LONGEST
+from app.live.render import DAMAGED, FAILED
 from app.live.routes import OUTLIVED, PLOTLY, REFUSED, SCRIPTS, WEB, routes
 from app.live.tokens import COOKIE, LIFE_S, SERVER, VIEWER, issue
 from app.panels import case_panels, panel
 from app.paths import APP
-from kdcore.cases.case import folder_of
+from kdcore.comparison.case import folder_of
 from kdcore.jobs.store import Store
-from kdcore.record import write_arrays
+from kdcore.runs.record import write_arrays
 
 
 @pytest.fixture

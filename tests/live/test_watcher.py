@@ -8,10 +8,10 @@ import pytest
 from stage import COST, OWNER, Stage
 
 from app import theme
-from app.live import watcher as module
-from app.live.drawing import Looker, draw
+from app.live import run_watcher as module
+from app.live.render import Looker, draw
+from app.live.run_watcher import Watcher
 from app.live.status import status, steps_per_s
-from app.live.watcher import Watcher
 from app.panels import panel, panels
 from app.panels._lacks import Later
 from kdcore.contracts.control import Command
@@ -20,8 +20,8 @@ from kdcore.events import Checkpoint, Evaluated, Event, Loss, Score, Started, St
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import State
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
-from kdcore.spec import Spec
+from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import Spec
 
 
 @pytest.fixture(autouse=True)

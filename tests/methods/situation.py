@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.contracts.method import Batch, Method, Pair, View
+from kdcore.contracts.net import Net, pooled, stage_shapes
 from kdcore.contracts.outputs import Outputs
-from kdcore.making import Generator
-from kdcore.net import Net, pooled, stage_shapes
-from kdcore.registry import MODELS
+from kdcore.generation.networks import Generator
+from kdcore.spec.registry import MODELS
 
 SHAPE = (1, 8, 8)
 TRAINING_ROWS = 40

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kdcore.contracts.method import Batch, Method
 from kdcore.contracts.outputs import Outputs
-from kdcore.registry import METHODS
-from kdcore.spec import parse
+from kdcore.spec.registry import METHODS
+from kdcore.spec.spec import parse
 
 torch.set_num_threads(1)
 

@@ -8,9 +8,9 @@ import torch
 from situation import situation
 
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import log_probs
 from kdcore.methods.ban import BAN, chances, confidence_weighted, permuted
 from kdcore.methods.kd import KD
+from kdcore.nn.losses import log_probs
 
 torch.set_num_threads(1)
 

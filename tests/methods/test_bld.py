@@ -10,12 +10,12 @@ from slow import draw
 from test_losses import slow_kd, softmax_log
 from torch import Tensor, nn
 
-from kdcore.connect import connector
 from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
-from kdcore.fit import cuts
 from kdcore.methods.bld import BlockWise, agreement, stepping_stones
-from kdcore.registry import MODELS
+from kdcore.nn.connectors import connector
+from kdcore.spec.compatibility import cuts
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdcore.errors import BadInput
 from kdcore.methods.catkd import CATKD, class_maps, map_loss
-from kdcore.registry import MODELS
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdcore.connect import connector
+from kdcore.nn.connectors import connector
 
 torch.set_num_threads(1)
 

@@ -8,8 +8,8 @@ import torch
 from situation import nets, pair, situation
 from slow import normal as draw
 
+from kdcore.contracts.net import pooled
 from kdcore.methods.crd import CRD, Memory, contrast_loss, log_partition
-from kdcore.net import pooled
 
 torch.set_num_threads(1)
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from kdcore.contracts.method import Pair
 from kdcore.contracts.outputs import Outputs
+from kdcore.engine.teacher import Teacher
 from kdcore.errors import BadInput
-from kdcore.losses import kd_loss
 from kdcore.methods.db3kd import DB3KD, boundary, examples, target_logits
-from kdcore.spec import Wall
-from kdcore.teacher import Teacher
+from kdcore.nn.losses import kd_loss
+from kdcore.spec.spec import Wall
 
 torch.set_num_threads(1)
 CLASSES, ROWS = 3, 24
@@ -114,7 +114,7 @@ def test_the_targets_are_those_of_a_loop() -> None:
 
 
 def _seed() -> int:
-    from kdcore.chance import mix
+    from kdcore.seeding import mix
 
     return mix(0, 0, salt=22)
 

@@ -11,11 +11,11 @@ from slow import draw
 from test_losses import slow_kd
 from torch import Tensor, nn
 
-from kdcore.connect import Pooled
+from kdcore.contracts.net import Net
 from kdcore.errors import BadInput
 from kdcore.methods.e2kd import E2KD, enlarged, explanation_loss, grad_cam
-from kdcore.net import Net
-from kdcore.registry import MODELS
+from kdcore.nn.connectors import Pooled
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 

@@ -5,13 +5,13 @@ from itertools import product
 import pytest
 from situation import SHAPE, pair
 
-from kdcore.catalogue import catalogue
-from kdcore.checks import check, unjoined
 from kdcore.errors import BadInput
-from kdcore.fit import misfit, stages_of
-from kdcore.lineage import recommended
-from kdcore.registry import METHODS, MODELS
-from kdcore.spec import Choice
+from kdcore.spec.catalogue import catalogue
+from kdcore.spec.checks import check, unjoined
+from kdcore.spec.compatibility import misfit, stages_of
+from kdcore.spec.lineage import recommended
+from kdcore.spec.registry import METHODS, MODELS
+from kdcore.spec.spec import Choice
 
 MAPS = ((8, 8, 8), (16, 4, 4), (32, 2, 2))
 MIXED = ((6, 14, 14), (16, 5, 5), (84,))

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from kdcore.contracts.net import Net
 from kdcore.errors import BadInput
-from kdcore.heads import Frozen, reading
-from kdcore.net import Net
-from kdcore.registry import MODELS
+from kdcore.nn.heads import Frozen, reading
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 

@@ -11,14 +11,14 @@ from slow import draw
 from test_losses import slow_kd, slow_kl, softmax_log
 from torch import Tensor
 
-from kdcore.checkpoint import load_weights, save_tensors
+from kdcore.engine.build import network
+from kdcore.engine.checkpoint import load_weights, save_tensors
 from kdcore.errors import BadInput
-from kdcore.heads import reading
-from kdcore.losses import kl, log_probs
 from kdcore.methods.lelp import LELP, Subclasses, rotation, strongest, subclass_log_targets, without_span
-from kdcore.parts import network
-from kdcore.registry import MODELS
-from kdcore.spec import Choice, Spec
+from kdcore.nn.heads import reading
+from kdcore.nn.losses import kl, log_probs
+from kdcore.spec.registry import MODELS
+from kdcore.spec.spec import Choice, Spec
 
 torch.set_num_threads(1)
 ROWS, CLASSES, WIDTH, PARTS = 60, 3, 8, 2

@@ -9,12 +9,12 @@ import torch
 from slow import draw
 from torch import Tensor
 
-from kdcore.losses import cross_entropy, halving, kd_loss, kl, log_probs
 from kdcore.methods.dkd import decoupled, dkd_losses
 from kdcore.methods.fitnet import hint_loss
 from kdcore.methods.hard_label import hard_label_loss
 from kdcore.methods.label_smoothing import uniform_cross_entropy
 from kdcore.methods.rkd import angle_loss, angles, distance_loss, relative_distances
+from kdcore.nn.losses import cross_entropy, halving, kd_loss, kl, log_probs
 
 torch.set_num_threads(1)
 SCALES = [0.0, 1.0, 30.0, 1e4]

@@ -9,8 +9,8 @@ import torch
 from extremes import CASES, Case, batch_of, plain
 from torch import Tensor
 
-from kdcore.losses import info_nce, unit
 from kdcore.methods.mcld import MCLD, row_contrast, same_class
+from kdcore.nn.losses import info_nce, unit
 
 torch.set_num_threads(1)
 LEAST = 1e-4

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from kdcore.contracts.method import Batch
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import scale_gradient, soft_cross_entropy
 from kdcore.methods.meal import MEAL, critic_loss
+from kdcore.nn.losses import scale_gradient, soft_cross_entropy
 
 torch.set_num_threads(1)
 

@@ -18,8 +18,8 @@ from kdcore.methods.dkd import DKD
 from kdcore.methods.fitnet import FitNet
 from kdcore.methods.kd import KD
 from kdcore.methods.rkd import RKD
-from kdcore.registry import METHODS
-from kdcore.spec import parse
+from kdcore.spec.registry import METHODS
+from kdcore.spec.spec import parse
 
 torch.set_num_threads(1)
 NAMES = list(METHODS)

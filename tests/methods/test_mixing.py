@@ -9,11 +9,11 @@ from situation import situation
 from torch import Tensor
 
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import standardised
 from kdcore.methods.cutmixpick import CutMixPick, entropies
 from kdcore.methods.funmatch import FunMatch
 from kdcore.methods.mixkd import MixKD
-from kdcore.mixing import blended, boxes, mixed_cross_entropy, partners, shares
+from kdcore.nn.losses import standardised
+from kdcore.nn.mixing import blended, boxes, mixed_cross_entropy, partners, shares
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ from test_losses import slow_kd
 from torch import Tensor
 
 from kdcore.contracts.method import View
-from kdcore.losses import cross_entropy
 from kdcore.methods.mlkd import MLKD, gram_gap, levels
+from kdcore.nn.losses import cross_entropy
 
 torch.set_num_threads(1)
 

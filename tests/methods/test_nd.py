@@ -8,9 +8,9 @@ import torch
 from situation import Situation, nets, pair, situation
 from slow import normal as draw
 
-from kdcore.losses import kd_loss
+from kdcore.contracts.net import pooled
 from kdcore.methods.nd import ND, Means, directions, nd_rows
-from kdcore.net import pooled
+from kdcore.nn.losses import kd_loss
 
 torch.set_num_threads(1)
 

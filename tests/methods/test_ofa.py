@@ -10,8 +10,8 @@ from slow import draw
 from test_losses import softmax_log
 from torch import Tensor
 
-from kdcore.losses import kl, log_probs
 from kdcore.methods.ofa import OFA, exit_head, ofa_loss
+from kdcore.nn.losses import kl, log_probs
 
 torch.set_num_threads(1)
 

@@ -7,10 +7,10 @@ from situation import SHAPE, nets, pair, situation
 from slow import normal as draw
 from torch import Tensor
 
+from kdcore.contracts.net import unrectified
 from kdcore.contracts.outputs import Outputs
 from kdcore.methods.ofd import OFD, Overhaul, negatives, partial_l2
-from kdcore.net import unrectified
-from kdcore.registry import MODELS
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 

@@ -8,8 +8,8 @@ import torch
 from extremes import CASES, Case, batch_of, plain, softmax
 from torch import Tensor
 
-from kdcore.losses import cross_entropy
 from kdcore.methods.pld import PLD, pld_loss, ranking
+from kdcore.nn.losses import cross_entropy
 
 torch.set_num_threads(1)
 

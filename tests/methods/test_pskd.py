@@ -6,8 +6,8 @@ import torch
 from situation import TRAINING_ROWS, situation
 
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import cross_entropy, soft_cross_entropy
 from kdcore.methods.pskd import PSKD, first_table
+from kdcore.nn.losses import cross_entropy, soft_cross_entropy
 
 torch.set_num_threads(1)
 

@@ -20,7 +20,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdcore.losses import kd_loss, standardised, swap
 from kdcore.methods.bild import difference_loss
 from kdcore.methods.catkd import map_loss
 from kdcore.methods.crd import contrast_loss
@@ -41,6 +40,7 @@ from kdcore.methods.rld import confidence_loss, ranked_loss
 from kdcore.methods.sinkd import sinkhorn_loss
 from kdcore.methods.sld import ladder_loss
 from kdcore.methods.tgeo import geometry
+from kdcore.nn.losses import kd_loss, standardised, swap
 
 FILE = Path(__file__).with_name("released.npz")
 CLASSES, ROWS = 7, 6

@@ -9,7 +9,6 @@ from wrong_teacher import batch_of, drawn, rest_of, swapped, top_of, values
 
 from kdcore.contracts.method import Batch, Method
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import calibrated, kd_loss, log_probs, standardised, without, wrong
 from kdcore.methods.dkd import dkd_losses
 from kdcore.methods.kd import KD
 from kdcore.methods.loca import LoCa
@@ -18,6 +17,7 @@ from kdcore.methods.rc import RC, raised
 from kdcore.methods.rld import RLD, at_or_above, confidence_loss, ranked_loss, refined
 from kdcore.methods.sld import SLD
 from kdcore.methods.swap_la import SwapLA
+from kdcore.nn.losses import calibrated, kd_loss, log_probs, standardised, without, wrong
 
 torch.set_num_threads(1)
 REPAIRS = [SwapLA, LR, LoCa, SLD, RLD]

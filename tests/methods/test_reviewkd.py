@@ -10,8 +10,8 @@ from slow import normal as draw
 from torch import Tensor
 
 from kdcore.contracts.outputs import Outputs
-from kdcore.fit import paired
 from kdcore.methods.reviewkd import Fusion, Review, ReviewKD, hierarchical_loss, levels
+from kdcore.spec.compatibility import paired
 
 torch.set_num_threads(1)
 

@@ -8,13 +8,13 @@ from situation import SHAPE, nets, pair, situation
 from slow import draw
 from torch import Tensor, nn
 
-from kdcore.checkpoint import load_weights, save_tensors
-from kdcore.heads import reading
+from kdcore.contracts.net import Net
+from kdcore.engine.build import network
+from kdcore.engine.checkpoint import load_weights, save_tensors
 from kdcore.methods.simkd import SimKD, feature_loss, projector
-from kdcore.net import Net
-from kdcore.parts import network
-from kdcore.registry import MODELS
-from kdcore.spec import Choice, Spec
+from kdcore.nn.heads import reading
+from kdcore.spec.registry import MODELS
+from kdcore.spec.spec import Choice, Spec
 
 torch.set_num_threads(1)
 

@@ -7,8 +7,8 @@ import torch
 from slow import draw, label_loss, soft_kl, softmax
 from wrong_teacher import batch_of, drawn, slow_swap, swapped, top_of, values
 
-from kdcore.losses import cross_entropy, kd_loss, swap, wrong
 from kdcore.methods.sld import SLD, both_views, ladder_loss
+from kdcore.nn.losses import cross_entropy, kd_loss, swap, wrong
 
 torch.set_num_threads(1)
 SCALES = [0.0, 1.0, 30.0, 1e3]

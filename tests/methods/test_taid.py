@@ -10,8 +10,8 @@ from situation import nets, pair, situation
 from test_losses import slow_kl, softmax_log
 from torch import Tensor
 
-from kdcore.losses import kd_loss
 from kdcore.methods.taid import TAID, Share, mixture, relative_decrease, taid_loss
+from kdcore.nn.losses import kd_loss
 
 torch.set_num_threads(1)
 

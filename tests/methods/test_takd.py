@@ -5,9 +5,9 @@ import slow
 import torch
 from situation import situation
 
-from kdcore.lineage import recommended
 from kdcore.methods.kd import KD
 from kdcore.methods.takd import TAKD
+from kdcore.spec.lineage import recommended
 
 torch.set_num_threads(1)
 KNOBS = {"temperature": 3.0, "label_weight": 0.4, "kd_weight": 2.0}

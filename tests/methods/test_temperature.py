@@ -12,12 +12,12 @@ from torch import Tensor
 
 from kdcore.contracts.method import Batch, Method
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import standardised, weighted_kl
 from kdcore.methods.adat import AdaT, adat_loss, largest_standardised
 from kdcore.methods.dkd import DKD
 from kdcore.methods.lskd import LSKD, lskd_loss
 from kdcore.methods.luminet import LumiNet, column_standardised, luminet_loss
 from kdcore.methods.normkd import NormKD, normkd_loss, row_temperature
+from kdcore.nn.losses import standardised, weighted_kl
 
 torch.set_num_threads(1)
 Rows = list[list[float]]

@@ -9,8 +9,8 @@ from situation import Situation, situation
 from torch import Tensor, nn
 
 from kdcore.contracts.outputs import Outputs
-from kdcore.losses import cross_entropy, kd_loss
 from kdcore.methods.tgeo import TGeo, centres, directional, geometry
+from kdcore.nn.losses import cross_entropy, kd_loss
 
 torch.set_num_threads(1)
 

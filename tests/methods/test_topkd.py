@@ -6,8 +6,8 @@ import torch
 from extremes import CASES, Case, batch_of, plain
 from torch import Tensor
 
-from kdcore.losses import cross_entropy, info_nce
 from kdcore.methods.topkd import TopKD, direction_loss, ranks, top_scaled
+from kdcore.nn.losses import cross_entropy, info_nce
 
 torch.set_num_threads(1)
 

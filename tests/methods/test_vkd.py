@@ -8,8 +8,8 @@ import torch
 from situation import situation
 from slow import normal as draw
 
+from kdcore.contracts.net import pooled
 from kdcore.methods.vkd import VkD, orthonormal, projected_loss
-from kdcore.net import pooled
 
 torch.set_num_threads(1)
 SHAPES = [(6, 4), (5, 5), (3, 7), (4, 1), (1, 4)]

@@ -8,10 +8,10 @@ from situation import pair, situation
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
 from kdcore.methods.wakd import WAKD, refresh
 from kdcore.models.cnn import CNN
-from kdcore.net import Net
 
 torch.set_num_threads(1)
 

@@ -8,10 +8,10 @@ import torchvision
 from torch import nn
 
 from kdcore.contracts.model import Model
-from kdcore.costs import cost, costs, members
+from kdcore.contracts.net import Net, pooled, stage_shapes, staged, unrectified
 from kdcore.errors import BadInput
-from kdcore.net import Net, pooled, stage_shapes, staged, unrectified
-from kdcore.registry import MODELS
+from kdcore.spec.costs import cost, costs, members
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 COLOUR, GREY, TINY, POINTS = (3, 32, 32), (1, 28, 28), (1, 8, 8), (2,)

@@ -8,7 +8,7 @@ from record_factory import Run, record
 
 from app.panels import View, panel
 from kdcore.events import Changed, Loss
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def figure(name: str, seen: Record, **view: Any) -> dict[str, Any]:

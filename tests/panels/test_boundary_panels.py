@@ -11,9 +11,9 @@ import pytest
 
 from app.panels import BadInput, View, case_panels
 from app.panels.cases import trails
-from kdcore.cases.case import Case
-from kdcore.cases.embedding import first_view
-from kdcore.cases.trail import Trail
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import Trail
+from kdcore.comparison.embedding import first_view
 
 EXTENT = np.array([0.0, 5.0, 0.0, 5.0])
 HALVES = np.repeat([[0, 0, 0, 2, 2, 2]], 6, axis=0).astype(np.int16)

@@ -11,11 +11,11 @@ from case_factory import case, random_case
 
 from app.panels import CASE, View, panel
 from app.panels.cases import _claims
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import mask
-from kdcore.cases.question import FILE, Party, Question
-from kdcore.record import write_arrays
-from kdcore.spec import Choice
+from kdcore.comparison.case import Case
+from kdcore.comparison.question import FILE, Party, Question
+from kdcore.comparison.selection import mask
+from kdcore.runs.record import write_arrays
+from kdcore.spec.spec import Choice
 
 ANSWERED = ("reliability", "scores", "by_answer", "risk", "temperature", "heritage")
 FOLLOWED = ("calibration_path", "reliability_play")

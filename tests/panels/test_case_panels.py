@@ -14,11 +14,11 @@ from case_factory import case, random_case
 from PIL import Image
 
 from app.panels import View, case_panels, panel
-from kdcore.cases.case import Case
-from kdcore.cases.columns import measured
-from kdcore.cases.question import Party, Question
+from kdcore.comparison.case import Case
+from kdcore.comparison.image_statistics import measured
+from kdcore.comparison.question import Party, Question
 from kdcore.errors import BadInput
-from kdcore.spec import Choice, parse
+from kdcore.spec.spec import Choice, parse
 
 SELECTIONS = {
     "nothing selected": "",

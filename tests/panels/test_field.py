@@ -13,7 +13,7 @@ from app import theme
 from app.panels import View, _canvas, panel
 from app.panels import field as field_panel
 from kdcore.probes.field import Ground, ground
-from kdcore.record import Arrays, Record
+from kdcore.runs.record import Arrays, Record
 
 PLANES = ("teacher_class", "teacher_share", "student_class", "student_share", "student_share_of_teacher_class")
 

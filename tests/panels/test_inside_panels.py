@@ -10,10 +10,10 @@ import pytest
 from case_factory import case, random_case
 
 from app.panels import CASE, View, panel
-from kdcore.cases.case import Case
-from kdcore.cases.question import FILE, Party, Question
-from kdcore.record import write_arrays
-from kdcore.spec import Choice
+from kdcore.comparison.case import Case
+from kdcore.comparison.question import FILE, Party, Question
+from kdcore.runs.record import write_arrays
+from kdcore.spec.spec import Choice
 
 ANSWERED = ("confusion", "affinity", "course", "triangle")
 MEASURED = ("similarity", "conflict", "knowledge", "knowledge_course", "augment", "line")

@@ -19,7 +19,7 @@ from app.panels import Panel, View, panel, panels
 from app.panels._figure import plain
 from app.panels._png import png_url
 from kdcore.errors import BadInput
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def spoilt(seen: Record, value: float) -> Record:

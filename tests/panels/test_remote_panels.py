@@ -8,10 +8,10 @@ import numpy as np
 from record_factory import Run, record
 
 from app.panels import View, panel
-from kdcore.bill import bill
 from kdcore.events import Asked, Finished, Meter
-from kdcore.record import Record, gather
-from kdcore.spec import Spec
+from kdcore.runs.bill import bill
+from kdcore.runs.record import Record, gather
+from kdcore.spec.spec import Spec
 
 
 def traces(drawn: dict[str, Any]) -> dict[str, Any]:

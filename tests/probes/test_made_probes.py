@@ -19,7 +19,7 @@ from kdcore.probes.loss import loss
 from kdcore.probes.made import made
 from kdcore.probes.meter import meter
 from kdcore.probes.pull import pull
-from kdcore.record import Record
+from kdcore.runs.record import Record
 
 
 def seen(**frame: object) -> Record:

@@ -15,8 +15,8 @@ from kdcore.probes.notes import notes
 from kdcore.probes.stones import stones
 from kdcore.probes.target import CHANGED, moves, target
 from kdcore.probes.temperatures import temperatures
-from kdcore.record import Record
-from kdcore.spec import Choice
+from kdcore.runs.record import Record
+from kdcore.spec.spec import Choice
 
 USUAL = Run()
 

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from kdcore.contracts.access import Access
+from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
-from kdcore.maker import Maker, Scene
-from kdcore.making import Making
+from kdcore.engine.teacher import granted
+from kdcore.generation.networks import Making
+from kdcore.generation.source import Maker, Scene
 from kdcore.models.cnn import CNN
-from kdcore.net import Net
-from kdcore.registry import SOURCES
-from kdcore.teacher import granted
+from kdcore.spec.registry import SOURCES
 
 SHAPE, CLASSES = (1, 8, 8), 4
 QUICK: dict[str, dict[str, object]] = {  # knobs with which a source does all it does within a few steps

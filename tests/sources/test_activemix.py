@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
-from kdcore.maker import Scene
-from kdcore.net import Net
-from kdcore.registry import MODELS
+from kdcore.generation.source import Scene
 from kdcore.sources.activemix import GRID, ActiveMixSource, mixture
+from kdcore.spec.registry import MODELS
 
 torch.set_num_threads(1)
 LOCAL, CLASSES = 12, 3

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from kdcore.contracts.access import GRANTS
 from kdcore.errors import BadInput
-from kdcore.making import Making
-from kdcore.registry import SOURCES
+from kdcore.generation.networks import Making
 from kdcore.sources._generated import Generated
-from kdcore.spec import parse
+from kdcore.spec.registry import SOURCES
+from kdcore.spec.spec import parse
 
 torch.set_num_threads(1)
 BATCH, COUNT = 4, 5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdcore.contracts.source import Source
-from kdcore.rows import held_out, places, shown
+from kdcore.engine.row_splits import held_out, places, shown
 from kdcore.sources.data import DataSource
 from kdcore.sources.knockoff import KnockoffSource
 

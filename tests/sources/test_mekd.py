@@ -9,8 +9,8 @@ from torch import Tensor
 from kdcore.contracts.method import Batch
 from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput
-from kdcore.maker import Scene
-from kdcore.making import Discriminator, Generator, Making
+from kdcore.generation.networks import Discriminator, Generator, Making
+from kdcore.generation.source import Scene
 from kdcore.methods.mekd import MEKD, image_distance
 from kdcore.sources.mekd import MEKDSource, information
 

@@ -7,10 +7,10 @@ import torch
 from makers import access_of, quick, scene, steps
 from torch import Tensor
 
-from kdcore.maker import Maker
-from kdcore.promise import learning
-from kdcore.registry import SOURCES
-from kdcore.spec import parse
+from kdcore.generation.source import Maker
+from kdcore.spec.query_limits import learning
+from kdcore.spec.registry import SOURCES
+from kdcore.spec.spec import parse
 
 torch.set_num_threads(1)
 BATCH = 8

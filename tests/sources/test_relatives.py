@@ -8,13 +8,13 @@ from makers import CLASSES, SHAPE, net, quick, scene
 from torch import Tensor
 
 from kdcore.contracts.outputs import Outputs
-from kdcore.maker import Maker
-from kdcore.registry import SOURCES
+from kdcore.generation.source import Maker
 from kdcore.sources import dafl, deepinversion, dfad, dfhl_rs, dfme, ideal
 from kdcore.sources._balance import balance
 from kdcore.sources._game import reservoir
 from kdcore.sources._generated import tried
 from kdcore.sources._pool import even_labels
+from kdcore.spec.registry import SOURCES
 
 torch.set_num_threads(1)
 ROWS = 5

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kdcore.errors import BadInput
 from kdcore.sources.data import DataSource
 from kdcore.sources.slice import SliceSource
-from kdcore.spec import Spec, parse
+from kdcore.spec.spec import Spec, parse
 
 
 def drawn(source: DataSource, count: int, start: int = 0, seed: int = 0) -> list[torch.Tensor]:

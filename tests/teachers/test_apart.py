@@ -8,8 +8,8 @@ import torch
 from files import ENDLESS, SHAPE, flattened, linear
 from onnx import TensorProto, helper
 
-from kdcore import uploads
 from kdcore.errors import BadInput
+from kdcore.files import uploads
 from kdcore.teachers import _trial
 from kdcore.teachers import onnx as teacher_file
 from kdcore.teachers._apart import Apart

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from counting import Received, counting, digest_of
 
-from kdcore.bill import bill
 from kdcore.contracts.control import Command, Desk
 from kdcore.contracts.data import silent
+from kdcore.engine.build import dataset
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Event, Finished, Meter, Started, Step
 from kdcore.jobs.log import Heard, story
-from kdcore.parts import dataset
-from kdcore.record import Record, gather
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Measure, Spec, Wall, Watch
+from kdcore.runs.bill import bill
+from kdcore.runs.record import Record, gather
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Measure, Spec, Wall, Watch
 from kdcore.teachers import http
-from kdcore.train import train
 
 LEVELS: tuple[Measure, ...] = ("nothing", "synthetic", "real")
 WATCH = Watch(points=4, evaluations=2, frames=2, checkpoints=4)
@@ -265,8 +265,8 @@ def test_a_looked_at_image_teaches_without_being_sent(tmp_path: Path) -> None:
     """The answers of measuring and learning are one cache, whoever asked first."""
     import torch
 
-    from kdcore.service import Answered
-    from kdcore.teacher import Teacher
+    from kdcore.contracts.service import Answered
+    from kdcore.engine.teacher import Teacher
 
     seen: list[int] = []
 

@@ -11,13 +11,14 @@ import pytest
 from counting import Counting, counting
 from test_books import agree, done, real, synthetic
 
-from kdcore import examiner, microscope
-from kdcore.cases.case import Case
-from kdcore.cases.question import Party, Question
+from kdcore.blackbox import microscope
+from kdcore.comparison import worker
+from kdcore.comparison.case import Case
+from kdcore.comparison.question import Party, Question
 from kdcore.events import Meter
-from kdcore.ledger import BY_HAND, totals
-from kdcore.record import read_arrays
-from kdcore.spec import Spec
+from kdcore.runs.ledger import BY_HAND, totals
+from kdcore.runs.record import read_arrays
+from kdcore.spec.spec import Spec
 from kdcore.teachers import http
 
 CLASSES = 10
@@ -66,7 +67,7 @@ class Over(NamedTuple):
 
 
 def ask(folder: Path, task: str, **asked: Any) -> dict[str, Any]:
-    return examiner.answer(json.dumps({"task": task, "folder": str(folder), "asked": asked}))
+    return worker.answer(json.dumps({"task": task, "folder": str(folder), "asked": asked}))
 
 
 def over(server: Counting, folder: Path, **wall: Any) -> Over:

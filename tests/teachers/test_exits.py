@@ -18,22 +18,22 @@ from PIL import Image
 from test_books import local, synthetic
 
 from app.cli import WRONG, main
-from app.command import command
-from app.live.drawing import lacks
+from app.components.cli_command import command
 from app.live.hub import Hub
+from app.live.render import lacks
 from app.live.routes import table
-from app.live.watcher import Watcher
+from app.live.run_watcher import Watcher
 from app.panels import View, panels
-from app.suited import suited
-from kdcore import catalogue
+from app.panels._applicable import suited
 from kdcore.contracts.data import silent
+from kdcore.engine.build import dataset
+from kdcore.engine.train import train
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.parts import dataset
-from kdcore.private import MADE, PRIVATE, SHARED, public, withheld
-from kdcore.record import WITHHELD, Record, gather, read_arrays, write_arrays
-from kdcore.spec import Choice, Spec
-from kdcore.train import train
+from kdcore.runs.private_rows import MADE, PRIVATE, SHARED, public, withheld
+from kdcore.runs.record import WITHHELD, Record, gather, read_arrays, write_arrays
+from kdcore.spec import catalogue
+from kdcore.spec.spec import Choice, Spec
 
 SIZE, MIDDLE = 64, 28  # bytes of an image, and where those in its middle begin
 WORDS = (" ", ", ", ",", "\n", "\r\n")  # between numbers that are written out
@@ -298,9 +298,9 @@ def test_a_picture_that_shows_rows_is_one_that_has_to_be_allowed(home: Home) -> 
 
 def test_every_array_of_the_contract_is_declared() -> None:
     """Names in the contract's own words, and what methods show of themselves."""
-    import kdcore.record
+    import kdcore.runs.record
 
-    text = (kdcore.record.__doc__ or "").partition("Static arrays")[2]
+    text = (kdcore.runs.record.__doc__ or "").partition("Static arrays")[2]
     named = set(
         re.findall(
             r"\b((?:probe|teacher|student|train|local|made|inverse|cells|field|gradient|own)_[a-z_]*[a-z])", text

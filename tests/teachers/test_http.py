@@ -13,13 +13,13 @@ from faulty import Faulty, serving
 from torch import Tensor
 
 from kdcore.contracts.access import Access
+from kdcore.engine.teacher import Spent, Teacher
 from kdcore.errors import BadInput
-from kdcore.protocol import HEAD_LENGTH, Garbled, unpack
-from kdcore.spec import Wall
-from kdcore.teacher import Spent, Teacher
+from kdcore.remote.http_client import Reply
+from kdcore.remote.protocol import HEAD_LENGTH, Garbled, unpack
+from kdcore.spec.spec import Wall
 from kdcore.teachers import http
 from kdcore.teachers.http import HttpTeacher
-from kdcore.wire import Reply
 
 SHAPE, CLASSES = (1, 4, 4), 3
 MATRIX = np.random.default_rng(0).normal(size=(16, CLASSES)).astype("<f4")

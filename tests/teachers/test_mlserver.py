@@ -17,14 +17,14 @@ import pytest
 import torch
 from faulty import Faulty, serving
 
+from kdcore.engine.teacher import Spent, Teacher
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import Finished
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, Wall, Watch
-from kdcore.teacher import Spent, Teacher
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Wall, Watch
 from kdcore.teachers import http
 from kdcore.teachers.http import HttpTeacher
-from kdcore.train import train
 
 COMMAND = os.environ.get("KDLAB_MLSERVER", "")
 pytestmark = [

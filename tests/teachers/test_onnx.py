@@ -10,11 +10,11 @@ import torch
 from files import CLASSES, ENDLESS, SHAPE, classifier, flattened, linear, matrix, model, outside
 from onnx import TensorProto, helper, numpy_helper
 
-from kdcore import uploads
 from kdcore.contracts.access import Access
+from kdcore.engine.teacher import Spent, Teacher
 from kdcore.errors import BadInput
-from kdcore.spec import Wall
-from kdcore.teacher import Spent, Teacher
+from kdcore.files import uploads
+from kdcore.spec.spec import Wall
 from kdcore.teachers import _trial
 from kdcore.teachers import onnx as teacher_file
 from kdcore.teachers._apart import Apart

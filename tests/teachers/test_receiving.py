@@ -8,11 +8,11 @@ from files import linear, outside
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
-from kdcore import uploads
 from kdcore.errors import BadInput
-from kdcore.receiving import receive
-from kdcore.spec import Choice, Spec, Wall
-from kdcore.suiting import check_file
+from kdcore.files import uploads
+from kdcore.spec.spec import Choice, Spec, Wall
+from kdcore.upload_checks.before_run import check_file
+from kdcore.upload_checks.on_upload import receive
 
 WEIGHTS = save({"w": np.zeros(2, np.float32)})
 

@@ -14,13 +14,13 @@ from faulty import Faulty, serving
 from safetensors.torch import load_file
 from torch import nn
 
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.events import EVENT, Asked, Event, Finished, Meter, Started
 from kdcore.jobs.store import Store
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, Wall, Watch
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Wall, Watch
 from kdcore.teachers import http
-from kdcore.train import train
 
 SHAPE, CLASSES = (1, 8, 8), 10
 WATCH = Watch(points=4, evaluations=1, frames=1, checkpoints=4)
@@ -53,8 +53,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def served(*words: str) -> Iterator[str]:
-    """`python -m kdcore.serving` until it is interrupted; its URL."""
-    line = [sys.executable, "-m", "kdcore.serving", *words, "--port", "0"]
+    """`python -m kdcore.remote.server` until it is interrupted; its URL."""
+    line = [sys.executable, "-m", "kdcore.remote.server", *words, "--port", "0"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         said = re.search(r"http://[\d.:]+", process.stdout.readline())

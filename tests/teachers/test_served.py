@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from starlette.testclient import TestClient
 
-from kdcore import protocol, served, serving
+from kdcore.engine.build import build
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
-from kdcore.parts import build
-from kdcore.protocol import HEAD_LENGTH, pack, unpack
-from kdcore.schedule import Schedule
-from kdcore.served import Model, load
-from kdcore.spec import Choice, Spec, Watch
-from kdcore.train import train
+from kdcore.remote import protocol, served_model, server
+from kdcore.remote.protocol import HEAD_LENGTH, pack, unpack
+from kdcore.remote.served_model import Model, load
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Watch
 
 WATCH = Watch(points=1, evaluations=1, frames=1, checkpoints=1)
 CNN = Choice(name="cnn", knobs={"width": 4})
@@ -44,14 +44,14 @@ def truth(weights: Path) -> np.ndarray:
     """The network's logits for X, worked out apart."""
     net = build(CNN, (1, 8, 8), 10)
     net.load_state_dict(load_file(weights))
-    head = served._head(weights)
+    head = served_model._head(weights)
     mean, std = (json.loads(head[name])[0] for name in ("mean", "std"))
     return net.eval()((torch.tensor(X) - mean) / std).logits.detach().numpy()
 
 
 @pytest.fixture
 def client(weights: Path) -> Iterator[TestClient]:
-    with TestClient(serving.application(load(weights, "run", "logits"))) as running:
+    with TestClient(server.application(load(weights, "run", "logits"))) as running:
         yield running
 
 
@@ -70,9 +70,9 @@ def test_it_says_what_the_network_says(client: TestClient, truth: np.ndarray, bi
 
 def test_grades_of_access(weights: Path, truth: np.ndarray) -> None:
     p = np.exp(truth) / np.exp(truth).sum(1, keepdims=True)
-    with TestClient(serving.application(load(weights, "run", "probabilities"))) as soft:
+    with TestClient(server.application(load(weights, "run", "probabilities"))) as soft:
         assert asked(soft, True) == pytest.approx(p, abs=1e-5)
-    with TestClient(serving.application(load(weights, "run", "labels"))) as hard:
+    with TestClient(server.application(load(weights, "run", "labels"))) as hard:
         assert (asked(hard, True) == np.eye(10)[truth.argmax(1)]).all()
 
 
@@ -148,7 +148,7 @@ def test_bytes_that_nobody_announced(client: TestClient) -> None:
 
 
 def test_a_body_too_large_is_left_unread(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "LIMIT_BYTES", 1000)
+    monkeypatch.setattr(server, "LIMIT_BYTES", 1000)
     for content in (b"x" * 1001, iter([b"x" * 600, b"x" * 600])):
         reply = client.post(INFER, content=content)
         assert reply.status_code == 413

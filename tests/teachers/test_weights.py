@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torchvision import models
 
-from kdcore import uploads
+from kdcore.engine.build import build
+from kdcore.engine.teacher import Teacher
+from kdcore.engine.train import train
 from kdcore.errors import BadInput
-from kdcore.parts import build
-from kdcore.schedule import Schedule
-from kdcore.spec import Choice, Spec, Wall, Watch
-from kdcore.teacher import Teacher
+from kdcore.files import uploads
+from kdcore.spec.schedule import Schedule
+from kdcore.spec.spec import Choice, Spec, Wall, Watch
 from kdcore.teachers.weights import WeightsTeacher
-from kdcore.train import train
 
 pytestmark = pytest.mark.usefixtures("home")
 SHAPE = (1, 8, 8)

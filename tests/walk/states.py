@@ -16,7 +16,7 @@ from kdcore.events import Event
 from kdcore.jobs.exchange import Recorded, load
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
-from kdcore.lineage import recommended
+from kdcore.spec.lineage import recommended
 
 ME, STRANGER = "a" * 32, "b" * 32  # names of browsers
 DEMOS = Path(__file__).parents[2] / "assets" / "demo"

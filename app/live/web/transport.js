@@ -54,7 +54,7 @@ export class Transport {
     this.#leave = wire.watch(this.#data.run, "status", (message) => this.#hear(message));
   }
 
-  /** Keep an eye on the title above: see `app/showing.py`. */
+  /** Keep an eye on the title above: see `app/components/run_view.py`. */
   #attend() {
     this.#titles.disconnect();
     const head = document.querySelector(".st-key-head");

@@ -9,12 +9,12 @@ from app import theme
 from app.panels import View, knob
 from app.panels.cases import _needs as needs
 from app.theme import Theme
-from kdcore.cases.calibration import Forecast, by_mass, by_width
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen, value
-from kdcore.cases.keeping import kept, remembered
-from kdcore.cases.scaling import Scaled, scaled
-from kdcore.cases.scores import Score, scores
+from kdcore.comparison.cache import kept, remembered
+from kdcore.comparison.calibration import Forecast, by_mass, by_width
+from kdcore.comparison.case import Case
+from kdcore.comparison.scores import Score, scores
+from kdcore.comparison.selection import chosen, value
+from kdcore.comparison.temperature_scaling import Scaled, scaled
 from kdcore.probes._bins import Bins
 from kdcore.probes._numerics import Floats
 

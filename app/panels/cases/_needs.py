@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from kdcore.cases.case import Case
-from kdcore.cases.question import asked
-from kdcore.cases.trail import trail as steps
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import trail as steps
+from kdcore.comparison.question import asked
 from kdcore.errors import BadInput
 
 Lacks = Callable[[Case], str | None]

@@ -8,11 +8,11 @@ from app import theme
 from app.panels import View
 from app.panels._canvas import dressed, packed
 from app.panels._figure import plain
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.plane import compact, grid
+from kdcore.comparison.case import Case
+from kdcore.comparison.plane import compact, grid
+from kdcore.comparison.selection import chosen
 from kdcore.probes._numerics import Ints, thinned
-from kdcore.record import Arrays
+from kdcore.runs.record import Arrays
 
 POINTS = 400  # rows drawn at most
 PLANES = ("teacher_class", "teacher_share", "student_class", "student_share", "followed")

@@ -5,9 +5,9 @@ from typing import Any
 from app.panels import Panel, View, caption, softening
 from app.panels.affinity import columns_of, figure
 from app.panels.cases import _needs as needs
-from kdcore.cases.affinity import affinity
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
+from kdcore.comparison.affinity import affinity
+from kdcore.comparison.case import Case
+from kdcore.comparison.selection import chosen
 from kdcore.probes.affinity import Affinity
 
 

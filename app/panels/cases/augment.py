@@ -8,8 +8,8 @@ from app.panels._bands import band
 from app.panels._figure import SHARES
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import asked
-from kdcore.cases.augment import Family, augment
-from kdcore.cases.case import Case
+from kdcore.comparison.augment import Family, augment
+from kdcore.comparison.case import Case
 
 KNOB = "change"  # which way of changing rows is shown
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from app.panels import View
 from app.panels.cases import classes
-from kdcore.cases.case import Case
+from kdcore.comparison.case import Case
 
 
 def _second(view: View) -> View:

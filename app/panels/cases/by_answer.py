@@ -10,8 +10,8 @@ from app.panels._cells import named_axis
 from app.panels._figure import plain
 from app.panels.cases import _claims
 from app.panels.cases._words import SMALL
-from kdcore.cases.calibration import ByAnswer, by_answer
-from kdcore.cases.case import Case
+from kdcore.comparison.calibration import ByAnswer, by_answer
+from kdcore.comparison.case import Case
 
 OWN = ("student", "teacher")  # keys of what it shows itself
 MOST = 12  # classes that are shown: those in which the student is furthest off

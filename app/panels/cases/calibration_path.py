@@ -9,10 +9,10 @@ from app.panels import Panel, View, caption
 from app.panels._figure import faint, line, note, plain
 from app.panels.cases import _needs as needs
 from app.theme import Theme
-from kdcore.cases.calibration_path import Course, course
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.trail import probed, trail
+from kdcore.comparison.calibration_path import Course, course
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import probed, trail
+from kdcore.comparison.selection import chosen
 
 DOMAINS = ([0.68, 1], [0.44, 0.6], [0.21, 0.37], [0, 0.14])  # heights of the four plots, from above
 

@@ -5,9 +5,9 @@ from typing import Any
 from app import theme
 from app.panels import Panel, View, caption
 from app.panels.cases import _needs as needs
-from kdcore.cases.case import Case
-from kdcore.cases.causes import CAUSES, Causes, causes
-from kdcore.cases.choosing import chosen, value
+from kdcore.comparison.case import Case
+from kdcore.comparison.causes import CAUSES, Causes, causes
+from kdcore.comparison.selection import chosen, value
 
 DIM = 0.35  # opacity of what is not selected
 SHOWN = 4  # classes named under the pointer

@@ -6,8 +6,8 @@ from app import theme
 from app.panels import Panel, View, caption, softening
 from app.panels._figure import brief, number, softened
 from app.panels._scores import bars, layout
-from kdcore.cases.case import Case
-from kdcore.cases.sample import Sample, sample
+from kdcore.comparison.case import Case
+from kdcore.comparison.sample import Sample, sample
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

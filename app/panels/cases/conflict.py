@@ -8,8 +8,8 @@ from app.panels._cells import bare, cells
 from app.panels._figure import brief, number
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL, aside
-from kdcore.cases.case import Case
-from kdcore.cases.conflict import Conflict, conflict
+from kdcore.comparison.case import Case
+from kdcore.comparison.gradient_conflict import Conflict, conflict
 
 NUMBERED = 12  # lines up to which the cells hold numbers
 

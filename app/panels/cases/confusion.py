@@ -9,10 +9,10 @@ from app.panels import Panel, View, caption
 from app.panels._cells import bare, cells, columns, heading, named_axis, numbered
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL, aside
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.confusions import Confusions, at_step, confusions, on_probe
-from kdcore.cases.trail import trail
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import trail
+from kdcore.comparison.confusions import Confusions, at_step, confusions, on_probe
+from kdcore.comparison.selection import chosen
 from kdcore.probes._numerics import Floats
 
 NUMBERED = 6  # classes up to which the cells hold numbers

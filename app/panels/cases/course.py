@@ -10,10 +10,10 @@ from app.panels._cells import bare, cells, named_axis
 from app.panels._figure import brief
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.confusions import Course, course, on_probe
-from kdcore.cases.trail import trail
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import trail
+from kdcore.comparison.confusions import Course, course, on_probe
+from kdcore.comparison.selection import chosen
 
 SPLIT = ([0.0, 0.9], [0.93, 1.0])  # the student's course, and the teacher's constant beside it
 

@@ -9,11 +9,11 @@ from app.panels import Panel, View, caption, knob
 from app.panels._figure import faint, note, plain
 from app.panels.cases import _needs as needs
 from app.panels.cases.partition import COLOURS
-from kdcore.cases.case import PARTS, Case, Rows
-from kdcore.cases.choosing import chosen
-from kdcore.cases.embedding import FIRST, PART, Drawn, drawn, first_view
+from kdcore.comparison.case import PARTS, Case, Rows
+from kdcore.comparison.embedding import FIRST, PART, Drawn, drawn, first_view
+from kdcore.comparison.selection import chosen
 from kdcore.probes._numerics import Floats, Ints
-from kdcore.record import Arrays
+from kdcore.runs.record import Arrays
 
 COLOURED = {"part": "By part", "class": "By class", "kl": "By KL"}  # what the knob "colour" turns to
 MANY = 2000  # rows from which on points are smaller

@@ -6,9 +6,9 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import brief, faint, note
 from app.panels.cases import _needs as needs
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen, value
-from kdcore.cases.partition import flow
+from kdcore.comparison.agreement import flow
+from kdcore.comparison.case import Case
+from kdcore.comparison.selection import chosen, value
 
 OWN = ("teacher", "student")  # keys of what it shows itself
 

@@ -9,8 +9,8 @@ from app.panels import Panel, View, caption
 from app.panels._figure import note, plain
 from app.panels.cases import _claims
 from app.panels.cases import _needs as needs
-from kdcore.cases.case import Case
-from kdcore.cases.heritage import Heritage, heritage
+from kdcore.comparison.calibration_inheritance import Heritage, heritage
+from kdcore.comparison.case import Case
 
 OWN = ("teacher", "teacher confidence")  # keys of what it shows itself
 

@@ -10,8 +10,8 @@ from app.panels._cells import cells, columns, heading, numbered
 from app.panels._figure import number
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside, asked
-from kdcore.cases.case import Case
-from kdcore.cases.knowledge import Knowledge, knowledge
+from kdcore.comparison.case import Case
+from kdcore.comparison.knowledge import Knowledge, knowledge
 from kdcore.probes._numerics import mean
 
 COLOURS = {"teacher": theme.TEACHER, "student": theme.STUDENT}

@@ -9,8 +9,8 @@ from app.panels import Panel, View, caption
 from app.panels._figure import line, note, number
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL
-from kdcore.cases.case import Case
-from kdcore.cases.knowledge import Course, knowledge, learned
+from kdcore.comparison.case import Case
+from kdcore.comparison.knowledge import Course, knowledge, learned
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

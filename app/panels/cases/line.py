@@ -8,9 +8,9 @@ from app.panels._bands import band
 from app.panels._figure import SHARES
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside
-from kdcore.cases.case import Case
-from kdcore.cases.intervals import Z
-from kdcore.cases.line import SPLITS, line
+from kdcore.comparison.case import Case
+from kdcore.comparison.intervals import Z
+from kdcore.comparison.weight_interpolation import SPLITS, line
 
 COLOURS = {"training": theme.MUTED, "validation": theme.STUDENT}
 

@@ -5,8 +5,8 @@ from typing import Any
 from app.panels import BadInput, Panel, View, caption
 from app.panels.cases import _needs as needs
 from app.panels.cases._regions import Spots, columns, regions, some
-from kdcore.cases.case import Case
-from kdcore.cases.map import BETWEEN, mapped
+from kdcore.comparison.case import Case
+from kdcore.comparison.decision_map import BETWEEN, mapped
 
 PART = "map"
 NONE_YET = "No map has been made yet; the button above makes one."

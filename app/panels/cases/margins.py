@@ -9,8 +9,8 @@ from app.panels import Panel, View, caption
 from app.panels._figure import brief, note, number, plain
 from app.panels.cases import _needs as needs
 from app.panels.cases.plane import found, wanted
-from kdcore.cases.case import Case
-from kdcore.cases.plane import SMALLEST, Measures, interval, measures
+from kdcore.comparison.case import Case
+from kdcore.comparison.plane import SMALLEST, Measures, interval, measures
 
 PART = "planes"
 MOST = 16  # classes with a bar, those of which the two share least

@@ -8,9 +8,9 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import brief, plain
 from app.panels.cases import _needs as needs
-from kdcore.cases.case import PARTS, Case
-from kdcore.cases.choosing import chosen, value
-from kdcore.cases.partition import Partition, partition
+from kdcore.comparison.agreement import Partition, partition
+from kdcore.comparison.case import PARTS, Case
+from kdcore.comparison.selection import chosen, value
 from kdcore.probes._numerics import Ints
 
 COLOURS = (theme.GOOD, theme.TEACHER, theme.STUDENT, theme.MUTED, theme.DISAGREE)

@@ -7,9 +7,9 @@ from app.panels import Panel, View, caption
 from app.panels._figure import faint, line, plain
 from app.panels.cases import _needs as needs
 from app.panels.cases.partition import COLOURS
-from kdcore.cases.case import PARTS, Case
-from kdcore.cases.partition import PartsOverTime, parts_over_time
-from kdcore.cases.trail import trail
+from kdcore.comparison.agreement import PartsOverTime, parts_over_time
+from kdcore.comparison.case import PARTS, Case
+from kdcore.comparison.checkpoint_history import trail
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

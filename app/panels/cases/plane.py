@@ -9,10 +9,10 @@ from app.panels._figure import plain
 from app.panels._png import png_url
 from app.panels.cases import _needs as needs
 from app.panels.cases._regions import Spots, columns, regions, some
-from kdcore.cases.case import Case
-from kdcore.cases.plane import asked, name_of
+from kdcore.comparison.case import Case
+from kdcore.comparison.plane import asked, name_of
 from kdcore.probes._numerics import thinned
-from kdcore.record import Arrays
+from kdcore.runs.record import Arrays
 
 PINNED = 4000  # rows that a click can pin at most
 

@@ -9,8 +9,8 @@ from app.panels import Panel, View, caption
 from app.panels._figure import diagonal, number, plain
 from app.panels.cases import _claims
 from app.theme import Theme
-from kdcore.cases.calibration import by_width
-from kdcore.cases.case import Case
+from kdcore.comparison.calibration import by_width
+from kdcore.comparison.case import Case
 from kdcore.probes._bins import Bins
 
 PICKED = {"student": "student confidence={customdata}", "teacher": "teacher confidence={customdata}"}

@@ -8,10 +8,10 @@ from app.panels._figure import diagonal, number, plain
 from app.panels.cases import _claims
 from app.panels.cases import _needs as needs
 from app.theme import Theme
-from kdcore.cases.calibration_path import Play, play
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.trail import probed, trail
+from kdcore.comparison.calibration_path import Play, play
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import probed, trail
+from kdcore.comparison.selection import chosen
 from kdcore.probes._bins import Bins
 
 FRAME_MS = 200

@@ -6,8 +6,8 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import line, number, plain
 from app.panels.cases import _claims
-from kdcore.cases.case import Case
-from kdcore.cases.risk import Risk, risk_coverage
+from kdcore.comparison.case import Case
+from kdcore.comparison.risk_coverage import Risk, risk_coverage
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

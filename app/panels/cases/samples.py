@@ -4,12 +4,12 @@ from typing import Any
 
 from app.panels import Panel, View, caption
 from app.panels._png import png_url
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.columns import measured
-from kdcore.cases.gallery import foremost
-from kdcore.cases.question import specs
-from kdcore.private import walled
+from kdcore.comparison.case import Case
+from kdcore.comparison.gallery import foremost
+from kdcore.comparison.image_statistics import measured
+from kdcore.comparison.question import specs
+from kdcore.comparison.selection import chosen
+from kdcore.runs.private_rows import walled
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

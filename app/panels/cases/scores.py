@@ -6,8 +6,8 @@ from typing import Any
 from app.panels import Panel, View, caption
 from app.panels._figure import number
 from app.panels.cases import _claims
-from kdcore.cases.case import Case
-from kdcore.cases.scores import Score, scores
+from kdcore.comparison.case import Case
+from kdcore.comparison.scores import Score, scores
 
 PERCENT = (
     "accuracy",

@@ -7,8 +7,8 @@ from app.panels import Panel, View, caption, knob
 from app.panels._cells import bare, cells
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside, asked
-from kdcore.cases.case import Case
-from kdcore.cases.similarity import Likeness, similarity
+from kdcore.comparison.case import Case
+from kdcore.comparison.similarity import Likeness, similarity
 
 KNOB = "pair"  # whose stages are shown beside whose
 NUMBERED = 8  # stages up to which the cells hold numbers

@@ -8,9 +8,9 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import note, number, plain
 from app.panels.cases import _needs as needs
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import told
-from kdcore.cases.slices import FLOOR, LEAST, RATE, TIMES, Slice, slices
+from kdcore.comparison.case import Case
+from kdcore.comparison.selection import told
+from kdcore.comparison.slices import FLOOR, LEAST, RATE, TIMES, Slice, slices
 
 MOST = 6  # bars with room for their words; the table has all
 

@@ -8,9 +8,9 @@ from app.panels import Panel, View, caption
 from app.panels._figure import line, note, plain
 from app.panels.cases import _claims
 from app.theme import Theme
-from kdcore.cases.case import Case
-from kdcore.cases.keeping import remembered
-from kdcore.cases.scaling import Strip, scaled, strip
+from kdcore.comparison.cache import remembered
+from kdcore.comparison.case import Case
+from kdcore.comparison.temperature_scaling import Strip, scaled, strip
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:

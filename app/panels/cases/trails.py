@@ -8,10 +8,10 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels._figure import faint, note, plain
 from app.panels.cases import _needs as needs
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.trail import probed, trail
-from kdcore.cases.trails import Trails, trails
+from kdcore.comparison.case import Case
+from kdcore.comparison.checkpoint_history import probed, trail
+from kdcore.comparison.logit_trajectories import Trails, trails
+from kdcore.comparison.selection import chosen
 
 
 def _found(case: Case, view: View) -> Trails:

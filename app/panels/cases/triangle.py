@@ -9,9 +9,9 @@ from app.panels import Panel, View, caption, knob, softening
 from app.panels._figure import brief, faint, note, plain, softened
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL
-from kdcore.cases.case import Case
-from kdcore.cases.choosing import chosen
-from kdcore.cases.triangle import CORNERS, Triangle, triangle
+from kdcore.comparison.case import Case
+from kdcore.comparison.selection import chosen
+from kdcore.comparison.triangle import CORNERS, Triangle, triangle
 from kdcore.probes._numerics import Floats
 
 KNOB = "three"  # places of classes, joined by "+"

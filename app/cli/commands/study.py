@@ -1,0 +1,119 @@
+"""`kdlab study`: does what is left of a study in a few processes side by side, and writes its table."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+from app.results.studies import commit, publish, published
+from kdcore.errors import BadInput
+from kdcore.spec.catalogue import catalogue, home
+from kdcore.study.study import Row, Trial, load, read, trials
+
+Answer = tuple[Trial, Row | None]  # no row where the process died
+
+
+def study(path: Path, jobs: int, table_only: bool) -> None:
+    """Do the study in a YAML file; its results go beside it, as JSON and as a table in Markdown.
+
+    Raises:
+        BadInput: the study cannot be read, has no results yet, or a process of it died.
+    """
+    asked = read(path)
+    catalogue()  # built once, before several processes would each build it
+    kept = home() / "studies" / f"{asked.name}.jsonl"
+    _recall(path, kept)
+    began = time.monotonic()
+    while not table_only and (left := [trial for trial in trials(asked, load(kept)) if trial.key not in load(kept)]):
+        _do(left, kept, jobs)
+    rows = load(kept)
+    found = [row for row in (rows.get(trial.key) for trial in trials(asked, rows)) if row]
+    if not found:
+        raise BadInput(f"Study {asked.name!r} has no results yet; run it without --table.")
+    for written in publish(path, asked, found):
+        print(written)
+    print(f"{len(found)} trials; this call took {(time.monotonic() - began) / 60:.0f} min.", file=sys.stderr)
+
+
+def _recall(path: Path, kept: Path) -> None:
+    """Go on from the published results where this home has none of its own."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if path.with_suffix(".json").exists() and not kept.exists():
+        rows = published(path.stem, path.parent).rows
+        kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _do(left: list[Trial], kept: Path, jobs: int) -> None:
+    """Do trials, each row kept as soon as it is there.
+
+    Raises:
+        BadInput: a process died.
+    """
+    waiting: queue.SimpleQueue[Trial] = queue.SimpleQueue()
+    for trial in left:
+        waiting.put(trial)
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    processes = [_process() for _ in range(min(jobs, len(left)))]
+    try:
+        for process in processes:
+            threading.Thread(target=_feed, args=(process, waiting, answers), daemon=True).start()
+        with kept.open("a") as file:
+            _collect(answers, file, len(left))
+    finally:
+        for process in processes:
+            with process:  # closes its pipes and waits
+                process.kill()
+
+
+def _process() -> subprocess.Popen[str]:
+    """A process that does one trial at a time with one thread."""
+    environment = os.environ | {"KDLAB_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "kdcore.study.trials"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _feed(
+    process: subprocess.Popen[str], waiting: queue.SimpleQueue[Trial], answers: queue.SimpleQueue[Answer]
+) -> None:
+    """Hand trials to one process until none is left or it dies."""
+    assert process.stdin
+    assert process.stdout
+    while not waiting.empty():
+        try:
+            trial = waiting.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            process.stdin.write(trial.spec.model_dump_json() + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except OSError:
+            answer = ""
+        whole = answer.endswith("\n")  # otherwise the process ended before or amid its answer
+        answers.put((trial, json.loads(answer) if whole else None))
+        if not whole:
+            return
+
+
+def _collect(answers: queue.SimpleQueue[Answer], file: TextIO, count: int) -> None:
+    began, sources = time.monotonic(), commit()
+    for done in range(1, count + 1):
+        trial, row = answers.get()
+        if row is None:
+            raise BadInput(f"The process that did {trial.method} on {trial.task} died; run the study again to go on.")
+        file.write(json.dumps(trial.place | {"commit": sources} | row) + "\n")
+        file.flush()
+        left_min = (time.monotonic() - began) / done * (count - done) / 60
+        told = row.get("error") or f"{row['accuracy']:.1%}"
+        print(
+            f"{done}/{count} · {left_min:.0f} min left · {trial.task} · {trial.method} · seed {trial.seed} · "
+            f"{trial.budget}: {told}",
+            file=sys.stderr,
+        )

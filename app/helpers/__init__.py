@@ -1,0 +1,1 @@
+"""Helper processes that have torch, and what the pages ask of them."""

@@ -1,0 +1,84 @@
+"""Draw and bring: images of one's own before both models, and columns of one's own for the rows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from app import state
+from app.helpers import comparison
+from app.inspector.pad import pad
+from kdcore.comparison import uploaded_images, uploaded_logits
+from kdcore.comparison.case import Case
+
+IMAGES, COLUMNS = "images brought", "columns brought"  # the widgets
+
+
+def show(case: Case) -> None:
+    """The section."""
+    st.subheader("Draw", anchor=False)
+    state.fragment(pad)(case)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _images(case)
+    with right:
+        _columns(case)
+
+
+def _images(case: Case) -> None:
+    """Several images become a case of their own."""
+    st.subheader("Images of your own", anchor=False)
+    if case.about.data is None:
+        st.info("Only answers were given here, so nobody can be asked about images; open two models.")
+        return
+    if len(case.about.shape) != 3:
+        st.info("These data are points, so there are no images to bring; the Lab takes points of your own as a CSV.")
+        return
+    channels, height, width = case.about.shape
+    colours = "grey" if channels == 1 else "in colour"
+    st.caption(
+        f"Both models are asked about them at once, each image made {width}x{height} and {colours} first. They have no "
+        "label, so who is right is not known; where the two differ is."
+    )
+    st.file_uploader(
+        "Images (PNG, JPEG)",
+        type=["png", "jpg", "jpeg"],
+        accept_multiple_files=True,
+        key=IMAGES,
+        help=f"Up to {uploaded_images.MOST} at once, of {uploaded_images.MOST_PIXELS // 10**6} million pixels at most.",
+    )
+    files = state.component(IMAGES) or []
+    st.button(
+        f"Ask both about {len(files)}" if files else "Ask both",
+        disabled=not files,
+        icon=":material/image_search:",
+        on_click=state.attempt,
+        args=(partial(_ask, case),),
+    )
+
+
+def _ask(case: Case) -> None:
+    files = {f"{place} {file.name}": file.getvalue() for place, file in enumerate(state.component(IMAGES) or [], 1)}
+    state.compare(comparison.brought(case, files))
+    state.put("section", "where")
+
+
+def _columns(case: Case) -> None:
+    """Numbers of one's own, one line a row."""
+    st.subheader("Columns of your own", anchor=False)
+    st.caption(
+        "A CSV with a column `row` (the row's number in its split, as samples show it) and columns of numbers, such as "
+        "how old it is or how long it took to draw. Slices and selections know them afterwards; find slices again to "
+        "use them."
+    )
+    st.file_uploader("Columns (CSV)", type=["csv"], key=COLUMNS, on_change=state.attempt, args=(partial(_add, case),))
+    held = list(case.part("columns"))
+    if held:
+        st.caption(f"This case has the columns {', '.join(held)}.")
+
+
+def _add(case: Case) -> None:
+    file = state.component(COLUMNS)
+    if file is not None:
+        uploaded_logits.add_columns(case, file.getvalue())

@@ -1,0 +1,1 @@
+"""What a link to each page says."""

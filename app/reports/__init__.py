@@ -1,0 +1,1 @@
+"""HTML that is shown or saved: the verdict, its figures, images."""

@@ -1,0 +1,157 @@
+"""The register of papers behind the Lab: `assets/library.json`, one row to a line, edited by hand.
+
+A row says what a method does in one line and how sure we are of it. Whether it runs here follows from what there is:
+a method or a source that is registered under its name, or a source, a section of the Inspector, a study or a command
+that the row points at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Literal
+
+from app.links.inspector import Section
+from app.paths import ASSETS
+from kdcore.frozen import FrozenModel
+from kdcore.spec.registry import METHODS, SOURCES
+
+FILE = ASSETS / "library.json"
+Kind = Literal["method", "diagnostic", "data", "language method", "reading card"]
+Status = Literal["runs here", "reading card", "not implemented"]
+Way = Literal["method", "source", "section", "study", "command"]  # what runs a row
+CONFIDENCE = {
+    "A": "formula read in the authors' code or a faithful public one",
+    "B": "read in the paper's text or in a detailed second-hand account",
+    "C": "rebuilt from the abstract and general knowledge; open the paper before calling a run faithful",
+    "D": "abstract only, nothing to run",
+}
+WAVES = {1: "core", 2: "second wave", 3: "when its family's code exists"}
+
+
+class Row(FrozenModel):
+    """One row of the register."""
+
+    id: str
+    name: str | None = None  # of the runnable method, once there is one
+    alias: str | None = None  # what the authors call it
+    title: str
+    note: str | None = None  # venue, or a second name
+    same_as: str | None = None  # id of the row it repeats
+    track: str
+    mechanism: str
+    shows: str  # what the dashboard shows, or will show
+    source: str | None = None  # the source that does it, where that has another name
+    section: Section | None = None  # of the Inspector, which does it
+    study: str | None = None  # of assets/studies, which does it
+    command: str | None = None  # what does it, where nothing else is to be named
+    here: str | None = None  # what is missing to run it, or what the command does
+    kind: Kind
+    wave: Literal[1, 2, 3] | None = None
+    kind_note: str | None = None
+    confidence: Literal["A", "B", "C", "D"]
+    confidence_note: str | None = None
+    identity: bool = False  # an identity of the row was checked numerically
+
+    @property
+    def text(self) -> str:
+        """Everything a search looks at, in lower case."""
+        words = (self.id, self.name, self.alias, self.title, self.note, self.mechanism, self.shows)
+        return " ".join(word for word in words if word).lower()
+
+
+class Baseline(FrozenModel):
+    """A method that the reading list does not hold: what runs are compared with, and kin of its rows."""
+
+    name: str
+    title: str
+    paper: str
+    mechanism: str
+    shows: str
+    here: str | None = None  # what is missing to run it
+
+    @property
+    def text(self) -> str:
+        """Everything a search looks at, in lower case."""
+        return " ".join((self.name, self.title, self.paper, self.mechanism, self.shows)).lower()
+
+
+class Library(FrozenModel):
+    """The whole register."""
+
+    tracks: dict[str, str]
+    panels: dict[str, str]  # D1 to D19, which rows point at
+    notation: tuple[tuple[str, str], ...]
+    baselines: tuple[Baseline, ...]
+    rows: tuple[Row, ...]
+
+
+@cache
+def library() -> Library:
+    """The register, read once."""
+    return Library.model_validate_json(FILE.read_text(encoding="utf-8"))
+
+
+def papers(rows: Iterable[Row]) -> int:
+    """How many different papers the rows stand for; a row that repeats another is the same paper."""
+    return sum(row.same_as is None for row in rows)
+
+
+def method_of(row: Row | Baseline) -> str | None:
+    """The registered method that runs this row, or None."""
+    if row.name is None and isinstance(row, Row) and row.same_as is not None:
+        return method_of(next(other for other in library().rows if other.id == row.same_as))
+    return row.name if row.name in METHODS else None
+
+
+def ways(row: Row | Baseline) -> dict[Way, str]:
+    """Everything that runs a row, by kind; empty where nothing does."""
+    if row.name is None and isinstance(row, Row) and row.same_as is not None:
+        return ways(next(other for other in library().rows if other.id == row.same_as))
+    found: dict[Way, str | None] = {"method": method_of(row), "source": row.name if row.name in SOURCES else None}
+    if isinstance(row, Row):
+        study = f"kdlab study assets/studies/{row.study}.yaml" if row.study else None
+        found |= {"source": row.source or found["source"], "section": row.section}
+        found |= {"study": study, "command": row.command}
+    return {way: what for way, what in found.items() if what and not (way == "source" and found["method"])}
+
+
+def status(row: Row | Baseline) -> Status:
+    """What a person can do with the row today."""
+    if ways(row):
+        return "runs here"
+    return "reading card" if isinstance(row, Row) and row.kind == "reading card" else "not implemented"
+
+
+def find(
+    text: str = "",
+    *,
+    kinds: Collection[str] = (),
+    tracks: Collection[str] = (),
+    confidence: Collection[str] = (),
+    statuses: Collection[str] = (),
+) -> list[Row]:
+    """Rows that hold every word of `text` and lie in each filter that is not empty, in the register's order."""
+    return [
+        row
+        for row in library().rows
+        if _holds(row, text)
+        and (not kinds or row.kind in kinds)
+        and (not tracks or row.track in tracks)
+        and (not confidence or row.confidence in confidence)
+        and (not statuses or status(row) in statuses)
+    ]
+
+
+def beside(text: str = "", *, statuses: Collection[str] = ()) -> list[Baseline]:
+    """Baselines and their kin that hold every word of `text` and have one of the statuses, where any is named."""
+    return [row for row in library().baselines if _holds(row, text) and (not statuses or status(row) in statuses)]
+
+
+def _holds(row: Row | Baseline, text: str) -> bool:
+    return all(word in row.text for word in text.lower().split())
+
+
+def place(method: str) -> Row | Baseline | None:
+    """Where the register tells of a registered method."""
+    return next((row for row in (*library().rows, *library().baselines) if row.name == method), None)

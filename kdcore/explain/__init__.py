@@ -1,0 +1,1 @@
+"""A method's loss in a small example, without a run."""

@@ -1,0 +1,1 @@
+"""Sources that make synthetic images: their contract, and the networks they train."""

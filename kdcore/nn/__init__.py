@@ -1,0 +1,1 @@
+"""Layers, losses and update rules that methods, sources and the engine share."""

@@ -1,0 +1,154 @@
+"""The file of answers that were paid for, and what asking for them took. No torch is imported here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kdcore.contracts.service import Answered
+
+DIGEST = 16  # bytes that tell one image from another
+SPENT = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
+BY_HAND = Path("microscope", "asked.bin")  # below a run's folder: what a person asked from the microscope
+
+
+class Totals(NamedTuple):
+    """Images in a ledger, and real ones among them, local or held out."""
+
+    images: int
+    real: int
+
+
+def totals(path: Path, classes: int) -> Totals:
+    """What a ledger's file holds, without opening it for writing; nothing where there is none."""
+    if not path.exists():
+        return Totals(0, 0)
+    rows = np.fromfile(path, dtype=_kind(classes))
+    return Totals(len(rows), int(rows["local"].sum()))
+
+
+def count(path: Path, classes: int) -> int:
+    """How many images a ledger's file holds, without reading it."""
+    return path.stat().st_size // _kind(classes).itemsize if path.exists() else 0
+
+
+def _kind(classes: int) -> np.dtype[np.void]:
+    """One record."""
+    return np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *SPENT, ("answer", "<f4", (classes,))])
+
+
+class Ledger:
+    """Every answer that was paid for, by the digest of its question, in a file that only grows.
+
+    A record is the digest, whether the image was local, what asking it took, and the answer (C,) float32. A record cut
+    off by a crash is passed over: its answer was never used.
+
+    `counted` marks the records whose questions the run has asked up to its current step. A run resumed from a
+    checkpoint finds answers to questions of later steps, which it paid before it broke off: each is counted once the
+    run asks for it again, so that the meter of a step does not depend on interruptions.
+
+    Args:
+        path, classes: of the file, and of an answer.
+        frozen: whether it is another's book, which is only read; all in it counts.
+    """
+
+    def __init__(self, path: Path, classes: int, frozen: bool = False) -> None:
+        self.path = path
+        self.kind = _kind(classes)
+        if not frozen:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size // self.kind.itemsize * self.kind.itemsize)
+        self.places: dict[bytes, int] = {}
+        self.rows = np.zeros(0, dtype=self.kind)  # of which the first len(self) are filled
+        self.counted = np.zeros(0, dtype=bool)  # likewise
+        self.sums = dict.fromkeys(("local", *(name for name, _ in SPENT)), 0)  # over the counted records
+        self.count = 0  # of the counted records
+        self.lost = dict.fromkeys((name for name, _ in SPENT), 0)  # spent on calls that were never answered
+        self._lost = path.with_suffix(".lost")
+        for line in self._lost.read_text().splitlines() if self._lost.exists() else ():
+            if line.endswith("}"):  # else a crash cut it off
+                self._add_lost(json.loads(line))
+        self._take(np.fromfile(path, dtype=self.kind) if path.exists() else self.rows)
+        if frozen:
+            self.recount(np.ones(len(self), dtype=bool))
+
+    def lose(self, spent: Mapping[str, int]) -> None:
+        """Write down what a call took that was never answered."""
+        with self._lost.open("a") as file:
+            file.write(json.dumps(dict(spent)) + "\n")
+        self._add_lost(spent)
+
+    def _add_lost(self, spent: Mapping[str, int]) -> None:
+        for name in self.lost:
+            self.lost[name] += spent[name]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def add(self, digests: list[bytes], answered: Answered, local: bool, up: int, down: int) -> None:
+        """Keep and count answers to new questions; they are on disk before this returns. `up` and `down` are bytes a
+        question, for what was not really sent."""
+        count = len(digests)
+        rows = np.zeros(count, dtype=self.kind)
+        rows["digest"], rows["local"] = np.array(digests, dtype=f"V{DIGEST}"), local
+        rows["answer"] = answered.logits.cpu().numpy()
+        rows["requests"][0], rows["retried"][0] = answered.requests, answered.retried
+        rows["bytes_up"] = _shares(answered.bytes_up, up, count)
+        rows["bytes_down"] = _shares(answered.bytes_down, down, count)
+        with self.path.open("ab") as file:
+            file.write(rows.tobytes())
+        self._take(rows)
+        self.ask(digests)
+
+    def recall(self, digests: list[bytes]) -> np.ndarray:
+        """Answers (B, C) to known questions."""
+        found: np.ndarray = self.rows["answer"][[self.places[digest] for digest in digests]]
+        return found
+
+    def has_counted(self, digest: bytes) -> bool:
+        """Whether the run has asked this question up to its current step."""
+        return digest in self.places and bool(self.counted[self.places[digest]])
+
+    def ask(self, digests: list[bytes]) -> None:
+        """Count known questions, each the first time that the run asks it."""
+        self._count([self.places[digest] for digest in digests if not self.has_counted(digest)])
+
+    def recount(self, counted: np.ndarray) -> None:
+        """Count exactly the records marked in `counted` (N,), bool; those behind its end are not counted."""
+        self.counted[:] = False
+        self.sums, self.count = dict.fromkeys(self.sums, 0), 0
+        self._count(np.flatnonzero(counted[: len(self)]).tolist())
+
+    def whole(self, name: str) -> int:
+        """The sum of a column over all records, counted or not, with what was spent on calls never answered."""
+        return int(self.rows[name][: len(self)].sum()) + self.lost.get(name, 0)
+
+    def _count(self, places: list[int]) -> None:
+        self.counted[places] = True
+        self.count += len(places)
+        for name in self.sums:
+            self.sums[name] += int(self.rows[name][places].sum())
+
+    def _take(self, rows: np.ndarray) -> None:
+        held = len(self.places)
+        if held + len(rows) > len(self.rows):
+            room = max(1024, 2 * (held + len(rows))) - len(self.rows)
+            self.rows = np.concatenate([self.rows, np.zeros(room, dtype=self.kind)])
+            self.counted = np.concatenate([self.counted, np.zeros(room, dtype=bool)])
+        self.rows[held : held + len(rows)] = rows
+        self.places.update((digest.tobytes(), held + place) for place, digest in enumerate(rows["digest"]))
+
+
+def _shares(sent: int | None, each: int, count: int) -> np.ndarray:
+    """Bytes a question, so that they add up to what was sent."""
+    whole = each * count if sent is None else sent
+    shares = np.full(count, whole // count, dtype=np.uint32)
+    shares[0] += whole % count
+    return shares

@@ -1,0 +1,1 @@
+"""An uploaded file is tried when it comes, and again before a run starts."""
