@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ENDINGS = {
     "queued": "The run waits for its turn.",
     "running": "The run is under way.",
+    "paused": "The run is paused.",
     "done": "The run is done.",
     "failed": "The run failed.",
     "cancelled": "The run was stopped.",
@@ -30,7 +31,7 @@ def ending(run: Run) -> str:
     if run.result is not None:
         return outcome(run.result, taught(run.spec))
     said = f" {run.message.rstrip('.')}." if run.message and run.state != "cancelled" else ""
-    return ENDINGS[run.state] + said
+    return ENDINGS.get(run.standing, ENDINGS[run.state]) + said
 
 
 class Teller:

@@ -14,7 +14,7 @@ from kdcore.comparison.causes import WITNESSES
 from kdcore.comparison.reference_runs import witnesses
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE, WORDS
+from kdcore.jobs.states import ACTIVE
 from kdcore.spec.spec import Spec
 
 POLL_S = 2.0
@@ -82,7 +82,7 @@ def _table(runs: Wanted) -> None:
 def _state(run: Run | None) -> str:
     if run is None:
         return "not begun"
-    return f"[{WORDS[run.state]}](lab?run={run.id})" + (f", step {run.step:,}" if run.state == "running" else "")
+    return f"[{run.standing}](lab?run={run.id})" + (f", step {run.step:,}" if run.state == "running" else "")
 
 
 def _act(case: Case, runs: Wanted) -> None:

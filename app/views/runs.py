@@ -14,7 +14,7 @@ from app.forms import fields
 from app.text import phrases, run_names
 from kdcore.events import Evaluated, Step
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import ACTIVE, WORDS
+from kdcore.jobs.states import ACTIVE
 
 TABLE = "table of runs"
 NARROW = "narrow table of runs"  # the same runs for a small screen; the stylesheet shows one of the two
@@ -36,7 +36,7 @@ def sought(runs: list[Run], text: str, mine: bool) -> list[Run]:
 
 def _holds(run: Run, token: str) -> bool:
     """Whether a word stands in what the table may say of a run."""
-    text = f"{run.id} {run.label} {WORDS[run.state]} {phrases.heading(run)} seed {run.spec.seed}".lower()
+    text = f"{run.id} {run.label} {run.standing} {phrases.heading(run)} seed {run.spec.seed}".lower()
     return token in (text.split() if token.isdigit() else text)
 
 
@@ -46,7 +46,7 @@ def row(run: Run, name: str) -> dict[str, Any]:
     return {
         "run": name,
         "open": f"./?run={run.id}",
-        "state": WORDS[run.state],
+        "state": run.standing,
         "done": 100 * run.step / max(run.steps, 1),
         "student": _percentage(result.get("student_accuracy")),
         "teacher": _percentage(result.get("teacher_accuracy")),

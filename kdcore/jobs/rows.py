@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, func, ins
 
 from kdcore.errors import BadInput, unknown
 from kdcore.events import Changed, kept
-from kdcore.jobs.states import State, check_move, turns
+from kdcore.jobs.states import WORDS, State, check_move, turns
 from kdcore.jobs.tables import COMMANDS, RUNS, sealed
 from kdcore.runs.changes import told, with_changes
 from kdcore.spec.spec import Spec, parse
@@ -66,6 +66,11 @@ class Run:
     def weights(self) -> Path:
         """The student's weights; they exist once the run is done."""
         return self.folder / "student.safetensors"
+
+    @property
+    def standing(self) -> str:
+        """Where it stands, in a word: a pause is part of it, though it is no state of its own."""
+        return "paused" if self.paused and self.state == "running" else WORDS[self.state]
 
 
 @lru_cache(maxsize=4096)

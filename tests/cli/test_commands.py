@@ -14,6 +14,7 @@ import safetensors.numpy
 from app.cli import main
 from kdcore.blackbox import orders
 from kdcore.blackbox.orders import Order
+from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.events import Cost, Finished, Meter, Started
 from kdcore.jobs.store import Store
@@ -323,6 +324,22 @@ def test_runs_of_a_process_that_is_gone_are_listed_as_interrupted(lab: Path, cap
     store.claim(gone.pid, run.id)
     assert main(["runs"]) == 0
     assert re.search(rf"{run.id} +interrupted", capsys.readouterr().out)
+
+
+def test_a_paused_run_is_paused(lab: Path, capsys: Read) -> None:
+    store = Store(lab)
+    run = store.submit(recommended("moons"), "terminal")
+    store.claim(os.getpid(), run.id)
+    store.command(run.id, Command("pause"), "terminal")
+    assert main(["runs"]) == 0
+    assert re.search(rf"{run.id} +paused", capsys.readouterr().out)
+    assert main(["show", run.id]) == 0
+    told = capsys.readouterr().out
+    assert "The run is paused." in told
+    assert re.search(r"state +paused", told)
+    store.command(run.id, Command("resume"), "terminal")
+    assert main(["show", run.id]) == 0
+    assert "The run is under way." in capsys.readouterr().out
 
 
 def test_a_damaged_store(lab: Path, capsys: Read) -> None:

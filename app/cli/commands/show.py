@@ -15,7 +15,6 @@ from kdcore.errors import BadInput
 from kdcore.events import Meter, Started
 from kdcore.jobs.leases import settle
 from kdcore.jobs.rows import Run
-from kdcore.jobs.states import WORDS
 from kdcore.jobs.store import Store
 from kdcore.runs.bill import bill, dollars, outlays
 from kdcore.runs.ledger import BY_HAND, totals
@@ -177,14 +176,14 @@ def _row(run: Run, name: str) -> tuple[str, ...]:
     student, teacher = (
         f"{result[name]:.3f}" if name in result else "" for name in ("student_accuracy", "teacher_accuracy")
     )
-    state = WORDS[run.state]
+    state = run.standing
     return run.id, state, f"{run.step}/{run.steps}", student, teacher, ago(run.created_at), name
 
 
 def _summary(run: Run) -> list[tuple[str, str]]:
     rows = [
         ("run", run.id),
-        ("state", WORDS[run.state]),
+        ("state", run.standing),
         ("steps", f"{run.step} of {run.steps}"),
         ("made", ago(run.created_at)),
         ("teacher's run", run.teacher_run or ""),
