@@ -23,6 +23,7 @@ from kdcore.runs.private_rows import walled
 from kdcore.runs.record import stamp_of
 from kdcore.spec.catalogue import entry
 from kdcore.spec.lineage import taught
+from kdcore.spec.schedule import Json
 from kdcore.spec.spec import SETTABLE, Spec
 from kdcore.upload_checks.before_run import check_file
 
@@ -31,6 +32,7 @@ CONSENT = "real images"  # the box that allows them in files
 Order = Callable[[list[str]], list[str]]  # of panels, out of those that suit a run
 Width = Literal["stretch", "content"]
 Take = Callable[[Run], None]  # a run's settings into the page's form
+Moment = tuple[str, str, int]  # of a run: its state, its spec's hash, and the changes that were made by its step
 
 
 def opening(makes: bool) -> tuple[Run | None, bool]:
@@ -124,7 +126,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
         st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
     live("transport", run.id, **shared, settings=knobs, autoplay=demo)  # close behind its title
     again = 1.0 if run.state in ACTIVE else None
-    state.fragment(_aftermath, again, _outdated)(run.id, (run.state, run.hash), mine, suited(run), take)
+    state.fragment(_aftermath, again, _outdated)(run.id, _moment(run), mine, suited(run), take)
     if walled(run.spec):
         st.checkbox(consent.ASKED, key=CONSENT, help=consent.HELP)
     if between and run.state not in ACTIVE:
@@ -156,7 +158,7 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
     if not mine or run.state not in ACTIVE:
         return []
     settings = lab.settings_of(run.spec)
-    now = {one.path: one.value for one in run.spec.changes if one.step <= run.step}
+    now = _changed(run)
     found = []
     fixed = entry("method", run.spec.method.name)["fixed"]
     for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs if name not in fixed)]:
@@ -168,13 +170,23 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
     return found
 
 
-def _outdated(run_id: str, before: tuple[str, str], _: bool, names: list[str], __: Take) -> bool:
+def _changed(run: Run) -> dict[str, Json]:
+    """Settings that were changed by the step where the run stands, and their values."""
+    return {one.path: one.value for one in run.spec.changes if one.step <= run.step}
+
+
+def _moment(run: Run) -> Moment:
+    """What a page is drawn of: a change that was planned has its own moment too, though the spec stays as it is."""
+    return run.state, run.hash, len([one for one in run.spec.changes if one.step <= run.step])
+
+
+def _outdated(run_id: str, before: Moment, _: bool, names: list[str], __: Take) -> bool:
     """Whether a run moved on, was changed or shows more than when the page was drawn, or is gone."""
     run = run_store.known(run_id)
-    return run is None or (run.state, run.hash) != before or suited(run) != names
+    return run is None or _moment(run) != before or suited(run) != names
 
 
-def _aftermath(run_id: str, _: tuple[str, str], mine: bool, __: list[str], take: Take) -> None:
+def _aftermath(run_id: str, _: Moment, mine: bool, __: list[str], take: Take) -> None:
     """How it ended and what to do next; while it runs, this looks once a second whether the page is outdated."""
     run = run_store.known(run_id)
     if run is None:

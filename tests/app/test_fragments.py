@@ -14,8 +14,11 @@ from app import run_store, state
 from app.components import run_view
 from app.links import lab
 from kdcore.errors import BadInput
+from kdcore.events import Asked, Meter
+from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.spec.lineage import recommended
+from kdcore.spec.spec import Change
 
 APP = Path(state.__file__).parent
 
@@ -102,9 +105,9 @@ def test_a_run_that_is_gone_meanwhile_draws_the_page_anew(
     run = store.submit(recommended("moons"), "me")
     store.delete(run.id, "me")
     assert store.purge(-1.0) == [run.id]
-    assert run_view._outdated(run.id, ("cancelled", run.hash), True, [], lambda _: None)
+    assert run_view._outdated(run.id, ("cancelled", run.hash, 0), True, [], lambda _: None)
     with pytest.raises(Redrawn):
-        run_view._aftermath(run.id, ("cancelled", run.hash), True, [], lambda _: None)
+        run_view._aftermath(run.id, ("cancelled", run.hash, 0), True, [], lambda _: None)
 
 
 def test_a_page_is_not_drawn_twice_as_its_run_begins_meanwhile(
@@ -120,8 +123,38 @@ def test_a_page_is_not_drawn_twice_as_its_run_begins_meanwhile(
     drawn: list[int] = []
     ending = state.fragment(lambda *_: drawn.append(1), 1.0, run_view._outdated)
     store.claim(1, queued.id)
-    asked = queued.id, (queued.state, queued.hash), True, names, lambda _: None
+    asked = queued.id, run_view._moment(queued), True, names, lambda _: None
     ending(*asked)
     with pytest.raises(Redrawn):
         ending(*asked)
     assert drawn == [1]  # by the page; the rerun of the fragment alone has it drawn anew
+
+
+def test_a_planned_change_that_happens_draws_the_page_anew_with_its_value(
+    page: dict[str, Any],  # noqa: ARG001
+    home: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store()
+    monkeypatch.setattr(run_store, "store", lambda: store)
+    planned = Change(step=592, path="schedule.lr", value=0.001)
+    run = store.submit(recommended("moons").model_copy(update={"changes": (planned,)}), "me")
+    assert store.claim(1, run.id)
+    before, now = (_standing(store, run.id, step) for step in (591, 592))
+    names = run_view.suited(now)
+    drawn: list[int] = []
+    ending = state.fragment(lambda *_: drawn.append(1), 1.0, run_view._outdated)
+    asked = run.id, run_view._moment(before), True, names, lambda _: None
+    ending(*asked)
+    with pytest.raises(Redrawn):
+        ending(*asked)
+    shown = [{one["path"]: one["value"] for one in run_view._knobs(at, mine=True)} for at in (before, now)]
+    assert [one["schedule.lr"] for one in shown] == [run.spec.schedule.lr, 0.001]
+    state.fragment(lambda *_: drawn.append(1), 1.0, run_view._outdated)(run.id, run_view._moment(now), *asked[2:])
+    assert run_view._outdated(run.id, run_view._moment(now), *asked[2:]) is False
+
+
+def _standing(store: Store, run_id: str, step: int) -> Run:
+    """The run once it has come to a step."""
+    store.append(run_id, [Asked(step=step, meter=Meter())])
+    return store.get(run_id)
