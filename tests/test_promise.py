@@ -141,3 +141,10 @@ def test_what_could_still_be_sent_was_not_refused() -> None:
     asked = remote(pool=300, budget=900)
     assert query_limits.refusal(asked, Meter(images=300, looked=400), 129, "real", need=200) is None
     assert query_limits.refusal(asked, Meter(images=300, looked=401), 129, "real", need=200) == "budget"
+
+
+def test_what_is_kept_for_the_end_was_refused_before_it() -> None:
+    asked, told = remote(pool=300, budget=900), Meter(images=300, looked=200)
+    assert query_limits.refusal(asked, told, 129, "real", need=143, closing=359) == "budget"
+    assert query_limits.refusal(asked, told, 129, "real", need=41, closing=359) is None
+    assert query_limits.refusal(asked, told, 129, "real", need=143, closing=601) is None, "what cannot fit is not kept"

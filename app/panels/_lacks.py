@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.text.consent import WITHHELD
+from app.text.phrases import used_up
 from kdcore.events import Meter
 from kdcore.runs.record import Record
 from kdcore.spec.query_limits import refusal
@@ -28,10 +29,7 @@ LIMITED = (
     "Not measured: the {looks:,} images that may be sent for measuring alone are used up. To allow more, add "
     "--set wall.looks=N, and run again."
 )
-SPENT = (
-    "Not measured: learning comes first, and the budget of {budget:,} images leaves too few for this. Raise the budget "
-    "and run again."
-)
+SPENT = "Not measured: {why}. Raise the budget and run again."
 PROBED, PICTURED = 512, 36  # images that measuring asks about at once: probe rows at most, and pictures of a generator
 NEEDS = {"real": "local or held-out images", "synthetic": "images that the student does not learn from"}
 
@@ -44,12 +42,15 @@ def _unmeasured(record: Record, level: Measure) -> str | None:
     meter = record.meters[-1][1] if record.meters else Meter()
     rows = began.rows if began else {}
     need = min(PROBED, rows.get("val", PROBED)) if level == "real" else PICTURED
-    why = refusal(record.spec, meter, rows.get("train", 0), level, need)
+    closing = 0 if record.ended or wall.measure != "real" else min(PROBED, rows.get("test", PROBED))
+    why = refusal(record.spec, meter, rows.get("train", 0), level, need, closing=closing)
     if why == "permission":
         return UNMEASURED.format(what=NEEDS[level], level=level)
     if why is None or not record.frames:
         return None
-    return LIMITED.format(looks=wall.looks) if why == "limit" else SPENT.format(budget=wall.budget)
+    if why == "limit":
+        return LIMITED.format(looks=wall.looks)
+    return SPENT.format(why=used_up(wall.budget, meter, "leaves too few for this"))
 
 
 def first(*checks: Lacks) -> Lacks:

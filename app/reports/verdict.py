@@ -18,6 +18,7 @@ from app.text.phrases import (
     quantity,
     stuck,
     tested,
+    used_up,
 )
 from kdcore.blackbox.frontier import Reference, on_real
 from kdcore.events import Finished, Meter
@@ -206,7 +207,7 @@ def _because(facts: Facts, level: Measure, last: bool = False) -> str:
         return f", because that would have sent it {UNSENT[level]}, which was not allowed"
     if why == "limit":
         return f", because the {spec.wall.looks:,} images that it may be sent for measuring alone were used up"
-    return f", because learning comes first and the budget of {spec.wall.budget:,} images left too few for it"
+    return f", because {used_up(spec.wall.budget, meter, 'left too few for it')}"
 
 
 def _local(facts: Facts, meter: Meter, told: Bill) -> str:

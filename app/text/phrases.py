@@ -11,6 +11,7 @@ from typing import Any
 
 from app.text import run_names
 from kdcore.contracts.method import ASKS
+from kdcore.events import Meter
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import RESUMABLE, WORDS
 from kdcore.spec.catalogue import entry
@@ -39,6 +40,16 @@ def quantity(value: float, unit: str = "") -> str:
         if value >= 0.9995 * size:
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.0f} {unit}".strip()
+
+
+def used_up(budget: int, meter: Meter, leaves: str) -> str:
+    """What took a budget of images: learning comes first, but much of it may have gone to other measurements."""
+    if not meter.looked:
+        return f"learning comes first, and the budget of {budget:,} images {leaves}"
+    return (
+        f"the budget of {budget:,} images {leaves}: {meter.images:,} went to learning and {meter.looked:,} to other "
+        "measurements"
+    )
 
 
 def money(dollars: float) -> str:

@@ -23,7 +23,7 @@ from kdcore.device import Listener, apart, onto, steady
 from kdcore.engine.build import build, dataset, device_for, network
 from kdcore.engine.checkpoint import load_weights
 from kdcore.engine.generator_metrics import Made
-from kdcore.engine.measure import Probe
+from kdcore.engine.measure import Probe, probe_rows
 from kdcore.engine.row_splits import held_out, places, shown
 from kdcore.engine.teacher import Teacher, UsedUp
 from kdcore.errors import BadInput, upshot
@@ -183,7 +183,7 @@ class Setup:
         walled = Teacher(
             behind, spec.access, wall=spec.wall, folder=self.folder, classes=classes, pixels=self.pixels,
             inputs=lambda pixels: self.normalise(pixels * 255), seed=spec.seed, remote=spec.remote,
-            wanted=learning(spec, len(self.x)),
+            wanted=learning(spec, len(self.x)), closing=len(probe_rows(len(self.data.test.y))),
         )  # fmt: skip
         return self._kept(walled)
 

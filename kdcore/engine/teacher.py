@@ -23,13 +23,12 @@ from kdcore.contracts.outputs import Outputs
 from kdcore.contracts.service import Answered, Line, Unanswered
 from kdcore.errors import BadInput
 from kdcore.events import Meter
-from kdcore.runs.ledger import BY_HAND, DIGEST, Ledger, count
+from kdcore.runs.ledger import BOOKS, BY_HAND, DIGEST, Ledger, count
 from kdcore.seeding import mix
 from kdcore.spec.spec import Wall
 
 Translate = Callable[[Tensor], Tensor]
 CACHE_BYTES = 1 << 30  # answers kept for a whole split, at most
-BOOKS = ("asked.bin", "looked.bin")  # what learning asked, and what only measuring asked
 SUMMED = ("requests", "retried", "bytes_up", "bytes_down")  # over learning and measuring
 LABEL_BYTES = 4  # of one label, and of the place of one of the top probabilities
 
@@ -103,6 +102,7 @@ class Teacher:
         seed: of the wall's noise.
         remote: whether images leave this machine to be answered.
         wanted: images that learning asks about at most, which measuring leaves it; None is all that the budget allows.
+        closing: images that measuring asks about at the end, which measuring before it leaves, where so many fit.
         before: books of others, whose answers are at hand and are part of the budget.
     """
 
@@ -120,10 +120,11 @@ class Teacher:
         seed: int = 0,
         remote: bool = False,
         wanted: int | None = 0,
+        closing: int = 0,
         before: Sequence[Ledger] = (),
     ) -> None:
         self.remote, self.settled, self.before, self.wanted = remote, False, before, wanted
-        self.ask, self.access, self.features, self.wall = ask, access, features, wall
+        self.ask, self.access, self.features, self.wall, self.closing = ask, access, features, wall, closing
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
         self.kept: Outputs | None = None
         self.place: Tensor | None = None  # (N,) where a row's kept answer stands; None where all rows are kept
@@ -259,23 +260,29 @@ class Teacher:
     def _may_look(self, new: int, fresh: int, real: bool) -> bool:
         """Whether measuring may ask so many more questions, of which `fresh` must be sent."""
         assert self.wall is not None
-        if max(self.looked.count + new, len(self.looked) + fresh) > self.wall.looks:
+        room = self._room()
+        closing = self.closing if self._looks_at(real=True) and self.closing <= room else 0
+        held = len(self.looked) + fresh + (closing if fresh else 0)  # an end that broke off has sent its part before
+        if max(self.looked.count + new + closing, held) > room:
             return False
-        if not self.remote:
-            return True
-        allowed = self.wall.measure == "real" or (self.wall.measure == "synthetic" and not real)
-        return allowed and self._affords(new, fresh) and self._spares(new, fresh)
+        return not self.remote or (self._looks_at(real) and self._affords(new, fresh))
 
-    def _spares(self, new: int, fresh: int) -> bool:
-        """Whether so many more questions for measuring leave learning what it wants of the budget."""
+    def _looks_at(self, real: bool) -> bool:
+        """Whether the wall lets measuring ask about real, or about synthetic images."""
         assert self.wall is not None
-        looked = max(self.looked.count + new, len(self.looked) + fresh) + self._others()
+        return not self.remote or self.wall.measure == "real" or (self.wall.measure == "synthetic" and not real)
+
+    def _room(self) -> int:
+        """Images that measuring may ask about in all, beside what learning wants of the budget."""
+        assert self.wall is not None
+        if not self.remote or not self.wall.budget:
+            return self.wall.looks
         wanted = self.wall.budget if self.wanted is None else self.wanted
-        return not self.wall.budget or looked <= self.wall.budget - wanted
+        return min(self.wall.looks, self.wall.budget - wanted - self._others())
 
     def release(self) -> None:
-        """Learning asks no more: what it leaves of the budget is there for measuring."""
-        self.wanted = 0
+        """Learning asks no more, and the end has come: what is left of the budget is there for measuring."""
+        self.wanted = self.closing = 0
 
     def keep(self, batches: list[Tensor], rows: int, place: Tensor | None = None) -> None:
         """Answer once, in order, for `rows` training rows, where all answers fit into CACHE_BYTES and the budget.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DIGEST = 16  # bytes that tell one image from another
 SPENT = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
+BOOKS = ("asked.bin", "looked.bin")  # what learning asked, and what only measuring asked
 BY_HAND = Path("microscope", "asked.bin")  # below a run's folder: what a person asked from the microscope
 
 
@@ -35,6 +36,11 @@ def totals(path: Path, classes: int) -> Totals:
 def count(path: Path, classes: int) -> int:
     """How many images a ledger's file holds, without reading it."""
     return path.stat().st_size // _kind(classes).itemsize if path.exists() else 0
+
+
+def left(folder: Path, classes: int, budget: int) -> int | None:
+    """Images that a run's budget still has, also for a person who asks; None where nothing limits them."""
+    return max(0, budget - sum(count(folder / name, classes) for name in (BY_HAND, *BOOKS))) if budget else None
 
 
 def _kind(classes: int) -> np.dtype[np.void]:

@@ -94,7 +94,7 @@ def cramped(asked: Spec) -> str:
 
 
 def refusal(
-    asked: Spec, meter: Meter, local: int, level: Measure, need: int | None = None, last: bool = False
+    asked: Spec, meter: Meter, local: int, level: Measure, need: int | None = None, last: bool = False, closing: int = 0
 ) -> Refusal | None:
     """Why an image was not sent for measuring alone; None where that was possible.
 
@@ -105,17 +105,20 @@ def refusal(
         level: what must be allowed for it.
         need: images that it takes; None where it is known to have been refused.
         last: whether it is about the end, when learning leaves all that it did not use.
+        closing: images that are kept for the end until then, where they fit.
     """
     assert asked.wall
     wall = asked.wall
     if asked.remote and wall.measure not in ("real", level):
         return "permission"
-    limit = wall.looks - meter.looked
+    room = measuring(asked, local) if asked.remote else wall.looks
+    looked = meter.looked + (closing if closing <= room else 0)
+    limit = wall.looks - looked
     if not asked.remote or not wall.budget:
         budget = limit
     else:
         kept = wall.budget - meter.images if last else measuring(asked, local)
-        budget = min(kept - meter.looked, wall.budget - meter.images - meter.looked)
+        budget = min(kept - looked, wall.budget - meter.images - looked)
     if need is not None and min(limit, budget) >= need:
         return None
     return "limit" if limit <= budget else "budget"

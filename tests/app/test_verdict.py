@@ -212,7 +212,11 @@ def test_images_sent_for_measuring_are_told_and_paid_for(
     ("order", "looked", "why"),
     [
         ({"measure": "nothing"}, 0, "that would have sent it held-out images, which was not allowed"),
-        ({"measure": "real", "budget": 900}, 895, "learning comes first and the budget of 900 images left too few"),
+        (
+            {"measure": "real", "budget": 900},
+            895,
+            "the budget of 900 images left too few for it: 0 went to learning and 895 to other measurements.",
+        ),
         ({"measure": "real"}, 2000, "the 2,000 images that it may be sent for measuring alone were used up"),
     ],
 )

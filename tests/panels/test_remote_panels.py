@@ -123,7 +123,10 @@ def walled(measure: str, **wall: int) -> Record:
 def test_what_was_allowed_and_yet_not_measured_says_what_was_used_up() -> None:
     spent = panel("fidelity").lacks(walled("real", budget=1720))
     assert spent is not None
-    assert "the budget of 1,720 images leaves too few for this. Raise the budget" in spent
+    assert spent == (
+        "Not measured: the budget of 1,720 images leaves too few for this: 1,200 went to learning and 512 to other "
+        "measurements. Raise the budget and run again."
+    )
     limited = panel("fidelity").lacks(walled("real", budget=0, looks=512))
     assert limited is not None
     assert "the 512 images that may be sent for measuring alone are used up" in limited
