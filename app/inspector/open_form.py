@@ -21,6 +21,7 @@ from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.runs.bill import dollars
+from kdcore.runs.ledger import left
 from kdcore.runs.record import stamp_of
 from kdcore.spec.catalogue import catalogue, check_knobs, entry
 from kdcore.spec.spec import Choice
@@ -73,7 +74,14 @@ def _consent(runs: Mapping[str, Run]) -> None:
         return
     began = next((one.event for one in run_store.store().events(run.id, limit=1)), None)
     split = began.rows.get(str(state.shown().settings["where"]), ROWS) if isinstance(began, Started) else ROWS
-    rows = min(split, ROWS)
+    has = left(run.folder, len(began.classes), run.spec.wall.budget) if isinstance(began, Started) else None
+    if has == 0:
+        st.caption(
+            f"The run's budget of {run.spec.wall.budget:,} images is used up, so nothing more is sent. The rows open "
+            "beside the teacher where it has answered all of them, and without it elsewhere."
+        )
+        return
+    rows = min(split, ROWS, split if has is None else has)
     most = f"At most {paid(rows, dollars(rows, run.spec.wall.price), run.spec.wall.price)}."
     if run.spec.wall.measure == "real":
         st.caption(f"This run may be sent real images for measuring, so rows without an answer are sent. {most}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from torch import Tensor
 
 from kdcore.contracts.service import Answered, Line
-from kdcore.engine.teacher import BOOKS, Spent, Teacher, packed
+from kdcore.engine.teacher import Spent, Teacher, packed
 from kdcore.errors import BadInput
 from kdcore.nn.pixels import Pixels
-from kdcore.runs.ledger import BY_HAND, Ledger
+from kdcore.runs.ledger import BOOKS, BY_HAND, Ledger, left
 from kdcore.spec.registry import TEACHERS
 from kdcore.spec.spec import Spec
 
@@ -46,6 +46,11 @@ class ByHand:
         books = self._books(BY_HAND, *BOOKS)
         return len({one for one in self._digests(inputs) if not any(one in book.places for book in books)})
 
+    @property
+    def left(self) -> int | None:
+        """Images that the run's budget still has; None where nothing limits them."""
+        return left(self.folder, self.classes, self.wall.budget)
+
     def answers(self, inputs: Tensor, real: bool) -> Tensor:
         """Answers (B, C) to inputs (B, ...); what is not known is sent. `real` says that they are no synthetic images.
 
@@ -59,9 +64,10 @@ class ByHand:
             try:
                 return self._teacher(place)(inputs, real).logits
             except Spent:
+                missing = self.missing(inputs)
                 raise BadInput(
-                    f"{self.missing(inputs):,} more images would overrun the run's budget of {self.wall.budget:,}, so "
-                    "nothing was sent; ask about fewer."
+                    f"Nothing was sent: {missing:,} more {'image' if missing == 1 else 'images'} would overrun the "
+                    f"run's budget of {self.wall.budget:,}, of which {self.left:,} are left."
                 ) from None
 
     def _teacher(self, place: Path) -> Teacher:

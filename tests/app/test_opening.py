@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from case_factory import random_case
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +24,10 @@ from kdcore.blackbox.orders import Order, spec
 from kdcore.comparison.case import About, Case, Progress, folder_of, tell, write_about
 from kdcore.comparison.question import SENDS, Party, Question
 from kdcore.comparison.uploaded_logits import open_file
+from kdcore.contracts.service import Answered
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
+from kdcore.runs.ledger import BOOKS, Ledger
 from kdcore.spec.registry import TEACHERS
 from kdcore.spec.spec import Choice
 
@@ -121,6 +124,26 @@ def test_a_remote_teacher_is_sent_rows_only_where_the_box_is_ticked(lab: Open, s
     assert (asked[0].teacher.service, asked[0].teacher.folder) == (run.spec.service, str(run.folder))
     lab("inspector", student=run.id)
     assert len(begun) == 2, "a link asks what was asked before, and is no consent"
+
+
+def test_a_budget_promises_no_more_than_is_left_of_it(lab: Open, store: Store) -> None:
+    run = store.submit(
+        spec(Order(preset="paper", pool=2, service=Choice(name="http", knobs={"model": "m"}), price=2.0, budget=3)), ME
+    )
+    assert store.claim(1, run.id)
+    store.append(run.id, story(run.spec, 0.9))
+    run.weights.parent.mkdir(parents=True, exist_ok=True)
+    run.weights.write_bytes(WEIGHTS)
+    book = run.folder / BOOKS[0]
+    classes = next(one.event for one in store.events(run.id, limit=1)).classes  # type: ignore[union-attr]
+    one = Answered(torch.zeros(1, len(classes)))
+    Ledger(book, len(classes)).add([b"first".ljust(16)], one, False, 1, 1)
+    assert "At most 2 queries; cost $0.004 ($2.00 per 1,000)." in said(lab("inspector"))
+    full = Answered(torch.zeros(2, len(classes)))
+    Ledger(book, len(classes)).add([b"second".ljust(16), b"third".ljust(16)], full, False, 1, 1)
+    page = lab("inspector")
+    assert "The run's budget of 3 images is used up, so nothing more is sent." in said(page)
+    assert not page.checkbox
 
 
 def test_a_file_needs_its_data(lab: Open, begun: Begun) -> None:

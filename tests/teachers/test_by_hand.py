@@ -11,6 +11,7 @@ import pytest
 from counting import Counting, counting
 from test_books import agree, done, real, synthetic
 
+from app.cli.commands.inspect import figures
 from kdcore.blackbox import microscope
 from kdcore.comparison import worker
 from kdcore.comparison.case import Case
@@ -99,6 +100,8 @@ def test_the_inspector_sends_nothing_unasked(quiet: Over) -> None:
     assert case.about.teacher is None
     assert f"{rows:,} of these {rows:,} rows would have to be sent to it" in case.about.notes[0]
     assert "tick \u201cRows may be sent" in case.about.notes[0]
+    told = figures(case)["notes"][0]
+    assert told.endswith("would have to be sent to it; to allow that, add --send-rows."), "a terminal has no box"
     assert "error" not in ask(case.folder, "drawn", row=3)
     assert (quiet.sent, quiet.by_hand) == (before, (0, 0))
 
@@ -157,12 +160,17 @@ def test_no_budget_is_overrun_by_hand(home: Path) -> None:
         budget = run.sent + 1
         wall = run.spec.wall.model_copy(update={"budget": budget})  # type: ignore[union-attr]
         run = run._replace(spec=run.spec.model_copy(update={"wall": wall}))
-        question = run.question(sends=True)
-        question.write()
-        assert f"would overrun the run's budget of {budget:,}" in ask(question.folder, "answers")["error"]
-        assert run.by_hand == (0, 0)
+        before = run.sent
+        case = run.case(sends=True)
+        rows = len(case.rows)
+        assert case.rows.teacher is None
+        assert case.about.notes == (
+            f"the teacher was not asked: {rows} of these {rows} rows would have to be sent to it, but only 1 of the "
+            f"run's budget of {budget:,} images are left.",
+        )
+        assert (run.sent, run.by_hand) == (before, (0, 0))
         assert run.look(row=0, ask=True)["sight"]["asked"] == 1
-        assert "1 more images would overrun" in run.look(row=1, ask=True)["error"]
+        assert "1 more image would overrun" in run.look(row=1, ask=True)["error"]
         assert run.sent == budget
 
 
@@ -177,3 +185,16 @@ def test_what_was_asked_by_hand_is_part_of_the_runs_budget(home: Path) -> None:
         budget = run.meter.images
         _, meter = done(synthetic(server.url, budget=budget), folder)
     assert meter.images <= budget - 2
+
+
+def test_a_budget_that_reaches_for_a_part_of_the_rows_pays_for_none(home: Path) -> None:
+    """The rows are sent in parts of 128: those that still fit would be paid for, and nothing shown for them."""
+    with counting(8, CLASSES) as server:
+        run = over(server, home / "run")
+        wall = run.spec.wall.model_copy(update={"budget": run.sent + 300, "measure": "real"})  # type: ignore[union-attr]
+        run = run._replace(spec=run.spec.model_copy(update={"wall": wall}))
+        before = run.sent
+        case = run.case(where="test")
+        assert case.rows.teacher is None
+        assert "but only 300 of the run's budget of" in case.about.notes[0]
+        assert run.sent == before

@@ -12,6 +12,7 @@ from app.helpers import comparison
 from app.text.phrases import SPLITS, percent, repeats
 from kdcore.comparison.agreement import partition
 from kdcore.comparison.case import PARTS, Case, Where, progress
+from kdcore.comparison.question import ALLOW
 from kdcore.errors import BadInput
 from kdcore.probes.reliability import calibration
 
@@ -56,7 +57,8 @@ def figures(case: Case) -> dict[str, Any]:
     known = rows.labels >= 0
     own = calibration(rows.student[known], rows.labels[known])
     counted = {"where": case.about.where, "rows": len(rows), "labelled": int(known.sum())}
-    found: dict[str, Any] = {"case": case.id, **counted, "notes": list(case.about.notes)}
+    notes = [note.replace(ALLOW, "to allow that, add --send-rows.") for note in case.about.notes]
+    found: dict[str, Any] = {"case": case.id, **counted, "notes": notes}
     if rows.teacher is None:
         right = float((rows.student_top[known] == rows.labels[known]).mean())
         return found | {"student_accuracy": right, "student_ece": own.ece}

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from kdcore.blackbox.loaded_run import weights_of
 from kdcore.blackbox.manual_queries import ByHand
 from kdcore.comparison.case import written_ns
-from kdcore.comparison.question import SENDS, Party, Question, asked
+from kdcore.comparison.question import ALLOW, Party, Question, asked
 from kdcore.comparison.uploaded_images import kept
 from kdcore.contracts.data import Data, Dataset, Split, silent
 from kdcore.contracts.net import CHUNK, Net, pooled
@@ -33,8 +33,11 @@ SCALES = {  # mean and deviation of pixels from 0 to 1 that give the scales of u
     "bytes": ((0.0,), (1 / 255,)),
 }
 PART = 2048  # rows that are looked for in the books at a time
-ALLOW = f"to allow that, tick \u201c{SENDS}\u201d where the models are chosen, and open them again."
 UNASKED = "{title} is remote and was not asked: {missing:,} of these {rows:,} rows would have to be sent to it; {allow}"
+OVERDRAWN = (
+    "{title} was not asked: {missing:,} of these {rows:,} rows would have to be sent to it, but only {left:,} of the "
+    "run's budget of {budget:,} images are left."
+)
 
 
 class Model:
@@ -208,12 +211,20 @@ class Model:
             raise BadInput(f"{self.title} is remote, and this would send it {missing:,} images; {ALLOW}")
         return self.by_hand.answers(inputs, real=True)
 
-    def missing(self, x: Tensor) -> int:
-        """How many of the raw rows x (N, ...) would have to be sent to a remote teacher without being allowed to."""
-        if self.allowed or self.by_hand is None:
-            return 0
+    def refusal(self, x: Tensor) -> str:
+        """Why a remote teacher is not asked about the raw rows x (N, ...), which would be sent to it; "" where it may.
+
+        They are counted before the first is sent: those of a part that still fits would be paid for in vain.
+        """
+        left = self.by_hand.left if self.by_hand else None
+        if self.by_hand is None or (self.allowed and left is None):
+            return ""
         parts = (self.by_hand.scale.normalised(self._sized(part.float())) for part in torch.split(x, PART))
-        return sum(map(self.by_hand.missing, parts))
+        missing = sum(map(self.by_hand.missing, parts))
+        told = {"title": self.title, "missing": missing, "rows": len(x)}
+        if left is not None and missing > left:
+            return OVERDRAWN.format(**told, left=left, budget=self.by_hand.wall.budget)
+        return UNASKED.format(**told, allow=ALLOW) if missing and not self.allowed else ""
 
     @property
     def allowed(self) -> bool:
@@ -264,8 +275,8 @@ class Pair:
         self.student = self._model("student", question.student)
         self.notes: list[str] = []
         self.teacher = self._model("teacher", question.teacher) if question.teacher else None
-        if self.teacher and (missing := self.teacher.missing(self.x)):
-            self.notes.append(UNASKED.format(title=self.teacher.title, missing=missing, rows=len(self.x), allow=ALLOW))
+        if self.teacher and (refusal := self.teacher.refusal(self.x)):
+            self.notes.append(refusal)
             self.teacher = None
 
     def _model(self, side: str, party: Party) -> Model:
