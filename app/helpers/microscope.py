@@ -43,16 +43,16 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
     """What the helper sees, or one sentence on why it sees nothing."""
     pressed = state.recall("lens asks", None) == asked
     state.remember("lens asks", None, local=True)
-    try:
-        with st.spinner("Looking …", show_time=False):
-            found = sight(run, {**asked, "ask": pressed})
-    except BadInput as error:
-        st.info(verbatim(error))
+    found = _seen(run, asked, pressed)
+    if found is None:
         return
     st.html(card(found, state.view().theme))
     if found["may_ask"]:
+        spent = found.get("left") == 0
         st.button(
             _offer(run, asked),
+            disabled=spent,
+            help="The run's budget of images is used up, so nothing more can be sent." if spent else None,
             icon=":material/help:",
             key="lens asks",
             on_click=state.remember,
@@ -61,6 +61,16 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
         )
     elif found["teacher"] is None:
         st.caption("The teacher of this run is not on this machine, so it says nothing of images it was never shown.")
+
+
+def _seen(run: Run, asked: Mapping[str, Any], ask: bool) -> Sight | None:
+    """What the helper sees; a question that cannot be asked is told, and the rest is seen without it."""
+    try:
+        with st.spinner("Looking …", show_time=False):
+            return sight(run, {**asked, "ask": ask})
+    except BadInput as error:
+        st.info(verbatim(error))
+    return _seen(run, asked, ask=False) if ask else None
 
 
 def _offer(run: Run, asked: Mapping[str, Any]) -> str:

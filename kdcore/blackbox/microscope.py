@@ -47,6 +47,7 @@ def sight(bench: Bench, image: Tensor, row: int | None, ask: bool) -> Sight:
         "student": ours[0].softmax(0).tolist(),
         "teacher": None if theirs is None else _believed(bench, theirs),
         "may_ask": theirs is None and bench.spec.service is not None,
+        "left": bench.by_hand.left if bench.by_hand else None,  # of the budget; None where nothing limits it
         "asked": bench.asked,
         "samples": bench.samples,
         "step": bench.step,

@@ -6,9 +6,13 @@ from math import sqrt
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from app import state
 from app.helpers import microscope
+from app.panels import View
 from app.reports.microscope_card import card, lines
+from kdcore.errors import BadInput
 
 PIXELS = [[[0, 128], [255, 64]]]
 SIGHT: dict[str, Any] = {
@@ -28,6 +32,8 @@ SIGHT: dict[str, Any] = {
     "may_ask": False,
     "nearest": [{"where": "local", "image": PIXELS, "distance": 0.1}],
 }
+SILENT = {key: value for key, value in SIGHT.items() if key not in ("inverse_teacher", "difference", "loss", "again")}
+SILENT |= {"teacher": None}  # nobody has asked the teacher
 
 
 def test_every_image_has_its_name_and_class() -> None:
@@ -47,10 +53,7 @@ def test_sentences_are_honest() -> None:
 
 
 def test_what_nobody_answered_is_left_out() -> None:
-    silent = {
-        key: value for key, value in SIGHT.items() if key not in ("inverse_teacher", "difference", "loss", "again")
-    }
-    silent |= {"teacher": None, "cycle": None, "asked": 3}
+    silent = SILENT | {"cycle": None, "asked": 3}
     assert card(silent, "dark").count("<img ") == 3
     assert lines(silent) == ["Asked by hand so far: 3 images, beside those of the run; each is paid for."]
     assert "1 image, beside" in lines(silent | {"asked": 1})[0]
@@ -67,3 +70,36 @@ def test_a_walk_begins_and_ends_at_answers_as_long_as_latents(share: float) -> N
 def test_half_way_both_classes_are_alike() -> None:
     latent = microscope.between(4, 0, 3, 0.5)
     assert latent[0] == latent[3] > latent[1] == latent[2]
+
+
+def _looking() -> None:
+    """The microscope above a run whose teacher is asked by the image."""
+    from types import SimpleNamespace
+    from typing import cast
+
+    from app.helpers import microscope
+
+    run = SimpleNamespace(spec=SimpleNamespace(wall=SimpleNamespace(price=2.0)))
+    microscope._look(cast("Any", run), {"row": 0})
+
+
+def test_a_question_that_cannot_be_asked_takes_nothing_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one offered once the budget is used up."""
+    left = [1]
+
+    def sight(_: object, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["ask"]:
+            left[0] = 0
+            raise BadInput("Nothing was sent.")
+        return SILENT | {"may_ask": True, "left": left[0]}
+
+    monkeypatch.setattr(microscope, "sight", sight)
+    monkeypatch.setattr(state, "_state", {})
+    monkeypatch.setattr(state, "view", View)
+    page = AppTest.from_function(_looking).run(timeout=60)
+    assert not page.button[0].disabled
+    page.button[0].click().run(timeout=60)
+    assert [one.value for one in page.info] == ["Nothing was sent."]
+    assert "student says" in page.get("html")[0].proto.body
+    assert page.button[0].disabled
+    assert "budget of images is used up" in page.button[0].help

@@ -169,7 +169,9 @@ def test_no_budget_is_overrun_by_hand(home: Path) -> None:
             f"run's budget of {budget:,} images are left.",
         )
         assert (run.sent, run.by_hand) == (before, (0, 0))
-        assert run.look(row=0, ask=True)["sight"]["asked"] == 1
+        assert run.look(row=0)["sight"]["left"] == 1
+        sight = run.look(row=0, ask=True)["sight"]
+        assert (sight["asked"], sight["left"]) == (1, 0)
         assert "1 more image would overrun" in run.look(row=1, ask=True)["error"]
         assert run.sent == budget
 
