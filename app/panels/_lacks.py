@@ -42,7 +42,8 @@ def _unmeasured(record: Record, level: Measure) -> str | None:
     meter = record.meters[-1][1] if record.meters else Meter()
     rows = began.rows if began else {}
     need = min(PROBED, rows.get("val", PROBED)) if level == "real" else PICTURED
-    closing = 0 if record.ended or wall.measure != "real" else min(PROBED, rows.get("test", PROBED))
+    ends = not record.ended and (wall.measure == "real" or not record.spec.remote)  # by asking about the test split
+    closing = min(PROBED, rows.get("test", PROBED)) if ends else 0
     why = refusal(record.spec, meter, rows.get("train", 0), level, need, closing=closing)
     if why == "permission":
         return UNMEASURED.format(what=NEEDS[level], level=level)
