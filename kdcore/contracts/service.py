@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from kdcore.contracts.access import Access
@@ -23,6 +23,17 @@ class Answered(NamedTuple):
     bytes_down: int | None = None
     strange: str = ""  # what the first row that is not finite was, where that is known
 
+    def in_vain(self, bad: int, up: int, down: int) -> dict[str, int]:
+        """What it took for the `bad` rows that are not finite, as `Unanswered.spent`; what the call took stands with
+        the rows that are kept, where there are any. `up` and `down` are bytes a row, for what was not really sent."""
+        none = bad == len(self.logits)
+        return {
+            "requests": self.requests * none,
+            "retried": self.retried * none + bad,
+            "bytes_up": bad * up if self.bytes_up is None else self.bytes_up * none,
+            "bytes_down": bad * down if self.bytes_down is None else self.bytes_down * none,
+        }
+
 
 class Unanswered(BadInput):
     """A call that was sent and never answered; what was sent counts all the same."""
@@ -33,6 +44,21 @@ class Unanswered(BadInput):
 
 
 Line = Callable[["Tensor"], Answered]  # from images (B, K, H, W) with values from 0 to 1
+
+
+class RemoteLine:
+    """A line over which images leave this machine.
+
+    Before each request it tells `leaving` what its call has taken once that has left, in the words of
+    `Unanswered.spent`: a process that is killed meanwhile leaves it told.
+    """
+
+    def __init__(self) -> None:
+        self.leaving: Callable[[Mapping[str, int]], None] = lambda _: None
+
+    def __call__(self, images: Tensor) -> Answered:
+        """As `Line`."""
+        raise NotImplementedError
 
 
 class Service(Knobs):

@@ -20,10 +20,10 @@ from torch import Tensor
 from kdcore.contracts.access import Access
 from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
-from kdcore.contracts.service import Answered, Line, Unanswered
+from kdcore.contracts.service import Answered, Line, RemoteLine, Unanswered
 from kdcore.errors import BadInput
 from kdcore.events import Meter
-from kdcore.runs.ledger import BOOKS, BY_HAND, DIGEST, Ledger, count
+from kdcore.runs.ledger import BOOKS, BY_HAND, DIGEST, Ledger, count, outlay
 from kdcore.seeding import mix
 from kdcore.spec.spec import Wall
 
@@ -158,11 +158,7 @@ class Teacher:
         being answered."""
         if not self.wall:
             return Meter()
-        sums = {name: sum(book.whole(name) for book in self.charged) for name in SUMMED}
-        return Meter(
-            images=len(self.paid), local=self.paid.whole("local"), looked=len(self.looked),
-            looked_real=self.looked.whole("local"), cached=self.cached, **sums,
-        )  # fmt: skip
+        return outlay(*self.books, self.charged, self.cached)
 
     @property
     def books(self) -> tuple[Ledger, Ledger]:
@@ -335,6 +331,8 @@ class Teacher:
     def _insist(self, book: Ledger, asked: Tensor) -> Answered:
         """Ask a line; what it sent in vain is written down before its error goes on."""
         assert not isinstance(self.ask, Net)
+        if isinstance(self.ask, RemoteLine):
+            self.ask.leaving = book.begin
         try:
             return self.ask(asked)
         except Unanswered as error:
@@ -348,10 +346,11 @@ class Teacher:
         finite = whole.tolist()
         query = len(book) + finite.index(False) + 1 if not all(finite) else 0
         kept = [digest for digest, known in zip(digests, finite, strict=False) if known]
-        answered = answered._replace(logits=answered.logits[whole])
         if kept:
-            self._write(book, answered, asked, kept, local)
+            self._write(book, answered._replace(logits=answered.logits[whole]), asked, kept, local)
         if query:
+            each = traffic(self.wall, self.access, asked[0], answered.logits.shape[1])
+            book.lose(answered.in_vain(len(finite) - len(kept), *each))
             raise BadInput(
                 f"The teacher's answer to query {query} is {answered.strange or 'not a number'}; what was learned "
                 "before it is kept."

@@ -6,14 +6,17 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, insert, select
 
 from kdcore.errors import BadInput
-from kdcore.events import Changed, Checkpoint, Event, Finished, Started, stored
+from kdcore.events import Asked, Changed, Checkpoint, Event, Finished, Started, stored
 from kdcore.jobs import rows
+from kdcore.jobs.states import State
 from kdcore.jobs.tables import EVENTS, RUNS
+from kdcore.runs.ledger import left_behind
 
 
 class Heard(NamedTuple):
@@ -42,6 +45,35 @@ def append(connection: Connection, row: Row[Any], events: Sequence[Event]) -> No
         rows.move(connection, row, "done", result=json.dumps(last.result), message=None, **facts)
     else:
         rows.change(connection, row.id, **facts)
+
+
+def move(connection: Connection, row: Row[Any], state: State, home: Path, **facts: Any) -> None:
+    """As `rows.move`; a run that ends early tells what it sent by then, which its process may not have told.
+
+    Raises:
+        IllegalMove: the table of moves does not allow it.
+    """
+    rows.move(connection, row, state, **facts)
+    if row.state == "running":
+        _tell_left(connection, row.id, home)
+
+
+def end(connection: Connection, where: ColumnElement[bool], message: str, home: Path) -> list[rows.Run]:
+    """As `rows.end`; each run tells what it sent by then."""
+    ended = rows.end(connection, where, message, home)
+    for run in ended:
+        _tell_left(connection, run.id, home)
+    return ended
+
+
+def _tell_left(connection: Connection, run_id: str, home: Path) -> None:
+    """Add all that a run sent to its remote teacher, unless its last event says so."""
+    sent, newest = None, getattr(last(connection, run_id), "meter", None)
+    with suppress(OSError, ValueError):  # books that cannot be read do not keep a run from ending
+        sent = left_behind(home / "runs" / run_id)
+    if sent and sent != (newest.model_copy(update={"cached": 0}) if newest else None):
+        row = rows.find(connection, run_id)
+        append(connection, row, [Asked(step=row.step, meter=sent)])
 
 
 def read(connection: Connection, run_id: str, after: int, limit: int | None) -> list[Heard]:

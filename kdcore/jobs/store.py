@@ -296,7 +296,7 @@ class Store:
         """
         with self._write() as connection:
             row = self._held(connection, run_id, attempt) if attempt else rows.find(connection, run_id, lock=True)
-            rows.move(connection, row, state, **facts)
+            log.move(connection, row, state, self.home, **facts)
 
     def note(self, run_id: str, **facts: Any) -> None:
         """Set columns that are no state, such as `message` or `teacher_run`."""
@@ -379,7 +379,7 @@ class Store:
         if before is None:
             return []
         with self._write() as connection:
-            return rows.end(connection, where, message, self.home)
+            return log.end(connection, where, message, self.home)
 
     def _held(self, connection: Connection, run_id: str, attempt: int | None) -> Any:
         row = rows.find(connection, run_id, lock=True)

@@ -30,6 +30,8 @@ DTYPES = {  # little-endian, as the extension has it
 }
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 HEAD_LENGTH = "Inference-Header-Content-Length"
+MOST_AXES = 64  # numpy has no more
+MOST_SIZE = 2**63 - 1  # of one axis, and of all together: what numpy counts in
 Side = Literal["inputs", "outputs"]
 
 
@@ -111,10 +113,9 @@ def _number(text: str) -> int:
 def _tensor(entry: Mapping[str, Any], body: bytes, place: int) -> tuple[np.ndarray, int]:
     """One tensor, and where the bytes of the next one begin."""
     shape, datatype = entry.get("shape"), entry.get("datatype")
-    whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not whole or not isinstance(datatype, str) or datatype not in DTYPES:
+    if not isinstance(shape, list) or not isinstance(datatype, str) or datatype not in DTYPES:
         raise Garbled(f"a tensor has no shape, or a datatype other than {', '.join(DTYPES)}")
-    dtype, count = np.dtype(DTYPES[datatype]), math.prod(shape or ())
+    dtype, count = np.dtype(DTYPES[datatype]), _count(shape)
     parameters = entry.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
@@ -122,6 +123,18 @@ def _tensor(entry: Mapping[str, Any], body: bytes, place: int) -> tuple[np.ndarr
     if type(size) is not int or size != count * dtype.itemsize or place + size > len(body):
         raise Garbled(f"a tensor of {count} values has {len(body) - place} bytes left, not {count * dtype.itemsize}")
     return _shaped(np.frombuffer(body, dtype, count, place), shape), place + size
+
+
+def _count(shape: list[Any]) -> int:
+    """How many values a shape holds; it is bounded before anything is multiplied, as a long product takes minutes."""
+    if len(shape) > MOST_AXES:
+        raise Garbled(f"a tensor has {len(shape):,} axes, and at most {MOST_AXES} are read")
+    if not all(type(size) is int and 0 <= size <= MOST_SIZE for size in shape):
+        raise Garbled("a tensor has no shape of whole numbers from 0 to 2^63 - 1")
+    count: int = math.prod(shape)
+    if count > MOST_SIZE:
+        raise Garbled("a tensor has a shape of more than 2^63 - 1 values")
+    return count
 
 
 def _shaped(values: np.ndarray, shape: Any) -> np.ndarray:

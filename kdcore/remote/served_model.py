@@ -19,7 +19,7 @@ from kdcore.contracts.outputs import Outputs
 from kdcore.engine.build import dataset, device_for, network
 from kdcore.engine.checkpoint import load_weights
 from kdcore.engine.teacher import granted
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, shortened
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import DATA
 from kdcore.spec.spec import Spec, parse
@@ -78,7 +78,7 @@ class Model:
         if x.dtype != np.float32 or x.shape[1:] != self.shape or not 0 < len(x) <= MOST:
             sizes = "x".join(map(str, self.shape))
             raise BadInput(
-                f"{self.entry!r} is FP32, 1 to {MOST} rows of {sizes}, but got {x.dtype} of shape {x.shape}."
+                f"{self.entry!r} is FP32, 1 to {MOST} rows of {sizes}, but got {x.dtype} of shape {shortened(x.shape)}."
             )
         pixels = self.entry == "pixels"
         if not np.isfinite(x).all() or (pixels and (x.min() < -ROUNDING or x.max() > 1 + ROUNDING)):

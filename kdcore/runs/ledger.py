@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from kdcore.events import Meter
+
 if TYPE_CHECKING:
     from kdcore.contracts.service import Answered
 
+DUE = ".due"  # ending of the file beside a book that tells what the newest request takes with it
 DIGEST = 16  # bytes that tell one image from another
 SPENT = [("requests", "<u2"), ("retried", "<u2"), ("bytes_up", "<u4"), ("bytes_down", "<u4")]
-BOOKS = ("asked.bin", "looked.bin")  # what learning asked, and what only measuring asked
+BOOKS = ("asked.bin", "looked.bin")  # in a run's folder: what learning asked, and what only measuring asked
 BY_HAND = Path("microscope", "asked.bin")  # below a run's folder: what a person asked from the microscope
 
 
@@ -43,6 +46,38 @@ def left(folder: Path, classes: int, budget: int) -> int | None:
     return max(0, budget - sum(count(folder / name, classes) for name in (BY_HAND, *BOOKS))) if budget else None
 
 
+def outlay(paid: Ledger, looked: Ledger, charged: Sequence[Ledger], cached: int = 0) -> Meter:
+    """All that has left: also answers that no step has used yet, and what was sent without an answer.
+
+    Args:
+        paid, looked: the books of learning and of measuring.
+        charged: those whose requests and bytes count.
+        cached: answers from memory.
+    """
+    sums = {name: sum(book.whole(name) for book in charged) for name, _ in SPENT}
+    return Meter(
+        images=len(paid), local=paid.whole("local"), looked=len(looked), looked_real=looked.whole("local"),
+        cached=cached, **sums,
+    )  # fmt: skip
+
+
+def left_behind(folder: Path) -> Meter | None:
+    """All that a run whose process is gone sent to a remote teacher, the request under way included; None where it
+    sent nothing."""
+    pending = [_pending((folder / name).with_suffix(DUE)) for name in BOOKS]
+    classes = next((one["classes"] for one in pending if one), None)
+    if classes is None:
+        return None
+    paid, looked = (Ledger(folder / name, classes, frozen=True) for name in BOOKS)
+    return outlay(paid, looked, (paid, looked))
+
+
+def _pending(path: Path) -> dict[str, int] | None:
+    """What was noted before the newest request; None where nothing was sent, or a crash cut the note off."""
+    text = path.read_text() if path.exists() else ""
+    return json.loads(text) if text.endswith("}") else None
+
+
 def _kind(classes: int) -> np.dtype[np.void]:
     """One record."""
     return np.dtype([("digest", f"V{DIGEST}"), ("local", "?"), *SPENT, ("answer", "<f4", (classes,))])
@@ -57,6 +92,9 @@ class Ledger:
     `counted` marks the records whose questions the run has asked up to its current step. A run resumed from a
     checkpoint finds answers to questions of later steps, which it paid before it broke off: each is counted once the
     run asks for it again, so that the meter of a step does not depend on interruptions.
+
+    What a request takes with it is noted before it leaves. If neither its answers nor its loss are written down
+    afterwards, the process ended meanwhile, and the next one to open the file counts it as lost.
 
     Args:
         path, classes: of the file, and of an answer.
@@ -77,21 +115,31 @@ class Ledger:
         self.sums = dict.fromkeys(("local", *(name for name, _ in SPENT)), 0)  # over the counted records
         self.count = 0  # of the counted records
         self.lost = dict.fromkeys((name for name, _ in SPENT), 0)  # spent on calls that were never answered
-        self._lost = path.with_suffix(".lost")
+        self.losses = 0  # calls that were never answered
+        self._lost, self._due = path.with_suffix(".lost"), path.with_suffix(DUE)
         for line in self._lost.read_text().splitlines() if self._lost.exists() else ():
             if line.endswith("}"):  # else a crash cut it off
                 self._add_lost(json.loads(line))
         self._take(np.fromfile(path, dtype=self.kind) if path.exists() else self.rows)
         if frozen:
             self.recount(np.ones(len(self), dtype=bool))
+        pending = _pending(self._due)
+        if pending and (pending["records"], pending["losses"]) == (len(self), self.losses):
+            (self._add_lost if frozen else self.lose)({name: pending[name] for name in self.lost})
+
+    def begin(self, spent: Mapping[str, int]) -> None:
+        """Note what a call has taken once its next request has left, before it leaves."""
+        facts = {"records": len(self), "losses": self.losses, "classes": self.kind["answer"].shape[0]}
+        self._due.write_text(json.dumps(dict(spent) | facts))
 
     def lose(self, spent: Mapping[str, int]) -> None:
         """Write down what a call took that was never answered."""
         with self._lost.open("a") as file:
-            file.write(json.dumps(dict(spent)) + "\n")
+            file.write(f"\n{json.dumps(dict(spent))}\n")  # a line that a crash cut off ends here
         self._add_lost(spent)
 
     def _add_lost(self, spent: Mapping[str, int]) -> None:
+        self.losses += 1
         for name in self.lost:
             self.lost[name] += spent[name]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdcore.contracts.access import Access
 from kdcore.contracts.service import Service
-from kdcore.errors import BadInput
+from kdcore.errors import BadInput, shortened
 from kdcore.files.logit_check import flat, logarithms, probable
 from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 
@@ -92,7 +92,7 @@ class Reader(Service):
         if answers.ndim != 2:
             raise BadInput(
                 "The teacher must answer with a row of numbers an image, or a class number as an integer, but gives "
-                f"{answers.dtype} of {answers.shape[1:]}."
+                f"{answers.dtype} of {shortened(answers.shape[1:])}."
             )
         check_classes(answers.shape[1], classes)
         return Told(self.told(answers.astype(np.float32), access))

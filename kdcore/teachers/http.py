@@ -30,10 +30,10 @@ from pydantic import Field
 from torch import Tensor
 
 from kdcore.contracts.access import Access
-from kdcore.contracts.service import Answered, Line, Unanswered
-from kdcore.errors import BadInput, gist
+from kdcore.contracts.service import Answered, Line, RemoteLine, Unanswered
+from kdcore.errors import BadInput, gist, shortened
 from kdcore.remote.http_client import Address, Lost, Reply, Wire, address
-from kdcore.remote.protocol import DTYPES, HEAD_LENGTH, Garbled, pack, read_json, unpack
+from kdcore.remote.protocol import DTYPES, HEAD_LENGTH, MOST_AXES, MOST_SIZE, Garbled, pack, read_json, unpack
 from kdcore.teachers._labels import Told, are_numbers, check_grade, telling
 from kdcore.teachers._pixels import Reader, as_tensor, check_classes, check_shape
 from kdcore.teachers._trial import row_for
@@ -132,12 +132,13 @@ class _Insisted(NamedTuple):
     tries: int
 
 
-class _Remote:
+class _Remote(RemoteLine):
     """The line: each call asks about one request's images and leaves the rest."""
 
     def __init__(
         self, reader: HttpTeacher, calls: _Calls, path: str, terms: _Terms, classes: int, access: Access, flat: bool
     ) -> None:
+        super().__init__()
         self.reader, self.calls, self.path, self.terms = reader, calls, path, terms
         self.classes, self.access, self.flat = classes, access, flat
 
@@ -148,9 +149,15 @@ class _Remote:
         body, headers = pack("inputs", {self.terms.name: x}, self._wish(), self.reader.binary)
         wire, before = self.calls.wire, self.calls.sent
         up, down = wire.up, wire.down
+
+        def leaving() -> None:
+            requests = self.calls.sent - before
+            sizes = {"bytes_up": wire.up - up + len(body), "bytes_down": wire.down - down}
+            self.leaving({"requests": requests, "retried": requests * len(x)} | sizes)
+
         try:
             told, tries = self.calls.insist(
-                "POST", f"{self.path}/infer", lambda reply: self._read(reply, len(x)), headers, body
+                "POST", f"{self.path}/infer", lambda reply: self._read(reply, len(x)), headers, body, leaving
             )
         except BadInput as error:
             requests = self.calls.sent - before
@@ -169,7 +176,8 @@ class _Remote:
         tensors = unpack("outputs", reply.body, reply.headers.get(HEAD_LENGTH.lower())).tensors
         answers = tensors.get(self.terms.output) if self.terms.output else self._telling(list(tensors.values()))
         if answers is None or not answers.ndim or len(answers) != count:
-            raise Garbled(f"the answer to {count} images has shape {None if answers is None else answers.shape}")
+            shape = None if answers is None else answers.shape
+            raise Garbled(f"the answer to {count} images has shape {shortened(shape)}")
         return self.reader.read(answers, self.classes, self.access)
 
     def _telling(self, tensors: list[np.ndarray]) -> np.ndarray | None:
@@ -193,8 +201,9 @@ class _Calls:
         read: Callable[[Reply], T],
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        leaving: Callable[[], None] = lambda: None,
     ) -> _Insisted:
-        """Send a request until its answer can be read.
+        """Send a request until its answer can be read; `leaving` is called before each time.
 
         Raises:
             BadInput: it is refused for good, or was sent as often as allowed.
@@ -203,6 +212,7 @@ class _Calls:
         for tries in range(1, self.reader.retries + 2):
             self._pace()
             self.sent += 1
+            leaving()
             try:
                 reply = self.wire.exchange(method, path, headers or {}, body)
                 if reply.status == 200:
@@ -346,8 +356,14 @@ def _entries(facts: Mapping[str, Any], side: str) -> list[dict[str, Any]]:
 
 
 def _sizes(entry: Mapping[str, Any]) -> tuple[int | None, ...]:
-    """A tensor's shape; None where any size will do."""
+    """A tensor's shape; None where any size will do.
+
+    Raises:
+        Garbled: no tensor has so many axes, or so long a one.
+    """
     shape = entry.get("shape")
     if not isinstance(shape, list):
         return ()
+    if len(shape) > MOST_AXES or any(isinstance(size, int) and size > MOST_SIZE for size in shape):
+        raise Garbled(f"a tensor has more than {MOST_AXES} axes, or one longer than 2^63 - 1")
     return tuple(size if isinstance(size, int) and size > 0 else None for size in shape)

@@ -196,6 +196,19 @@ class TestStopping:
         ended = store.get(run.id)
         assert (ended.state, ended.attempt, len(store.runs())) == ("lost", 2, 1)
 
+    def test_a_run_whose_process_was_killed_before_it_began_is_begun_by_resume(self, kdlab: Kdlab, lab: Path) -> None:
+        line = [sys.executable, "-m", "app.cli", *TOY]
+        store = Store(lab)
+        with subprocess.Popen(line) as process:
+            while not store.runs() and process.poll() is None:
+                time.sleep(0.005)
+            process.kill()
+        (run,) = store.runs()
+        assert run.state == "queued"
+        done = kdlab("resume", run.id)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (store.get(run.id).state, len(store.runs())) == ("done", 1)
+
     def test_resume_tells_what_is_new_and_ends_as_run_does(self, kdlab: Kdlab, lab: Path) -> None:
         with started(self.words) as process:
             process.send_signal(signal.SIGINT)

@@ -1,6 +1,5 @@
 """The remote teacher against a server that delays, drops, cuts, refuses and lies: every image counted, none lost."""
 
-import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -222,6 +221,7 @@ def test_a_model_that_does_not_suit(
 
 
 ODD = [None, True, -1, 1e300, 200.0, "", "\x1b[2J\n" * 9, "\ud800", [], [[]], {}, [{}], {"a": []}, [-1] * 5000]
+ODD += [[10**4000] * 2, [10**18] * 30]
 
 
 @pytest.mark.parametrize("key", ["datatype", "name", "shape", "parameters"])
@@ -244,13 +244,16 @@ def test_a_datatype_that_is_null_is_not_known() -> None:
 
 
 def test_an_answer_of_any_kind_is_read_or_asked_again() -> None:
-    numbers = {"name": "answers", "datatype": "FP32", "shape": [1, 3], "data": [1.0, 2.0, 3.0]}
+    said, numbers = [], {"name": "answers", "datatype": "FP32", "shape": [1, 3], "data": [1.0, 2.0, 3.0]}
     for key in (*numbers, "parameters"):
         for odd in [*ODD, {"binary_data_size": 12.0}, {"binary_data_size": [12]}]:
             body = json.dumps({"outputs": [numbers | {key: odd}]}).encode()
             reply = Reply(200, {HEAD_LENGTH.lower(): str(len(body))}, body + bytes(12))
-            with contextlib.suppress(Garbled):
+            try:
                 http._made_of(reply, lambda reply: unpack("outputs", reply.body, reply.headers[HEAD_LENGTH.lower()]))
+            except Garbled as error:
+                said.append(str(error))
+    assert max(map(len, said)) < 300
 
 
 def test_bytes_are_sent_only_where_they_can_be_read(server: Faulty, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,8 @@ def message(**entry: Any) -> bytes:
         (message(shape=[1, 3, 8, 8], data=[0.5] * 192), "rows of 1x8x8, but got float32 of shape (1, 3, 8, 8)"),
         (message(shape=[0, 1, 8, 8], data=[]), "1 to 1024 rows"),
         (message(shape=[-1, 1, 8, 8]), "no shape"),
-        (message(shape=[1 << 40, 1 << 40]), "has 64 data"),
+        (message(shape=[1 << 30, 1 << 30]), "has 64 data"),
+        (message(shape=[1 << 40, 1 << 40]), "more than 2^63 - 1 values"),
         (message(shape="all"), "no shape"),
         (message(datatype="BYTES"), "datatype other than"),
         (message(datatype="FP64"), "but got float64"),
@@ -118,8 +120,12 @@ def message(**entry: Any) -> bytes:
         (message(data=[0.5] * 63), "64 values has 63 data"),
         (message(data=[2.0] * 64), "finite numbers from 0 to 1"),
         (message(data=[None] * 64), "finite numbers from 0 to 1"),
-        (message(shape=[1] * 65, data=[0.5]), "cannot have the shape"),
-        (message(shape=[0, 1 << 70], data=[]), "cannot have the shape"),
+        (message(shape=[1] * 65, data=[0.5]), "has 65 axes, and at most 64 are read"),
+        (message(shape=[0, 1 << 62, 4], data=[]), "cannot have the shape"),
+        (message(shape=[0, 1 << 70], data=[]), "no shape of whole numbers from 0 to"),
+        (message(shape=[10**4000]), "no shape of whole numbers from 0 to"),
+        (message(shape=[(1 << 63) - 1] * 64), "more than 2^63 - 1 values"),
+        (message(shape=[(1 << 63) - 1] * 1000), "has 1,000 axes"),
         (message(name="\ud800"), "reads one input, 'pixels', but got"),
         (json.dumps(json.loads(message()) | {"outputs": [{"name": "\ud800"}]}).encode(), "one output, 'answers'"),
         (message(parameters={"binary_data_size": 256}), "has 0 bytes left, not 256"),
@@ -132,6 +138,15 @@ def test_wrong_input_gets_a_sentence(client: TestClient, body: bytes, said: str)
     reply = client.post(INFER, content=body)
     assert reply.status_code == 400
     assert said in reply.json()["error"]
+    assert len(reply.json()["error"]) < 240
+
+
+def test_a_long_shape_is_refused_before_its_sizes_are_multiplied(client: TestClient) -> None:
+    """Of 100,000 sizes the product takes two minutes, in which no other client is answered."""
+    began = monotonic()
+    reply = client.post(INFER, content=message(shape=[(1 << 63) - 1] * 30_000))
+    assert (reply.status_code, "has 30,000 axes" in reply.json()["error"]) == (400, True)
+    assert monotonic() - began < 3
 
 
 @pytest.mark.parametrize("length", ["9999", "-1", "x", "٣", "9" * 5000, "3"])

@@ -84,6 +84,9 @@ def _promised(spec: Spec) -> list[str]:
 def resume(run_id: str, *, json: bool) -> int:
     """Go on with a run that broke off, whoever began it in this home; the exit code.
 
+    A run of the terminal that still waits is begun: its command may be gone, and if it is not, the one that claims the
+    run first does it.
+
     Raises:
         BadInput: there is no such run, or it did not break off.
     """
@@ -91,7 +94,8 @@ def resume(run_id: str, *, json: bool) -> int:
     settle(store)
     run = store.get(run_id)
     told = store.events(run_id, limit=None)
-    return _do(store, store.resume(run_id, run.owner), json, after=told[-1].seq if told else 0)
+    waits = run.state == "queued" and run.owner == TERMINAL
+    return _do(store, run if waits else store.resume(run_id, run.owner), json, after=told[-1].seq if told else 0)
 
 
 def _broken_off(store: Store, spec: Spec) -> Run | None:
