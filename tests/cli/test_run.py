@@ -15,6 +15,7 @@ from app.cli.arguments import wanted
 from kdcore.blackbox import orders
 from kdcore.blackbox.orders import Order
 from kdcore.events import EVENT, Cost, Finished, Started
+from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.store import Store
 from kdcore.spec.schedule import Schedule
 from kdcore.spec.spec import Choice
@@ -197,14 +198,9 @@ class TestStopping:
         assert (ended.state, ended.attempt, len(store.runs())) == ("lost", 2, 1)
 
     def test_a_run_whose_process_was_killed_before_it_began_is_begun_by_resume(self, kdlab: Kdlab, lab: Path) -> None:
-        line = [sys.executable, "-m", "app.cli", *TOY]
         store = Store(lab)
-        with subprocess.Popen(line) as process:
-            while not store.runs() and process.poll() is None:
-                time.sleep(0.005)
-            process.kill()
-        (run,) = store.runs()
-        assert run.state == "queued"
+        asked = wanted(None, {"data": "moons", "method": "ce", "teacher": "none", "schedule.steps": "5"}, ())
+        run = store.submit(asked, TERMINAL)  # all that the command has done by then
         done = kdlab("resume", run.id)
         assert (done.returncode, done.stderr) == (0, "")
         assert (store.get(run.id).state, len(store.runs())) == ("done", 1)
