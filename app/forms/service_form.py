@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from app import state
@@ -36,7 +34,8 @@ def pieces(part: str, settings: Settings) -> None:
     first = [key for key in keys if base[key] == "" or key.partition(".")[2] in one["required"]]
     _fields(settings, base, first)
     more = [key for key in keys if key not in first]
-    fields.fold("How it is asked", f"more {part}", partial(_fields, settings, base, more))
+    with st.expander("How it is asked", key=f"more {part}"):  # fields that are not there would forget what is typed
+        _fields(settings, base, more)
 
 
 def _fields(settings: Settings, base: Settings, keys: list[str]) -> None:

@@ -229,8 +229,8 @@ def test_steps_that_no_training_row_is_meant_by_are_refused(
 
 @pytest.mark.usefixtures("home")
 def test_cases_that_nobody_looks_at_are_forgotten() -> None:
-    os.utime(random_case(folder_of("case-old")).folder / "about.json", (0, 0))
-    os.utime(random_case(folder_of(CASE)).folder / "about.json", (0, 0))
+    os.utime(random_case(folder_of("case-old")).folder / "about.json", (1, 1))
+    os.utime(random_case(folder_of(CASE)).folder / "about.json", (1, 1))
     comparison.case(CASE)
     assert purge(60.0) == ["case-old"]
     assert not folder_of("case-old").exists()

@@ -39,8 +39,9 @@ def ended(lab: Path, spec: Spec, meter: Meter | None = None) -> str:
     store = Store(lab)
     run = store.submit(spec, "somebody")
     cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
+    rows = {"train": 2, "val": 2, "test": 2}
     first = Started(
-        step=0, steps=2000, device="cpu", torch="none", classes=("a", "b"), rows={}, student=cost, teacher=None
+        step=0, steps=2000, device="cpu", torch="none", classes=("a", "b"), rows=rows, student=cost, teacher=None
     )
     store.claim(1, run.id)
     store.append(run.id, [first, Finished(step=2000, result=RESULT, meter=meter)])
