@@ -1,7 +1,6 @@
 """`kdlab run`: the same story live and stored, teachers reused, every way to end."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,14 @@ from kdcore.spec.spec import Choice
 
 Kdlab = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")
+CLAIMED_BY_ANOTHER = """  # a `kdlab` that finds the run it has begun claimed already
+import sys
+from app.cli import main
+from kdcore.jobs.store import Store
+claim = Store.claim
+Store.claim = lambda store, pid, run_id=None: claim(store, pid, run_id) and print("claimed", flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
 TOY = ("run", "--data", "moons", "--method", "ce", "--teacher", "none", "--steps", "5", "--set", "schedule.momentum=0")
 
 
@@ -141,16 +148,15 @@ class TestStopping:
 
     def test_sigterm_stops_what_a_worker_of_the_lab_does_for_it(self, lab: Path) -> None:
         """The command only follows such a run, so its own end would leave it going, and paying."""
-        store, claimed = Store(lab), None
-        line = [sys.executable, "-m", "app.cli", *self.words]
+        store = Store(lab)
+        line = [sys.executable, "-c", CLAIMED_BY_ANOTHER, *self.words]
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            while claimed is None and process.poll() is None:
-                claimed = next((store.claim(os.getpid(), run.id) for run in store.runs(states={"queued"})), None)
-            assert claimed
+            assert process.stdout
+            assert process.stdout.readline() == "claimed\n"
+            (claimed,) = store.runs(states={"running"})
             facts = {"steps": 5, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
             cost = Cost(parameters=1, multiply_adds=1, size_bytes=4)
             store.append(claimed.id, [Started(step=0, student=cost, teacher=None, **facts)])
-            assert process.stdout
             assert process.stdout.readline()  # it follows
             process.send_signal(signal.SIGTERM)
             while store.get(claimed.id).cancel_at is None and process.poll() is None:
