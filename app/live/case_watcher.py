@@ -7,8 +7,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdcore.comparison.case import Case, folder_of, written_ns
+from kdcore.comparison.case import Case, folder_of
 from kdcore.contracts.control import Command
+from kdcore.runs.record import written_ns
 
 PREFIX = "case-"  # begins the id of every case, and of no run
 LOOK_S = 0.3

@@ -29,7 +29,7 @@ from kdcore.comparison.log_probabilities import Logs
 from kdcore.errors import BadInput
 from kdcore.frozen import FrozenModel
 from kdcore.probes._numerics import Floats, Ints, kl_nats, top_class
-from kdcore.runs.record import Arrays, read_arrays
+from kdcore.runs.record import Arrays, read_arrays, written_ns
 from kdcore.spec.catalogue import home
 from kdcore.spec.spec import Choice
 
@@ -254,14 +254,6 @@ def write_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}")
     draft.write_text(text)
     draft.replace(path)
-
-
-def written_ns(path: Path) -> int:
-    """When a file was written, in unix nanoseconds; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:  # perhaps since it was listed
-        return 0
 
 
 @kept

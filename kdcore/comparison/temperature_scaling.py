@@ -12,12 +12,13 @@ from scipy.special import ndtr
 
 from kdcore.comparison.cache import kept
 from kdcore.comparison.calibration import Forecast, forecast
-from kdcore.comparison.case import Case, Rows, written_ns
+from kdcore.comparison.case import Case, Rows
 from kdcore.comparison.log_probabilities import Logs
 from kdcore.comparison.selection import Bools
 from kdcore.errors import BadInput
 from kdcore.probes._bins import binned, equal_width
 from kdcore.probes._numerics import Floats, Ints, mean, softmax
+from kdcore.runs.record import written_ns
 
 COLDEST, HOTTEST = 0.05, 20.0  # between which a temperature is sought
 TASK = "temperature"  # fits on validation rows where the case's are others

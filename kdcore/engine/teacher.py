@@ -266,15 +266,14 @@ class Teacher:
     def _looks_at(self, real: bool) -> bool:
         """Whether the wall lets measuring ask about real, or about synthetic images."""
         assert self.wall is not None
-        return not self.remote or self.wall.measure == "real" or (self.wall.measure == "synthetic" and not real)
+        return not self.remote or self.wall.allows("real" if real else "synthetic")
 
     def _room(self) -> int:
         """Images that measuring may ask about in all, beside what learning wants of the budget."""
         assert self.wall is not None
-        if not self.remote or not self.wall.budget:
+        if not self.remote:
             return self.wall.looks
-        wanted = self.wall.budget if self.wanted is None else self.wanted
-        return min(self.wall.looks, self.wall.budget - wanted - self._others())
+        return self.wall.room(None if self.wanted is None else self.wanted + self._others())
 
     def release(self) -> None:
         """Learning asks no more, and the end has come: what is left of the budget is there for measuring."""

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, insert, select
 
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import EVENT, Finished, Started
-from kdcore.jobs import rows, telling
+from kdcore.jobs import event_checks, rows
 from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
@@ -84,7 +84,7 @@ def load(folder: Path, named: str = "") -> Recorded:
     with parsing(f"{named} holds no readable recorded run", "export the run again"):
         facts = read_json(_text(folder, "run.json"))
         spec = parse(facts["spec"])
-        lines = _lines(_text(folder, "events.jsonl"), telling.most(spec))
+        lines = _lines(_text(folder, "events.jsonl"), event_checks.most(spec))
         times = {name: _moment(facts.get(name) or 0.0) for name in TIMES}
         told = tuple(_heard(seq, line, times["finished_at"]) for seq, line in enumerate(lines, start=1))
         run_id, label = str(facts["id"]), str(facts.get("label", ""))
@@ -101,7 +101,7 @@ def load(folder: Path, named: str = "") -> Recorded:
     if not told or not isinstance(told[-1].event, Finished):
         raise BadInput(f"{named} holds a run that did not finish; bring one whose last event is 'finished'.")
     with parsing(f"{named} holds no record of a run", "export the run again"):
-        telling.check(spec, [heard.event for heard in told])
+        event_checks.check(spec, [heard.event for heard in told])
     return Recorded(run_id, label, spec, times, told, folder.resolve(), pristine)
 
 
@@ -134,7 +134,7 @@ def _heard(seq: int, line: str, otherwise: float) -> Heard:
     raw = read_json(line)
     if not isinstance(raw, dict):
         raise ValueError(f"event {seq} is no JSON object")
-    telling.check_size(raw)
+    event_checks.check_size(raw)
     if len(line) > LONGEST_TEXT or "\\u" in line:  # in others no text can be too long, or hold a lone surrogate
         _check_text(raw)
     at = _moment(raw.pop("at", otherwise))

@@ -125,7 +125,7 @@ def _placed(found: Recorded, place: Path) -> Recorded:
     return replace(found, folder=place.resolve())
 
 
-def aside(folder: Path, undone: ExitStack) -> Path:
+def move_aside(folder: Path, undone: ExitStack) -> Path:
     """Give a run's folder the name of a draft, so that its own is free for another; `undone` gives it back.
 
     Raises:
@@ -202,20 +202,24 @@ def _unpacked(path: Path) -> int:
     if path.suffix != ".npz":
         return 0
     with parsing(f"{path.name} of the record is damaged or cut off", REMEDY), unzipping(path, MOST_ARRAYS) as archive:
-        return sum(entry.file_size for entry in archive.infolist())
+        return _bytes_of(archive)
+
+
+def _bytes_of(archive: zipfile.ZipFile) -> int:
+    return sum(entry.file_size for entry in archive.infolist())
 
 
 def _check_arrays(path: Path, classes: int) -> None:
     """Pass a file of arrays that is whole, unpacks to what a run may write, and holds numbers where a run does."""
-    if (size_bytes := _unpacked(path)) > MOST_ARRAYS_BYTES:
-        raise BadInput(
-            f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
-            f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
-        )
     with unzipping(path, MOST_ARRAYS) as archive:
+        if (size_bytes := _bytes_of(archive)) > MOST_ARRAYS_BYTES:
+            raise BadInput(
+                f"{path.name} of the record unpacks to {size_bytes / 2**30:.1f} GB, but at most "
+                f"{MOST_ARRAYS_BYTES / 2**30:.1f} are taken; {REMEDY}."
+            )
         if broken := archive.testzip():  # numpy reads just as much as there should be, and so meets no wrong sum
             raise ValueError(f"the sum of {broken} is wrong")
-    found = whole_arrays(path, MOST_ARRAYS)
+        found = whole_arrays(archive)
     for name, array in found.items():
         if not _written(name, array, classes):
             raise BadInput(

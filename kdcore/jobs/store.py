@@ -220,7 +220,7 @@ class Store:
                     connection.execute(delete(table).where(table.c.run.in_(ids)))
                 connection.execute(delete(RUNS).where(RUNS.c.id.in_(ids)))
                 ours = [run.folder for run in gone if not run.recorded or self._keeps(run.folder)]
-                doomed = [importing.aside(folder, kept) for folder in ours if folder.exists()]
+                doomed = [importing.move_aside(folder, kept) for folder in ours if folder.exists()]
             kept.pop_all()  # they are forgotten
             for folder in doomed:
                 with suppress(FileNotFoundError):  # an import clears what others left

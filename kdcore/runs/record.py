@@ -106,20 +106,19 @@ def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an npz, never unpickled; {} when the file is absent or damaged, or has more than a run writes."""
     try:
-        with parsing(f"{path} cannot be read", "write it anew"):
-            return whole_arrays(path, MOST_ARRAYS)
+        with parsing(f"{path} cannot be read", "write it anew"), unzipping(path, MOST_ARRAYS) as stored:
+            return whole_arrays(stored)
     except BadInput:
         return {}
 
 
-def whole_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
-    """The arrays of an npz of at most `most`, never unpickled; to be called inside of `parsing`.
+def whole_arrays(stored: ZipFile) -> dict[str, np.ndarray]:
+    """The arrays of an open npz, never unpickled; to be called inside of `parsing`.
 
     Raises:
         Exception: whatever numpy and zipfile raise at one that cannot be read.
     """
-    with unzipping(path, most) as stored:
-        return {name.removesuffix(".npy"): _array(stored, name) for name in stored.namelist()}
+    return {name.removesuffix(".npy"): _array(stored, name) for name in stored.namelist()}
 
 
 def read_array(path: Path, name: str) -> np.ndarray | None:
@@ -176,7 +175,12 @@ def stamp_of(folder: Path) -> int:
     """A number that changes when a run's weights do; 0 where there are none yet."""
     ended = folder / "student.safetensors"
     kept = [ended] if ended.exists() else sorted((folder / "checkpoints").glob("*.safetensors"))[-1:]
+    return written_ns(kept[0]) if kept else 0  # a checkpoint goes when a newer one is there
+
+
+def written_ns(path: Path) -> int:
+    """When a file was written, in unix nanoseconds; 0 where there is none."""
     try:
-        return kept[0].stat().st_mtime_ns if kept else 0
-    except FileNotFoundError:  # a checkpoint goes when a newer one is there
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # perhaps since it was listed
         return 0

@@ -26,3 +26,17 @@ class Wall(FrozenModel):
         description="What may be sent to a remote teacher for measuring alone: nothing, synthetic images, or also real "
         "ones (local and held-out). All of it is counted, paid for, and part of the budget.",
     )
+
+    def allows(self, level: Measure) -> bool:
+        """Whether images of that level, synthetic or real ones, may be sent to a remote teacher for measuring alone."""
+        return self.measure in ("real", level)
+
+    def room(self, wanted: int | None) -> int:
+        """Images that may be sent to a remote teacher for measuring alone, beside what else is wanted of the budget.
+
+        Args:
+            wanted: None where nobody can say, so that nothing is left.
+        """
+        if not self.budget:
+            return self.looks
+        return 0 if wanted is None else min(self.looks, max(0, self.budget - wanted))

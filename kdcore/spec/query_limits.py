@@ -57,10 +57,7 @@ def measuring(asked: Spec, local: int | None = None) -> int:
     wall = asked.wall
     if wall is None or not asked.remote or wall.measure == "nothing":
         return 0
-    if not wall.budget:
-        return wall.looks
-    wanted = learning(asked, local)
-    return 0 if wanted is None else min(wall.looks, max(0, wall.budget - wanted))
+    return wall.room(learning(asked, local))
 
 
 def most(asked: Spec) -> int | None:
@@ -109,7 +106,7 @@ def refusal(
     """
     assert asked.wall
     wall = asked.wall
-    if asked.remote and wall.measure not in ("real", level):
+    if asked.remote and not wall.allows(level):
         return "permission"
     room = measuring(asked, local) if asked.remote else wall.looks
     looked = meter.looked + (closing if closing <= room else 0)

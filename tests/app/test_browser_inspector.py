@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browsing import end_workers, person, served
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from app import theme
 
@@ -123,9 +123,16 @@ def learn(page: Page) -> None:
 
 
 def choose(page: Page, label: str, option: re.Pattern[str], becomes: str) -> None:
-    """Choose from a list of the form, and wait until the link says so."""
-    page.get_by_role("combobox", name=re.compile(label)).first.click()
-    page.get_by_role("option", name=option).first.click()
+    """Choose from a list of the form, and wait until the link says so. A page that is still arriving may draw the list
+    anew and so close it: it is opened once more, as a person would."""
+    choice = page.get_by_role("option", name=option).first
+    for _ in range(3):
+        page.get_by_role("combobox", name=re.compile(label)).first.click()
+        try:
+            choice.click(timeout=10_000)
+            break
+        except TimeoutError:
+            page.keyboard.press("Escape")
     expect(page).to_have_url(re.compile(becomes))
 
 

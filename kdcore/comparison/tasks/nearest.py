@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdcore.comparison.case import written_ns
 from kdcore.comparison.tasks._asked import Asked, image, shown, sides
 from kdcore.comparison.tasks.pair import Pair
 from kdcore.errors import BadInput
-from kdcore.runs.record import read_arrays
+from kdcore.runs.record import read_arrays, written_ns
 
 MOST = 5
 

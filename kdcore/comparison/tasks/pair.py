@@ -13,7 +13,6 @@ from torch.nn.functional import interpolate
 
 from kdcore.blackbox.loaded_run import weights_of
 from kdcore.blackbox.manual_queries import ByHand
-from kdcore.comparison.case import written_ns
 from kdcore.comparison.question import ALLOW, Party, Question, asked
 from kdcore.comparison.uploaded_images import kept
 from kdcore.contracts.data import Data, Dataset, Split, silent
@@ -23,6 +22,7 @@ from kdcore.engine.build import dataset, device_for, network
 from kdcore.engine.checkpoint import head_of
 from kdcore.errors import BadInput, upshot
 from kdcore.nn.pixels import Pixels
+from kdcore.runs.record import written_ns
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import DATA, TEACHERS
 from kdcore.spec.spec import Choice, Spec, parse

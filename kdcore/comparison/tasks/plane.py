@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdcore.comparison.case import written_ns
 from kdcore.comparison.plane import BEGINS, FINEST, Ask, Plane, asked, name_of, three_rows, through
 from kdcore.comparison.tasks.pair import Model, Pair
 from kdcore.probes.field import surrounding
-from kdcore.runs.record import read_arrays, write_arrays
+from kdcore.runs.record import read_arrays, write_arrays, written_ns
 
 SIZES = (24, FINEST)  # points along a side: a first look, then the whole
 CHUNK = 1024  # rows at a time

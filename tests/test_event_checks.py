@@ -19,7 +19,7 @@ from app.reports import html_report
 from app.reports.verdict import verdict
 from kdcore.comparison.tasks import plane
 from kdcore.errors import BadInput
-from kdcore.jobs import importing, telling
+from kdcore.jobs import event_checks, importing
 from kdcore.jobs.exchange import load
 from kdcore.jobs.store import Store
 from kdcore.runs.record import read_arrays, write_arrays
@@ -136,7 +136,7 @@ def spent_at_once(events: Told) -> Told:
         spent_at_once,
         noted(cycle=float("nan"), cycle_rows=256.0, class_entropy=float("nan"), frechet=float("inf")),
         noted(class_entropy=float("inf"), argmax_inverse=float("nan"), argmax_inverse_rows=256.0),
-        noted(**dict.fromkeys((*telling.COPIES, *telling.FURTHER, *telling.SHARES))),
+        noted(**dict.fromkeys((*event_checks.COPIES, *event_checks.FURTHER, *event_checks.SHARES))),
     ],
     ids=["as it was", "it stopped at step 0", "no numbers", "no entropy", "nothing measured"],
 )
@@ -152,7 +152,7 @@ def test_what_a_run_may_tell_has_a_verdict(change: Callable[[Told], Told], folde
 
 
 def test_events_are_counted_before_they_are_read(folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    most = telling.most(load(folder).spec)
+    most = event_checks.most(load(folder).spec)
     lines = (folder / "events.jsonl").read_text().splitlines()
     asked = '{"kind": "asked", "step": 0, "meter": {}}'
     (folder / "events.jsonl").write_text("\n".join([lines[0], *[asked] * most, *lines[1:]]))
@@ -168,7 +168,7 @@ def test_the_most_events_follow_from_what_is_watched() -> None:
         spec = Spec(
             student=Choice(name="mlp"), method=Choice(name="ce"), schedule=Schedule(steps=steps), watch=Watch(**watch)
         )
-        return telling.most(spec) - telling.ROOM
+        return event_checks.most(spec) - event_checks.ROOM
 
     assert most(1) < 20
     assert most(10_000, points=200) + 2 * 1800 == most(10_000, points=2000)
@@ -176,7 +176,7 @@ def test_the_most_events_follow_from_what_is_watched() -> None:
 
 
 def test_the_lock_is_held_for_the_rows_alone(folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    most = telling.most(load(folder).spec)
+    most = event_checks.most(load(folder).spec)
     lines = (folder / "events.jsonl").read_text().splitlines()
     asked = '{"kind": "asked", "step": 0, "meter": {}}'
     room = most - len(lines)
@@ -248,13 +248,13 @@ def test_a_record_that_takes_the_place_of_one_being_purged_keeps_its_folder(
 def test_a_purge_that_fails_forgets_nothing(folder: Path, lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = lab.take(folder, "me")
     lab.delete(run.id, "me")
-    real = importing.aside
+    real = importing.move_aside
 
     def refused(*args: Any) -> Path:
         real(*args)
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(importing, "aside", refused)
+    monkeypatch.setattr(importing, "move_aside", refused)
     with pytest.raises(BadInput, match="Permission denied"):
         lab.purge(-1)
     monkeypatch.undo()
