@@ -15,11 +15,13 @@ from app.cli.commands import run
 from kdcore.contracts.access import GRANTS
 from kdcore.contracts.method import ASKS, JOINS, LINEAGES, Method
 from kdcore.spec.lineage import recommended
+from kdcore.spec.registry import METHODS
 from kdcore.spec.spec import Spec
 from kdcore.study.study import read
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+GUIDES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *GUIDES)
 
 
 def blocks(document: str, language: str = "") -> list[str]:
@@ -34,20 +36,35 @@ def commands(document: str, start: str) -> list[list[str]]:
     return [shlex.split(line.split("|")[0], comments=True)[1:] for line in lines]
 
 
-def test_the_runs_in_the_readme_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def all_commands(start: str) -> list[list[str]]:
+    """Those of README and guides."""
+    return [words for document in ("README.md", *GUIDES) for words in commands(document, start)]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_runs_in_the_documents_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Spec] = []
     monkeypatch.setattr(run, "distil", lambda spec, **_: asked.append(spec) or 0)
     monkeypatch.chdir(tmp_path)
     Path("run.json").write_text(recommended("moons").model_dump_json())
-    shown = commands("README.md", "kdlab run ")
+    shown = all_commands("kdlab run ")
     assert [main(words) for words in shown] == [0] * len(shown)
     assert asked[0] == recommended()
-    assert len(asked) == len(shown) >= 5
+    assert len(asked) == len(shown) >= 10
 
 
-def test_the_studies_in_the_readme_can_be_read() -> None:
-    shown = {words[1] for words in commands("README.md", "kdlab study ")}
+def test_the_studies_in_the_documents_can_be_read() -> None:
+    shown = {words[1] for words in all_commands("kdlab study ")}
     assert [read(ROOT / path).name for path in shown] == ["catalogue"]
+
+
+def test_the_studies_guide_names_each_method_that_trains_at_a_share_of_the_learning_rate() -> None:
+    text = (ROOT / "docs/studies.md").read_text().split("share of the learning rate", 1)[1].split("\n- ", 1)[0]
+    named = set(re.findall(r"`(\w+)`", text))
+    assert named == {name for name, method in METHODS.items() if method.rate != 1}
 
 
 def test_the_guide_names_all_that_a_method_may_say() -> None:
@@ -70,9 +87,10 @@ def test_the_make_targets_in_the_documents_exist() -> None:
 def test_paths_in_the_documents_exist(document: str) -> None:
     text = (ROOT / document).read_text()
     named = re.findall(r"`((?:app|kdcore|tests|assets)/[\w/.]*)`", text)
-    named += [link for link in re.findall(r"\]\(([^)]+)\)", text) if link.endswith(".md")]
     new = "kdcore/methods/logit_regression.py"  # the one that the reader adds
     assert [path for path in named if path != new and not (ROOT / path).exists()] == []
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (ROOT / document).parent.joinpath(link).exists()] == []
 
 
 def test_the_method_in_one_file(tmp_path: Path) -> None:

@@ -150,7 +150,13 @@ def test_seeds_are_told_apart_from_tasks_on_which_alone_other_tasks_rest() -> No
     assert "It is about these tasks, with their teachers and test rows, which all seeds of a task share" in said
     assert "Below 0.00091, which is 0.05 divided by the number of comparisons" in said
     assert "rests on the tasks won alone" in said
-    assert said.endswith("and even 3 of 3 have p = 0.25.")
+    assert "and even 3 of 3 have p = 0.25." in said
+    assert "one learning rate, so a larger loss takes larger steps" in said
+
+
+def test_methods_that_train_at_a_share_of_the_learning_rate_are_named() -> None:
+    assert "(a share of it: sld 0.5, mlkd 0.1)" in studies.unequal(["kd", "sld", "mlkd", "kd+tau"])
+    assert "share of it" not in studies.unequal(["kd", "dkd"])
 
 
 def test_no_table_of_ours_lets_p_speak_of_other_tasks() -> None:
@@ -158,6 +164,7 @@ def test_no_table_of_ours_lets_p_speak_of_other_tasks() -> None:
         text = path.read_text()
         assert "accident" not in text
         assert ("| p |" in text) == ("| tasks won |" in text) == ("says nothing of other tasks" in text)
+        assert ("| p |" in text) == ("larger loss takes larger steps" in text)
 
 
 @pytest.mark.parametrize("accuracies", [[0.8], [0.8, 0.8, 0.8]])
