@@ -27,8 +27,9 @@ run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port
 test: $(VENV)/.installed-dev  ## All tests but those in a browser and the long ones; ARGS="tests/jobs -k kill" go to pytest.
 	$(BIN)/python -m pytest -m "not soak and not browser" -n $(JOBS) --dist worksteal -rs $(ARGS)
 
+# On a busy machine a page may redraw under a click, so a failed test gets one more try; the summary names it (R).
 browser: $(VENV)/.installed-dev  ## The tests that walk through the pages in a real chromium.
-	$(BIN)/python -m pytest -m "browser and not soak" -n auto --dist loadfile -rs $(ARGS)
+	$(BIN)/python -m pytest -m "browser and not soak" -n auto --dist loadfile --reruns 1 -rsR $(ARGS)
 
 walk: $(VENV)/.installed-dev  ## Use every control of every page once in a chromium, measure boxes, run axe-core; ARGS="--help".
 	$(BIN)/python tests/walk/run.py $(ARGS)
