@@ -48,12 +48,14 @@ def standing(method: str) -> None:
             st.markdown(sentence(verdict, reference, len(compared)))
     shown = [reference, ALONE, *([method] if method not in (reference, ALONE) else [])]
     own = [cell for cell in all_cells if cell.budget == budget and cell.method in shown]
-    st.dataframe([line(cell) for cell in own], hide_index=True, width="stretch", height="content")
-    with st.expander("All methods, best first", icon=":material/leaderboard:"):
-        st.dataframe([place(one) for one in compared], hide_index=True, width="stretch")
-        st.caption(
-            f"Against {reference}, over all tasks and seeds, by test accuracy after the last step. {reading(compared)}"
-        )
+    st.table([line(cell) for cell in own], hide_index=True, alt="How it fared beside plain distillation and no teacher")
+    title = "All methods, best first"
+    with st.expander(title, icon=":material/leaderboard:", key="ranking", on_change="rerun") as ranking:
+        if ranking.open:  # a browser builds what it hides, too
+            st.dataframe([place(one) for one in compared], hide_index=True, width="stretch")
+    st.caption(
+        f"Against {reference}, over all tasks and seeds, by test accuracy after the last step. {reading(compared)}"
+    )
     tasks = "; ".join(f"{task.name}: {task.says[:1].lower()}{task.says[1:].rstrip('.')}" for task in found.study.tasks)
     st.caption(
         f"Study of {found.date}, {commits(found)}, {found.machine}, {extent(found)}; "

@@ -197,14 +197,17 @@ def test_the_page_tells_how_a_method_fared(lab: Open, tmp_path: Path, monkeypatc
     assert "about these tasks, with their teachers and test rows, which all seeds of a task share" in said(page)
     assert "Below 0.025, which is 0.05 divided by the number of comparisons, a method differs" in said(page)
     assert "commit abc1234" in said(page)
-    own, league = (table.value for table in page.dataframe)
+    own = page.table[0].value
     assert list(own["Method"]) == [entry("method", name)["title"] for name in ("kd", "ce", "dkd")]
     assert list(own["Accuracy"]) == ["82.0 % ± 2.0", "80.0 % ± 2.0", "83.0 % ± 2.0"]
+    assert not page.dataframe
+    page.session_state["ranking"] = True
+    league = page.run().dataframe[0].value
     assert list(league["Gain, points"]) == [1.0, -2.0]
     assert list(league["Tasks won"]) == ["1 of 1", "0 of 1"]
     plain = lab("methods", method="kd")
     assert "More accurate" not in said(plain)
-    assert len(plain.dataframe[0].value) == 2
+    assert len(plain.table[0].value) == 2
 
 
 @pytest.mark.parametrize(
@@ -224,5 +227,5 @@ def test_without_results_the_page_shows_the_rest(lab: Open, tmp_path: Path, monk
     monkeypatch.setattr(method_results, "FOLDER", tmp_path)
     page = lab("methods", method="kd")
     assert not page.exception
-    assert not page.dataframe
+    assert not page.table
     assert page.latex
