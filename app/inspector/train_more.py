@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from app import run_store, state
 from app.helpers import comparison
 from app.text.phrases import percent, verbatim
-from kdcore.comparison.case import Case, folder_of, progress, write_text
+from kdcore.atomic import write_text
+from kdcore.comparison.case import Case, folder_of, progress
 from kdcore.comparison.question import MOST_ROWS, asked
 from kdcore.comparison.selection import mask
 from kdcore.comparison.training_effect import Effect, effects

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from app.panels import View
+from kdcore.atomic import write_text
 from kdcore.errors import BadInput, sentence, unknown
 from kdcore.explain.examples import Example
 from kdcore.spec.catalogue import check_knobs, entry, home, knobs_model
@@ -315,12 +316,8 @@ def keep(said: Mapping[str, str]) -> str:
     """
     text = json.dumps(said, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = home() / "links" / f"{digest}.json"
-    draft = path.with_suffix(".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text)
-        draft.replace(path)
+        write_text(home() / "links" / f"{digest}.json", text)
     except OSError as error:
         raise BadInput(f"These settings are too long for a link and could not be kept ({error.strerror}).") from error
     return digest

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.paths import ASSETS
+from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import entry
 from kdcore.study.study import (
@@ -71,7 +72,7 @@ def publish(path: Path, study: Study, rows: Sequence[Row]) -> list[Path]:
     text = json.dumps(head)[:-1] + f', "columns": {json.dumps(COLUMNS)}, "rows": [{rest}'
     files = {file: text, path.with_suffix(".md"): markdown(parse(text))}
     for file, content in files.items():
-        file.write_text(content, encoding="utf-8")
+        write_text(file, content)
     return list(files)
 
 

@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from kdcore.atomic import write_text
 from kdcore.comparison.cache import kept
 from kdcore.comparison.log_probabilities import Logs
 from kdcore.errors import BadInput
@@ -246,14 +247,6 @@ def tell(folder: Path, name: str, told: Progress) -> None:
 def write_about(folder: Path, about: About) -> None:
     """Write who is compared; it comes last, since with it there is a case."""
     write_text(folder / "about.json", about.model_dump_json())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all: under another name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 @kept

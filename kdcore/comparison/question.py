@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from kdcore.comparison.case import Where, folder_of, write_text
+from kdcore.atomic import write_text
+from kdcore.comparison.case import Where, folder_of
 from kdcore.errors import BadInput
 from kdcore.frozen import FrozenModel
 from kdcore.spec.spec import Choice, Spec, parse

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from kdcore.atomic import replacing
 from kdcore.comparison.case import FOLDER
 from kdcore.errors import BadInput
 from kdcore.files.image_files import still
@@ -75,14 +75,8 @@ def _note(done: dict[str, int], image: Image.Image, channels: int, size: tuple[i
 def keep(rows: np.ndarray) -> str:
     """Keep rows (N, K, H, W) under the digest of their content; the name under which `kept` finds them."""
     name = hashlib.sha256(str(rows.shape).encode() + rows.tobytes()).hexdigest()[:16]
-    path = _path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{name}.{os.getpid()}.npy")
-    try:
-        np.save(draft, rows)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(_path(name)) as draft, draft.open("wb") as file:  # given a path, numpy adds an ending
+        np.save(file, rows)
     return name
 
 

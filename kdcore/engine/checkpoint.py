@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from kdcore.atomic import replacing
 from kdcore.contracts.net import Net
 from kdcore.device import chance_of, go_on
 from kdcore.errors import BadInput, gist, upshot
@@ -33,14 +33,9 @@ class Checkpoint(NamedTuple):
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all: under a temporary name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """Write a safetensors file, whole or not at all."""
+    with replacing(path) as draft:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Net:

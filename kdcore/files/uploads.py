@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal, get_args
 
+from kdcore.atomic import draft_beside
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import home
 
@@ -105,9 +106,9 @@ def _kind(head: bytes, size_bytes: int) -> Kind:
 
 
 def _stored(file: IO[bytes], kind: Kind) -> str:
-    """Copy a file to its place: under a temporary name, then renamed."""
+    """Copy a file to the place that its digest names."""
     folder = home() / "uploads"
-    draft = folder / f".{os.getpid()}-{id(file)}.tmp"
+    draft = draft_beside(folder / "any")
     digest = hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)

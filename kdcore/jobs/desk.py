@@ -7,7 +7,6 @@ written in batches. A run that waits for its teacher lends its wishes to the tea
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Collection
@@ -17,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from kdcore.atomic import write_text
 from kdcore.contracts.control import Audience, Command, Desk
 from kdcore.events import Asked, Changed, Checkpoint, Event, Finished
 from kdcore.jobs.rows import Run
@@ -31,14 +31,7 @@ AT_ONCE = (Asked, Checkpoint, Changed, Finished)
 
 def attend(folder: Path, audience: Audience) -> None:
     """Say how often somebody looks at the run in `folder`; say it again before STALE_S have passed."""
-    path = folder / "live" / "audience.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        draft.write_text(json.dumps(audience._asdict()))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(folder / "live" / "audience.json", json.dumps(audience._asdict()))
 
 
 def audience_of(folder: Path) -> Audience:

@@ -7,7 +7,6 @@ event a line, each with "at", the unix second when it was heard.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
+from kdcore.atomic import draft_beside
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import EVENT, Finished, Started
 from kdcore.jobs import event_checks, rows
@@ -261,10 +261,10 @@ def save(run: Run, told: Sequence[Heard], destination: Path, real: bool = False)
         )
     if destination.exists():
         raise BadInput(f"{destination} exists already; name a folder that does not.")
-    draft = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    draft = draft_beside(destination)
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir(exist_ok=True)
+        draft.mkdir()
         (_copy if whole else _copy_public)(run, draft)
         (draft / "run.json").write_text(_facts(run))
         lines = (json.dumps({"at": at} | event.model_dump(mode="json")) for _, at, event in told)

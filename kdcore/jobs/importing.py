@@ -7,7 +7,6 @@ a record has. Nothing of a record that is refused stays.
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -21,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from safetensors import safe_open
 
+from kdcore.atomic import draft_beside
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import Frame
 from kdcore.jobs.exchange import Recorded, load
@@ -64,7 +64,7 @@ def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Call
     Raises:
         BadInput: it is no record, damaged, or too large.
     """
-    draft = home / FOLDER / f".{secrets.token_hex(8)}.tmp"
+    draft = draft_beside(home / FOLDER / "any")
     _clear(home / FOLDER)
     if isinstance(source, Path):
         _check_plain(source)
@@ -131,7 +131,7 @@ def move_aside(folder: Path, undone: ExitStack) -> Path:
     Raises:
         OSError: it cannot be moved.
     """
-    draft = folder.with_name(f".{secrets.token_hex(8)}.tmp")
+    draft = draft_beside(folder)
     folder.rename(draft)
     undone.callback(draft.rename, folder)
     return draft

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from kdcore.atomic import write_text
 from kdcore.events import Meter
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Ledger:
     def begin(self, spent: Mapping[str, int]) -> None:
         """Note what a call has taken once its next request has left, before it leaves."""
         facts = {"records": len(self), "losses": self.losses, "classes": self.kind["answer"].shape[0]}
-        self._due.write_text(json.dumps(dict(spent) | facts))
+        write_text(self._due, json.dumps(dict(spent) | facts))
 
     def lose(self, spent: Mapping[str, int]) -> None:
         """Write down what a call took that was never answered."""

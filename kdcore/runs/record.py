@@ -36,7 +36,6 @@ Of a source that makes its images, static: local_x (18, K, H, W) uint8; and of t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +43,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from kdcore.atomic import replacing
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Changed, Evaluated, Event, Finished, Frame, Meter, Started, Step
 from kdcore.runs.bill import outlays
@@ -92,15 +92,9 @@ class Record:
 
 
 def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
-    """Write an npz whole or not at all: under a temporary name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as out:
-            (np.savez_compressed if compress else np.savez)(out, **arrays)  # type: ignore[arg-type]
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write an npz, whole or not at all."""
+    with replacing(path) as draft, draft.open("wb") as out:  # given a path, numpy adds an ending
+        (np.savez_compressed if compress else np.savez)(out, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
+from kdcore.atomic import write_text
 from kdcore.errors import BadInput, sentence, unknown
 from kdcore.frozen import FrozenModel
 
@@ -294,12 +295,9 @@ def _costs() -> dict[str, list[Entry]]:
 
 def write(path: Path, found: Mapping[str, Mapping[str, Entry]]) -> None:
     """Put a catalogue at `path`, whole or not at all, an entry a line, and remove those of other sources beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
     parts = [f'"{name}": "{digest}"' for name, digest in _digests().items()]
     parts += [f'"{kind}": {{\n{_lines(entries)}\n}}' for kind, entries in found.items()]
-    draft.write_text("{{\n{}\n}}\n".format(",\n".join(parts)))
-    draft.replace(path)
+    write_text(path, "{{\n{}\n}}\n".format(",\n".join(parts)))
     for old in path.parent.glob("catalogue-*.json"):
         if old != path:
             old.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from app.results.studies import commit, publish, published
+from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import catalogue, home
 from kdcore.study.study import Row, Trial, load, read, trials
@@ -44,10 +45,9 @@ def study(path: Path, jobs: int, table_only: bool) -> None:
 
 def _recall(path: Path, kept: Path) -> None:
     """Go on from the published results where this home has none of its own."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
     if path.with_suffix(".json").exists() and not kept.exists():
         rows = published(path.stem, path.parent).rows
-        kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_text(kept, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _do(left: list[Trial], kept: Path, jobs: int) -> None:

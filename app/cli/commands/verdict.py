@@ -7,6 +7,7 @@ from pathlib import Path
 from app.reports.html_report import facts_of, report
 from app.reports.verdict import PARTS, verdict
 from app.text.phrases import title
+from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
 
@@ -30,10 +31,9 @@ def judge(run_id: str, file: Path | None, real: bool = False) -> None:
 
 
 def _written(file: Path, text: str) -> Path:
-    draft = file.with_name(f".{file.name}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(file)
+        file.parent.stat()  # a folder that is not there is misspelt
+        write_text(file, text)
     except OSError as error:
         raise BadInput(f"{file} cannot be written ({error.strerror}); name another file.") from error
     return file
