@@ -45,7 +45,8 @@ def renames(path: Path) -> bool:
     """Whether a file calls os.replace, or Path.replace, which unlike str.replace takes one argument."""
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     named = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "replace"]
-    return any((len(call.args) == 1 and not call.keywords) or ast.unparse(call.func) == "os.replace" for call in named)
+    alone = [call for call in named if len(call.args) == 1 and not isinstance(call.args[0], ast.Starred)]
+    return any(not call.keywords for call in alone) or any(ast.unparse(call.func) == "os.replace" for call in named)
 
 
 def test_a_file_takes_another_ones_place_in_one_way() -> None:

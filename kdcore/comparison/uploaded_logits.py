@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 import zipfile
 from difflib import get_close_matches
@@ -23,6 +22,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from kdcore.atomic import draft_beside
 from kdcore.comparison.case import About, Case, Side, folder_of, write_about
 from kdcore.comparison.image_statistics import measured
 from kdcore.comparison.question import MOST_ROWS
@@ -283,9 +283,9 @@ def _column(name: str, values: np.ndarray, count: int, meant: str) -> np.ndarray
 
 def _write(folder: Path, given: Given, title: str) -> None:
     """The case's folder, under another name, then renamed."""
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    draft = draft_beside(folder)
     try:
-        draft.mkdir(parents=True, exist_ok=True)
+        draft.mkdir(parents=True)
         columns = dict(given.columns)
         if given.images is not None:
             np.save(draft / "pictures.npy", given.images)
@@ -299,9 +299,18 @@ def _write(folder: Path, given: Given, title: str) -> None:
             classes=given.classes, student=student, teacher=teacher, where="given", shape=shape, notes=given.notes
         )
         write_about(draft, about)
-        draft.replace(folder)
+        _place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _place(draft: Path, folder: Path) -> None:
+    """Give a case its name, unless the same files were opened twice at once and the other was first."""
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def add_columns(case: Case, content: bytes) -> list[str]:

@@ -3,6 +3,7 @@
 import io
 import pickle
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ def test_an_npz_becomes_a_case_without_models(home: Path) -> None:  # noqa: ARG0
     assert case.pictures.shape == (2, 1, 4, 4)
     assert "brightness" in case.columns
     assert open_file(content, "pets.npz") == case.id
+
+
+def test_a_file_that_several_open_at_once_is_one_case(home: Path) -> None:
+    contents = [npz(age=np.array([place, 4])) for place in range(5) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        opened = set(pool.map(lambda content: open_file(content, "pets.npz"), contents))
+    assert len(opened) == 5
+    assert {path.name for path in (home / "cases").iterdir()} == opened
 
 
 @pytest.mark.usefixtures("home")
