@@ -159,7 +159,7 @@ def _knobs(run: Run, mine: bool) -> list[dict[str, object]]:
         return []
     settings = lab.settings_of(run.spec)
     now = _changed(run)
-    found = []
+    found: list[dict[str, object]] = []
     fixed = entry("method", run.spec.method.name)["fixed"]
     for key in [*SETTABLE, *(f"method.{name}" for name in run.spec.method.knobs if name not in fixed)]:
         info = lab.field_of(settings, key)
@@ -215,7 +215,7 @@ def _inspect(run: Run) -> None:
         st.page_link("views/inspector.py", label="Inspect", icon=":material/troubleshoot:", query_params=asked)
 
 
-def _act(label: str, icon: str, act: partial[object]) -> None:
+def _act(label: str, icon: str, act: Callable[[], object]) -> None:
     st.button(label, icon=f":material/{icon}:", on_click=state.attempt, args=(act,))
 
 

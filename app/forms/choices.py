@@ -67,9 +67,11 @@ def lacking(method: str, settings: Settings) -> str | None:
 
 def _unjoined(method: str, settings: Settings) -> str | None:
     """Why a method cannot join the two chosen networks, in one sentence; None where it can or the data are unknown."""
-    nets = [Choice(name=str(settings[part]), knobs=below(settings, part)) for part in ("student", "teacher")]
+    student, teacher = (
+        Choice(name=str(settings[part]), knobs=below(settings, part)) for part in ("student", "teacher")
+    )
     known = _known(settings)
-    return unjoined(Choice(name=method), *nets, known[0]) if known else None
+    return unjoined(Choice(name=method), student, teacher, known[0]) if known else None
 
 
 def allowed(method: str, settings: Settings) -> bool:

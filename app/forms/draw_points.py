@@ -194,7 +194,7 @@ def _palettes() -> dict[theme.Theme, list[str]]:
 
 def replace(settings: Settings, points: Points, names: Sequence[str]) -> None:
     """Make these the points of the form, with these names of their classes."""
-    state.take(choose(choose(settings, SETTING, points), NAMES, list(names)))  # type: ignore[arg-type]
+    state.take(choose(choose(settings, SETTING, points), NAMES, list(names)))
 
 
 def editor(settings: Settings) -> None:

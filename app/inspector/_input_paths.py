@@ -108,8 +108,8 @@ def change(case: Case, told: dict[str, Any], look: Theme) -> str:
     before = html_images.figure(told["image"], "Before", _both(case, told["before"]))
     wish = "agree" if told["goal"] == "agree" else "differ"
     if not told["found"]:
-        said = f"No change was found after which they {wish}, in {told['steps']} steps across the student's boundary."
-        return html_images.row([before]) + html_images.sentences([said])
+        none = f"No change was found after which they {wish}, in {told['steps']} steps across the student's boundary."
+        return html_images.row([before]) + html_images.sentences([none])
     gap, veils = np.array(told["gap"]), list[html_images.Veil]()
     if gap.ndim == 3:
         veils = html_images.signed(gap.mean(0), look)

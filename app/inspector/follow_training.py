@@ -77,7 +77,7 @@ def _ready(folder: Path) -> bool:
     if state.shown().settings["section"] != "boundary":
         return True
     if progress(folder, "plane") is None:
-        comparison.later(folder, "plane", **wanted(state.view()))
+        comparison.later(folder, "plane", **wanted(state.view())._asdict())
     return _done(folder, "plane")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from html import escape
 from math import prod
 from pathlib import Path
@@ -63,8 +63,9 @@ def _draw(case: Case) -> list[Any]:
         on_pixels_change=lambda: _heard(case),
     )
     with st.container(horizontal=True):
-        st.button(f"Row {row} again", icon=":material/replay:", on_click=lambda: _hold(case, row, _row(case, row)))
-        st.button("Empty pad", icon=":material/ink_eraser:", on_click=lambda: _hold(case, row, _empty(shape)))
+        again, empty = (partial(_put, case, row, pixels) for pixels in (_row(case, row), _empty(shape)))
+        st.button(f"Row {row} again", icon=":material/replay:", on_click=again)
+        st.button("Empty pad", icon=":material/ink_eraser:", on_click=empty)
     st.caption("Keys: arrows move, space sets a dot, 1 to 3 choose the pen, E erases, Z takes back. Erased is black.")
     pixels: list[Any] = state.recall(HELD, {})["pixels"]
     return pixels
@@ -76,6 +77,11 @@ def _hold(case: Case, row: int, pixels: list[Any]) -> dict[str, Any]:
     held = {"of": (case.id, row), "version": version, "pixels": pixels}
     state.remember(HELD, held, local=True)
     return held
+
+
+def _put(case: Case, row: int, pixels: list[Any]) -> None:
+    """Put another image on the pad when a button is pressed."""
+    _hold(case, row, pixels)
 
 
 def _row(case: Case, row: int) -> list[Any]:
@@ -140,7 +146,7 @@ def _answers(case: Case, pixels: list[Any]) -> None:
     if told is None:
         return
     look = state.view().theme
-    sides = {who: told[who]["probability"] for who in ("teacher", "student") if who in told}
+    sides: dict[str, Any] = {who: told[who]["probability"] for who in ("teacher", "student") if who in told}
     st.html(
         html_images.style(look) + html_images.bars(case.classes, sides, look) + html_images.sentences(said(case, told))
     )

@@ -51,7 +51,7 @@ def _plane(case: Case) -> None:
     if case.rows.teacher is not None and case.about.shape != (2,):
         task(case, "planes", "Ten planes through random rows", PLANES)
     if not _whole(case):
-        comparison.later(case.folder, "plane", **wanted(state.view()))
+        comparison.later(case.folder, "plane", **wanted(state.view())._asdict())
         state.fragment(_waiting, run_every=POLL_S)(case)
 
 
@@ -105,7 +105,7 @@ def _map(case: Case) -> None:
 
 
 def _name(case: Case) -> str:
-    return name_of(case.about.shape, *wanted(state.view()).values())
+    return name_of(case.about.shape, *wanted(state.view()))
 
 
 def _whole(case: Case) -> bool:

@@ -226,13 +226,19 @@ def decode(text: str, field: FieldInfo, subject: str) -> Any:
     try:
         if list in _origins(field.annotation) or tuple in _origins(field.annotation):
             raw = read_json(f"[{text}]")
-        value = TypeAdapter(Annotated[field.annotation, field]).validate_python(raw)
+        adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
+        value = adapter.validate_python(raw)
     except ValidationError as error:
         rule = error.errors(include_url=False)[0]["msg"].removeprefix("Input ").partition(", unable")[0]
         raise BadInput(f"{subject} {rule}, but got {text[:40]!r}.") from error
     except ValueError as error:
         raise BadInput(f"{subject} is a list such as 0.5,0.75, but got {text[:40]!r}.") from error
     return list(value) if isinstance(value, tuple) else value
+
+
+def _annotated(field: FieldInfo) -> Any:
+    """The field's type with its bounds."""
+    return Annotated[field.annotation, field]
 
 
 def _origins(annotation: Any) -> tuple[Any, Any]:

@@ -27,6 +27,7 @@ ENDED: dict[str, str] = {
     "cancelled": "The run was stopped before it recorded this.",
     "lost": "The run was interrupted before it recorded this.",
 }
+NO_STATUS = "A comparison has no training progress."
 FAILED = "This panel could not be drawn; the server's log says why."
 DAMAGED = "This panel cannot be drawn: the files of this record do not fit together."
 
@@ -117,6 +118,8 @@ def own_faults(watcher: Watcher | CaseWatcher) -> AbstractContextManager[None]:
 
 def _payload(watcher: Watcher | CaseWatcher, panel: Panel | None, traced: Traced) -> str | bytes:
     if panel is None:
+        if not isinstance(watcher, Watcher):
+            raise BadInput(NO_STATUS)
         return member(STATUS, status(watcher, traced.at, traced.mine))
     record = watcher.subject.record(traced.at, field=panel.kind == "field")
     lacking = lacks(watcher, panel, record, traced.at)

@@ -28,6 +28,11 @@ def columns(table: dict[str, list[Any]], learner: str) -> dict[str, list[Any]]:
     return {renamed(name, learner.replace(" ", "_")): own.get(name, values) for name, values in table.items()}
 
 
+def _opaque(colour: str) -> str:
+    """How a colour that lets something through begins, whatever its opacity."""
+    return faint(colour, 1).rpartition(",")[0]
+
+
 class _Cast:
     """What is changed into what."""
 
@@ -35,7 +40,7 @@ class _Cast:
         self.learner = learner
         before, now = theme.STUDENT[look], theme.role(learner)[look]
         self.hex = (before, now)
-        self.clear = tuple(faint(colour, 1).rpartition(",")[0] for colour in self.hex)
+        self.clear = (_opaque(before), _opaque(now))
 
     def of(self, part: Any) -> Any:
         """A part of the drawing, changed."""

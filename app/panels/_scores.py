@@ -10,10 +10,10 @@ from app.theme import Theme
 
 def bars(said: Sequence[str], logits: Any, probability: Any, name: str, colour: str) -> list[dict[str, Any]]:
     """One network's bars; `said` names each class under the pointer."""
-    shared = {"type": "bar", "name": name, "legendgroup": name, "marker": {"color": colour}}
+    shared: dict[str, Any] = {"type": "bar", "name": name, "legendgroup": name, "marker": {"color": colour}}
     shared |= {"x": list(range(len(said))), "customdata": list(said)}
     hover = f"%{{customdata}}: %{{y:.3g}}<extra>{name}</extra>"
-    below = {"yaxis": "y2", "showlegend": False, "hovertemplate": hover.replace(".3g", ".2%")}
+    below: dict[str, Any] = {"yaxis": "y2", "showlegend": False, "hovertemplate": hover.replace(".3g", ".2%")}
     return [
         {"uid": f"{name} logit", "y": plain(logits), "hovertemplate": hover} | shared,
         {"uid": f"{name} probability", "y": plain(probability)} | shared | below,

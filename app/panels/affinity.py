@@ -36,7 +36,8 @@ def figure(found: Affinity, look: theme.Theme, **more: Any) -> dict[str, Any]:
             theme.INK,
         ),
     )
-    data, axes, titles = [], {}, []
+    axes: dict[str, Any] = {}
+    data, titles = [], []
     for place, (name, values, scale, bounds, colour) in enumerate(parts, 1):
         data.append(cells(f"map {place}", values, scale, bounds, place) | _hover(found, name) | more)
         axes |= _axes(found, place, look)

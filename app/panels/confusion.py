@@ -29,7 +29,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
 def _cells(found: Confusion, look: theme.Theme) -> dict[str, Any]:
     bound = found.largest or 1.0
     bar = {"thickness": 12, "tickformat": "+.0%", "title": {"text": "student − teacher", "side": "right"}}
-    cells = {
+    cells: dict[str, Any] = {
         "type": "heatmap",
         "uid": "difference",
         "z": plain(found.difference),

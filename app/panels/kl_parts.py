@@ -24,8 +24,11 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         hovermode="x unified",
         annotations=start_note(found.highest, found.whole, found.step),
     )
-    parts = (("both", found.whole, theme.INK), ("true class", found.target, theme.GOOD))
-    parts = (*parts, ("other classes", found.rest, theme.TEACHER))
+    parts = (
+        ("both", found.whole, theme.INK),
+        ("true class", found.target, theme.GOOD),
+        ("other classes", found.rest, theme.TEACHER),
+    )
     hover = {"hovertemplate": "%{y:.3g} nats"}
     return {
         "data": [line(name, found.step, values, colour[look], **hover) for name, values, colour in parts],

@@ -40,7 +40,8 @@ def _traces(found: Reliability, network: Calibration, name: str, colour: str) ->
     hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}}<extra>{name}</extra>"
     gaps = {"uid": f"{name} gap", "y": plain(network.gap), "base": plain(network.confidence), "hoverinfo": "skip"}
     heavy = {"size": plain(network.count), "sizemode": "area", "sizeref": found.fullest / 200, "sizemin": 3}
-    curve = {"type": "scatter", "mode": "lines+markers", "line": {"color": colour, "width": 1.5}, "marker": heavy}
+    curve: dict[str, Any] = {"type": "scatter", "mode": "lines+markers", "marker": heavy}
+    curve |= {"line": {"color": colour, "width": 1.5}}
     curve |= {"cliponaxis": False}
     place = {"x": plain(network.confidence), "y": plain(network.accuracy), "hovertemplate": hover}
     counts = {"uid": f"{name} count", "y": plain(network.count), "yaxis": "y2", "marker": {"color": colour}}
@@ -53,8 +54,8 @@ def _traces(found: Reliability, network: Calibration, name: str, colour: str) ->
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:
     found = reliability(record)
-    columns = {"bin_centre": found.centre.tolist()}
-    for name, network, _ in _networks(found):
+    columns: dict[str, list[Any]] = {"bin_centre": found.centre.tolist()}
+    for name, network, _colour in _networks(found):
         columns |= {
             f"{name}_rows": network.count.tolist(),
             f"{name}_confidence": network.confidence.tolist(),

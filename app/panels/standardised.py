@@ -49,8 +49,8 @@ def _axes(found: Standardised, place: int, name: str, column: int, look: theme.T
     top = 1 - list(found.networks).index(name) * height
     across = named_axis(found.classes, most=10) | {"domain": DOMAINS[column], "anchor": numbered("y", place)}
     across |= {"title": {"text": "class"}} if last else {"showticklabels": False}
-    down = {"domain": [top - height + 0.03, top], "anchor": numbered("x", place), "type": "category"}
-    down |= {"range": [len(found.rows) - 0.5, -0.5]}
+    down: dict[str, Any] = {"domain": [top - height + 0.03, top], "type": "category"}
+    down |= {"anchor": numbered("x", place), "range": [len(found.rows) - 0.5, -0.5]}
     if column == 0:
         title = f"{name[0].upper()} · σ = {number(found.networks[name].spread, '.3g')}"
         down |= {"title": {"text": title, "font": {"color": COLOURS[name][look]}}}

@@ -17,6 +17,7 @@ COLOURS = {"teacher": theme.TEACHER, "target": theme.GOOD, "student": theme.STUD
 def draw(record: Record, view: View) -> dict[str, Any]:
     found, look = target(record, view.sample), view.theme
     lower = {} if found.moves is None else _lower_axes()
+    below = [] if found.moves is None else [note(_text(found, found.moves), 0.0, 0.38)]
     floor = 0.0 if found.moves is None else 0.6
     layout = theme.layout(
         look,
@@ -32,7 +33,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
             "nticks": 4,
         },
         shapes=[label_mark(found.label, look) | {"yref": "y domain"}],
-        annotations=[note(_which(found), 0.0, 0.98), *([note(_text(found, found.moves), 0.0, 0.38)] if lower else [])],
+        annotations=[note(_which(found), 0.0, 0.98), *below],
         legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
         **lower,
     )

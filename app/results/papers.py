@@ -154,4 +154,5 @@ def _holds(row: Row | Baseline, text: str) -> bool:
 
 def place(method: str) -> Row | Baseline | None:
     """Where the register tells of a registered method."""
-    return next((row for row in (*library().rows, *library().baselines) if row.name == method), None)
+    rows: tuple[Row | Baseline, ...] = (*library().rows, *library().baselines)
+    return next((row for row in rows if row.name == method), None)

@@ -29,7 +29,8 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     found, look = _found(case, view), view.theme
     maps = _maps(found, look)
     domains = columns(len(maps), 0.05)
-    data, axes, titles = [], {}, []
+    axes: dict[str, Any] = {}
+    data, titles = [], []
     for place, (name, values, scale, bounds, colour) in enumerate(maps, 1):
         pick = f"true={{row}};{'teacher' if name == 'teacher' else 'student'}={{column}}"
         drawn = cells(f"confusion {name}", values, scale, bounds, place)

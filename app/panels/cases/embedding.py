@@ -49,8 +49,8 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 def _axes(sides: dict[str, list[float]]) -> dict[str, Any]:
     """The student's axes, and beside them the teacher's, which show the same stretch of the plane."""
-    bare = {"visible": False}
-    axes = {"xaxis": bare | {"domain": sides["student"]}, "yaxis": bare | {"domain": [0.0, 0.93]}}
+    bare: dict[str, Any] = {"visible": False}
+    axes: dict[str, Any] = {"xaxis": bare | {"domain": sides["student"]}, "yaxis": bare | {"domain": [0.0, 0.93]}}
     if "teacher" in sides:
         axes["xaxis2"] = bare | {"domain": sides["teacher"], "anchor": "y2", "matches": "x"}
         axes["yaxis2"] = bare | {"domain": [0.0, 0.93], "anchor": "x2", "matches": "y"}
@@ -150,7 +150,8 @@ def _trace(plane: Arrays, here: Ints, name: str, marker: dict[str, Any], side: s
 
 def _short(values: Floats) -> list[Any]:
     """Coordinates as short as the screen can tell, in one go: there may be ten thousand."""
-    return np.round(values.astype(np.float64), 3).tolist()
+    rounded: list[Any] = np.round(values.astype(np.float64), 3).tolist()
+    return rounded
 
 
 def _ways(plane: Arrays, found: Drawn, look: theme.Theme) -> dict[str, Any]:

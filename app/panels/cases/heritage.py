@@ -22,7 +22,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     size = {"size": plain(np.sqrt(found.count)), "sizemode": "diameter", "sizemin": 5,
             "sizeref": max(1.0, float(np.sqrt(found.count.max(initial=1))) / 18)}  # fmt: skip
     hover = "%{text}<br>teacher %{x:+.1%}, student %{y:+.1%}<extra></extra>"
-    points = {
+    points: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
         "uid": "groups",
@@ -36,7 +36,8 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     }
     reach = float(np.abs([found.teacher, found.student]).max(initial=0.01)) * 1.15
     dash = {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}
-    same = {"type": "scatter", "uid": "same", "mode": "lines", "x": [-reach, reach], "y": [-reach, reach]}
+    same: dict[str, Any] = {"type": "scatter", "uid": "same", "mode": "lines"}
+    same |= {"x": [-reach, reach], "y": [-reach, reach]}
     same |= {"line": dash, "hoverinfo": "skip", "showlegend": False}
     axis = {"tickformat": "+.0%", "range": [-reach, reach], "zerolinecolor": theme.MUTED[look]}
     layout = theme.layout(

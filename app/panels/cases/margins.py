@@ -21,7 +21,7 @@ def _measured(case: Case, view: View) -> Measures:
     if "rows" in plane:
         return measures(plane, len(case.classes), plane["rows"], plane["corners"])
     assert case.pictures is not None
-    rows = np.array([row for row in wanted(view).values() if row is not None and row < len(case.rows)])
+    rows = np.array([row for row in wanted(view) if row is not None and row < len(case.rows)])
     return measures(plane, len(case.classes), rows, np.asarray(case.pictures[rows], dtype=np.float64))
 
 

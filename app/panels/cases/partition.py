@@ -43,9 +43,9 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout["legend"] |= {"traceorder": "normal"}
     traces = []
     for place, (part, said) in enumerate(PARTS.items()):
-        style = {"type": "bar", "orientation": "h", "legendgroup": part, "meta": {"pick": "part={customdata}"}}
+        style: dict[str, Any] = {"type": "bar", "orientation": "h", "legendgroup": part}
         strong = _strengths(part, worst, view.select)
-        style |= {"marker": {"color": COLOURS[place][look], "opacity": strong}}
+        style |= {"marker": {"color": COLOURS[place][look], "opacity": strong}, "meta": {"pick": "part={customdata}"}}
         traces += [
             style | _whole(found, place, said) | {"marker": style["marker"] | {"opacity": max(strong, default=1)}}
         ]
@@ -56,8 +56,9 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 def _worst(found: Partition) -> Ints:
     """Classes by their rows outside "both right", the worst last, which is drawn on top."""
     total = found.by_class.sum(1)
-    order = np.argsort(found.by_class[:, 0] / np.maximum(total, 1), kind="stable")[:MOST]
-    return order[total[order] > 0][::-1]
+    order: Ints = np.argsort(found.by_class[:, 0] / np.maximum(total, 1), kind="stable")[:MOST]
+    worst: Ints = order[total[order] > 0][::-1]
+    return worst
 
 
 def _strengths(part: str, classes: Ints, select: str) -> list[float]:

@@ -1,6 +1,6 @@
 """Which class each model says where on a plane: through three rows, or all around 2-D data."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,18 @@ from kdcore.runs.record import Arrays
 PINNED = 4000  # rows that a click can pin at most
 
 
-def wanted(view: View) -> dict[str, int | None]:
+class Corners(NamedTuple):
     """The rows whose plane is looked at; None where nobody chose one."""
+
+    row: int
+    beside: int | None
+    third: int | None
+
+
+def wanted(view: View) -> Corners:
+    """The rows whose plane a view looks at."""
     third = knob(view, "third")
-    return {"row": view.sample, "beside": view.beside, "third": int(third) if third.isdecimal() else None}
+    return Corners(view.sample, view.beside, int(third) if third.isdecimal() else None)
 
 
 def found(case: Case, view: View) -> Arrays:
@@ -29,7 +37,7 @@ def found(case: Case, view: View) -> Arrays:
     Raises:
         BadInput: both models are still being asked about it.
     """
-    plane = case.part(name_of(case.about.shape, *wanted(view).values()))
+    plane = case.part(name_of(case.about.shape, *wanted(view)))
     if not plane:
         raise BadInput("Both models are being asked about this plane …")
     return plane

@@ -47,8 +47,9 @@ def _curve(name: str, bins: Bins, look: Theme) -> dict[str, Any]:
     low, high = (side[full] for side in bins.interval)
     colour, held = _claims.COLOURS[name][look], bins.accuracy[full]
     bars = {"type": "data", "symmetric": False, "array": plain(high - held), "arrayminus": plain(held - low)}
-    curve = {"type": "scatter", "mode": "lines+markers", "x": plain(bins.confidence[full]), "y": plain(held)}
-    curve |= {"error_y": bars | {"thickness": 1, "width": 2}, "line": {"color": colour, "width": 1.5}}
+    curve: dict[str, Any] = {"type": "scatter", "mode": "lines+markers", "x": plain(bins.confidence[full])}
+    curve |= {"y": plain(held), "error_y": bars | {"thickness": 1, "width": 2}}
+    curve |= {"line": {"color": colour, "width": 1.5}}
     said = [f"[{a:.1%}, {b:.1%}], {n:,} rows" for a, b, n in zip(low, high, bins.count[full], strict=True)]
     hover = f"confidence %{{x:.1%}}<br>accuracy %{{y:.1%}} %{{text}}<extra>{_claims.NAMES[name]}</extra>"
     title = f"{_claims.NAMES[name]} · ECE {number(bins.ece, '.1%')}"
@@ -59,8 +60,9 @@ def _curve(name: str, bins: Bins, look: Theme) -> dict[str, Any]:
 def _counts(name: str, bins: Bins, place: int, among: int, look: Theme) -> dict[str, Any]:
     """Rows in each bin, beside those of the other models."""
     width = np.diff(bins.edges) * 0.9 / among
-    bar = {"type": "bar", "yaxis": "y2", "x": plain(bins.edges[:-1] + width * (place + 0.55)), "width": plain(width)}
-    bar |= {"y": bins.count.tolist(), "marker": {"color": _claims.COLOURS[name][look]}, "legendgroup": name}
+    bar: dict[str, Any] = {"type": "bar", "yaxis": "y2", "x": plain(bins.edges[:-1] + width * (place + 0.55))}
+    bar |= {"y": bins.count.tolist(), "width": plain(width)}
+    bar |= {"marker": {"color": _claims.COLOURS[name][look]}, "legendgroup": name}
     told = {
         "uid": f"{name} count",
         "name": name,

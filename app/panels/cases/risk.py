@@ -17,7 +17,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
         colour = _claims.COLOURS[name][look]
         title = f"{_claims.NAMES[name]} · AURC {number(one.aurc, '.2%')}, excess {number(one.excess, '.2%')}"
         hover = f"the surest %{{x:.0%}} of {one.rows:,} rows: %{{y:.2%}} wrong<extra>{_claims.NAMES[name]}</extra>"
-        style = {"name": title, "legendgroup": name, "hovertemplate": hover}
+        style: dict[str, Any] = {"name": title, "legendgroup": name, "hovertemplate": hover}
         style |= {"line": {"color": colour, "width": 2, "dash": "dash" if name == "scaled" else "solid"}}
         traces.append(line(name, one.coverage, one.risk, colour) | style)
         dots = {"line": {"color": colour, "width": 1, "dash": "dot"}}

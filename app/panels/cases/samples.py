@@ -42,8 +42,10 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 def _private(case: Case) -> set[str]:
     """Columns that are the rows of an edge themselves, which no file holds: coordinates of points behind a wall."""
-    points = case.pictures is not None and case.pictures.ndim == 2
-    return set(measured(case.pictures)) if points and any(map(walled, specs(case.folder))) else set()
+    pictures = case.pictures
+    if pictures is None or pictures.ndim != 2 or not any(map(walled, specs(case.folder))):
+        return set()
+    return set(measured(pictures))
 
 
 PANEL = Panel(

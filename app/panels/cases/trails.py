@@ -25,8 +25,13 @@ def _found(case: Case, view: View) -> Trails:
 def draw(case: Case, view: View) -> dict[str, Any]:
     seen, found, look = trail(case), _found(case, view), view.theme
     assert seen is not None
-    ground = {"type": "scattergl", "mode": "markers", "uid": "ground", "name": "all probe rows, last step"}
-    ground |= {"x": plain(found.ends[:, 0]), "y": plain(found.ends[:, 1]), "hoverinfo": "skip"}
+    ground: dict[str, Any] = {"type": "scattergl", "mode": "markers", "uid": "ground"}
+    ground |= {
+        "name": "all probe rows, last step",
+        "x": plain(found.ends[:, 0]),
+        "y": plain(found.ends[:, 1]),
+        "hoverinfo": "skip",
+    }
     traces = [ground | {"marker": {"size": 4, "color": faint(theme.MUTED[look], 0.35)}}]
     labels, colours = seen.labels[found.probe], theme.classes(len(case.classes), look)
     for k in np.unique(labels):
