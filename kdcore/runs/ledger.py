@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,7 +40,12 @@ def totals(path: Path, classes: int) -> Totals:
 
 def count(path: Path, classes: int) -> int:
     """How many images a ledger's file holds, without reading it."""
-    return path.stat().st_size // _kind(classes).itemsize if path.exists() else 0
+    return _whole(path, _kind(classes)) if path.exists() else 0
+
+
+def _whole(path: Path, kind: np.dtype[np.void]) -> int:
+    """Records that are not cut off."""
+    return path.stat().st_size // kind.itemsize
 
 
 def left(folder: Path, classes: int, budget: int) -> int | None:
@@ -94,8 +100,8 @@ class Ledger:
     checkpoint finds answers to questions of later steps, which it paid before it broke off: each is counted once the
     run asks for it again, so that the meter of a step does not depend on interruptions.
 
-    What a request takes with it is noted before it leaves. If neither its answers nor its loss are written down
-    afterwards, the process ended meanwhile, and the next one to open the file counts it as lost.
+    What a request takes with it is noted before it leaves. What of it is written down afterwards neither as answers nor
+    as a loss, since the process ended or the disk was full, counts as lost for the next one to open the file.
 
     Args:
         path, classes: of the file, and of an answer.
@@ -109,7 +115,7 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
             with path.open("r+b") as file:
-                file.truncate(path.stat().st_size // self.kind.itemsize * self.kind.itemsize)
+                file.truncate(_whole(path, self.kind) * self.kind.itemsize)
         self.places: dict[bytes, int] = {}
         self.rows = np.zeros(0, dtype=self.kind)  # of which the first len(self) are filled
         self.counted = np.zeros(0, dtype=bool)  # likewise
@@ -124,14 +130,23 @@ class Ledger:
         self._take(np.fromfile(path, dtype=self.kind) if path.exists() else self.rows)
         if frozen:
             self.recount(np.ones(len(self), dtype=bool))
-        pending = _pending(self._due)
-        if pending and (pending["records"], pending["losses"]) == (len(self), self.losses):
-            (self._add_lost if frozen else self.lose)({name: pending[name] for name in self.lost})
+        if unanswered := self._unanswered():
+            (self._add_lost if frozen else self.lose)(unanswered)
 
     def begin(self, spent: Mapping[str, int]) -> None:
         """Note what a call has taken once its next request has left, before it leaves."""
         facts = {"records": len(self), "losses": self.losses, "classes": self.kind["answer"].shape[0]}
         write_text(self._due, json.dumps(dict(spent) | facts))
+
+    def _unanswered(self) -> dict[str, int] | None:
+        """What the newest call took beyond the answers and the loss that were written down; None where that is all."""
+        pending = _pending(self._due)
+        if not pending or pending["losses"] != self.losses or pending["records"] > len(self):
+            return None
+        written = self.rows[pending["records"] : len(self)]
+        spent = {name: max(0, pending[name] - int(written[name].sum())) for name in self.lost}
+        spent["retried"] = max(0, spent["retried"] - len(written))
+        return spent if spent["retried"] else None
 
     def lose(self, spent: Mapping[str, int]) -> None:
         """Write down what a call took that was never answered."""
@@ -157,10 +172,20 @@ class Ledger:
         rows["requests"][0], rows["retried"][0] = answered.requests, answered.retried
         rows["bytes_up"] = _shares(answered.bytes_up, up, count)
         rows["bytes_down"] = _shares(answered.bytes_down, down, count)
-        with self.path.open("ab") as file:
-            file.write(rows.tobytes())
+        try:
+            with self.path.open("ab") as file:
+                file.write(rows.tobytes())
+        except OSError:  # the disk took a part at most
+            os.truncate(self.path, _whole(self.path, self.kind) * self.kind.itemsize)
+            self._keep(rows[: _whole(self.path, self.kind) - len(self)], digests)
+            if unanswered := self._unanswered():
+                self._add_lost(unanswered)  # the next to open the file writes that down
+            raise
+        self._keep(rows, digests)
+
+    def _keep(self, rows: np.ndarray, digests: list[bytes]) -> None:
         self._take(rows)
-        self.ask(digests)
+        self.ask(digests[: len(rows)])
 
     def recall(self, digests: list[bytes]) -> np.ndarray:
         """Answers (B, C) to known questions."""

@@ -1,10 +1,13 @@
 """Runs that break off: what they tell was sent is what the server counted, however they end."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,74 @@ def test_a_request_under_way_is_told_once(ends_at: int, tmp_path: Path) -> None:
     again(x)
     assert (again.outlay.images, again.outlay.retried) == (10, BATCH)
     assert left_behind(tmp_path) == again.outlay
+
+
+class Generous(RemoteLine):
+    """It answers at the second try, some rows of the first call with no numbers."""
+
+    def __init__(self, bad: int = 0) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def __call__(self, images: torch.Tensor) -> Answered:
+        for requests in (1, 2):
+            self.leaving(
+                {"requests": requests, "retried": requests * len(images), "bytes_up": requests * 100, "bytes_down": 0}
+            )
+        logits = images.flatten(1)[:, :3].clone()
+        logits[: self.bad] = torch.nan
+        self.bad = 0
+        return Answered(logits, 2, len(images), bytes_up=200, bytes_down=10)
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file grows beyond this, as on a disk that is full: a write to one stores what still fits, and fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("fits", [4, 4.5, 7.2, 9.9])
+def test_a_full_disk_takes_no_image_from_the_bill(fits: float, tmp_path: Path) -> None:
+    """The first call's four rows are on the disk, of the second's six only what fits."""
+    x = torch.rand(10, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    teacher = Teacher(Generous(), "logits", wall=Wall(), folder=tmp_path, classes=3, remote=True)
+    teacher(x[:4])
+    record_bytes = (tmp_path / "asked.bin").stat().st_size // 4
+    with largest_file(int(fits * record_bytes)), pytest.raises(OSError, match="too large"):
+        teacher(x[4:])
+    seen = left_behind(tmp_path)
+    assert seen == teacher.outlay
+    assert (seen.images, seen.images + seen.retried) == (int(fits), 2 * len(x))
+    again = Teacher(Generous(), "logits", wall=Wall(), folder=tmp_path, classes=3, remote=True)
+    assert again.outlay == seen
+    again(x)  # what is not at hand is sent once more, at the second try
+    assert (again.outlay.images, again.outlay.retried) == (10, seen.retried + (10 - int(fits)))
+    assert left_behind(tmp_path) == again.outlay
+
+
+def test_a_kill_between_rows_and_loss_takes_no_image_from_the_bill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of ten answers are no numbers; the process ends once the other seven are written."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    teacher = Teacher(Generous(bad=3), "logits", wall=Wall(), folder=tmp_path, classes=3, remote=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "lose", killed)
+        with pytest.raises(KeyboardInterrupt):
+            teacher(torch.rand(10, 1, 2, 2))
+    seen = left_behind(tmp_path)
+    assert seen
+    assert (seen.images, seen.retried, seen.requests, seen.bytes_up) == (7, 13, 2, 200)
+    opened = Teacher(Generous(), "logits", wall=Wall(), folder=tmp_path, classes=3, remote=True)
+    assert opened.outlay == seen
 
 
 def test_a_loss_that_a_crash_cut_off_spoils_none_behind_it(tmp_path: Path) -> None:
