@@ -129,8 +129,9 @@ def _keep_private(file: str | None) -> None:
     """Let nobody else read a database, and what SQLite writes beside it, which gets the same mode."""
     if not file or file == ":memory:" or file.startswith("file:"):
         return
+    # Only a file that is not there yet: whoever closes one drops all locks that SQLite holds on it in this process.
     with suppress(OSError):  # who may not hears of it when it is opened
-        os.close(os.open(file, os.O_CREAT | os.O_RDONLY, OWN_FILE))
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDONLY, OWN_FILE))
     for end in ("", "-wal", "-shm"):
         with suppress(OSError):
             Path(f"{file}{end}").chmod(OWN_FILE)

@@ -30,6 +30,7 @@ DTYPES = {  # little-endian, as the extension has it
 }
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 HEAD_LENGTH = "Inference-Header-Content-Length"
+MOST_JSON = 32 << 20  # bytes of JSON in a message; tensors may go beside it in binary
 MOST_AXES = 64  # numpy has no more
 MOST_SIZE = 2**63 - 1  # of one axis, and of all together: what numpy counts in
 Side = Literal["inputs", "outputs"]
@@ -66,14 +67,18 @@ def pack(
     return b"".join([head, *tail]), {"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(head))}
 
 
-def unpack(side: Side, body: bytes, head_length: str | None) -> Message:
-    """Read a message; `head_length` is the header that tells where JSON ends, where there is one.
+def unpack(side: Side, body: bytes, head_length: str | None, most_json: int = MOST_JSON) -> Message:
+    """Read a message.
+
+    Args:
+        head_length: the header that tells where JSON ends, where there is one.
+        most_json: bytes of JSON; parsed, it takes up to thirty times as much memory.
 
     Raises:
-        Garbled: it breaks the protocol or is cut off.
+        Garbled: it breaks the protocol, is cut off, or has more JSON.
     """
     length = len(body) if head_length is None else _number(head_length)
-    said = read_json(body[:length])
+    said = read_json(body[:length], most_json)
     entries = said.get(side)
     if length > len(body) or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Garbled(f"the message has no list of {side}, or is cut off")
@@ -94,7 +99,7 @@ def read_json(body: bytes, most_bytes: int | None = None) -> dict[str, Any]:
         Garbled: it is none, or longer.
     """
     if most_bytes is not None and len(body) > most_bytes:
-        raise Garbled(f"the message has {len(body):,} bytes, and at most {most_bytes:,} are read")
+        raise Garbled(f"the message has {len(body):,} bytes of JSON, and at most {most_bytes:,} are read")
     try:
         said = json.loads(body)
     except (ValueError, RecursionError) as error:

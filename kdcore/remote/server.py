@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +33,8 @@ from kdcore.remote.served_model import VERSION, Model, load
 from kdcore.spec.spec import parse
 
 LIMIT_BYTES = 64 << 20  # of a request
+LIMIT_JSON = 8 << 20  # of a request's JSON
+PARSING = Lock()  # one request's JSON at a time: parsed, it takes up to thirty times as much memory
 TOGETHER = 32  # requests that are held at once; more are told to come again
 
 
@@ -104,7 +107,8 @@ def inferred(model: Model, body: bytes, head_length: str | None) -> Response:
         Garbled: it breaks the protocol.
         BadInput: its inputs are not the model's.
     """
-    message = unpack("inputs", body, head_length)
+    with PARSING:
+        message = unpack("inputs", body, head_length, LIMIT_JSON)
     x = model.checked(message.tensors)
     said = {"model_name": model.name, "model_version": VERSION}
     if isinstance(message.said.get("id"), str):

@@ -3,6 +3,8 @@
 import hashlib
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from traceback import format_exception
@@ -44,6 +46,22 @@ def test_that_of_an_older_home_becomes_so(tmp_path: Path) -> None:
     with closing(Store(tmp_path)) as store:
         assert modes(tmp_path) == {0o600}
         assert len(store.runs()) == 1
+
+
+def elsewhere(home: Path) -> int:
+    """How many runs another process sees; it is the last to close the database, as far as it can tell."""
+    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1])\n"
+    code += "print(db.execute('select count(*) from run').fetchone()[0]); db.close()"
+    return int(subprocess.run([sys.executable, "-c", code, home / "runs.db"], capture_output=True, check=True).stdout)
+
+
+def test_a_second_store_in_a_process_leaves_the_first_ones_locks(store: Store, tmp_path: Path) -> None:
+    """Without them another process that closes the database removes the log into which the first still writes."""
+    store.submit(job(seed=0), "me")
+    with closing(Store(tmp_path)):
+        assert elsewhere(tmp_path) == 1
+        store.submit(job(seed=1), "me")
+        assert (elsewhere(tmp_path), len(store.runs())) == (2, 2)
 
 
 def test_a_browser_is_stored_as_a_digest_and_controls_its_runs(tmp_path: Path) -> None:

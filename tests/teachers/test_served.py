@@ -170,6 +170,16 @@ def test_a_body_too_large_is_left_unread(client: TestClient, monkeypatch: pytest
         assert "send fewer images" in reply.json()["error"]
 
 
+def test_json_beyond_the_limit_is_not_parsed(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python objects it would take thirty times as much memory; binary tensors of that size pass."""
+    as_text, _ = pack("inputs", {"pixels": X}, {}, False)
+    monkeypatch.setattr(server, "LIMIT_JSON", len(as_text) - 1)
+    reply = client.post(INFER, content=as_text)
+    assert reply.status_code == 400
+    assert f"{len(as_text):,} bytes of JSON, and at most {len(as_text) - 1:,}" in reply.json()["error"]
+    assert asked(client, binary=True).shape == (5, 10)
+
+
 def test_features_are_served_as_they_are(tmp_path: Path) -> None:
     mlp = {"student": Choice(name="mlp"), "data": Choice(name="moons")}
     model = load(finished(tmp_path, **mlp), "run", "logits")
