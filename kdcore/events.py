@@ -70,7 +70,7 @@ class Meter(BaseModel):
     images: Count = 0  # different images that the learning asked about
     local: Count = 0  # of those, the edge's own, which have left it
     requests: Count = 0
-    retried: Count = 0  # images that were sent without an answer: each try that failed counts
+    retried: Count = 0  # images that were sent without a reply: each try that failed counts
     cached: Count = 0  # answers from memory
     bytes_up: Count = 0
     bytes_down: Count = 0

@@ -170,7 +170,7 @@ def test_what_has_no_effect_is_refused() -> None:
         ({"access": "labels", "digits": 2, "top": 3}, ("Only the largest probabilities", "Rounded to decimals")),
         ({"preset": "kd"}, ("Its own images may be sent to the teacher", "MEKD, aligned and quick (quick)")),
         ({"preset": "kd", "local": True, "pool": 9}, ("Pool: images made once and reused", "MEKD as in the paper")),
-        ({"measure": "real"}, ("May also be sent for measuring",)),
+        ({"measure": "real"}, ("Also send for measuring",)),
         ({"preset": "aligned", "budget": 9}, ("Budget: most images sent", "MEKD as in the paper (paper)", "Pool: ")),
         ({"preset": "deepinversion"}, ("MEKD, aligned and quick (quick)",)),
     ],

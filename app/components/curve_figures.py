@@ -17,7 +17,7 @@ Figure = dict[str, Any]
 def two(found: Curves, example: Example, look: Theme, other: str | None) -> Figure:
     """Loss above, push on the true logit below, over the student's logit gap; that of the `other` one is marked."""
     below = {"xaxis": "x", "yaxis": "y2", "showlegend": False}
-    push = line("push", found["x"], found["push"], theme.STUDENT[look], **below)
+    push = line("negative gradient", found["x"], found["push"], theme.STUDENT[look], **below)
     marks = [_upright(example.gap, look, other)] if other else []
     layout = theme.layout(
         look,
@@ -28,7 +28,10 @@ def two(found: Curves, example: Example, look: Theme, other: str | None) -> Figu
             "anchor": "y2",
         },
         yaxis={"title": {"text": "loss"}, "domain": [0.46, 1.0], "rangemode": "tozero"},
-        yaxis2={"title": {"text": f"push on {CLASSES[min(example.label, 1)]}"}, "domain": [0.0, 0.36]},
+        yaxis2={
+            "title": {"text": f"neg. gradient, logit {CLASSES[min(example.label, 1)]}"},
+            "domain": [0.0, 0.36],
+        },
         shapes=[mark for mark, _ in marks],
         annotations=[text for _, text in marks],
         hovermode="x unified",
@@ -41,7 +44,7 @@ def features(found: Curves, look: Theme) -> Figure:
     layout = theme.layout(
         look,
         "features",
-        xaxis={"title": {"text": "share of the way to the teacher"}, "range": [0, 1]},
+        xaxis={"title": {"text": "interpolation from random weights (0) to the teacher (1)"}, "range": [0, 1]},
         yaxis={"title": {"text": "loss"}, "rangemode": "tozero"},
         hovermode="x unified",
     )
@@ -55,12 +58,12 @@ def five(found: Curves, example: Example, look: Theme, other: str | None) -> Fig
     above = {"xaxis": "x", "yaxis": "y2"}
     sides = (
         ("teacher", other or "", theme.TEACHER[look]),
-        ("target", "asked for", theme.DISAGREE[look]),
+        ("target", "target", theme.DISAGREE[look]),
         ("student", "student", theme.STUDENT[look]),
     )
     bars = [_bars(name, found[key], colour, **above) for key, name, colour in sides if found.get(key)]
     pushes = [
-        _bars(f"push: {key}", found["push"][key], colour, alignmentgroup="push", offsetgroup="push")
+        _bars(f"negative gradient: {key}", found["push"][key], colour, alignmentgroup="push", offsetgroup="push")
         for key, colour in zip(terms, colours, strict=True)
     ]
     axis = class_axis(CLASSES, example.label)
@@ -70,7 +73,7 @@ def five(found: Curves, example: Example, look: Theme, other: str | None) -> Fig
         barmode="relative",
         bargap=0.25,
         xaxis=axis | {"title": {"text": "class"}},
-        yaxis={"title": {"text": "push on the logit"}, "domain": [0.0, 0.46]},
+        yaxis={"title": {"text": "negative gradient on the logit"}, "domain": [0.0, 0.46]},
         yaxis2={"title": {"text": f"probability, T = {found['softened']:.3g}"}, "domain": [0.56, 1.0], "range": [0, 1]},
         shapes=[label_mark(example.label, look)],
     )

@@ -197,7 +197,7 @@ def _aftermath(run_id: str, _: Moment, mine: bool, __: list[str], take: Take) ->
             (st.warning if phrases.stuck(result) else st.success)(phrases.outcome(result, taught(run.spec)))
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
-            _act("Go on", "play_arrow", partial(run_store.store().resume, run.id, state.owners()))
+            _act("Resume", "play_arrow", partial(run_store.store().resume, run.id, state.owners()))
         if run.state not in ACTIVE:
             _act("Another seed", "casino", partial(_again, run))
         if not state.follows(run):

@@ -22,14 +22,14 @@ from kdcore.untrusted import turning
 log = logging.getLogger("kdlab.live")
 STATUS = "status"  # what the transport bar subscribes to, as if it were a panel
 ENDED: dict[str, str] = {
-    "done": "The run is over and has not recorded this.",
-    "failed": "The run failed before it recorded this; the message above says why.",
-    "cancelled": "The run was stopped before it recorded this.",
-    "lost": "The run was interrupted before it recorded this.",
+    "done": "This run did not record this.",
+    "failed": "The run failed before recording this; see the message above.",
+    "cancelled": "The run was stopped before recording this.",
+    "lost": "The run was interrupted before recording this.",
 }
 NO_STATUS = "A comparison has no training progress."
-FAILED = "This panel could not be drawn; the server's log says why."
-DAMAGED = "This panel cannot be drawn: the files of this record do not fit together."
+FAILED = "This panel could not be drawn; see the server log."
+DAMAGED = "This panel cannot be drawn: the files of this record are inconsistent."
 
 
 class Looker(View):
@@ -140,7 +140,7 @@ def lacks(watcher: Watcher | CaseWatcher, panel: Panel, record: Any, at: int | N
         return lacking
     learner = watcher.subject.learner
     if isinstance(lacking, Alone) and watcher.teaching:
-        return f"The {learner} is trained first, without a teacher; this panel begins with the student."
+        return f"The {learner} is trained first, without a teacher; this panel starts with the student."
     if watcher.run.state in ACTIVE or not isinstance(lacking, Later):
         return renamed(lacking, learner)
     return f"Not recorded by step {at:,}." if at is not None else ENDED[watcher.run.state]

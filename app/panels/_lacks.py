@@ -22,7 +22,7 @@ Lacks = Callable[[Record], str | None]
 
 
 UNMEASURED = (
-    "Not measured: it would send the remote teacher {what}. To allow that, set \u201cMay also be sent for "
+    "Not measured: this would send {what} to the remote teacher. To allow that, set \u201cAlso send for "
     "measuring\u201d on the Black box page, or add --set wall.measure={level}, and run again."
 )
 LIMITED = (
@@ -65,17 +65,17 @@ def rows(*names: str) -> Lacks:
 
 
 def steps(record: Record) -> str | None:
-    return None if record.steps else Later("No loss yet; the first point comes within a few steps.")
+    return None if record.steps else Later("No loss yet; the first point appears within a few steps.")
 
 
 def scores(record: Record) -> str | None:
-    missing = Later("No accuracy yet; the first one comes with the first loss point.")
+    missing = Later("No accuracy yet; it appears with the first loss point.")
     return None if record.steps or record.evaluations else missing
 
 
 def answers(record: Record) -> str | None:
     ready = "probe_labels" in record.static and "student_logits" in record.frame
-    return None if ready else Later("The student has no answers yet; the first come with the first frame.")
+    return None if ready else Later("No student outputs yet; they appear with the first frame.")
 
 
 def teacher(record: Record) -> str | None:
@@ -83,11 +83,11 @@ def teacher(record: Record) -> str | None:
         return None
     if record.spec.teacher is None and record.spec.service is None:
         return Alone("This run has no teacher, so there is nothing to compare the student with.")
-    return _unmeasured(record, "real") or Later("The teacher has no answers yet; they come with the first frame.")
+    return _unmeasured(record, "real") or Later("No teacher outputs yet; they appear with the first frame.")
 
 
 def evaluations(record: Record) -> str | None:
-    missing = Later("The student has not been compared with its teacher yet; the first validation pass does it.")
+    missing = Later("Student and teacher have not been compared yet; the first validation pass does that.")
     if any(seen.kl is not None for seen in record.evaluations):
         return None
     return _unmeasured(record, "real") or missing
@@ -98,7 +98,7 @@ def recorded(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         there = all(name in record.frame or name in record.static for name in names)
-        missing = Later("Not recorded yet; it comes with the first frame of methods that show it.")
+        missing = Later("Not recorded yet; methods that record it do so with the first frame.")
         return None if there else _unmeasured(record, "real") or missing
 
     return check
@@ -109,7 +109,7 @@ def seen(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         there = all(name in record.frame or name in record.static for name in names)
-        missing = Later("Not measured yet; it comes with a frame, as far as the budget of images goes.")
+        missing = Later("Not measured yet; it is measured with a frame, if the query budget allows.")
         return None if there else _unmeasured(record, "real") or missing
 
     return check
@@ -120,27 +120,27 @@ def followed(*names: str) -> Lacks:
 
     def check(record: Record) -> str | None:
         told = any(name in frame.notes for frame in record.frames for name in names)
-        missing = Later("No frame has measured it yet; the next one that does shows it.")
+        missing = Later("Not measured yet; the next frame that measures it will show it.")
         return None if told else _unmeasured(record, "synthetic") or missing
 
     return check
 
 
 def meter(record: Record) -> str | None:
-    missing = Later("Nothing has been counted yet; the count comes with the first loss point.")
+    missing = Later("No queries counted yet; the count appears with the first loss point.")
     return None if record.spec.wall and record.meters else missing
 
 
 def notes(record: Record) -> str | None:
-    missing = Later("The method has noted nothing yet; its notes come with the first loss point.")
+    missing = Later("No diagnostics yet; they appear with the first loss point.")
     return None if any(step.notes for step in record.steps) else missing
 
 
 def plane(record: Record) -> str | None:
     if not record.static:
-        return Later("No plane yet; it comes with the first frame.")
-    return None if "extent" in record.static else "Only data with two features have a plane to paint; choose a 2-D toy."
+        return Later("No plane yet; it appears with the first frame.")
+    return None if "extent" in record.static else "Only data with two features have a plane; choose a 2-D toy data set."
 
 
 def field(record: Record) -> str | None:
-    return None if "field_class" in record.frame else Later("Nothing painted yet; it comes with the first frame.")
+    return None if "field_class" in record.frame else Later("Nothing drawn yet; it appears with the first frame.")

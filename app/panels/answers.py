@@ -31,7 +31,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Distance of the answers",
+    title="Output distance (sliced Wasserstein)",
     kind="plotly",
     caption=caption(answers),
     order=36,

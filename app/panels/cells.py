@@ -70,8 +70,8 @@ def _corners(found: Cells, look: theme.Theme) -> dict[str, Any]:
     """Where the teacher's mean answers of three classes lie."""
     own = [theme.INK[look] if corner.own else theme.DISAGREE[look] for corner in found.corners]
     marker = {"symbol": "diamond", "size": 12, "color": own, "line": {"color": theme.PAPER[look], "width": 1.5}}
-    sees = {True: "the teacher finds it there", False: "the teacher sees another class there"}
-    said = [f"mean answers of {corner.name} point here; {sees[corner.own]}" for corner in found.corners]
+    sees = {True: "the teacher predicts that class there", False: "the teacher predicts another class there"}
+    said = [f"mean outputs of {corner.name} point here; {sees[corner.own]}" for corner in found.corners]
     return {
         "type": "scatter",
         "uid": "corners",
@@ -89,7 +89,7 @@ def _corners(found: Cells, look: theme.Theme) -> dict[str, Any]:
 
 def _text(found: Cells) -> str:
     own = sum(corner.own for corner in found.corners)
-    return f"same class on <b>{number(found.agreement, '.0%')}</b> · {own} of 3 corners in their own cell"
+    return f"same class on <b>{number(found.agreement, '.0%')}</b> · {own} of 3 corners in the region of their class"
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:
@@ -104,7 +104,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Cells of the latent plane",
+    title="Decision regions in latent space",
     kind="plotly",
     caption=caption(cells),
     order=4,

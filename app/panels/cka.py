@@ -44,7 +44,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Likeness of stages",
+    title="Layer similarity (CKA)",
     kind="plotly",
     caption=caption(cka),
     order=86,

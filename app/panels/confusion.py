@@ -19,7 +19,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
     layout = theme.layout(
         look,
         "confusion",
-        xaxis={"title": {"text": "answer"}} | ticks,
+        xaxis={"title": {"text": "predicted class"}} | ticks,
         yaxis={"title": {"text": "true class"}} | ticks | {"range": ticks["range"][::-1]},
         showlegend=False,
     )
@@ -52,7 +52,7 @@ def _hover(found: Confusion) -> list[list[str]]:
     """What each cell says under the pointer; nothing where neither network ever answered so."""
     return [
         [
-            f"{true} answered as {answer}<br>student {ours}, teacher {theirs} samples" if ours or theirs else ""
+            f"{true} predicted as {answer}<br>student {ours}, teacher {theirs} samples" if ours or theirs else ""
             for answer, ours, theirs in zip(found.classes, student, teacher, strict=True)
         ]
         for true, student, teacher in zip(found.classes, found.student.tolist(), found.teacher.tolist(), strict=True)

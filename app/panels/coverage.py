@@ -52,7 +52,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Coverage of the made images",
+    title="Coverage of the synthetic images",
     kind="plotly",
     caption=caption(coverage),
     order=34,

@@ -52,7 +52,7 @@ def table(record: Record, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Decision field",
+    title="Decision regions",
     kind="field",
     caption=caption(field),
     order=5,

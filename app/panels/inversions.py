@@ -68,11 +68,12 @@ def _again(one: Inversion) -> str:
 
 def _long(one: Inversion, name: str) -> str:
     return {
-        "image": f"sample {one.row}: the teacher says {one.teacher_class}, the student {one.student_class}",
-        "teacher": f"the teacher's answer ({one.teacher_class}) as an image; it calls that {one.teacher_again or '?'}",
-        "student": f"the student's answer ({one.student_class}) as an image; the teacher calls that "
+        "image": f"sample {one.row}: the teacher predicts {one.teacher_class}, the student {one.student_class}",
+        "teacher": f"image generated from the teacher's output ({one.teacher_class}); the teacher classifies it as "
+        f"{one.teacher_again or '?'}",
+        "student": f"image generated from the student's output ({one.student_class}); the teacher classifies it as "
         f"{one.student_again or '?'}",
-        "difference": "absolute difference of both",
+        "difference": "absolute difference of the two",
     }[name]
 
 

@@ -42,7 +42,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Distance to the teacher",
+    title="KL divergence from the teacher",
     kind="plotly",
     caption=caption(kl_parts),
     order=82,

@@ -67,9 +67,9 @@ def _short(one: Picture) -> str:
 
 def _long(one: Picture) -> str:
     if one.said is None:
-        return "the teacher was not asked"
-    sure = "" if one.confidence is None else f", {one.confidence:.1%} sure"
-    return f"the teacher says {one.said}{sure}"
+        return "the teacher was not queried"
+    sure = "" if one.confidence is None else f", confidence {one.confidence:.1%}"
+    return f"the teacher predicts {one.said}{sure}"
 
 
 def table(record: Record, _: View) -> dict[str, list[Any]]:
@@ -82,7 +82,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Made images",
+    title="Synthetic images",
     kind="plotly",
     caption=caption(made),
     order=2,

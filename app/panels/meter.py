@@ -43,7 +43,7 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
     ]
     thin = {"dash": "dot", "width": 1.5}
     if found.looked[-1]:
-        lines.append(line("measured free", found.step, found.looked, theme.MUTED[look], line=thin))
+        lines.append(line("measured at no cost", found.step, found.looked, theme.MUTED[look], line=thin))
     if found.budget:
         level = [found.budget for _ in found.step]
         lines.append(line("budget", found.step, level, theme.INK[look], line={"dash": "dash", "width": 1.5}))
@@ -53,7 +53,7 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
 def _text(found: Meters) -> str:
     """The newest counts: queries and money, whose images were sent, and traffic."""
     of = f" of {found.budget:,}" if found.budget else ""
-    again = f" · {found.retried:,} sent without an answer" if found.retried else ""
+    again = f" · {found.retried:,} sent without a reply" if found.retried else ""
     behind = f" by step {found.step[-1]:,}" if found.lags else ""
     return (
         f"<b>{found.images[-1]:,}</b>{of} queries{behind} · <b>{money(found.money[-1])}</b> "
@@ -85,7 +85,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="The meter",
+    title="Queries and cost",
     kind="plotly",
     caption=caption(meter),
     order=6,

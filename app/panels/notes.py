@@ -42,7 +42,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="What the method notes",
+    title="Method diagnostics",
     kind="plotly",
     caption=caption(notes),
     order=30,

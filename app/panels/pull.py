@@ -21,7 +21,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         xaxis={"title": {"text": "step"}, "domain": [0, 0.74], "anchor": "y2"},
         yaxis={"title": {"text": "norm"}, "domain": [0.58, 0.98], "type": "log", "nticks": 4} | WHOLE,
         yaxis2={"title": {"text": "cosine"}, "domain": [0.0, 0.46], "range": [-1.05, 1.05]},
-        xaxis2={"title": {"text": "rows now"}, "domain": [0.82, 1.0], "anchor": "y2", "nticks": 3},
+        xaxis2={"title": {"text": "samples now"}, "domain": [0.82, 1.0], "anchor": "y2", "nticks": 3},
         hovermode="x unified",
         shapes=beginning(record, look),
         annotations=[note(_text(found), 0.0, 0.475, bgcolor=theme.PAPER[look])],
@@ -33,7 +33,7 @@ def _lines(found: Pull, look: theme.Theme) -> list[dict[str, Any]]:
     colour = theme.DISAGREE[look]
     bars = {"type": "bar", "orientation": "h", "xaxis": "x2", "yaxis": "y2", "showlegend": False}
     counts = {"x": plain(found.rows), "y": plain(found.centre), "marker": {"color": colour}}
-    hover = "%{x} rows around %{y:.2f}<extra></extra>"
+    hover = "%{x} samples around %{y:.2f}<extra></extra>"
     return [
         line("image term", found.step, found.image, QUANTITIES[0][look]),
         line("KL term", found.step, found.kl, theme.TEACHER[look]),
@@ -53,7 +53,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Pull of image and KL",
+    title="Gradient balance of image and KL term",
     kind="plotly",
     caption=caption(pull),
     order=32,

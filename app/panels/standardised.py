@@ -71,7 +71,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Logits and their scale",
+    title="Logit scale",
     kind="plotly",
     caption=caption(standardised),
     order=26,

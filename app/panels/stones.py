@@ -45,7 +45,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="From student to teacher",
+    title="Stepping stones",
     kind="plotly",
     caption=caption(stones),
     order=28,

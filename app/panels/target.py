@@ -79,8 +79,8 @@ def _which(found: Target) -> str:
 
 
 def _text(found: Target, moves: Moves) -> str:
-    spoilt = f", made wrong {moves.spoilt}" if moves.spoilt else ""
-    wrong = f"T wrong on {moves.wrong} of {found.rows}, put right <b>{moves.repaired}</b>{spoilt}"
+    spoilt = f", newly wrong {moves.spoilt}" if moves.spoilt else ""
+    wrong = f"teacher wrong on {moves.wrong} of {found.rows}, corrected <b>{moves.repaired}</b>{spoilt}"
     return f"{wrong} · changed {moves.changed}"
 
 
@@ -92,7 +92,7 @@ def table(record: Record, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="The target",
+    title="Training target",
     kind="plotly",
     caption=caption(target),
     order=22,

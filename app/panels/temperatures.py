@@ -48,7 +48,7 @@ def table(record: Record, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Temperatures of the samples",
+    title="Temperature per sample",
     kind="plotly",
     caption=caption(temperatures),
     order=24,

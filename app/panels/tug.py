@@ -1,4 +1,4 @@
-"""Gradient tug-of-war between labels and teacher."""
+"""Gradient conflict (tug-of-war): cosine and norms between labels and teacher."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
         barmode="group",
         bargap=0.25,
         xaxis=classes,
-        yaxis={"title": {"text": "pull on the logit"}, "domain": [0.0, 0.52]},
+        yaxis={"title": {"text": "negative gradient on the logit"}, "domain": [0.0, 0.52]},
         xaxis2={"anchor": "y2", "rangemode": "tozero", "showticklabels": False},
         yaxis2={"anchor": "x2", "domain": [0.72, 0.96], "showgrid": False, "autorange": "reversed"},
         shapes=[stripe],
@@ -110,7 +110,7 @@ def table(record: Record, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Gradient tug-of-war",
+    title="Gradient conflict (tug-of-war): cosine and norms",
     kind="plotly",
     caption=caption(tug),
     order=70,

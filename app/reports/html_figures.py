@@ -172,7 +172,7 @@ def _meter(facts: Facts) -> str:
         "cost": money(told.dollars),
         "budget": f"{wall.budget:,} images" if wall.budget else "none",
     }
-    return _table("meter", "The meter", rows)
+    return _table("meter", "Queries and cost", rows)
 
 
 def _measured(facts: Facts, name: str, heading: str, notes: dict[str, str]) -> str:

@@ -164,7 +164,7 @@ def _costs(facts: Facts) -> list[Said]:
     if told.measuring:
         said.append(f"{told.learning:,} of them were to learn from and {told.measuring:,} for measuring alone.")
     if meter.retried:
-        said.append(f"{meter.retried:,} images were sent without an answer; they are not among those paid for here.")
+        said.append(f"{meter.retried:,} images were sent without a reply; they are not among those paid for here.")
     if facts.by_hand.images:
         said.append(
             f"By hand, from microscope and Inspector, {facts.by_hand.images:,} more images were sent, "

@@ -81,7 +81,7 @@ class Order(FrozenModel):
     )
     measure: Measure = Field(
         "nothing",
-        title="May also be sent for measuring",
+        title="Also send for measuring",
         description="What may be sent to a remote teacher for measuring alone, such as its agreement with the student. "
         "Real images are local and held-out ones.",
     )

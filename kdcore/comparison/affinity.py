@@ -12,7 +12,7 @@ from kdcore.probes.affinity import Affinity, compared, largest
 
 
 def affinity(rows: Rows, classes: tuple[str, ...], temperature: float, meant: Bools | None = None) -> Affinity:
-    """Mean softened probability of each other class, given the true one: the kinship that a teacher can pass on.
+    """Mean softened probability of each other class, given the true one: the similarity a teacher can pass on.
 
     The diagonal is left out, as it would drown the rest; raise the temperature to see more of it. Cells with few rows
     are noisy.

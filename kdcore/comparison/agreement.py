@@ -70,7 +70,7 @@ class Partition:
 
 
 def partition(rows: Rows, meant: Bools | None = None) -> Partition:
-    """Every row falls into one part; a student that copies its teacher's mistakes has many that are wrong the same way.
+    """Each sample is in one group; a student that copies its teacher's mistakes has many that are wrong the same way.
 
     Args:
         rows: both models' answers; there must be a teacher.
@@ -105,7 +105,7 @@ class Flow:
 
 
 def flow(rows: Rows, meant: Bools | None = None, most: int = 24) -> Flow:
-    """Where the answers differ, which answer of the teacher's became which of the student's."""
+    """Where the predictions differ: which class of the teacher's became which of the student's."""
     differs = rows.student_top != rows.teacher_top
     differs &= True if meant is None else meant
     classes = rows.student.shape[1]
@@ -137,7 +137,7 @@ class PartsOverTime:
 
 
 def parts_over_time(seen: Trail) -> PartsOverTime:
-    """How the probe rows moved from part to part while the student learned; dotted, how often both agreed.
+    """How the probe samples moved between groups during training. Dotted: the share on which both agree.
 
     Taken at the frames that its run kept. The teacher does not change.
     """

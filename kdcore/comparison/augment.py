@@ -37,7 +37,7 @@ class Family:
 
 
 def augment(case: Case) -> tuple[Family, ...]:
-    """What is left of both networks' accuracy, and of their agreement, as rows are changed more and more.
+    """What remains of both networks' accuracy, and of their agreement, as the samples are changed more and more.
 
     Where the teacher stands and the student falls, the student has learned answers but not their reasons: train it on
     rows changed so. Each row is changed by its own draw, the same for both. Intervals hold 95 % over the rows.

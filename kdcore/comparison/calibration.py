@@ -47,7 +47,7 @@ def forecast(log_q: Logs | Floats, labels: Ints) -> Forecast:
 
 
 def by_width(one: Forecast) -> Bins:
-    """On the diagonal a model is right as often as it claims; below it, it is surer than it should be. Bars are counts.
+    """On the diagonal, confidence equals accuracy; below it, a model is overconfident. Bars are counts.
 
     Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017.
     """
@@ -76,7 +76,7 @@ class ByAnswer:
 
 
 def by_answer(one: Forecast) -> ByAnswer:
-    """Among rows that get the same answer: left of the line the model is surer than it is right, right of it too shy.
+    """Samples grouped by predicted class: left of the line a model is overconfident, right of it underconfident.
 
     Grouped by the answer and not by the true class: rows that were picked by their outcome would look miscalibrated
     in any case.

@@ -34,7 +34,7 @@ class Heritage:
 
 
 def heritage(teacher: Forecast, student: Forecast) -> Heritage:
-    """Each point is one group of the same rows: on the diagonal the student is as much too sure as its teacher is.
+    """Each point is one group of the same samples: on the diagonal the student is as overconfident as its teacher.
 
     The correlation compares the teacher on one half of the rows with the student on the other, and the other way
     round, so that the luck of the rows does not count as heritage. It is that of ranks (Spearman's), so no single group

@@ -42,7 +42,7 @@ class Course:
 
 
 def course(seen: Trail, meant: Bools | None = None) -> Course:
-    """Where confidence leaves accuracy behind, the student begins to claim too much; dotted is its own teacher.
+    """Where confidence exceeds accuracy, the student is overconfident. Dotted: its own teacher.
 
     Args:
         seen: the frames of its run.
@@ -86,7 +86,7 @@ class Play:
 
 
 def play(seen: Trail, meant: Bools | None = None) -> Play:
-    """Press play: the student's discs wander over the diagram while it learns; the teacher's stand still."""
+    """Press play: the student's discs move across the diagram as it learns; the teacher's stay fixed."""
     here = _labelled(seen, meant)
     student, teacher = _student(seen), _teacher(seen)
     diagrams = [_diagram(student, place, here) for place in range(len(seen.steps))]

@@ -107,7 +107,7 @@ class Causes:
 
 @remembered
 def causes(case: Case) -> Causes:
-    """Each disagreement has the first cause from the top whose test holds; click one to select its rows everywhere."""
+    """Each disagreement has the first cause from the top whose test holds; click one to select its samples."""
     knobs = knobs_of(case)
     tests = verdicts(case, knobs)
     first = np.select(list(tests.values()), range(len(tests)), len(tests))

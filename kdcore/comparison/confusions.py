@@ -41,7 +41,7 @@ class Confusions:
 
 
 def confusions(rows: Rows, meant: Bools | None = None) -> Confusions:
-    """Each row is a true class, each column an answer, the diagonal what is right; click a cell to select its rows."""
+    """Rows are true classes, columns predictions, the diagonal is correct; click a cell to select its samples."""
     here = rows.labels >= 0 if meant is None else (rows.labels >= 0) & meant
     truth = rows.labels[here]
     teacher = None if rows.teacher is None else counts(rows.teacher[here], truth)
@@ -83,7 +83,7 @@ class Course:
 
 
 def course(trail: Trail, meant: Bools | None = None, most: int = PAIRS) -> Course:
-    """How often each true class was answered as another, frame by frame: a band that fades is a mistake unlearned.
+    """How often each true class was predicted as another, frame by frame: a band that fades is a mistake unlearned.
 
     Pairs are ordered by their share of the mistakes, averaged over the frames and the teacher.
 

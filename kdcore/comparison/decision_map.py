@@ -105,7 +105,7 @@ class Mapped:
 
 
 def mapped(found: Arrays) -> Mapped:
-    """Rows lie close that the models see alike; the colour between them is what each model says of their mixtures."""
+    """Samples the models find similar lie close; the colour in between is each model's prediction for mixtures."""
     rows = np.flatnonzero(np.isfinite(found["x"]))
     places = np.stack((found["x"], found["y"]), axis=1)[rows]
     return Mapped(rows, places, found["nearest"], found["fidelity"])

@@ -120,7 +120,7 @@ class Drawn:
 
 
 def drawn(rows: Rows, plane: Arrays, meant: Bools | None, pinned: tuple[int, ...]) -> Drawn:
-    """Each point is a row, close to those the model finds alike; lines lead from the teacher's place to the student's.
+    """Each point is a sample, near those the model finds similar; lines connect the teacher's and the student's points.
 
     Selected rows, rows on which the two disagree and pinned ones are kept first where there are more than DRAWN.
     """

@@ -12,7 +12,7 @@ SHOWN = 60
 
 
 def foremost(rows: Rows, meant: Bools | None, pinned: tuple[int, ...] = (), most: int = SHOWN) -> Ints:
-    """The selected rows about which teacher and student differ most come first; click one to pin it, with Shift beside.
+    """Selected samples with the largest disagreement first; click one to pin it, Shift-click to compare it.
 
     Sharpest first: the largest KL(teacher || student), or without a teacher the least likely label.
     """

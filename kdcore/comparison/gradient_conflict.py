@@ -27,7 +27,7 @@ class Conflict:
 
 
 def conflict(case: Case) -> Conflict:
-    """Below 0 the labels and the teacher pull a stage against each other: there the teacher hinders, or repairs.
+    """Cosine below 0: label and teacher gradients of a stage conflict; there the teacher hinders, or corrects.
 
     Gradients of cross-entropy and of the method's own terms that distil, weighted as in training, at the student's last
     weights on training rows, in eval mode. The first line is the mean of several batches of all classes; each class has

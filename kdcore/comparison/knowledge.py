@@ -49,7 +49,7 @@ class Knowledge:
 
 
 def knowledge(case: Case) -> Knowledge:
-    """A knowledge point is a patch that a network still tells apart: noise there changes its feature most.
+    """A knowledge point is a patch that matters to a network: noise there changes its features most.
 
     A good student has many on the object and few on the background, gets them early and all together, and loses few
     on the way.
@@ -79,7 +79,7 @@ def counted(entropy: Floats, mask: Bools, clearer: float = CLEARER) -> Points:
 
 
 def learned(course: Floats, mask: Bools, steps: Ints, moved: Floats) -> Course:
-    """Points on the object at each checkpoint: a good student has them early, after a short way, and keeps them.
+    """Points on the object at each checkpoint: a good student has them early, after a short path, and keeps them.
 
     Of T checkpoints with entropies (T, M, g, g), up to which the weights went `moved` (T,) lengths of the first ones.
     The distance of a row is the way at the checkpoint where it has most points on the foreground, the first of equals

@@ -29,7 +29,7 @@ class Trails:
 
 
 def trails(seen: Trail, rows: Rows, same: bool, meant: Bools | None, pinned: tuple[int, ...]) -> Trails:
-    """Each line is one row's way through the logits, from the first step (small) to the last (large).
+    """Each line is one sample's path through logit space, from the first step (small) to the last (large).
 
     The plane is that of the teacher's two principal axes, without one the student's at the last step. Pinned rows come
     first, then those with the largest KL(teacher || student) at the end.

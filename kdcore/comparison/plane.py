@@ -177,7 +177,7 @@ class Measures:
 
 
 def measures(plane: Arrays, classes: int, rows: Ints, places: Floats) -> Measures:
-    """How far each row is from the nearest other answer, how many pieces each model makes, and what both share.
+    """Distance of each sample to the decision boundary, number of regions of each model, and their overlap.
 
     A student may agree with its teacher on every row and still cut the plane otherwise: then it has other reasons.
 
@@ -223,7 +223,7 @@ Ask = Callable[[Floats], np.ndarray]  # places (N, 2) -> logits (N, C)
 
 
 def asked(extent: np.ndarray, size: int, student: Ask, teacher: Ask | None) -> dict[str, np.ndarray]:
-    """Colour is the answer, strength its confidence; on images what lies between the three rows is their mixture.
+    """Colour is the predicted class, strength its confidence; between three images lie their mixtures.
 
     Args:
         extent: the square (4,).

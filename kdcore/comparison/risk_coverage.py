@@ -30,7 +30,7 @@ class Risk:
 
 
 def risk_coverage(one: Forecast) -> Risk:
-    """If only the surest answers are given, how many of them are wrong: a low start means confidence can be trusted.
+    """Error rate if only the most confident predictions are made: a low start means confidence can be trusted.
 
     Rows that are equally sure are taken in together, with their mean error.
 

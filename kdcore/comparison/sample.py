@@ -57,7 +57,7 @@ class Sample:
 
 
 def sample(rows: Rows, row: int, temperature: float) -> Sample:
-    """Top: raw scores; bottom: their probabilities, softened by τ. Of KL the target part is about the true class.
+    """Top: logits; bottom: probabilities softened by τ. The target part of KL is about the true class.
 
     A wish for a row that is not there means the last one. Beyond 20 classes those are shown that either model finds
     likeliest, and the label.

@@ -29,7 +29,7 @@ class Similarity:
 
 
 def similarity(case: Case) -> Similarity:
-    """Debiased CKA of all stages: 1 where two hold the same rows near and far, 0 where they have nothing in common.
+    """Debiased CKA of all pairs of stages: 1 if both find the same samples similar, 0 if they have nothing in common.
 
     A student that follows stage by stage has a bright diagonal beside its teacher; blocks of alike stages within one
     network are layers that could be spared. Features of maps are averaged over their positions. The standard error is

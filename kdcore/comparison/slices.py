@@ -74,7 +74,7 @@ class Found:
 
 @remembered
 def slices(case: Case, seed: int = 0) -> Found:
-    """Longer bars are slices on which the student is farther from its teacher; click one to select it everywhere.
+    """Longer bars: slices on which the student is farther from its teacher; click one to select it in every panel.
 
     Args:
         case: with a teacher. Rows whose KL is not a number are left out.

@@ -181,7 +181,7 @@ class Strip:
 
 
 def strip(one: Forecast) -> Strip:
-    """Dividing all logits by one number changes no answer. Too cold is too sure, too hot too shy: look for the lowest.
+    """Calibration error at each temperature; the minimum is the best fit. Predictions do not change.
 
     Powers of the inverse temperature's step are multiplied up, so no temperature needs exponentials of its own.
     """

@@ -40,7 +40,7 @@ def triangle(
     classes: tuple[int, ...] = (),
     pinned: tuple[int, ...] = (),
 ) -> Triangle:
-    """Softened probabilities among three classes alone: a corner is sure, the middle torn; lines join both networks.
+    """Softened probabilities of three classes: corners are confident, the centre undecided; lines join both networks.
 
     A row's point lies near the classes that a network still considers, so long lines are rows where the student weighs
     them otherwise than its teacher. The three are those that are confused most, unless some are chosen.

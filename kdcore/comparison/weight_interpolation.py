@@ -29,7 +29,7 @@ class Line:
 
 
 def line(case: Case) -> Line:
-    """Loss and accuracy of all mixtures of two students' weights: a hill between them means they found other solutions.
+    """Loss and accuracy along the line between two students' weights: a barrier means two different solutions.
 
     Statistics of batch norms are taken anew at every point over training rows, so that the ends may differ a little
     from what the runs themselves tell.

@@ -18,7 +18,7 @@ class Answered(NamedTuple):
 
     logits: Tensor  # (B', C) with 0 < B' <= B, the logarithms of probabilities, or one-hot rows
     requests: int = 1
-    retried: int = 0  # images that were sent without an answer: each try that failed counts
+    retried: int = 0  # images that were sent without a reply: each try that failed counts
     bytes_up: int | None = None  # None where nothing was really sent
     bytes_down: int | None = None
     strange: str = ""  # what the first row that is not finite was, where that is known

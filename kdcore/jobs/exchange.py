@@ -30,7 +30,7 @@ from kdcore.runs.record import read_arrays, write_arrays
 from kdcore.spec.spec import Spec, parse
 from kdcore.untrusted import parsing, read_json, read_text, turning
 
-# Each answer of a teacher, paid for by one, is in .bin, and what was sent without an answer in .lost and .due.
+# Each answer of a teacher, paid for by one, is in .bin, and what was sent without a reply in .lost and .due.
 LEFT_OUT = ("checkpoints", "live", "*.log", "*.bin", "*.lost", "*.due", ".*")
 TIMES = ("created_at", "started_at", "finished_at")
 LONGEST_TEXT = 10_000  # characters of any text that a run tells

@@ -38,7 +38,7 @@ class Accuracies:
 
 
 def accuracy(record: Record, limit: int = 2000) -> Accuracies:
-    """Higher is better: the student's line should climb to its teacher's level; the shaded gap is what is missing.
+    """Higher is better: the student's curve should reach its teacher's; the shaded area is the remaining gap.
 
     Training accuracy has at most `limit` points, evenly spread.
     """

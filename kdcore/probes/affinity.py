@@ -26,7 +26,7 @@ class Affinity:
 
 
 def affinity(record: Record, temperature: float) -> Affinity:
-    """Mean softened answer to each true class: what lies off the diagonal is the kinship the teacher passes on."""
+    """Mean softened output per true class: the mass off the diagonal is the class similarity the teacher passes on."""
     truth, student, teachers = labels(record), student_logits(record), teacher_logits(record)
     assert teachers is not None
     return compared(class_names(record, student.shape[1]), teachers, student, truth, temperature)

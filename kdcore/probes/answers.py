@@ -18,7 +18,7 @@ class Answers:
 
 
 def answers(record: Record) -> Answers:
-    """Distance of all the student's answers from all the teacher's (sliced Wasserstein): 0 when spread alike.
+    """Sliced Wasserstein distance between all outputs of student and teacher: 0 for the same distribution.
 
     Answers are probabilities, or labels where the teacher tells no more. That both are spread alike does not say that
     they agree on each image.

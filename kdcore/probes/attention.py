@@ -29,7 +29,7 @@ class Attention:
 
 
 def attention(record: Record) -> Attention:
-    """Where each network finds the class the teacher names (Grad-CAM): cos 1 is the same place, 0 none in common.
+    """Where each network finds the class the teacher predicts (Grad-CAM): cosine 1 is the same place, 0 no overlap.
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017.
     """

@@ -38,7 +38,7 @@ class Cells:
 
 
 def cells(record: Record) -> Cells:
-    """Colours: the teacher's class of each latent's image; lines: the student's borders, which should follow them.
+    """Colours: the teacher's class for each latent's image; lines: the student's boundaries, which should match.
 
     The corners are latents that mean answers of three classes point to: a generator that inverts the teacher puts each
     into its own colour.

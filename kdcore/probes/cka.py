@@ -17,7 +17,7 @@ class Cka:
 
 
 def cka(record: Record) -> Cka:
-    """1 where two stages hold the same samples near and far; a student that follows has its best match on the diagonal.
+    """Linear CKA is 1 where two stages find the same samples similar; a student that follows peaks on the diagonal.
 
     Source: Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019.
     """

@@ -21,7 +21,7 @@ class Confusion:
 
 
 def confusion(record: Record) -> Confusion:
-    """Each row is a true class: student-coloured cells are answers the student gives more often than its teacher."""
+    """Rows are true classes, columns predictions: student-coloured cells are more frequent in the student."""
     truth, student = labels(record), student_logits(record)
     teacher = teacher_logits(record)
     assert teacher is not None

@@ -48,7 +48,7 @@ class Copies:
 
 
 def copies(record: Record) -> Copies:
-    """Copies lie nearer to local images (left) than to held-out images, which the generator has not seen.
+    """Copies are closer to local images (left) than to held-out images, which the generator has not seen.
 
     All local images are searched. A match is an image at less than half of the relative distance of any held-out
     image; one is enough. "Closer" counts images closer to a local one than the closest hundredth of held-out images.

@@ -24,7 +24,7 @@ class Coverage:
 
 
 def coverage(record: Record) -> Coverage:
-    """Higher is better above: classes evenly named, answers found again in their images. Lower is better below.
+    """Top, higher is better: classes predicted evenly, outputs recovered from their images. Bottom: lower is better.
 
     "cycle" is the share of probe images whose answer the teacher gives again for that answer's image;
     "argmax_inverse" the share of latents whose largest coordinate is the class of their image; "confidence" the

@@ -52,7 +52,7 @@ class Fidelity:
 
 
 def fidelity(record: Record) -> Fidelity:
-    """Each sample falls into one part: a faithful student shares its teacher's answers, the mistakes included.
+    """Each sample is in one group: a faithful student shares its teacher's predictions, mistakes included.
 
     Source: Stanton et al., Does Knowledge Distillation Really Work?, NeurIPS 2021 (agreement).
     """

@@ -45,7 +45,7 @@ def ground(static: Arrays, size: int) -> Ground:
 
 
 def field(record: Record, sample: int) -> Field:
-    """Colour is the answer, strength its confidence; the third plane shows where the student leaves its teacher."""
+    """Colour is the predicted class, strength its confidence; third plot: where student and teacher differ."""
     pinned = pinned_row(record, sample)
     student = {"student_class": record.frame["field_class"], "student_share": record.frame["field_share"]}
     if "teacher_field_class" not in record.static or "field_teacher_share" not in record.frame:

@@ -41,7 +41,7 @@ class Inversions:
 
 
 def inversions(record: Record) -> Inversions:
-    """Images of both answers to one image; they show what was answered only where cycle accuracy is high.
+    """Images generated from both outputs for one image; they show the predicted class only if cycle accuracy is high.
 
     Cycle accuracy is the share of probe images x with argmax T(G(T(x))) = argmax T(x).
     """

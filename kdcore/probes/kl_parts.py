@@ -21,7 +21,7 @@ class KlParts:
 
 
 def kl_parts(record: Record) -> KlParts:
-    """Lower is nearer: one part is about the true class, the other about what the teacher tells of all the others.
+    """Lower is closer: one part of KL is about the true class, the other about the remaining ones (dark knowledge).
 
     Source: Zhao et al., Decoupled Knowledge Distillation, CVPR 2022, equation 5.
     """

@@ -34,7 +34,7 @@ class Logits:
 
 
 def logits(record: Record, sample: int, temperature: float) -> Logits:
-    """Top: raw scores; bottom: their probabilities, softened by τ. Distilled, the student copies the teacher's bars.
+    """Top: logits; bottom: probabilities softened by τ. With distillation the student approaches the teacher's bars.
 
     Beyond 20 classes only the teacher's (without one, the student's) 20 likeliest and the label are shown.
     """

@@ -54,7 +54,7 @@ class Losses:
 
 
 def loss(record: Record, limit: int = 2000) -> Losses:
-    """Lower is better: a solid line is part of the student's loss, dotted that part unweighted; dashed, its source's.
+    """Lower is better. Solid: weighted loss terms. Dotted: before weighting. Dashed: the generator's loss.
 
     At most `limit` steps, evenly spread, and as many again of those at which the source tells something.
     """

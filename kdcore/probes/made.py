@@ -29,7 +29,7 @@ class Made:
 
 
 def made(record: Record) -> Made:
-    """Images made to ask about, with the teacher's class and how sure it is; beside them local images."""
+    """Synthetic images sent as queries, with the teacher's class and confidence; local images next to them."""
     images, logits = record.frame["made_x"], record.frame.get("made_logits")
     local = record.static.get("local_x", images[:0])
     if logits is None:

@@ -36,7 +36,7 @@ class Meters:
 
 
 def meter(record: Record, limit: int = 2000) -> Meters:
-    """Queries so far and what they cost. Images to learn from and images sent for measuring add up to what is paid for.
+    """Queries so far and their cost. Images for learning and images for measuring add up to what is paid for.
 
     At most `limit` steps, evenly spread.
     """

@@ -18,7 +18,7 @@ class Notes:
 
 
 def notes(record: Record, limit: int = 2000) -> Notes:
-    """What the method tells of itself: how often it steps in, how it weighs, what it has learned on the way.
+    """Diagnostics from the method: how often it intervenes, which weights it uses, what it has learned so far.
 
     At most `limit` steps, evenly spread.
     """

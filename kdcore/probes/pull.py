@@ -26,7 +26,7 @@ class Pull:
 
 
 def pull(record: Record) -> Pull:
-    """How hard both terms pull at the student's logits; cosine 1 is the same way, 0 another, −1 against."""
+    """Gradient norms of both terms on the student's logits. Cosine 1: same direction; 0: orthogonal; −1: opposite."""
     cosines = np.asarray(record.frame["own_pull_cosine"], dtype=np.float64)
     step, told = followed(record, "image_pull", "kl_pull", "pull_cosine")
     known = cosines[np.isfinite(cosines)]

@@ -33,7 +33,7 @@ class Reliability:
 
 
 def reliability(record: Record) -> Reliability:
-    """On the diagonal a network is right as often as it claims; below it, it is surer than it should be.
+    """On the diagonal, confidence equals accuracy; below it, a network is overconfident.
 
     Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017.
     """

@@ -32,7 +32,7 @@ class Samples:
 
 
 def samples(record: Record, sample: int, limit: int = SHOWN) -> Samples:
-    """Choose a sample to pin it in every panel. Those about which student and teacher disagree come first.
+    """Click a sample to pin it in every panel. Those on which student and teacher disagree come first.
 
     The sharpest disagreement is foremost; then come the pinned row, which is always among the `limit`, and the others
     by number. Without a teacher the labels take its place.

@@ -33,7 +33,7 @@ class Standardised:
 
 
 def standardised(record: Record) -> Standardised:
-    """Rows are samples, ordered by true class: whatever looks alike in both networks only after scaling is scale.
+    """Rows are samples, ordered by true class: networks that match only after scaling differ in logit scale alone.
 
     Source: Sun et al., Logit Standardization in Knowledge Distillation, CVPR 2024 (by row, unbiased deviation).
     """

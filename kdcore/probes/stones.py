@@ -33,7 +33,7 @@ class Stones:
 
 
 def stones(record: Record) -> Stones:
-    """The way from the student to its teacher: how often each path on it is right, and agrees with the teacher.
+    """From the student to its teacher: accuracy of each path on the way, and its agreement with the teacher.
 
     A path of its own shares only part of the student: an exit, a second head, a peer, or half a teacher.
     """

@@ -39,7 +39,7 @@ class Target:
 
 
 def target(record: Record, sample: int) -> Target:
-    """Top: what the student is asked for between both answers. Below: points off the diagonal were changed.
+    """Top: the training target, next to both outputs. Bottom: points off the diagonal were changed.
 
     Where the target of the row asked for is the teacher's answer and that of other rows is not, the row that is
     changed most is shown in its place.

@@ -25,7 +25,7 @@ class Temperatures:
 
 
 def temperatures(record: Record) -> Temperatures:
-    """Each sample has its own temperature: further right, its teacher's answer is softened more."""
+    """Each sample has its own temperature: further right, its teacher's output is softened more."""
     found = np.asarray(record.frame["own_temperature"], dtype=np.float64)
     known = np.isfinite(found)
     right = (top_class(student_logits(record)) == labels(record))[known]

@@ -37,7 +37,7 @@ class Tug:
 
 
 def tug(record: Record, sample: int, temperature: float) -> Tug:
-    """Top: how hard each loss term pulls (cosine −1: against the labels). Bottom: which classes each side lifts.
+    """Top: gradient norm of each loss term (cosine −1: against the labels). Bottom: which logits each side raises.
 
     Beyond 20 classes only the teacher's 20 likeliest and the label are shown.
     """

@@ -54,7 +54,7 @@ def left(folder: Path, classes: int, budget: int) -> int | None:
 
 
 def outlay(paid: Ledger, looked: Ledger, charged: Sequence[Ledger], cached: int = 0) -> Meter:
-    """All that has left: also answers that no step has used yet, and what was sent without an answer.
+    """All that has left: also answers that no step has used yet, and what was sent without a reply.
 
     Args:
         paid, looked: the books of learning and of measuring.

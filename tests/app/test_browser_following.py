@@ -115,11 +115,11 @@ def test_a_run_of_the_terminal_goes_on_and_can_be_stopped_at_once(page: Page, fo
     stop = page.get_by_role("button", name="Stop this run")
     expect(page.get_by_role("heading", name=re.compile("interrupted at step"))).to_be_visible()
     expect(stop).to_have_count(0)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     running = page.locator("[data-state=running]")  # one that was only asked for is stopped at once, too
     expect(running).to_be_visible(timeout=2 * PATIENCE_MS)  # its worker starts once that of another test has ended
     stop.click()
     expect(page.get_by_role("heading", name=re.compile("stopped at step"))).to_be_visible()
-    expect(page.get_by_text("since it went on")).to_be_visible()  # the time before is not in it
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_text("since it resumed")).to_be_visible()  # the time before is not in it
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(page.get_by_text("belongs to another user")).to_have_count(0)

@@ -158,13 +158,13 @@ def test_a_finished_run_of_mine(lab: Open, finish: Finish) -> None:
     page = lab(run=finish(accuracy=0.9).id)
     assert "The student is right on 90.0 % of the test set, 5.0 points below its teacher (95.0 %)." in said(page)
     assert {"Another seed", "Delete"} <= set(labels(page))
-    assert not {"Go on", "Load these settings"} & set(labels(page))  # the form holds them already
+    assert not {"Resume", "Load these settings"} & set(labels(page))  # the form holds them already
 
 
 def test_a_strangers_run_can_be_seen_but_not_touched(lab: Open, finish: Finish) -> None:
     page = lab(run=finish(owner="somebody").id)
     assert "Read-only: this run belongs to another user" in said(page)
-    assert not {"Delete", "Go on"} & set(labels(page))
+    assert not {"Delete", "Resume"} & set(labels(page))
     assert components(page) == 2
 
 
@@ -227,7 +227,7 @@ def test_delete_can_be_undone(lab: Open, store: Store, finish: Finish) -> None:
 
 def test_an_interrupted_run_goes_on(lab: Open, store: Store) -> None:
     run = lost(store)
-    page = button(lab(run=run.id), "Go on")
+    page = button(lab(run=run.id), "Resume")
     assert store.get(run.id).state == "queued"
     assert not page.exception
 
@@ -239,10 +239,10 @@ def test_a_run_of_the_terminal_goes_on_where_it_is_mine(
     monkeypatch.setenv(ownership.POLICY, policy)
     run = lost(store, TERMINAL)
     page = lab(run=run.id)
-    assert ("Go on" in labels(page), "belongs to another user" in said(page)) == (mine, not mine)
+    assert ("Resume" in labels(page), "belongs to another user" in said(page)) == (mine, not mine)
     assert list(lab("runs").dataframe[0].value["whose"]) == ["mine" if mine else "another user"]
     if mine:
-        button(page, "Go on")
+        button(page, "Resume")
         assert (store.get(run.id).state, store.get(run.id).owner) == ("queued", TERMINAL)
 
 

@@ -167,7 +167,7 @@ def test_a_budget_and_what_was_asked_besides() -> None:
     meter = METER.model_copy(update={"looked": 5, "retried": 3})
     text = told(facts(meter=meter))
     assert "10,000 queries" in text, "what is measured on this machine is not paid for"
-    assert "3 images were sent without an answer" in text
+    assert "3 images were sent without a reply" in text
 
 
 REMOTE = Choice(name="http", knobs={"model": "m"})

@@ -1,4 +1,4 @@
-"""Kinship of classes over rows of a case: by hand, and the same as a run's panel but for the diagonal."""
+"""Class similarity over the samples of a case: by hand, and the same as a run's panel but for the diagonal."""
 
 from pathlib import Path
 

@@ -91,7 +91,7 @@ def test_gaps_that_go_together_are_called_inherited() -> None:
     assert said_inherited(0.9, 8, 1000, 100) >= 0.65
 
 
-# Too sure of which class
+# Over- and under-confidence by predicted class
 
 
 @pytest.mark.parametrize("rows", [6, 30, 300])

@@ -1,4 +1,4 @@
-"""Likeness of stages and maps of attention against slow references, and that looking changes nothing."""
+"""Layer similarity (CKA) and maps of attention against slow references, and that looking changes nothing."""
 
 import numpy as np
 import pytest

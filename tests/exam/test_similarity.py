@@ -1,4 +1,4 @@
-"""Likeness of all stages: its shape, its diagonal, and that it follows the selection."""
+"""Layer similarity, all pairs (CKA): its shape, its diagonal, and that it follows the selection."""
 
 import numpy as np
 import pytest

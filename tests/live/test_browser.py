@@ -152,9 +152,9 @@ def test_the_owner_controls_from_the_bar_and_by_keys(context: BrowserContext, st
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.locator(".kd-pill")).to_have_text("Paused")
     page.keyboard.press("ArrowRight")
-    page.get_by_label("How many steps").fill("25")
+    page.get_by_label("Number of steps").fill("25")
     page.get_by_role("button", name="steps", exact=True).click()
-    page.get_by_label("Speed of training").select_option("10 steps/s")
+    page.get_by_label("Training speed").select_option("10 steps/s")
     setting = page.get_by_role("button", name="Set Learning rate")
     expect(setting).to_have_attribute("aria-disabled", "true")  # until there is another value to set
     page.get_by_role("spinbutton", name="Learning rate").fill("0.02")
@@ -186,7 +186,7 @@ def test_a_stranger_sees_everything_and_is_told_why_not_to_touch(context: Browse
     pause = page.get_by_role("button", name="Pause", exact=True)
     expect(pause).to_have_attribute("aria-disabled", "true")
     pause.click(force=True)
-    expect(page.get_by_role("alert")).to_have_text("Only the browser that started this run can control it.")
+    expect(page.get_by_role("alert")).to_have_text("Read-only: only the browser that started this run can control it.")
 
 
 def test_temperature_holds_everywhere_at_once_and_reaches_the_link(context: BrowserContext, stage: Stage) -> None:
@@ -243,7 +243,7 @@ def test_recorded_frames_are_played_to_the_end(context: BrowserContext, stage: S
     page = context.new_page()
     page.goto(f"/?run={stage.id}&panels=tug&at=10")
     expect(page.locator(".kd-steps")).to_contain_text("step 10 of 2000")
-    page.get_by_label("Speed of the replay").select_option("4×")
+    page.get_by_label("Replay speed").select_option("4×")
     page.get_by_role("button", name="Play the recorded frames").click()
     expect(page.locator(".kd-steps")).to_contain_text("step 30 of 2000")
     expect(page.get_by_role("slider", name="Recorded frames")).to_have_attribute("aria-valuetext", "the newest")
@@ -364,7 +364,7 @@ def test_panels_that_not_everybody_needs_are_folded_away(context: BrowserContext
     page = context.new_page()
     page.goto(f"/?run={stage.id}&panels=loss,kl_parts")
     button = page.locator(".kd-more")
-    expect(button).to_have_text("1 more: Distance to the teacher")
+    expect(button).to_have_text("1 more: KL divergence from the teacher")
     expect(page.locator(card("kl_parts"))).to_be_hidden()
     assert updates(page, "kl_parts") == 0
     button.click()

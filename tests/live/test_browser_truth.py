@@ -82,7 +82,7 @@ def test_the_third_plane_brings_its_legend_and_a_run_its_own_zoom(store: Store, 
     canvas.focus()
     canvas.press("+")
     show(page, taught.id)
-    expect(page.locator(".kd-legend")).to_contain_text("teacher surer")
+    expect(page.locator(".kd-legend")).to_contain_text("teacher more confident")
     expect(page.locator(".kd-plane")).to_have_count(3)
     plane = page.locator(".kd-plane canvas").first
     box = plane.bounding_box()
@@ -129,7 +129,7 @@ def test_readouts_name_their_split_and_step_and_a_replay_keeps_the_end(store: St
     page.get_by_role("slider", name="Recorded frames").press("Home")
     expect(readouts).to_contain_text("Student50.0 %validation, step 10")
     expect(page.locator("html[data-kd-replay]")).to_be_attached()
-    page.get_by_role("button", name="The newest frame").click()
+    page.get_by_role("button", name="Latest frame").click()
     expect(page.locator("html[data-kd-replay]")).not_to_be_attached()
 
 
@@ -216,12 +216,12 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     expect(page.locator(".kd-readouts > div").first).to_have_class("kd-teacher")
     expect(page.locator(".kd-note")).to_contain_text("Training the teacher first")
     expect(page.locator(".kd-readouts")).not_to_contain_text("Student")
-    whose = page.get_by_text("The student\u2019s, from its first step on:")
+    whose = page.get_by_text("For the student, from its first step:")
     expect(whose).to_be_visible()
     expect(page.locator(".kd-settings")).to_have_attribute("aria-label", re.compile("^The student"))
     facts = {"steps": 20, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
     store.append(stage.id, [Started(step=0, student=COST, teacher=COST, **facts)])
-    expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's line should climb"))
+    expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's curve should reach"))
     expect(whose).to_be_hidden()
     expect(page.locator(".kd-settings")).to_have_attribute("aria-label", "Settings")
 
@@ -235,7 +235,7 @@ def test_a_teachers_own_run_promises_no_student(store: Store, page: Page) -> Non
     own.evaluate(10, 0.5)
     page.goto(f"/?run={own.run.id}&panels=accuracy,samples")
     captions = page.locator(".kd-caption")
-    expect(captions).to_have_text(["Higher is better.", "Choose a sample to pin it in every panel."])
+    expect(captions).to_have_text(["Higher is better.", "Click a sample to pin it in every panel."])
     readouts = page.locator(".kd-readouts")
     expect(readouts.locator("dt").first).to_have_text("Network")
     expect(readouts.locator("> div").first).to_have_class("kd-student")

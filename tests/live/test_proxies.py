@@ -90,7 +90,7 @@ def is_alive(page: Page | Frame, folder: Path) -> None:
     before = frames.input_value()
     frames.press("ArrowLeft")
     expect(frames).not_to_have_value(before)
-    link = page.get_by_role("link", name="The numbers as a file (CSV)").first
+    link = page.get_by_role("link", name="Download the data (CSV)").first
     answer = page.evaluate("async url => (await fetch(url)).status", link.get_attribute("href"))
     assert answer == 200
     page.get_by_role("link", name="Inspector").first.click()

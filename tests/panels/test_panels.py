@@ -324,7 +324,7 @@ def test_each_made_image_has_the_teacher_s_word_below() -> None:
     logits = RECORDS["making"].frame["made_logits"]
     share = np.exp(logits[0]).max() / np.exp(logits[0]).sum()
     assert traces(drawn)["said"]["text"][0] == f"class {logits[0].argmax()} {share:.0%}"
-    assert f"class {logits[0].argmax()}, {share:.1%} sure" in traces(drawn)["spots"]["hovertext"][0]
+    assert f"class {logits[0].argmax()}, confidence {share:.1%}" in traces(drawn)["spots"]["hovertext"][0]
     assert len(drawn["layout"]["images"]) == 36 + 12
     assert all("%" not in text for text in traces(figure("made", "making, labels"))["said"]["text"])
     assert set(traces(figure("made", "making, no looks"))["said"]["text"]) == {""}

@@ -78,7 +78,7 @@ def test_after_a_resume_the_headline_is_the_bill_and_what_the_step_has_used_stan
     assert "<b>3,512</b> of 5,000 queries · <b>$3.51</b>" in said(drawn)
     assert "1,200 used by step 12" in said(drawn)
     assert "9 MB up" in said(drawn)
-    assert "384 sent without an answer" in said(drawn)
+    assert "384 sent without a reply" in said(drawn)
     for name in ("up", "down", "synthetic"):
         assert np.all(np.diff(traces(drawn)[name]["y"]) >= 0), name
     assert " used by " not in said(drawn_of(seen))
@@ -97,7 +97,9 @@ def test_coverage_says_what_of_it_was_not_measured() -> None:
     drawn = panel("coverage").draw(replace(seen, frames=tuple(told)), View())
     assert isinstance(drawn, dict)
     assert list(traces(drawn)) == ["Fréchet"]
-    assert "Not measured: it would send the remote teacher images that the student does not learn from." in said(drawn)
+    assert "Not measured: this would send images that the student does not learn from to the remote teacher." in said(
+        drawn
+    )
     whole = panel("coverage").draw(remote("real"), View())
     assert isinstance(whole, dict)
     assert "entropy" in traces(whole)
@@ -107,7 +109,7 @@ def test_coverage_says_what_of_it_was_not_measured() -> None:
 def test_what_a_remote_teacher_was_not_asked_says_how_to_allow_it() -> None:
     refused = panel("fidelity").lacks(replace(remote("nothing"), evaluations=()))
     assert refused is not None
-    assert "Not measured: it would send the remote teacher local or held-out images." in refused
+    assert "Not measured: this would send local or held-out images to the remote teacher." in refused
     assert "--set wall.measure=real" in refused
     waiting = panel("fidelity").lacks(replace(walled("real", budget=0), evaluations=()))
     assert waiting is not None

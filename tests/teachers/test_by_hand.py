@@ -165,7 +165,7 @@ def test_no_budget_is_overrun_by_hand(home: Path) -> None:
         rows = len(case.rows)
         assert case.rows.teacher is None
         assert case.about.notes == (
-            f"the teacher was not asked: {rows} of these {rows} rows would have to be sent to it, but only 1 of the "
+            f"the teacher was not queried: {rows} of these {rows} rows would have to be sent to it, but only 1 of the "
             f"run's budget of {budget:,} images are left.",
         )
         assert (run.sent, run.by_hand) == (before, (0, 0))

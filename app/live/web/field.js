@@ -109,8 +109,8 @@ export class Field {
     const named = classes.length <= LEGEND ? classes.map((name, k) => chip(colours[k], name)) : [];
     const hatched = `repeating-linear-gradient(45deg, ${theme.disagree} 0 2px, transparent 2px 5px)`;
     const signs = [
-      chip(theme.student, `${learner} surer of the teacher's class`),
-      chip(theme.teacher, "teacher surer"),
+      chip(theme.student, `${learner} more confident in the teacher's class`),
+      chip(theme.teacher, "teacher more confident"),
       chip(hatched, "different class"),
     ];
     this.legend.replaceChildren(...named, ...(teacher ? signs : []));
@@ -246,8 +246,8 @@ export class Field {
   #read() {
     const { info, at } = this.#plane;
     const { learner = "student" } = info;
-    const agreement = info.agreement == null ? "" : `The same class on ${percent(info.agreement, 0)} of the plane. `;
-    const hint = "Point to read, click to pin the nearest sample, drag to move, Ctrl + wheel or +/− to zoom.";
+    const agreement = info.agreement == null ? "" : `Same class on ${percent(info.agreement, 0)} of the plane. `;
+    const hint = "Hover to read values, click to pin the nearest sample, drag to pan, Ctrl + wheel or +/− to zoom.";
     if (!this.#cursor) return write(this.readout, [agreement + hint, info.note].filter(Boolean).join(" "));
     const [x, y] = this.#cursor;
     const cell = at(x, y);

@@ -13,8 +13,8 @@ const DRAWERS = { plotly: Plot, field: Field, gallery: Gallery, table: Table };
 const MEMBER = { plotly: "figure", field: "field", gallery: "gallery", table: "table" };
 const NEAR = "200px"; // a card this close to the screen is drawn already
 const PATIENCE_MS = 15_000; // for the drawing of a card that nobody sees
-const PICTURE = "The picture as a file (PNG)";
-const NUMBERS = "The numbers as a file (CSV)";
+const PICTURE = "Download the figure (PNG)";
+const NUMBERS = "Download the data (CSV)";
 const LATE = "The server did not answer in time; try again in a moment.";
 const HEATS = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20];
 const HEAT = "Display temperature"; // the training has one of its own
@@ -165,7 +165,7 @@ class Card {
     this.heat.addEventListener("input", () => wire.look({ temperature: HEATS[this.heat.value] }));
     this.degree = h("output", {});
     const follow = () => wire.look({ temperature: null });
-    const title = this.panel.name.startsWith("case-") ? "Back to the usual temperature" : "Follow the training temperature";
+    const title = this.panel.name.startsWith("case-") ? "Reset to the default temperature" : "Follow the training temperature";
     this.follow = h("button", { type: "button", class: "kd-tool", title, hidden: "", onclick: follow }, "Reset");
     return h("div", { class: "kd-heat" }, h("span", { "aria-hidden": "true" }, HEAT), this.heat, this.degree, this.follow);
   }

@@ -16,10 +16,10 @@ export class Replay {
     this.scrubber = h("input", { type: "range", min: 0, step: 1, "aria-label": "Recorded frames" });
     this.scrubber.addEventListener("input", () => this.#go(Number(this.scrubber.value), true));
     this.root = h("div", { class: "kd-scrubber", hidden: "" }, this.scrubber);
-    this.speed = h("select", { "aria-label": "Speed of the replay", title: "How fast recorded frames are shown" });
+    this.speed = h("select", { "aria-label": "Replay speed", title: "Playback speed of the recorded frames" });
     this.speed.append(...SPEEDS.map((value) => h("option", { value }, `${value}×`)));
     this.speed.value = 1;
-    this.newest = h("button", { type: "button", class: "kd-button", "aria-label": "The newest frame" }, icon("newest"));
+    this.newest = h("button", { type: "button", class: "kd-button", "aria-label": "Latest frame" }, icon("newest"));
     this.newest.addEventListener("click", () => this.#go(this.#stops.length - 1, true));
     wire.addEventListener("view", this.#show);
   }
@@ -98,7 +98,7 @@ export class Replay {
     const place = this.#place;
     const last = place === this.#stops.length - 1;
     this.scrubber.value = place;
-    allow(this.newest, last ? "This is the newest frame." : "", "The newest frame");
+    allow(this.newest, last ? "This is the latest frame." : "", "Latest frame");
     this.scrubber.setAttribute("aria-valuetext", wire.view.at == null ? "the newest" : `step ${wire.view.at}`);
   };
 }

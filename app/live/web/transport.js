@@ -14,7 +14,7 @@ const STATES = {
   lost: "Interrupted",
 };
 const SPEEDS = [["", "full speed"], [100, "100 steps/s"], [10, "10 steps/s"], [1, "1 step/s"]]; // prettier-ignore
-const STRANGER = "Only the browser that started this run can control it.";
+const STRANGER = "Read-only: only the browser that started this run can control it.";
 const EDITABLE = "input, textarea, select, [contenteditable], [role=slider], [role=textbox]";
 const ERROR_MS = 8000;
 const USUAL = ["Student", "Teacher", "Gap", "Agreement", "Loss"]; // readouts of most runs, which keep their room until there is word
@@ -126,12 +126,12 @@ export class Transport {
     this.play.setAttribute("aria-keyshortcuts", "Space");
     this.one = button("step", () => this.#act(this.one, () => this.#step(1)));
     this.one.setAttribute("aria-keyshortcuts", "ArrowRight");
-    this.count = h("input", { type: "number", min: 1, max: 100000, value: 10, "aria-label": "How many steps" });
+    this.count = h("input", { type: "number", min: 1, max: 100000, value: 10, "aria-label": "Number of steps" });
     this.many = h("button", { type: "button", class: "kd-button" }, "steps");
     this.many.addEventListener("click", () => this.#act(this.many, () => this.#step(Number(this.count.value))));
     this.steps = h("span", { class: "kd-pair" }, this.count, this.many);
     this.stop = button("stop", () => this.#act(this.stop, () => wire.control(this.#data.run, "cancel")));
-    this.speed = h("select", { "aria-label": "Speed of training" });
+    this.speed = h("select", { "aria-label": "Training speed" });
     this.speed.append(...SPEEDS.map(([value, label]) => h("option", { value }, label)));
     this.speed.addEventListener("change", () => wire.control(this.#data.run, "speed", Number(this.speed.value) || null));
     const parts = [this.play, this.one, this.steps, this.stop, this.speed, this.#replay.speed, this.#replay.newest];
@@ -170,9 +170,9 @@ export class Transport {
     this.root.dataset.state = s.paused && s.state === "running" ? "paused" : s.state;
     write(this.pill, s.stopping ? "Stopping" : s.state === "running" && s.paused ? "Paused" : s.recorded ? "Recorded" : STATES[s.state]);
     const rate = s.steps_per_s ? ` · ${short(s.steps_per_s)} steps/s · ${duration(s.eta_s)} left` : "";
-    const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}${s.attempt > 1 ? " since it went on" : ""}`;
+    const took = s.elapsed_s == null ? "" : ` · ${duration(s.elapsed_s)}${s.attempt > 1 ? " since it resumed" : ""}`;
     const whose = s.teaching ? `${capital(s.learner)}: ` : "";
-    write(this.progress, `${whose}step ${s.step} of ${s.steps}${behind ? " (looking back)" : trains ? rate : took}`);
+    write(this.progress, `${whose}step ${s.step} of ${s.steps}${behind ? " (viewing an earlier step)" : trains ? rate : took}`);
     this.controls.hidden = false;
     this.#replay.root.style.width = `${trains ? Math.min(100, (100 * s.newest_step) / s.steps) : 100}%`;
     this.bar.firstChild.style.width = `${Math.min(100, (100 * s.step) / s.steps)}%`;
@@ -183,7 +183,7 @@ export class Transport {
     const note = this.#say(s);
     this.note.hidden = !note;
     write(this.note, note);
-    const later = "The student\u2019s, from its first step on:";
+    const later = "For the student, from its first step:";
     write(this.whose, s.teaching ? later : "");
     this.whose.hidden = !s.teaching || !s.mine;
     this.settings.setAttribute("aria-label", s.teaching ? later : "Settings");
@@ -195,18 +195,18 @@ export class Transport {
   }
 
   #say(s) {
-    if (s.teaching) return `Training the ${s.learner} first; what you see is its own run.`;
+    if (s.teaching) return `Training the ${s.learner} first; these panels show its run.`;
     if (s.state === "queued") return this.#waits(s);
     if (s.state === "done") return s.at == null ? "" : `Replay: this is the run at step ${s.at}; its result follows at the end.`;
     const lost = s.mine && s.resumes != null && s.resumes < s.newest_step;
-    const from = s.resumes ? `step ${s.resumes}, its last checkpoint` : "the beginning, as it had no checkpoint yet";
-    return [s.message, lost && `It would go on from ${from}.`].filter(Boolean).join(" ");
+    const from = s.resumes ? `step ${s.resumes}, its last checkpoint` : "the start, as it has no checkpoint yet";
+    return [s.message, lost && `Resuming would continue from ${from}.`].filter(Boolean).join(" ");
   }
 
   #waits(s) {
-    const turn = s.place > 1 ? `${s.place - 1} before it in the queue.` : "It is next to start.";
+    const turn = s.place > 1 ? `${s.place - 1} ahead of it in the queue.` : "It starts next.";
     if (!s.held) return turn;
-    const who = s.held > 1 ? `${s.held} paused runs keep their workers until they go` : "A paused run keeps its worker until it goes";
+    const who = s.held > 1 ? `${s.held} paused runs hold their workers until they go` : "A paused run holds its worker until it goes";
     return `${turn} ${who} on or ${s.held > 1 ? "are" : "is"} stopped.`;
   }
 
@@ -217,14 +217,14 @@ export class Transport {
     const split = s.split === "test" ? "test" : "validation";
     const where = s.scored_step == null ? "" : `${split}, step ${s.scored_step}`;
     const own = s.begins == null ? percent(s.student_accuracy) : `from step ${s.begins}`;
-    const waits = `The ${learner} starts at step ${s.begins}; until then only its source learns.`;
+    const waits = `The ${learner} starts at step ${s.begins}; until then only the generator trains.`;
     const compared = [
-      ["Teacher", percent(s.teacher_accuracy), "teacher", s.teacher_accuracy == null ? "" : where, `Share of ${split} samples the teacher gets right.`],
+      ["Teacher", percent(s.teacher_accuracy), "teacher", s.teacher_accuracy == null ? "" : where, `Teacher accuracy on the ${split} samples.`],
       ["Gap", gap, "", both ? where : "", `Teacher minus ${learner}, in percentage points.`],
-      ["Agreement", both ? percent(s.agreement) : "–", "", both ? where : "", `Share of ${split} samples where both give the same class.`],
+      ["Agreement", both ? percent(s.agreement) : "–", "", both ? where : "", `Share of ${split} samples for which both predict the same class.`],
     ];
     this.#list([
-      [capital(learner), own, roleOf(learner), s.begins == null ? where : "not training yet", s.begins == null ? `Share of ${split} samples the ${learner} gets right.` : waits],
+      [capital(learner), own, roleOf(learner), s.begins == null ? where : "not training yet", s.begins == null ? `Accuracy of the ${learner} on the ${split} samples.` : waits],
       ...(s.taught ? compared : []),
       ["Loss", short(s.loss), "", s.loss_step == null ? "" : `training, step ${s.loss_step}`, "What training minimises, averaged over the last steps."],
     ]);
@@ -249,19 +249,19 @@ export class Transport {
     if (!s) return;
     const trains = this.#trains;
     const running = s.state === "running";
-    const waits = running ? "" : "It has not begun yet.";
+    const waits = running ? "" : "The run has not started yet.";
     const reason = !s.mine ? STRANGER : waits;
     const replays = this.#replays;
     for (const part of [this.one, this.steps, this.stop, this.speed, this.settings]) part.hidden = !trains;
     const plays = replays ? this.#replay.playing : running && !s.paused;
     this.play.replaceChildren(icon(plays ? "pause" : "play"));
-    const name = replays ? (plays ? "Pause the replay" : "Play the recorded frames") : plays ? "Pause" : "Go on";
+    const name = replays ? (plays ? "Pause the replay" : "Play the recorded frames") : plays ? "Pause" : "Resume";
     this.play.setAttribute("aria-label", name);
     allow(this.play, replays ? this.#replay.hindrance : reason, `${name} (space)`);
     allow(this.one, reason, "One step (right arrow)");
     this.one.setAttribute("aria-label", "One step");
-    allow(this.many, reason, "So many steps, then pause");
-    allow(this.stop, !s.mine ? STRANGER : s.stopping ? "It is being stopped." : "", "Stop this run");
+    allow(this.many, reason, "Run this many steps, then pause");
+    allow(this.stop, !s.mine ? STRANGER : s.stopping ? "The run is stopping." : "", "Stop this run");
     this.stop.setAttribute("aria-label", "Stop this run");
     this.speed.disabled = Boolean(reason);
     this.speed.title = reason || "How fast it trains";

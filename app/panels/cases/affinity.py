@@ -24,7 +24,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Kinship of classes",
+    title="Class similarity (dark knowledge)",
     kind="plotly",
     caption=caption(affinity),
     order=720,

@@ -73,7 +73,7 @@ def table(case: Case, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="When rows are changed",
+    title="Robustness to input changes",
     kind="plotly",
     caption=caption(augment),
     order=770,

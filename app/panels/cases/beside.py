@@ -19,4 +19,4 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
     return classes.table(case, _second(view))
 
 
-PANEL = classes.PANEL._replace(title="Both answers to the row beside", order=31, draw=draw, table=table)
+PANEL = classes.PANEL._replace(title="Both outputs for the second sample", order=31, draw=draw, table=table)

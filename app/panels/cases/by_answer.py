@@ -68,7 +68,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Too sure of which class",
+    title="Over- and under-confidence by predicted class",
     kind="plotly",
     caption=caption(by_answer),
     order=220,

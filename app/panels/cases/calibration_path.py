@@ -75,7 +75,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Calibration while it learned",
+    title="Calibration during training",
     kind="plotly",
     caption=caption(course),
     order=260,

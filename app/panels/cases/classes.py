@@ -53,7 +53,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Both answers to the row",
+    title="Both outputs for the sample",
     kind="plotly",
     caption=caption(sample),
     order=30,

@@ -73,7 +73,7 @@ def table(case: Case, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Labels against teacher, stage by stage",
+    title="Gradient conflict by stage: labels and teacher",
     kind="plotly",
     caption=caption(conflict),
     order=750,

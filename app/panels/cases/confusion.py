@@ -59,7 +59,7 @@ def _maps(found: Confusions, look: theme.Theme) -> list[tuple[str, Floats, list[
 
 
 def _hover(found: Confusions, name: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    told, rows = "%{y} answered as %{x}: %{z:.1%}", {"student": found.student, "teacher": found.teacher}.get(name)
+    told, rows = "%{y} predicted as %{x}: %{z:.1%}", {"student": found.student, "teacher": found.teacher}.get(name)
     named = {"x": list(classes), "y": list(classes)}
     if rows is None:
         return named | {"hovertemplate": f"{told}<extra>{name}</extra>"}
@@ -69,7 +69,7 @@ def _hover(found: Confusions, name: str, classes: tuple[str, ...]) -> dict[str, 
 
 def _axes(classes: tuple[str, ...], place: int, domain: list[float], look: theme.Theme) -> dict[str, Any]:
     ticks = bare(look) | named_axis(classes, most=13) | {"tickfont": {"size": SMALL}}
-    across = {"title": {"text": "answer"}, "domain": domain, "anchor": numbered("y", place)}
+    across = {"title": {"text": "predicted class"}, "domain": domain, "anchor": numbered("y", place)}
     down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
     down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}
     return {numbered("xaxis", place): ticks | across, numbered("yaxis", place): ticks | down}
@@ -83,7 +83,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Confusion of both",
+    title="Confusion matrices",
     kind="plotly",
     caption=caption(confusions),
     order=700,

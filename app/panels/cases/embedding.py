@@ -180,7 +180,7 @@ def table(case: Case, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Where each row lies",
+    title="Embedding of the samples",
     kind="plotly",
     caption=caption(drawn),
     order=420,

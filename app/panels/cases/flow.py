@@ -48,7 +48,7 @@ def _differs(case: Case) -> str | None:
 
 
 PANEL = Panel(
-    title="What became of the teacher's answer",
+    title="From the teacher's prediction to the student's",
     kind="plotly",
     caption=caption(flow),
     order=20,

@@ -79,7 +79,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="What calibration it inherited",
+    title="Inherited calibration",
     kind="plotly",
     caption=caption(heritage),
     order=240,

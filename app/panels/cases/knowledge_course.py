@@ -49,7 +49,7 @@ def _kept(case: Case) -> str | None:
 
 
 PANEL = Panel(
-    title="Knowledge points while it learned",
+    title="Knowledge points during training",
     kind="plotly",
     caption=caption(learned),
     order=765,

@@ -57,7 +57,7 @@ def table(case: Case, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="The line between two students",
+    title="Interpolation between two students",
     kind="plotly",
     caption=caption(line),
     order=780,

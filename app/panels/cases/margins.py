@@ -111,7 +111,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Margins, pieces and overlap",
+    title="Margins, regions and overlap",
     kind="plotly",
     caption=caption(measures),
     order=410,

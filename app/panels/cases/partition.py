@@ -95,7 +95,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Who is right",
+    title="Agreement and correctness",
     kind="plotly",
     caption=caption(partition),
     order=10,

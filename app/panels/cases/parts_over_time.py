@@ -54,7 +54,7 @@ def _trailed(case: Case) -> str | None:
 
 
 PANEL = Panel(
-    title="While it learned",
+    title="Agreement during training",
     kind="plotly",
     caption=caption(parts_over_time),
     order=30,

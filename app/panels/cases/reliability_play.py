@@ -81,7 +81,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Reliability while it learned",
+    title="Reliability during training",
     kind="plotly",
     caption=caption(play),
     order=270,

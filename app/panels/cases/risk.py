@@ -48,7 +48,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Risk and coverage",
+    title="Risk–coverage curve",
     kind="plotly",
     caption=caption(risk_coverage),
     order=230,

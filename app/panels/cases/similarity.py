@@ -71,7 +71,7 @@ def table(case: Case, _: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="Likeness of all stages",
+    title="Layer similarity, all pairs (CKA)",
     kind="plotly",
     caption=caption(similarity),
     order=740,

@@ -59,7 +59,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="At other temperatures",
+    title="Temperature scaling",
     kind="plotly",
     caption=caption(strip),
     order=250,

@@ -83,7 +83,7 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 PANEL = Panel(
-    title="The way of rows while the student learned",
+    title="Logit trajectories during training",
     kind="plotly",
     caption=caption(trails),
     order=425,

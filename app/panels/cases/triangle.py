@@ -97,7 +97,7 @@ def _three(case: Case) -> str | None:
 
 
 PANEL = Panel(
-    title="Torn between three classes",
+    title="Probabilities among three classes",
     kind="plotly",
     caption=caption(triangle),
     order=730,
