@@ -19,7 +19,7 @@ JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 # The lowest versions that are named above, which a machine of its own date may have.
 LOWEST ?= $(VENV)-lowest
 
-.PHONY: run test browser walk check catalogue bench gpu soak lowest mlserver clean
+.PHONY: run test browser walk check web catalogue bench gpu soak lowest mlserver clean
 
 run: $(VENV)/.installed  ## Serve the Lab and open it in a browser; ARGS="--port 8600" and the like go to kdlab app.
 	$(BIN)/kdlab app $(ARGS)
@@ -34,10 +34,16 @@ browser: $(VENV)/.installed-dev  ## The tests that walk through the pages in a r
 walk: $(VENV)/.installed-dev  ## Use every control of every page once in a chromium, measure boxes, run axe-core; ARGS="--help".
 	$(BIN)/python tests/walk/run.py $(ARGS)
 
-check: $(VENV)/.installed-dev  ## Lint, format and types.
+check: $(VENV)/.installed-dev  ## Lint, format and types, and those of the pages' scripts where Node.js is.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm > /dev/null && $(MAKE) --no-print-directory node_modules/.installed; then \
+		$(MAKE) --no-print-directory web; \
+	else echo "No Node.js 20 or no npm packages here, so the pages' scripts are not checked."; fi
+
+web: node_modules/.installed  ## Lint, types and unit tests of the pages' scripts; wants Node.js 20.19 or later.
+	npm run --silent check
 
 catalogue: $(VENV)/.installed  ## Write kdcore/spec/catalogue.json anew, after a change of what it lists.
 	$(BIN)/python -m kdcore.spec.catalogue kdcore/spec/catalogue.json
@@ -60,7 +66,7 @@ lowest: $(VENV)/.installed  ## A small walk with the lowest versions of requirem
 mlserver: $(MLSERVER)/.installed  ## An environment with MLServer, against which `make test` then tests too.
 
 clean:  ## Remove the environments (where they were not moved elsewhere), caches and builds; runs are kept.
-	rm -rf .venv .venv-mlserver .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-mlserver .venv-lowest node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find app kdcore tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.installed: requirements.txt pyproject.toml
@@ -74,6 +80,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(call install,-e '.[dev]')
+	touch $@
+
+node_modules/.installed: package.json
+	npm install --engine-strict --no-save --no-package-lock --no-audit --no-fund --silent
 	touch $@
 
 $(MLSERVER)/.installed: $(VENV)/.installed

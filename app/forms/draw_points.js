@@ -70,6 +70,7 @@ function choose(board, label) {
   draw(board)
 }
 
+/** @returns {[number, number]} */
 function place(board, event) {
   const box = board.canvas.getBoundingClientRect()
   const unit = (2 * board.extent) / box.width
@@ -134,6 +135,7 @@ function draw(board) {
   canvas.width = canvas.height = side
   const pen = canvas.getContext("2d")
   const style = getComputedStyle(canvas)
+  /** @returns {[number, number]} */
   const at = (x, y) => [((x + extent) / (2 * extent)) * side, ((extent - y) / (2 * extent)) * side]
   pen.strokeStyle = style.getPropertyValue("--st-border-color")
   pen.beginPath()

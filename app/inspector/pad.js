@@ -90,6 +90,7 @@ function ink(pad) {
   return [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16))
 }
 
+/** @returns {[number, number]} */
 function place(pad, event) {
   const box = pad.canvas.getBoundingClientRect()
   return [((event.clientX - box.left) / box.width) * pad.width, ((event.clientY - box.top) / box.height) * pad.height]
@@ -128,8 +129,8 @@ function dab(pad, x, y) {
       if (share <= cover[at]) continue
       cover[at] = share
       for (let channel = 0; channel < channels; channel++) {
-        const place = channel * width * height + at
-        pad.pixels[place] = Math.round(before[place] + share * (left[Math.min(channel, left.length - 1)] - before[place]))
+        const byte = channel * width * height + at
+        pad.pixels[byte] = Math.round(before[byte] + share * (left[Math.min(channel, left.length - 1)] - before[byte]))
       }
     }
   }
@@ -170,7 +171,7 @@ function key(pad, event) {
   } else if (event.key === " " || event.key === "Enter") {
     pad.cursor ??= [Math.floor(pad.width / 2), Math.floor(pad.height / 2)]
     begin(pad)
-    stroke(pad, pad.cursor.map((value) => value + 0.5))
+    stroke(pad, [pad.cursor[0] + 0.5, pad.cursor[1] + 0.5])
     end(pad)
   } else if (event.key.toLowerCase() === "z") undo(pad)
   else if (event.key.toLowerCase() === "e") hold(pad, pad.pen, !pad.erase)
@@ -195,7 +196,7 @@ function draw(pad) {
     image.data[4 * at + 3] = 255
   }
   const small = new OffscreenCanvas(width, height)
-  small.getContext("2d").putImageData(image, 0, 0)
+  small.getContext("2d")?.putImageData(image, 0, 0)
   pen.imageSmoothingEnabled = false
   pen.drawImage(small, 0, 0, canvas.width, canvas.height)
   if (Math.max(width, height) <= MARKS) grid(pen, pad, scale)

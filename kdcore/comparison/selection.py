@@ -60,13 +60,6 @@ def written(terms: tuple[Term, ...]) -> str:
     return ";".join(map(str, terms))
 
 
-def toggled(text: str, key: str, value: str) -> str:
-    """A selection after a click on something: the term is taken in for another of its key, or out if it was there."""
-    terms = parse(text)
-    others = tuple(term for term in terms if term.key != key)
-    return written(others if Term(key, value) in terms else (*others, Term(key, value)))
-
-
 def without(text: str, key: str) -> str:
     """A selection without the term of a key, for a button that takes it back."""
     return written(tuple(term for term in parse(text) if term.key != key))

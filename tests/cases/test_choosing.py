@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdcore.comparison.case import PARTS, Case
-from kdcore.comparison.selection import chosen, mask, parse, toggled, told, value, without, written
+from kdcore.comparison.selection import LONGEST, chosen, mask, parse, told, value, without, written
 from kdcore.errors import BadInput
+
+VECTORS = json.loads((Path(__file__).parents[1] / "web" / "selection.json").read_text())  # the pages are tested on it
 
 
 @pytest.fixture
@@ -58,11 +62,31 @@ def test_neighbouring_ranges_share_no_row_and_miss_none(
     assert np.sum(found, axis=0).tolist() == [1] * 50
 
 
-def test_a_click_takes_a_term_in_and_a_second_one_out() -> None:
-    once = toggled("", "true", "3")
-    assert toggled(once, "part", "teacher_only") == "true=3;part=teacher_only"
-    assert toggled(once, "true", "4") == "true=4"
-    assert toggled(once, "true", "3") == ""
+@pytest.mark.parametrize("known", VECTORS["read"], ids=lambda known: known["text"])
+def test_the_grammar_is_the_one_that_the_pages_read(known: dict[str, Any]) -> None:
+    assert [list(term) for term in parse(known["text"])] == known["terms"]
+    assert parse(written(parse(known["text"]))) == parse(known["text"])
+
+
+@pytest.mark.parametrize("text", VECTORS["refused"])
+def test_what_the_pages_refuse_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="key=value"):
+        parse(text)
+
+
+@pytest.mark.parametrize("click", VECTORS["clicks"], ids=lambda click: click["after"])
+def test_a_click_makes_a_selection(click: dict[str, str]) -> None:
+    assert written(parse(click["after"])) == click["after"]
+
+
+def test_the_pages_know_how_long_a_selection_may_be() -> None:
+    assert VECTORS["longest"] == LONGEST
+    assert len(parse("a=".ljust(LONGEST, "é"))) == 1
+    with pytest.raises(BadInput, match="select less"):
+        parse("a=".ljust(LONGEST + 1, "é"))
+
+
+def test_a_term_is_taken_back() -> None:
     assert without("true=3;rows=1", "true") == "rows=1"
     assert written(parse("a=1;b=2")) == "a=1;b=2"
 

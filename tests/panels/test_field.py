@@ -2,7 +2,9 @@
 
 import json
 import struct
+from base64 import b64decode
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from kdcore.runs.record import Arrays, Record
 
 PLANES = ("teacher_class", "teacher_share", "student_class", "student_share", "student_share_of_teacher_class")
 
+VECTORS = json.loads((Path(__file__).parents[1] / "web" / "field.json").read_text())  # the pages are tested on it
+
 
 def parse(payload: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
     magic, length = struct.unpack_from("<II", payload)
@@ -25,6 +29,12 @@ def parse(payload: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
     head = json.loads(payload[8 : 8 + length].decode())
     planes = np.frombuffer(payload, np.uint8, offset=8 + length).reshape(-1, head["size"], head["size"])
     return head, list(planes)
+
+
+@pytest.mark.parametrize("known", VECTORS["fields"], ids=lambda known: known["name"])
+def test_the_bytes_are_those_that_the_pages_read(known: dict[str, Any]) -> None:
+    planes = [np.array(plane, dtype=np.uint8) for plane in known["planes"]]
+    assert _canvas.packed(known["info"], planes) == b64decode(known["bytes"])
 
 
 def drawn(seen: Record, **view: Any) -> tuple[dict[str, Any], list[np.ndarray]]:

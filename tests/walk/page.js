@@ -39,7 +39,7 @@ window.walk = (() => {
       if (node.nodeType === 3) return void (node.textContent.trim() && found.push(node.textContent));
       if (node.nodeType === 1) {
         if (node.matches(UNSEEN) || (!still && node.matches("svg, canvas"))) return;
-        for (const name of SAYS) if (node.hasAttribute(name)) found.push(`${name}=${node.getAttribute(name)}`);
+        for (const said of SAYS) if (node.hasAttribute(said)) found.push(`${said}=${node.getAttribute(said)}`);
         if (typeof node.value === "string" || typeof node.value === "number") found.push(`value=${node.value}`);
         if (node.type === "checkbox") found.push(`checked=${node.checked}`);
         if (node.matches(".modebar-btn, .kd-card")) found.push(node.getAttribute("class"));
@@ -56,6 +56,7 @@ window.walk = (() => {
   const compared = (without, still) => (still ? print(without) : print(without, false).replace(/[\d.,:e−–-]+/g, "#"));
 
   const busy = () => {
+    /** @type {HTMLElement | null} */
     const app = document.querySelector("[data-testid=stApp]");
     if (!app || app.dataset.testScriptState !== "notRunning" || app.dataset.testConnectionState !== "CONNECTED") return true;
     if (document.querySelector("[data-testid=stSkeleton], [data-testid=stSpinner], [data-testid=stProgress]")) return true;
@@ -93,13 +94,13 @@ window.walk = (() => {
   /** Resolves with what changed since `mark`: "address", "page", or null after so long. */
   async function changed(limitMs) {
     const began = performance.now();
-    let seen = -1;
+    let counted = -1;
     for (;;) {
       if (location.href !== walk.address) return "address";
       const last = performance.now() - began >= limitMs; // a value may change without a mutation
-      if ((seen !== moves.count || last) && compared(walk.own?.isConnected ? walk.own : null, walk.still) !== walk.before) return "page";
+      if ((counted !== moves.count || last) && compared(walk.own?.isConnected ? walk.own : null, walk.still) !== walk.before) return "page";
       if (last) return null;
-      seen = moves.count;
+      counted = moves.count;
       await wait(60);
     }
   }
@@ -144,13 +145,13 @@ window.walk = (() => {
   /** Unfold what is folded, so that all of the page stands there. */
   function unfold() {
     const folded = [...document.querySelectorAll("details:not([open]) > summary, .kd-more[aria-expanded=false]")].filter(seen);
-    for (const e of folded) e.click();
+    for (const e of folded) /** @type {HTMLElement} */ (e).click();
     return folded.length;
   }
 
   /** Scroll through all that scrolls, so that what is drawn late is drawn. */
   async function stroll() {
-    const main = document.querySelector("[data-testid=stMain]") ?? document.scrollingElement;
+    const main = document.querySelector("[data-testid=stMain]") ?? document.documentElement;
     for (let top = 0; top < main.scrollHeight; top += 0.8 * innerHeight) {
       main.scrollTo(0, top);
       await wait(120);
@@ -166,7 +167,7 @@ window.walk = (() => {
 
   const shift = { worth: 0 };
   new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift.worth += entry.value;
+    for (const entry of /** @type {LayoutShift[]} */ (list.getEntries())) if (!entry.hadRecentInput) shift.worth += entry.value;
   }).observe({ type: "layout-shift", buffered: true });
 
   return { print, settle, mark, changed, find, unfold, stroll, whole, elements, seen, text, shift };

@@ -1,6 +1,6 @@
 // Says why nothing on a page answers whose proxy gives the server another name than the browser knows, and what to set.
 
-const { host, origins } = JSON.parse(document.querySelector("meta[name=kdlab-access]").content);
+const { host, origins } = JSON.parse(/** @type {HTMLMetaElement} */ (document.querySelector("meta[name=kdlab-access]")).content);
 const STYLE = "position:fixed;inset:0 0 auto;z-index:9999999;padding:.8rem 1.2rem;font:1rem/1.4 sans-serif;" +
   "background:#7a1f1f;color:#fff"; // prettier-ignore
 

@@ -2,5 +2,8 @@
 
 const BASE = new URL("../../../", import.meta.url); // of /vendor/live/<version>/base.js
 
-/** An address of this server, such as "api/live". */
+/**
+ * An address of this server.
+ * @param {string} path such as "api/live"
+ */
 export const address = (path) => new URL(path, BASE).href;

@@ -1,6 +1,6 @@
 // A Plotly figure among the elements of a page: drawn once it is about to be seen, and anew when Python sends it again.
 
-import { h, icon } from "./dom.js";
+import { h, icon, messageOf } from "./dom.js";
 import { plotly } from "./library.js";
 
 const NEAR = "200px"; // one this close to the screen is drawn already
@@ -25,7 +25,8 @@ export function mount({ data, parentElement }) {
 }
 
 class Chart {
-  #figure = null;
+  /** @type {any} */
+  #figure = null; // parsed
   #near = false;
   #drawn = false;
 
@@ -36,7 +37,7 @@ class Chart {
     this.root = h("div", { class: "kd-chart", "data-empty": "waits" }, this.node, full);
     this.sizes = new ResizeObserver(() => this.#resize());
     this.sizes.observe(this.node);
-    this.sight = new IntersectionObserver((entries) => this.#look(entries.at(-1).isIntersecting), { rootMargin: NEAR });
+    this.sight = new IntersectionObserver((entries) => this.#look(entries.at(-1)?.isIntersecting ?? false), { rootMargin: NEAR });
     this.sight.observe(this.root);
   }
 
@@ -69,7 +70,7 @@ class Chart {
       this.#drawn = true;
       await Plotly.react(this.node, figure.data, figure.layout, CONFIG);
     } catch (error) {
-      this.node.textContent = error.message;
+      this.node.textContent = messageOf(error);
       console.error(error);
     }
     delete this.root.dataset.empty;

@@ -85,6 +85,12 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)}:${two(Math.floor((whole % 3600) / 60))} h`;
 }
 
+/**
+ * What an error says.
+ * @param {unknown} error
+ */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
 /** Give a file to the person. */
 export function save(url, name) {
   const link = h("a", { href: url, download: name });

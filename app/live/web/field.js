@@ -1,18 +1,25 @@
 // The decision field: teacher, student and their signed disagreement on one plane, under one cursor and one zoom.
 
-import { capital, h, percent, save, write } from "./dom.js";
-import { paintDisagreement, paintNetwork, parse } from "./plane.js";
+import { capital, h, percent, write } from "./dom.js";
+import { UNREAD, paintDisagreement, paintNetwork, parse, pen } from "./plane.js";
 import { wire } from "./wire.js";
 
 const CLOSEST = 40; // most that can be zoomed in
 const CLICK_PX = 4; // moved less than this, it was a click
 const LEGEND = 12; // classes that fit into a legend
 
+/** @typedef {[x0: number, x1: number, y0: number, y1: number]} Rect */
+
 export class Field {
-  #plane = null; // the newest parsed message
-  #rect = null; // what is on show: [x0, x1, y0, y1]
+  /** @type {import("./plane.js").Plane} */
+  #plane = UNREAD; // the newest parsed message
+  /** @type {Rect} */
+  #rect = [0, 1, 0, 1]; // what is on show: [x0, x1, y0, y1]
+  /** @type {[number, number] | null} */
   #cursor = null; // [x, y] under the pointer, in every canvas
+  /** @type {any[]} */
   #views = []; // {name, canvas, context, painted}
+  /** @type {{x: number, y: number, rect: Rect, moved: boolean} | null} */
   #grip = null; // where a drag began
   #queued = false;
   #pictures = new Map(); // data URL -> image
@@ -31,7 +38,7 @@ export class Field {
     const before = this.#plane;
     this.#plane = parse(bytes);
     const { extent, teacher, classes, colours, theme, learner } = this.#plane.info;
-    if (run !== this.#run || String(before.info.extent) !== String(extent)) this.#rect = [...extent];
+    if (run !== this.#run || String(before.info.extent) !== String(extent)) this.#rect = extent;
     this.#run = run;
     const told = JSON.stringify([teacher, classes, colours, theme, learner]);
     if (this.#told !== told) {
@@ -48,7 +55,7 @@ export class Field {
       const size = Math.round(canvas.clientWidth * devicePixelRatio);
       if (size && canvas.width !== size) canvas.width = canvas.height = size;
     }
-    if (this.#plane) this.#render();
+    if (this.#plane !== UNREAD) this.#render();
   }
 
   /** All planes side by side, as a PNG's data URL. */
@@ -147,10 +154,13 @@ export class Field {
     this.#faces(context);
     this.#mark(context, info.pinned, 7);
     this.#mark(context, info.beside, 5);
-    if (this.#cursor) this.#cross(context);
+    if (this.#cursor) this.#cross(context, this.#cursor);
   }
 
-  /** The shown rectangle in pixels of the painted planes, whose outermost pixels lie half beyond the extent. */
+  /**
+   * The shown rectangle in pixels of the painted planes, whose outermost pixels lie half beyond the extent.
+   * @returns {Rect}
+   */
   #source() {
     const { extent, size } = this.#plane.info;
     const [x0, x1, y0, y1] = this.#rect;
@@ -158,10 +168,13 @@ export class Field {
     return [(x0 - extent[0]) * scale + 0.5, (extent[3] - y1) * scale + 0.5, (x1 - x0) * scale, (y1 - y0) * scale];
   }
 
-  /** Stripes where the two networks name different classes. */
+  /**
+   * Stripes where the two networks name different classes.
+   * @param {Rect} source
+   */
   #hatch(context, mask, source) {
     const { width, height } = context.canvas;
-    const layer = new OffscreenCanvas(width, height).getContext("2d");
+    const layer = pen(new OffscreenCanvas(width, height));
     layer.strokeStyle = this.#plane.info.theme.disagree;
     layer.lineWidth = 1.6 * devicePixelRatio;
     for (let at = -height; at < width; at += 8 * devicePixelRatio) {
@@ -213,7 +226,10 @@ export class Field {
   #mark(context, point, radius) {
     if (!point) return;
     const [x, y] = this.#onCanvas(context.canvas, point);
-    for (const [colour, width] of [[this.#plane.info.theme.zero, 5], [this.#plane.info.theme.ink, 2.5]]) { // prettier-ignore
+    const { zero, ink } = this.#plane.info.theme;
+    /** @type {[string, number][]} */
+    const rings = [[zero, 5], [ink, 2.5]]; // prettier-ignore
+    for (const [colour, width] of rings) {
       context.beginPath();
       context.arc(x, y, radius * devicePixelRatio, 0, 2 * Math.PI);
       context.strokeStyle = colour;
@@ -222,8 +238,8 @@ export class Field {
     }
   }
 
-  #cross(context) {
-    const [x, y] = this.#onCanvas(context.canvas, this.#cursor);
+  #cross(context, cursor) {
+    const [x, y] = this.#onCanvas(context.canvas, cursor);
     context.strokeStyle = this.#plane.info.theme.ink;
     context.globalAlpha = 0.6;
     context.lineWidth = devicePixelRatio;
@@ -236,6 +252,10 @@ export class Field {
     context.globalAlpha = 1;
   }
 
+  /**
+   * A point's pixels.
+   * @returns {[number, number]}
+   */
   #onCanvas(canvas, [x, y]) {
     const [x0, x1, y0, y1] = this.#rect;
     return [((x - x0) / (x1 - x0)) * canvas.width, ((y1 - y) / (y1 - y0)) * canvas.height];
@@ -253,8 +273,8 @@ export class Field {
     const cell = at(x, y);
     const name = (k) => info.classes[k] ?? k;
     const teacher = cell.teacher && `teacher ${name(cell.teacher.k)} ${percent(cell.teacher.share, 0)}`;
-    const follows = cell.teacher && cell.teacher.k !== cell.student.k;
-    const apart = follows && `${learner}'s share of ${name(cell.teacher.k)} ${percent(cell.followed, 0)}`;
+    const other = cell.teacher && cell.teacher.k !== cell.student.k ? cell.teacher : null;
+    const apart = other && `${learner}'s share of ${name(other.k)} ${percent(cell.followed, 0)}`;
     const student = `${learner} ${name(cell.student.k)} ${percent(cell.student.share, 0)}`;
     write(this.readout, [`x ${x.toFixed(2)}, y ${y.toFixed(2)}`, teacher, student, apart].filter(Boolean).join("  ·  "));
   }
@@ -262,6 +282,7 @@ export class Field {
   // What people do -------------------------------------------------------------------------------------------------
 
   #listen(canvas) {
+    /** @returns {[number, number]} */
     const where = (event) => {
       const box = canvas.getBoundingClientRect();
       const [x0, x1, y0, y1] = this.#rect;
@@ -273,7 +294,7 @@ export class Field {
       this.#render();
     };
     canvas.addEventListener("pointermove", (event) => {
-      if (this.#grip) this.#drag(canvas, event);
+      if (this.#grip) this.#drag(canvas, event, this.#grip);
       point(where(event));
     });
     canvas.addEventListener("pointerleave", () => !this.#grip && point(null));
@@ -310,10 +331,10 @@ export class Field {
     event.preventDefault();
   }
 
-  #drag(canvas, event) {
-    const [dx, dy] = [event.clientX - this.#grip.x, event.clientY - this.#grip.y];
-    if (Math.hypot(dx, dy) > CLICK_PX) this.#grip.moved = true;
-    const [x0, x1, y0, y1] = this.#grip.rect;
+  #drag(canvas, event, grip) {
+    const [dx, dy] = [event.clientX - grip.x, event.clientY - grip.y];
+    if (Math.hypot(dx, dy) > CLICK_PX) grip.moved = true;
+    const [x0, x1, y0, y1] = grip.rect;
     const scale = (x1 - x0) / canvas.clientWidth;
     this.#frame([x0 - dx * scale, x1 - dx * scale, y0 + dy * scale, y1 + dy * scale]);
   }

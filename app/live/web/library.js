@@ -3,6 +3,7 @@
 import { address } from "./base.js";
 import { h } from "./dom.js";
 
+/** @type {Promise<any> | null} */
 let library = null; // one promise for the whole page
 
 /** Plotly, from its path on this server. */

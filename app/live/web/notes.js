@@ -6,7 +6,7 @@ const TITLE = 1.2; // size of the type of axes' titles, in that of the figure; P
 const LEAST_PX = 180; // that are left for the plots, whatever stands around them
 const SAME = 0.02; // of the plots' height: texts this close stand in one row
 const CLOSE_PX = 1;
-const brush = document.createElement("canvas").getContext("2d");
+const brush = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
 const plain = document.createElement("textarea"); // reads "&lt;"
 
 /** How many px a line takes; what stands between <b> and </b> is bold. */

@@ -1,7 +1,7 @@
 // A grid of cards, one per panel. A card draws the newest message only, at most once per frame of the screen.
 
 import { address } from "./base.js";
-import { allow, h, icon, nextFrame, save, spoken, write } from "./dom.js";
+import { allow, h, icon, messageOf, nextFrame, save, spoken, write } from "./dom.js";
 import { Field } from "./field.js";
 import { Gallery } from "./gallery.js";
 import { linkNote } from "./link.js";
@@ -81,9 +81,11 @@ export class Panels {
 class Card {
   #run = null;
   #guard = ""; // why a picture of rows may not be saved
+  /** @type {(() => void) | null} */
   #leave = null;
   visible = false;
-  #pending = null;
+  /** @type {any} */
+  #pending = null; // the newest message, not drawn yet
   #drawing = false;
   #heard = 0; // messages so far
   #due = 0; // the first of them since the server was last asked
@@ -171,11 +173,11 @@ class Card {
   }
 
   #onView = () => {
-    const { theme, temperature, ...rest } = wire.view;
+    const { theme: _, temperature, ...rest } = wire.view;
     if (temperature != null) this.#warm(temperature);
     if (this.follow) this.follow.hidden = temperature == null;
     const told = Object.entries({ temperature, ...rest }).filter(([, value]) => value != null && value !== "");
-    const query = new URLSearchParams(told);
+    const query = new URLSearchParams(told.map(([name, value]) => [name, String(value)]));
     this.csv = address(`api/runs/${this.#run}/panels/${this.panel.name}.csv?${query}`);
     this.#offer();
   };
@@ -222,7 +224,7 @@ class Card {
     if (!this.numbers.href) return; // the card says why
     const answer = await fetch(this.numbers.href).catch(() => null);
     if (!answer?.ok) return this.#say(answer ? await answer.text() : LATE);
-    const [, name] = /filename="(.+)"/.exec(answer.headers.get("content-disposition"));
+    const name = /filename="(.+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `${this.panel.name}.csv`;
     save(`data:text/csv;charset=utf-8,${encodeURIComponent(await answer.text())}`, name);
   }
 
@@ -272,7 +274,7 @@ class Card {
         if (temperature != null) this.#warm(temperature);
         this.root.dataset.run = message.run ?? run;
       } catch (error) {
-        if (run === this.#run) this.#say(error.message);
+        if (run === this.#run) this.#say(messageOf(error));
         console.error(error);
       }
       this.root.dataset.updates = Number(this.root.dataset.updates) + 1;

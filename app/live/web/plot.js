@@ -23,12 +23,12 @@ const PASSES = 8; // of a figure whose words change what room there is for them
 /** The layout with as many names on axes of classes as have room. */
 function roomy(layout, { clientWidth, clientHeight }, taken) {
   const sizes = { x: clientWidth - taken, y: clientHeight };
-  const fitted = Object.entries(layout).map(([name, value]) => {
+  const axes = Object.entries(layout).map(([name, value]) => {
     const size = /^[xy]axis\d*$/.test(name) && value.tickmode === "array" ? sizes[name[0]] : 0;
     const [low, high] = value?.domain ?? [0, 1];
     return [name, size ? thinned(value, (size - MARGINS_PX) * (high - low)) : value];
   });
-  return Object.fromEntries(fitted);
+  return Object.fromEntries(axes);
 }
 
 /** Every so many ticks of an axis; one in bold stays, and its neighbours give way. */
@@ -43,9 +43,12 @@ function thinned(axis, room) {
 }
 
 export class Plot {
+  /** @type {any} */
   #drawn = null;
   #plays = false; // whether it has frames, which may be under way
+  /** @type {any} */
   #figure = null; // as it came, without its words wrapped
+  /** @type {string | null} */
   #fit = null; // how it was fitted to the card last
   #more = 0; // px that it has beyond a card's usual height
   #most = { of: "", more: 0 }; // that any figure of this view and width needed so far, so that no card jumps to and fro

@@ -6,7 +6,7 @@ let due = 0; // a timer
 
 function mark() {
   due = 0;
-  for (const part of document.querySelectorAll(SCROLLING)) {
+  for (const part of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(SCROLLING))) {
     const scrolls = part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight;
     if (scrolls && getComputedStyle(part).overflowX !== "visible") part.tabIndex = 0;
     else part.removeAttribute("tabindex");

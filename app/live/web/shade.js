@@ -1,12 +1,16 @@
 // Whether a page is light or dark.
 
-/** "light" or "dark", by the background that Streamlit gives to what a component mounts. */
+/**
+ * "light" or "dark", by the background that Streamlit gives to what a component mounts.
+ * @param {Element} root
+ */
 export function shade(root) {
   return luminance(getComputedStyle(root).getPropertyValue("--st-background-color")) < 0.5 ? "dark" : "light";
 }
 
+/** @param {string} colour */
 function luminance(colour) {
-  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(1, 1).getContext("2d"));
   context.fillStyle = colour.trim() || "white";
   context.fillRect(0, 0, 1, 1);
   const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;

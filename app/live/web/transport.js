@@ -20,7 +20,9 @@ const ERROR_MS = 8000;
 const USUAL = ["Student", "Teacher", "Gap", "Agreement", "Loss"]; // readouts of most runs, which keep their room until there is word
 
 export class Transport {
+  /** @type {any} */
   #status = null;
+  /** @type {(() => void) | null} */
   #leave = null;
   #data = {};
   #link = linkNote();
@@ -316,7 +318,8 @@ export class Transport {
     }
   };
 
-  #onError = ({ detail }) => {
+  #onError = (event) => {
+    const { detail } = event;
     if (!detail.run || detail.run === this.#data.run) this.#complain(detail.error);
   };
 

@@ -1,6 +1,7 @@
 // One socket per page, shared by every component on it, and one view that holds in all of them.
 
 import { address } from "./base.js";
+import { decode } from "./decode.js";
 
 const ADDRESS = address("api/live").replace(/^http/, "ws");
 const REFUSED = 4401; // close code: another try would fail as well
@@ -11,8 +12,11 @@ const REMIND_MS = 2500; // and told again where it did not take the change over
 const LEAVE_MS = 5000; // after a click that leads to another page, unless the page is still there by then
 const LINGER_MS = 300; // a page that is rebuilt keeps its socket
 
+/** @typedef {{theme: string, temperature: number | null, sample: number, at: number | null, select: string, beside: number | null, knobs: string}} View */
+
 /** Events: "view" (it changed), "learner" (a run trains another network), "link" (the connection changed), "error" (detail: {error, run}). */
 class Wire extends EventTarget {
+  /** @type {View} */
   view = { theme: "light", temperature: null, sample: 0, at: null, select: "", beside: null, knobs: "" };
   #meant = this.view; // what somebody chose to look at: the view, but for what only passes by
   learners = new Map(); // run -> what the network is called that it trains just now
@@ -21,6 +25,7 @@ class Wire extends EventTarget {
   #token = "";
   #server = "";
   #dressed = ""; // the theme in which Python was last asked to draw
+  /** @type {WebSocket | null} */
   #socket = null;
   #wait = PATIENCE_MS[0];
   #retry = 0;
@@ -37,7 +42,7 @@ class Wire extends EventTarget {
   constructor() {
     super();
     document.addEventListener("visibilitychange", () => this.#curtain());
-    document.addEventListener("click", (event) => this.#leave(event.target.closest?.("a[href]")), true);
+    document.addEventListener("click", ({ target }) => this.#leave(/** @type {Element} */ (target).closest?.("a[href]")), true);
     addEventListener("popstate", () => this.#leave(location), true);
   }
 
@@ -158,7 +163,10 @@ class Wire extends EventTarget {
     };
   }
 
-  /** Ask something of a run. */
+  /**
+   * Ask something of a run.
+   * @param {unknown} value
+   */
   control(run, command, value = null) {
     if (!this.#send({ op: "control", run, command, value })) {
       this.#complain({ error: "There is no connection to the server just now; try again in a moment.", run });
@@ -228,17 +236,14 @@ class Wire extends EventTarget {
   }
 
   #send(message) {
-    const open = this.#socket?.readyState === WebSocket.OPEN;
-    if (open) this.#socket.send(JSON.stringify(message));
-    return open;
+    const socket = this.#socket;
+    if (socket?.readyState !== WebSocket.OPEN) return false;
+    socket.send(JSON.stringify(message));
+    return true;
   }
 
   #hear(data) {
-    if (typeof data !== "string") {
-      const key = new DataView(data).getUint32(0, true);
-      return this.#subscriptions.get(key)?.hear({ field: new DataView(data, 4) });
-    }
-    const message = JSON.parse(data);
+    const message = decode(data);
     const subscription = this.#subscriptions.get(message.key);
     if (!message.error) subscription?.hear(message);
     else if (subscription) subscription.hear({ lacks: message.error });
