@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import hypergeom
+from scipy.stats import false_discovery_control, hypergeom, rankdata
 
 from kdcore.probes._numerics import Floats, Ints
 
@@ -22,12 +22,6 @@ class Worse(NamedTuple):
     p: float  # one-sided
 
 
-def ranks(values: Floats) -> Floats:
-    """Places (N,) from 1, equal values sharing the mean of theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
-
-
 def worse(values: Floats, inside: Bools) -> Worse:
     """The rank-sum test that values (N,) are larger inside (N,) than outside; nothing where one of both is empty.
 
@@ -38,7 +32,7 @@ def worse(values: Floats, inside: Bools) -> Worse:
     """
     first, rows = int(inside.sum()), len(values)
     second = rows - first
-    placed = ranks(values)
+    placed = rankdata(values)
     spread = np.sqrt(first * second / max(rows - 1, 1) * placed.var()) if rows else 0.0
     if spread == 0:
         return Worse(0.5, 0.0, 1.0)
@@ -53,11 +47,7 @@ def discovered(p: Floats) -> Floats:
     Source: Benjamini and Hochberg, Controlling the False Discovery Rate, Journal of the Royal Statistical Society B 57,
     1995.
     """
-    order = np.argsort(p)
-    raised = p[order] * len(p) / np.arange(1, len(p) + 1)
-    found = np.empty(len(p))
-    found[order] = np.minimum.accumulate(raised[::-1])[::-1].clip(max=1.0)
-    return found
+    return np.asarray(false_discovery_control(p.clip(0, 1)), dtype=np.float64)  # rounding may leave a p just above 1
 
 
 def more_often(hits: Ints, rows: Ints, all_hits: int, all_rows: int) -> Floats:

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from kdcore.comparison.cache import remembered
 from kdcore.comparison.case import Case
 from kdcore.comparison.intervals import of_mean
 from kdcore.comparison.selection import Bools, mask
-from kdcore.comparison.significance import discovered, ranks, worse
+from kdcore.comparison.significance import discovered, worse
 from kdcore.probes._numerics import Floats
 
 RATE = 0.05  # false discoveries among what is found
@@ -179,7 +180,7 @@ def _striking(kl: Floats, terms: Sequence[Condition], half: Bools) -> tuple[list
 
     A pair must also stand out from what is left of each of its two conditions.
     """
-    away = ranks(kl) - (len(kl) + 1) / 2
+    away = rankdata(kl) - (len(kl) + 1) / 2
     away = (away / max(float(away.std()), 1e-12)).astype(np.float32)
     inside = np.stack([one.rows[half] for one in terms]).astype(np.float32)
     count, total = inside @ inside.T, (inside * away) @ inside.T  # (T, T), conditions themselves on the diagonal

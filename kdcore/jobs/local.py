@@ -1,4 +1,4 @@
-"""Runs on this machine: a supervisor that keeps one worker warm, and the calls the Lab makes.
+"""Runs on this machine: a supervisor that keeps one worker warm.
 
 The supervisor holds nothing that is not in the store. Kill it, and workers go on; the next one takes over what it
 finds. A file lock lets one supervisor at a time look after a home; another waits until that one is gone.
@@ -11,19 +11,13 @@ import logging
 import signal
 import threading
 import time
-from typing import IO, Literal, NamedTuple
+from typing import IO
 
-import numpy as np
-
-from kdcore.contracts.control import Command
 from kdcore.errors import BadInput
 from kdcore.jobs.leases import Leases, obituary, release_dead
-from kdcore.jobs.log import Heard
 from kdcore.jobs.process import WorkerProcess, is_worker, kill
-from kdcore.jobs.rows import HOST, By, Run
+from kdcore.jobs.rows import HOST, Run
 from kdcore.jobs.store import Store
-from kdcore.runs.record import read_arrays
-from kdcore.spec.spec import Spec
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.1
@@ -33,49 +27,6 @@ LAST_S = 5.0  # from "cancel" to SIGKILL
 RETRY_S = 5.0  # between workers that do not even begin a run
 READY_S = 300.0  # a worker that is not warm by then hangs
 CLAIM_S = 60.0  # a worker that has not claimed the run it was given by then hangs
-
-
-class Capacity(NamedTuple):
-    """How busy this machine is."""
-
-    slots: int
-    running: int
-    queued: int
-    place: int | None = None  # of the run asked about; 1 is next, None when it does not wait
-
-
-class LocalBackend:
-    """What the Lab asks of this machine; another backend answers the same calls."""
-
-    def __init__(self, store: Store, slots: int = 1) -> None:
-        self.store, self.slots = store, slots
-
-    def submit(self, spec: Spec, owner: str, *, label: str = "", fresh: bool = False) -> Run:
-        """Queue a run, or return the owner's own of that spec unless `fresh`."""
-        return self.store.submit(spec, owner, label=label, fresh=fresh)
-
-    def control(self, run_id: str, command: Command, by: By) -> None:
-        """Ask something of a run; see `Store.command`."""
-        self.store.command(run_id, command, by)
-
-    def status(self, run_id: str) -> Run:
-        """The run as it is now."""
-        return self.store.get(run_id)
-
-    def events(self, run_id: str, after: int = 0, limit: int = 500) -> list[Heard]:
-        """What the run told after its `after`-th event."""
-        return self.store.events(run_id, after, limit)
-
-    def latest(self, run_id: str, channel: Literal["frame", "field"]) -> dict[str, np.ndarray]:
-        """The newest arrays of a channel; {} when there are none."""
-        return read_arrays(self.store.get(run_id).folder / "live" / f"{channel}.npz")
-
-    def capacity(self, run_id: str | None = None) -> Capacity:
-        """How busy this machine is, and where a run stands in the queue."""
-        waiting = self.store.waiting()
-        pids = {run.pid for run in self.store.runs(states={"running"})}
-        place = waiting.index(run_id) + 1 if run_id in waiting else None
-        return Capacity(self.slots, len(pids), len(waiting), place)
 
 
 class Supervisor:

@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from kdcore.errors import BadInput
 from kdcore.mimics._arrays import checked
@@ -137,7 +137,7 @@ class _Task:
     def better(self, weights: np.ndarray) -> np.ndarray:
         """The weights after a Newton step, which is halved as long as it makes the loss larger."""
         score = self.columns @ weights
-        mean = sigmoid(score) if self.logistic else score
+        mean = special.expit(score) if self.logistic else score
         curvature = np.maximum(mean * (1 - mean), 1e-6) if self.logistic else np.ones(len(score))
         slope = self.columns.T @ (self.target - mean) - self.penalty @ weights
         step = np.linalg.solve((self.columns.T * curvature) @ self.columns + self.penalty, slope)
@@ -162,17 +162,10 @@ def scores(model: Additive, x: np.ndarray) -> np.ndarray:
     return found
 
 
-def sigmoid(score: np.ndarray) -> np.ndarray:
-    """Probabilities of log-odds."""
-    found: np.ndarray = 1 / (1 + np.exp(-np.clip(score, -500, 500)))
-    return found
-
-
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
     """log p / (1 - p), between -LARGEST_SCORE and LARGEST_SCORE."""
-    least = 1 / (1 + np.exp(LARGEST_SCORE))
-    p = np.clip(np.asarray(probabilities, dtype=np.float64), least, 1 - least)
-    found: np.ndarray = np.log(p / (1 - p))
+    whole: np.ndarray = special.logit(np.clip(probabilities, 0.0, 1.0, dtype=np.float64))
+    found: np.ndarray = np.clip(whole, -LARGEST_SCORE, LARGEST_SCORE)
     return found
 
 
@@ -212,7 +205,7 @@ def gam_mimic(
         r2=1 - float((missed**2).sum()) / variance,
         same_side=float(((told > 0) == (score > 0)).mean()),
         shapes=_shapes(flat, score, outcome, moving, draws, seed),
-        missed=missed_together(missed, outcome - sigmoid(happened)),
+        missed=missed_together(missed, outcome - special.expit(happened)),
     )
 
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from fixture_jobs import job
 from patience import until
@@ -14,10 +15,11 @@ from kdcore.errors import BadInput
 from kdcore.events import Step
 from kdcore.jobs import local
 from kdcore.jobs.desk import attend
-from kdcore.jobs.local import LocalBackend, Supervisor
+from kdcore.jobs.local import Supervisor
 from kdcore.jobs.process import command_line, is_worker, kill
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.runs.record import read_arrays
 
 Supervise = Callable[..., Supervisor]
 SLOW = {"pace": 0.02, "steps": 10_000}
@@ -34,16 +36,14 @@ def steps_on(store: Store, run: Run, beyond: int = 0) -> Run:
 
 
 def test_runs_are_done_one_after_the_other_in_turn(store: Store, supervise: Supervise) -> None:
-    backend = LocalBackend(store)
-    runs = [backend.submit(job(seed=n), owner) for n, owner in enumerate(["me", "me", "you"])]
-    assert backend.capacity(runs[1].id) == (1, 0, 3, 3)
+    runs = [store.submit(job(seed=n), owner) for n, owner in enumerate(["me", "me", "you"])]
+    assert store.waiting() == [runs[0].id, runs[2].id, runs[1].id]
     supervise()
     done = [reaches(store, run, "done") for run in runs]
     assert sorted(done, key=lambda run: run.started_at or 0) == [done[0], done[2], done[1]]
     assert len({run.pid for run in done}) == 3  # a process for each
-    assert backend.capacity() == (1, 0, 0, None)
-    assert backend.events(runs[0].id, after=1, limit=1)[0].event.step == 1
-    assert backend.status(runs[0].id) == done[0]
+    assert store.waiting() == []
+    assert store.events(runs[0].id, after=1, limit=1)[0].event.step == 1
 
 
 def test_slots_bound_how_many_run_at_once(store: Store, supervise: Supervise) -> None:
@@ -59,15 +59,19 @@ def test_slots_bound_how_many_run_at_once(store: Store, supervise: Supervise) ->
 
 
 def test_frames_reach_those_who_look(store: Store, supervise: Supervise) -> None:
-    backend = LocalBackend(store)
     supervise()
-    run = backend.submit(job("watched", **SLOW), "me")
-    assert backend.latest(run.id, "field") == {}
+    run = store.submit(job("watched", **SLOW), "me")
+    assert latest(run, "field") == {}
     steps_on(store, run)
     attend(run.folder, Audience(frames_hz=2.0))
-    until(lambda: int(backend.latest(run.id, "frame").get("step", 0)) > 1)
-    backend.control(run.id, Command("pause"), "me")
-    until(lambda: backend.latest(run.id, "frame")["step"] == store.get(run.id).step == steps_told(store, run))
+    until(lambda: int(latest(run, "frame").get("step", 0)) > 1)
+    store.command(run.id, Command("pause"), "me")
+    until(lambda: latest(run, "frame")["step"] == store.get(run.id).step == steps_told(store, run))
+
+
+def latest(run: Run, channel: str) -> dict[str, np.ndarray]:
+    """The newest arrays of a channel; {} when there are none."""
+    return read_arrays(run.folder / "live" / f"{channel}.npz")
 
 
 def steps_told(store: Store, run: Run) -> int:
