@@ -166,7 +166,8 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-Nats = Annotated[Annotated[float, Field(ge=-1e39, le=1e39)] | None, BeforeValidator(_known)]  # of float32 logits
+# Of float32 logits; rounding takes a mean that is about zero a little below it.
+Nats = Annotated[Annotated[float, Field(ge=-0.01, le=1e39)] | None, BeforeValidator(_known)]
 Error = Annotated[Annotated[float, Field(ge=0, le=1.001)] | None, BeforeValidator(_known)]  # a sum, rounded
 
 

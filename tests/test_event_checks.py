@@ -96,6 +96,8 @@ OTHERS: dict[str, tuple[Callable[[Told], Told], str]] = {
     },
     "a cycle of 2": (noted(cycle=2.0), "tells of cycle that is not between 0 and 1"),
     "an accuracy of -5": (each("evaluated", student={"accuracy": -5, "nll": 1, "ece": 0}), "tells of accuracy"),
+    "an ece of 1e308": (each("evaluated", student={"accuracy": 0.5, "nll": 1, "ece": 1e308}), "tells of ece"),
+    "a teacher's nll of -1": (each("evaluated", teacher={"accuracy": 0.5, "nll": -1, "ece": 0}), "tells of nll"),
     "an agreement of nan": (each("evaluated", agreement=float("nan")), "tells of agreement"),
     "a train accuracy of inf": (each("step", train_accuracy=float("inf")), "tells of train_accuracy"),
     "many terms": (

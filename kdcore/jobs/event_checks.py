@@ -104,6 +104,8 @@ def _faults(event: Event) -> Iterator[str]:
     if isinstance(event, Evaluated):
         scores = (event.student, *([event.teacher] if event.teacher else []))
         yield from _off("accuracy", (score.accuracy for score in scores), 1.0)
+        yield from _off("ece", (_finite(score.ece) for score in scores), 1.001)
+        yield from _off("nll", (_finite(score.nll + 0.01) for score in scores), 1e39)
         yield from _off("agreement", [event.agreement], 1.0)
     elif isinstance(event, Step):
         yield from _off("train_accuracy", [event.train_accuracy], 1.0)

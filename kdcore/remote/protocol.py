@@ -158,4 +158,5 @@ def _from_json(data: Any, dtype: np.dtype[Any], count: int) -> np.ndarray:
         raise Garbled("the data of a tensor are no list of numbers") from error
     if not isinstance(data, list) or len(found) != count:
         raise Garbled(f"a tensor of {count} values has {len(found) if isinstance(data, list) else 'no'} data")
-    return found.astype(dtype)
+    with np.errstate(over="ignore"):  # beyond what the type holds lies infinity, which nobody takes for an answer
+        return found.astype(dtype)

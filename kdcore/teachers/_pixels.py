@@ -95,7 +95,9 @@ class Reader(Service):
                 f"{answers.dtype} of {shortened(answers.shape[1:])}."
             )
         check_classes(answers.shape[1], classes)
-        return Told(self.told(answers.astype(np.float32), access))
+        with np.errstate(over="ignore"):  # what becomes infinite is refused where it is bought
+            logits = answers.astype(np.float32)
+        return Told(self.told(logits, access))
 
     def told(self, answers: np.ndarray, access: Access) -> np.ndarray:
         """Answers (B, C) as logits, or as the logarithms of probabilities; rows with NaN stay as they are.

@@ -44,3 +44,8 @@ def test_rows_that_sum_to_one_are_asked_about() -> None:
         assert (told(one_hot, answers="raw").argmax(1).numpy() == TRUTH.argmax(1)).all()
         assert (told(one_hot, answers="probabilities").argmax(1).numpy() == TRUTH.argmax(1)).all()
         assert (told(one_hot, "labels").argmax(1).numpy() == TRUTH.argmax(1)).all()
+
+
+def test_a_double_beyond_single_precision_is_infinite_without_a_warning() -> None:
+    reader = HttpTeacher(model="faulty")
+    assert reader.read(np.array([[1e300, 1.0, 0.0]]), CLASSES, "logits").logits.tolist() == [[np.inf, 1.0, 0.0]]
