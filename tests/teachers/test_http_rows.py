@@ -1,5 +1,7 @@
 """Rows as servers' models read and answer them: flat, as maps of one pixel, and as unannounced probabilities."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
+from kdcore.remote.protocol import unpack
 from kdcore.teachers.http import HttpTeacher
 
 SHAPE, CLASSES = (1, 4, 4), 3
@@ -49,3 +52,9 @@ def test_rows_that_sum_to_one_are_asked_about() -> None:
 def test_a_double_beyond_single_precision_is_infinite_without_a_warning() -> None:
     reader = HttpTeacher(model="faulty")
     assert reader.read(np.array([[1e300, 1.0, 0.0]]), CLASSES, "logits").logits.tolist() == [[np.inf, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize(("datatype", "value"), [("FP32", 1e300), ("FP16", 1e6)])
+def test_a_number_beyond_its_type_is_infinite_without_a_warning(datatype: str, value: float) -> None:
+    message = json.dumps({"outputs": [{"name": "a", "shape": [1, 2], "datatype": datatype, "data": [value, 1.0]}]})
+    assert unpack("outputs", message.encode(), None).tensors["a"].tolist() == [[np.inf, 1.0]]
