@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from kdcore.errors import BadInput
+from kdcore.terminal import say
 
 Answer = dict[str, Any]
 
@@ -26,4 +27,4 @@ def serve(answer: Callable[[str], Answer]) -> None:
     for line in sys.stdin:
         with redirect_stdout(sys.stderr):  # what a library says is no answer
             told = json.dumps(answer(line))
-        print(told, flush=True)
+        say(told, flush=True)

@@ -18,6 +18,7 @@ import typer
 from app.cli.common import FAILED, WRONG, prepare
 from app.text.consent import ASKED, HELP, OPTION
 from kdcore.errors import BadInput
+from kdcore.terminal import say, warn
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `kdlab runs` lists it.")]
@@ -47,17 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _unwritten(error)
     except BadInput as error:
-        print(error, file=sys.stderr)
+        warn(error)
         return WRONG
     except UnicodeEncodeError:
-        print(
+        warn(
             "A word of this command is not UTF-8, so no run or setting can be named by it; write it anew.",
-            file=sys.stderr,
         )
         return WRONG
     except typer.TyperException as error:
         if said := error.format_message().rstrip("."):  # nothing where the help was shown instead
-            print(f"{said}. See `kdlab --help`.", file=sys.stderr)
+            warn(f"{said}. See `kdlab --help`.")
         return error.exit_code
 
 
@@ -67,7 +67,7 @@ def _unwritten(error: OSError) -> int:
         raise error
     if error.errno != errno.EPIPE:
         named = error.filename or "The output"
-        print(f"{named} cannot be written ({error.strerror}); free space or choose another place.", file=sys.stderr)
+        warn(f"{named} cannot be written ({error.strerror}); free space or choose another place.")
     if error.filename is None:  # what is left in the buffer goes nowhere, also when the process ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
@@ -297,7 +297,7 @@ def upload(
     """Try and keep a file for a teacher, and print the name by which a run asks for it."""
     from kdcore.upload_checks.on_upload import receive
 
-    print(receive(file))
+    say(receive(file))
 
 
 @cli.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from kdcore.terminal import warn
 
 FAILED = 1  # beside 0 (done) and 130 (stopped by Ctrl-C)
 WRONG = 2  # wrong input
@@ -13,5 +13,5 @@ def prepare() -> None:
     from kdcore.spec import catalogue
 
     if not catalogue.stored().exists():
-        print("The sources changed: the catalogue is derived anew, which takes some seconds ...", file=sys.stderr)
+        warn("The sources changed: the catalogue is derived anew, which takes some seconds ...")
     catalogue.catalogue()

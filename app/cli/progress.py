@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from app.text.phrases import outcome
 from kdcore.events import Evaluated, Event, Step
 from kdcore.spec.lineage import taught
+from kdcore.terminal import say
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -57,7 +58,7 @@ class Lines(Teller):
 
     def event(self, event: Event) -> None:
         """Print it, so that it can be read at once."""
-        print(event.model_dump_json(), flush=True)
+        say(event.model_dump_json(), flush=True)
 
 
 class Bar(Teller):

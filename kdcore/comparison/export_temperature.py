@@ -27,6 +27,7 @@ from kdcore.engine.checkpoint import save_tensors
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import home
 from kdcore.spec.spec import parse
+from kdcore.terminal import say, warn
 
 MOST = 20_000  # validation rows that a temperature is fitted on, the first of the split
 TRIED = 256  # rows on which the new weights are compared with the old
@@ -119,12 +120,12 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         temperature, told = float(asked.temperature), ""
     write(model, torch.from_numpy(data.val.x), temperature, asked.out)
-    print(f"{asked.out}: the student at temperature {temperature:.4g}{told}; its logits come out scaled.")
+    say(f"{asked.out}: the student at temperature {temperature:.4g}{told}; its logits come out scaled.")
 
 
 if __name__ == "__main__":
     try:
         main()
     except BadInput as error:
-        print(error, file=sys.stderr)
+        warn(error)
         sys.exit(2)

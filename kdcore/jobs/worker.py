@@ -33,6 +33,7 @@ from kdcore.jobs.states import IllegalMove, State
 from kdcore.jobs.store import Store
 from kdcore.spec.schedule import Schedule
 from kdcore.spec.spec import Choice, Spec, Watch
+from kdcore.terminal import say, warn
 
 LOG = logging.getLogger(__name__)
 Engine = Callable[..., Iterator[Event]]  # as `kdcore.engine.train.train`
@@ -296,19 +297,19 @@ def main() -> int:
     try:
         store = Store()
     except BadInput as error:
-        print(error, file=sys.stderr)
+        warn(error)
         return 1
     worker = Worker(store)
     if "KDLAB_TRAIN" not in os.environ:
         rehearse(worker.engine)
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set() if worker.busy else sys.exit(0))
-    print("ready", flush=True)
+    say("ready", flush=True)
     if "KDLAB_TRAIN" not in os.environ and not select.select([sys.stdin], [], [], IDLE_S)[0]:
         import_module("torchvision")  # the published data sets need it; nobody waits for it meanwhile
     try:
         _serve(worker)
     except BadInput as error:  # the store can no longer be used; the supervisor tells those who wait
-        print(error, file=sys.stderr)
+        warn(error)
         return 1
     return 0
 
@@ -323,7 +324,7 @@ def _serve(worker: Worker) -> None:
             limit_gpu()
             worker.work(run)
             return
-        print("ready", flush=True)
+        say("ready", flush=True)
 
 
 if __name__ == "__main__":

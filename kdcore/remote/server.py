@@ -31,6 +31,7 @@ from kdcore.remote.listen import address, listen
 from kdcore.remote.protocol import HEAD_LENGTH, Garbled, pack, unpack
 from kdcore.remote.served_model import VERSION, Model, load
 from kdcore.spec.spec import parse
+from kdcore.terminal import say, warn
 
 LIMIT_BYTES = 64 << 20  # of a request
 LIMIT_JSON = 8 << 20  # of a request's JSON
@@ -139,7 +140,7 @@ class _Server(uvicorn.Server):
         """Begin to serve, and say so."""
         await super().startup(sockets)
         if self.started:
-            print(self.said, flush=True)
+            say(self.said, flush=True)
 
 
 class _Asked(NamedTuple):
@@ -202,5 +203,5 @@ if __name__ == "__main__":
     try:
         serve(words())
     except BadInput as error:
-        print(error, file=sys.stderr)
+        warn(error)
         sys.exit(2)

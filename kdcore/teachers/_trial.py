@@ -23,6 +23,7 @@ import numpy as np
 
 from kdcore.errors import BadInput, gist
 from kdcore.files.logit_check import flat, probable
+from kdcore.terminal import say
 
 MEMORY_BYTES = 4 << 30  # beside the file itself, read twice
 TIME_S = 60
@@ -242,7 +243,7 @@ def main(path: Path) -> None:
         said = {"error": str(error)}
     except MemoryError:
         said = {"error": f"The ONNX file needs more than {MEMORY_BYTES >> 30} GB of memory; give a smaller model."}
-    print(json.dumps(said))
+    say(json.dumps(said))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from kdcore.spec.catalogue import entry
 from kdcore.spec.registry import DATA, TEACHERS
 from kdcore.spec.spec import Spec
 from kdcore.stdio_rpc import Answer, answered
+from kdcore.terminal import say
 
 PATIENCE_S = 300  # of the clock, beyond what the trial of a file takes at most
 
@@ -57,4 +58,4 @@ def _suits(asked: Any) -> Answer:
 
 
 if __name__ == "__main__":
-    print(json.dumps(answered(sys.stdin.readline(), _suits)))
+    say(json.dumps(answered(sys.stdin.readline(), _suits)))

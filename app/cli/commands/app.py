@@ -17,6 +17,7 @@ from app.cli.common import prepare
 from app.live import access, ownership
 from kdcore.jobs.store import Store
 from kdcore.remote.listen import address, listen
+from kdcore.terminal import say
 
 GRACE_S = 3  # for open pages when the server ends
 
@@ -86,7 +87,7 @@ class Server(uvicorn.Server):
         """Begin to serve, say so, and open the page where that is wished."""
         await super().startup(sockets)
         if self.started:
-            print(f"KD Lab is at {self.url} (Ctrl-C ends it; runs under way go on).", flush=True)
+            say(f"KD Lab is at {self.url} (Ctrl-C ends it; runs under way go on).", flush=True)
         if self.started and self.open_page and has_screen():
             threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
 

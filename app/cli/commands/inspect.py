@@ -15,6 +15,7 @@ from kdcore.comparison.case import PARTS, Case, Where, progress
 from kdcore.comparison.question import ALLOW
 from kdcore.errors import BadInput
 from kdcore.probes.reliability import calibration
+from kdcore.terminal import say
 
 NAMES = {
     "student_accuracy": "student right",
@@ -39,7 +40,7 @@ def inspect(student: str, teacher: str | None, where: Where, json: bool, sends: 
         _answer(question.folder)
     case = Case(question.folder)
     found = figures(case)
-    print(jsonlib.dumps(found) if json else _sentences(case, found))
+    say(jsonlib.dumps(found) if json else _sentences(case, found))
 
 
 def _answer(folder: Any) -> None:

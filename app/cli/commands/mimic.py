@@ -17,6 +17,7 @@ from kdcore.jobs.store import Store
 from kdcore.mimics.gam import KNOTS, GamMimic, gam_mimic
 from kdcore.mimics.tree import TreeMimic, path, tree_mimic
 from kdcore.runs.record import read_arrays
+from kdcore.terminal import say
 
 VARIED = 32  # inputs of the additive model, those that vary most
 TOLD = 8  # of its shapes
@@ -47,7 +48,7 @@ def mimic(run_id: str, depth: int, of_class: str | None, row: int, as_json: bool
     varied = np.sort(np.argsort(-told.x.std(0), kind="stable")[:VARIED])
     additive = gam_mimic(told.x[:, varied], told.probabilities, told.labels, place)
     if as_json:
-        print(json.dumps(_plain({"tree": asdict(trees), "additive": asdict(additive), "inputs": varied}), indent=1))
+        say(json.dumps(_plain({"tree": asdict(trees), "additive": asdict(additive), "inputs": varied}), indent=1))
         return
     _print_trees(told, trees, depth, row)
     _print_additive(told, additive, varied, place)
@@ -102,7 +103,7 @@ def _input(told: Answers, feature: int) -> str:
 def _print_trees(told: Answers, found: TreeMimic, depth: int, row: int) -> None:
     """Fidelity by depth, and the path of one decision."""
     held = int(found.held.sum())
-    print(
+    say(
         f"Trees on the teacher's probabilities of {len(told.x) - held} rows, measured on {held} others, on which the "
         f"teacher is right in {percent(found.teacher_accuracy)}. Fidelity is how often a tree says the teacher's class."
     )
@@ -115,11 +116,11 @@ def _print_trees(told: Answers, found: TreeMimic, depth: int, row: int) -> None:
     )  # fmt: skip
     heads = ("depth", "leaves", "fitted rows", "fidelity", "right", "fidelity, tree on labels", "right, on labels")
     table(heads, rows)
-    print(f"\nHow the tree of depth {depth} decides row {row}:")
+    say(f"\nHow the tree of depth {depth} decides row {row}:")
     for turn in path(found.tree, told.x[row]):
         best = int(turn.probabilities.argmax())
         sign = "≤" if turn.below else ">"
-        print(
+        say(
             f"  {_input(told, turn.feature)} is {turn.value:g} {sign} {turn.threshold:g}: "
             f"{told.classes[best]} {percent(float(turn.probabilities[best]))}"
         )
@@ -127,7 +128,7 @@ def _print_trees(told: Answers, found: TreeMimic, depth: int, row: int) -> None:
 
 def _print_additive(told: Answers, found: GamMimic, varied: np.ndarray, place: int) -> None:
     """The largest shapes beside those of the outcome model, and what both leave unexplained."""
-    print(
+    say(
         f"\nAdditive model of the teacher's log-odds of {told.classes[place]!r}, by the {len(varied)} inputs that vary "
         f"most: it explains {percent(max(0.0, found.r2))} of their variance and is on the teacher's side in "
         f"{percent(found.same_side)} of {found.missed.rows} rows, each by a model not fitted to it."
@@ -140,7 +141,7 @@ def _print_additive(told: Answers, found: GamMimic, varied: np.ndarray, place: i
         for one in found.shapes[:TOLD]
     )  # fmt: skip
     table(("input", "spread", "from … to", "adds for the teacher", "adds for the labels"), rows)
-    print(
+    say(
         f"\nWhat it misses, {percent(min(1.0, 1 - found.r2))} of the variance, and what the model of labels misses "
         f"have correlation {found.missed.correlation:.2f} on these {found.missed.rows} rows. Why, this cannot tell: "
         f"shapes finer than {KNOTS} knots or than so few rows show, inputs that matter together, and inputs that are "

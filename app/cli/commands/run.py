@@ -29,6 +29,7 @@ from kdcore.jobs.states import ACTIVE, RESUMABLE, IllegalMove
 from kdcore.jobs.store import Store
 from kdcore.spec.query_limits import cramped
 from kdcore.spec.spec import Spec
+from kdcore.terminal import say, warn
 from kdcore.upload_checks.before_run import check_file
 
 if TYPE_CHECKING:
@@ -63,16 +64,16 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
     broken = _broken_off(store, spec)
     run = store.submit(spec, TERMINAL, fresh=fresh)
     for said in _promised(spec):
-        print(said, file=sys.stderr)
+        warn(said)
     if run.state == "done":
-        print(f"Run {run.id} did this {ago(run.finished_at or 0.0)}; --fresh runs it again.", file=sys.stderr)
+        warn(f"Run {run.id} did this {ago(run.finished_at or 0.0)}; --fresh runs it again.")
         teller = _teller(json)
         for event in store.story(run.id):
             teller.event(event)
         return _conclude(run, json)
     if broken and not fresh:
         hint = f"kdlab resume {broken.id} goes on from there instead."
-        print(f"Run {broken.id} has these settings and broke off at step {broken.step}; {hint}", file=sys.stderr)
+        warn(f"Run {broken.id} has these settings and broke off at step {broken.step}; {hint}")
     return _do(store, run, json)
 
 
@@ -165,7 +166,7 @@ def _follow(store: Store, run: Run, teller: Teller, doing: Doing | None, after: 
 
 def _stop(store: Store, run: Run, doing: Doing | None) -> int:
     """Ask the run to stop and wait until it has; for a remote teacher that owes an answer only a moment."""
-    print("Stopping after this step; Ctrl-C again leaves at once.", file=sys.stderr)
+    warn("Stopping after this step; Ctrl-C again leaves at once.")
     try:
         store.command(run.id, Command("cancel"), run.owner)
     except BadInput:  # it ended by itself meanwhile, or the store refuses
@@ -181,7 +182,7 @@ def _stop(store: Store, run: Run, doing: Doing | None) -> int:
                 _abandon(store, doing.claimed)
             time.sleep(LOOK_S)
     if store.get(run.id).state in RESUMABLE:
-        print(f"kdlab resume {run.id} goes on.", file=sys.stderr)
+        warn(f"kdlab resume {run.id} goes on.")
     return STOPPED
 
 
@@ -195,8 +196,8 @@ def _conclude(run: Run, json: bool) -> int:
     """Say how the run ended; the exit code. Wrong input never becomes a run, so whatever broke one off is a failure."""
     if run.state == "done":
         if not json:
-            print(f"{title(run.spec)}\n{ending(run)}\nkdlab show {run.id} tells more.")
+            say(f"{title(run.spec)}\n{ending(run)}\nkdlab show {run.id} tells more.")
         return 0
     goes_on = f", kdlab resume {run.id} goes on" if run.state in RESUMABLE else ""
-    print(f"{ending(run)} kdlab show {run.id} tells more{goes_on}.", file=sys.stderr)
+    warn(f"{ending(run)} kdlab show {run.id} tells more{goes_on}.")
     return FAILED

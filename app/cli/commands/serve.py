@@ -14,6 +14,7 @@ from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.states import WORDS
 from kdcore.jobs.store import Store
 from kdcore.runs.private_rows import walled
+from kdcore.terminal import say, warn
 
 GRADES = tuple(grade for grade in get_args(Access) if grade != "white_box")
 
@@ -25,9 +26,9 @@ def export_run(run_id: str, place: Path, real: bool) -> None:
         BadInput: there is no such run, or it cannot be written there.
     """
     store = Store()
-    print(store.export(run_id, place, real))
+    say(store.export(run_id, place, real))
     if not real and walled(store.get(run_id).spec):
-        print(LEFT_OUT, file=sys.stderr)
+        warn(LEFT_OUT)
 
 
 def import_run(place: Path) -> None:
@@ -36,7 +37,7 @@ def import_run(place: Path) -> None:
     Raises:
         BadInput: there is none that can be read, or its run was made here.
     """
-    print(Store().take(place, TERMINAL).id)
+    say(Store().take(place, TERMINAL).id)
 
 
 def serve_run(run_id: str, access: str, host: str, port: int) -> None:

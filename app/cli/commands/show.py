@@ -20,6 +20,7 @@ from kdcore.runs.bill import bill, dollars, outlays
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.spec.catalogue import catalogue, entry
 from kdcore.spec.lineage import recommended
+from kdcore.terminal import say, warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,9 +48,9 @@ def list_runs(as_json: bool) -> None:
     """Every run that was not deleted, newest first."""
     found = _settled().runs()
     if as_json:
-        print(json.dumps([facts(run) for run in found]))
+        say(json.dumps([facts(run) for run in found]))
     elif not found:
-        print("There are no runs yet; `kdlab run` makes one.")
+        say("There are no runs yet; `kdlab run` makes one.")
     else:
         head = ("run", "state", "step", "student", "teacher", "made", "what")
         table(head, map(_row, found, headings(found)))
@@ -68,24 +69,24 @@ def show_run(run_id: str, as_json: bool) -> None:
         counted = _meter(run)
         meter = counted.model_dump() | bill(run.spec, counted)._asdict() if counted else None
         more = {"meter": meter, "folder": str(run.folder), "traceback": run.traceback, "differences": changed}
-        print(json.dumps(facts(run) | more | {"spec": run.spec.model_dump(mode="json")}, indent=1))
+        say(json.dumps(facts(run) | more | {"spec": run.spec.model_dump(mode="json")}, indent=1))
         return
-    print(f"{heading(run)}\n{ending(run)}\n")
+    say(f"{heading(run)}\n{ending(run)}\n")
     table(("", ""), _summary(run))
     if asked := _asked(run):
-        print()
+        say()
         table(("the teacher was sent", ""), asked)
     if run.result:
-        print()
+        say()
         table(("on the test split", ""), ((name, f"{value:.4f}") for name, value in run.result.items()))
-    print()
+    say()
     if changed:
         rows = ((path, *(_cell(path, value) for value in values)) for path, values in changed.items())
         table(("setting", "recommended", "here"), rows)
     else:
-        print("Every setting is as the data set recommends.")
+        say("Every setting is as the data set recommends.")
     if run.traceback:
-        print(f"\n{run.traceback}")
+        say(f"\n{run.traceback}")
 
 
 def _settled() -> Store:
@@ -94,7 +95,7 @@ def _settled() -> Store:
     try:
         settle(store)
     except BadInput as error:
-        print(error, file=sys.stderr)
+        warn(error)
     return store
 
 
@@ -102,7 +103,7 @@ def list_kind(kind: str, as_json: bool) -> None:
     """Everything registered of one kind."""
     found = catalogue()[kind]
     if as_json:
-        print(json.dumps([_plain(one) for one in found.values()]))
+        say(json.dumps([_plain(one) for one in found.values()]))
     else:
         table(("name", "title", "family", "what"), (_line(one) for one in found.values()))
 
@@ -115,14 +116,14 @@ def show_entry(kind: str, name: str, as_json: bool) -> None:
     """
     one = entry(kind, name)
     if as_json:
-        print(json.dumps(_plain(one), indent=1))
+        say(json.dumps(_plain(one), indent=1))
         return
     family = FAMILIES.get(one["family"], one["family"])
-    print(f"{one['title']} ({family})\n\n{one['doc']}\n")
+    say(f"{one['title']} ({family})\n\n{one['doc']}\n")
     told = {**one, "asks": [ASKS[ask] for ask in one.get("asks", ())], "lineage": _before(one)}
     for key, words in PARAGRAPHS.items():
         if told.get(key):
-            print(f"{words}: {told[key] if isinstance(told[key], str) else ', '.join(told[key])}\n")
+            say(f"{words}: {told[key] if isinstance(told[key], str) else ', '.join(told[key])}\n")
     knobs = one["schema"].get("properties", {})
     if knobs:
         table(("knob", "default", "allowed", "what"), (_knob(name, schema) for name, schema in knobs.items()))

@@ -17,6 +17,7 @@ from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import catalogue, home
 from kdcore.study.study import Row, Trial, load, read, trials
+from kdcore.terminal import say, warn
 
 Answer = tuple[Trial, Row | None]  # no row where the process died
 
@@ -39,8 +40,8 @@ def study(path: Path, jobs: int, table_only: bool) -> None:
     if not found:
         raise BadInput(f"Study {asked.name!r} has no results yet; run it without --table.")
     for written in publish(path, asked, found):
-        print(written)
-    print(f"{len(found)} trials; this call took {(time.monotonic() - began) / 60:.0f} min.", file=sys.stderr)
+        say(written)
+    warn(f"{len(found)} trials; this call took {(time.monotonic() - began) / 60:.0f} min.")
 
 
 def _recall(path: Path, kept: Path) -> None:
@@ -112,8 +113,7 @@ def _collect(answers: queue.SimpleQueue[Answer], file: TextIO, count: int) -> No
         file.flush()
         left_min = (time.monotonic() - began) / done * (count - done) / 60
         told = row.get("error") or f"{row['accuracy']:.1%}"
-        print(
+        warn(
             f"{done}/{count} · {left_min:.0f} min left · {trial.task} · {trial.method} · seed {trial.seed} · "
             f"{trial.budget}: {told}",
-            file=sys.stderr,
         )

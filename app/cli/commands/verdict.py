@@ -10,6 +10,7 @@ from app.text.phrases import title
 from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.jobs.store import Store
+from kdcore.terminal import say
 
 
 def judge(run_id: str, file: Path | None, real: bool = False) -> None:
@@ -22,12 +23,12 @@ def judge(run_id: str, file: Path | None, real: bool = False) -> None:
     run = store.get(run_id)
     facts, record = facts_of(store, run)
     if file is not None:
-        print(_written(file, report(run, facts, record, real=real)))
+        say(_written(file, report(run, facts, record, real=real)))
         return
-    print(title(run.spec))
+    say(title(run.spec))
     for part, heading in PARTS.items():
         said = [one.text for one in verdict(facts) if one.part == part]
-        print("\n".join(["", heading, *(f"  {text}" for text in said)]))
+        say("\n".join(["", heading, *(f"  {text}" for text in said)]))
 
 
 def _written(file: Path, text: str) -> Path:
