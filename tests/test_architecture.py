@@ -24,6 +24,7 @@ GROUND = (
     "frozen",
     "seeding",
     "stdio_rpc",
+    "terminal",
     "untrusted",
 )  # modules, which see each other
 ENGINE_FLOORS = (

@@ -61,7 +61,7 @@ def tried(what: str, look: Callable[[], Line]) -> Line:
     """The line of a check, or the error that broke it off."""
     try:
         return look()
-    except Exception as error:  # noqa: BLE001: a check that breaks off is a line of its own, and the others go on
+    except Exception as error:  # noqa: BLE001 - a check that breaks off is a line of its own, and the others go on
         return Line("FAILED", what, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
