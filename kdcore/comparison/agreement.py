@@ -63,6 +63,11 @@ class Partition:
         """Fraction of rows where the teacher is right; NaN where no row has a label."""
         return self.teacher_right / self.rows if self.rows else float("nan")
 
+    @property
+    def student_accuracy(self) -> float:
+        """The same of the student."""
+        return self.student_right / self.rows if self.rows else float("nan")
+
 
 def partition(rows: Rows, meant: Bools | None = None) -> Partition:
     """Each sample is in one group; a student that copies its teacher's mistakes has many that are wrong the same way.

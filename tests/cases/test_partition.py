@@ -32,7 +32,7 @@ def test_each_part_by_hand() -> None:
         "wrong_differently": 1,
     }
     assert found.by_class[1].tolist() == [1, 0, 0, 0, 0]
-    assert (found.teacher_accuracy, found.student_right) == (pytest.approx(3 / 6), 3)
+    assert (found.teacher_accuracy, found.student_accuracy) == (pytest.approx(3 / 6), pytest.approx(3 / 6))
     assert found.agreement == pytest.approx(3 / 6)
     assert found.copied == pytest.approx(1 / 3)
     assert found.expected == pytest.approx(2 / 5)  # of the five rows of class 0 the student calls two class 1
