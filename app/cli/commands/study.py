@@ -57,6 +57,7 @@ def _do(left: list[Trial], kept: Path, jobs: int) -> None:
     Raises:
         BadInput: a process died.
     """
+    kept.parent.mkdir(parents=True, exist_ok=True)
     waiting: queue.SimpleQueue[Trial] = queue.SimpleQueue()
     for trial in left:
         waiting.put(trial)
