@@ -7,26 +7,25 @@ that the row points at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote_plus
 
 from app.links.inspector import Section
 from app.paths import ASSETS
 from kdcore.frozen import FrozenModel
+from kdcore.spec.catalogue import entry
 from kdcore.spec.registry import METHODS, SOURCES
 
 FILE = ASSETS / "library.json"
 Kind = Literal["method", "diagnostic", "data", "language method", "reading card"]
 Status = Literal["runs here", "reading card", "not implemented"]
 Way = Literal["method", "source", "section", "study", "command"]  # what runs a row
-CONFIDENCE = {
-    "A": "formula read in the authors' code or a faithful public one",
-    "B": "read in the paper's text or in a detailed second-hand account",
-    "C": "rebuilt from the abstract and general knowledge; open the paper before calling a run faithful",
-    "D": "abstract only, nothing to run",
-}
-WAVES = {1: "core", 2: "second wave", 3: "when its family's code exists"}
+CODE = re.compile(r"\b(D\d+|N\d{3}[a-z]|S\d{3})\b")  # of a panel or another row, within the text of a row
+ARXIV = re.compile(r"arXiv[:\s]+(\d{4}\.\d{4,5})")
+YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 
 class Row(FrozenModel):
@@ -39,6 +38,7 @@ class Row(FrozenModel):
     note: str | None = None  # venue, or a second name
     same_as: str | None = None  # id of the row it repeats
     track: str
+    says: str  # what it does, and why one would use or read it: two plain sentences
     mechanism: str
     shows: str  # what the dashboard shows, or will show
     source: str | None = None  # the source that does it, where that has another name
@@ -56,7 +56,7 @@ class Row(FrozenModel):
     @property
     def text(self) -> str:
         """Everything a search looks at, in lower case."""
-        words = (self.id, self.name, self.alias, self.title, self.note, self.mechanism, self.shows)
+        words = (self.id, self.name, self.alias, self.title, self.note, self.says, self.mechanism, self.shows)
         return " ".join(word for word in words if word).lower()
 
 
@@ -66,6 +66,7 @@ class Baseline(FrozenModel):
     name: str
     title: str
     paper: str
+    says: str  # what it does, and why one would use it: two plain sentences
     mechanism: str
     shows: str
     here: str | None = None  # what is missing to run it
@@ -73,7 +74,7 @@ class Baseline(FrozenModel):
     @property
     def text(self) -> str:
         """Everything a search looks at, in lower case."""
-        return " ".join((self.name, self.title, self.paper, self.mechanism, self.shows)).lower()
+        return " ".join((self.name, self.title, self.paper, self.says, self.mechanism, self.shows)).lower()
 
 
 class Library(FrozenModel):
@@ -92,9 +93,44 @@ def library() -> Library:
     return Library.model_validate_json(FILE.read_text(encoding="utf-8"))
 
 
-def papers(rows: Iterable[Row]) -> int:
-    """How many different papers the rows stand for; a row that repeats another is the same paper."""
-    return sum(row.same_as is None for row in rows)
+def original(row: Row) -> Row:
+    """The row that a row repeats; itself where it repeats none."""
+    return next(other for other in library().rows if other.id == row.same_as) if row.same_as else row
+
+
+def reference(row: Row | Baseline) -> str:
+    """Authors, venue and year, such as "Park, Kim, Lu and Cho, CVPR 2019"; "" where nobody wrote them down."""
+    if (one := _registered(row)) and one.get("paper"):
+        return str(one["paper"])
+    return row.paper if isinstance(row, Baseline) else (row.note or "") if YEAR.search(row.note or "") else ""
+
+
+def _registered(row: Row | Baseline) -> dict[str, Any] | None:
+    """The catalogue's entry of the method or source of a row's own name."""
+    kind = "method" if row.name in METHODS else "source" if row.name in SOURCES else None
+    return entry(kind, str(row.name)) if kind else None
+
+
+def address(row: Row | Baseline) -> str:
+    """Where the paper can be read: on arXiv where its number is known, else a search for its title."""
+    one = _registered(row)
+    told = (str(one["source"]) if one else "", row.paper if isinstance(row, Baseline) else "", reference(row))
+    known = ARXIV.search(" ".join(told))
+    if known:
+        return f"https://arxiv.org/abs/{known[1]}"
+    sought = row.paper if isinstance(row, Baseline) else row.title
+    return f"https://scholar.google.com/scholar?q={quote_plus(sought)}"
+
+
+def spelled(text: str) -> str:
+    """A row's text with the names of panels and other rows in the place of their codes."""
+    return CODE.sub(lambda code: _name(code[1]), text)
+
+
+def _name(code: str) -> str:
+    if code in library().panels:
+        return library().panels[code].partition(":")[0]
+    return next((f"\u201c{row.title}\u201d" for row in library().rows if row.id == code), code)
 
 
 def method_of(row: Row | Baseline) -> str | None:

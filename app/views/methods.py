@@ -137,7 +137,7 @@ def _ways(name: str, settings: Settings) -> None:
         if row:
             st.page_link(
                 "views/library.py",
-                label=f"Row {row.id} of the Library" if isinstance(row, Row) else "Its card in the Library",
+                label="Paper in the Library",
                 icon=":material/menu_book:",
                 query_params={"q": row.title if isinstance(row, Row) else row.paper},
             )

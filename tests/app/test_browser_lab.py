@@ -105,7 +105,7 @@ def test_a_page_without_a_sidebar_shows_none_of_the_last_page(page: Page) -> Non
 
 def test_a_row_of_the_library_opens_its_method(page: Page) -> None:
     page.goto("/library?q=fitnets")
-    page.get_by_role("link", name="open in the Lab").first.click()
+    page.get_by_role("link", name="in the Lab").first.click()
     expect(page).to_have_url(re.compile(r"/\?method=fitnet$"))
     expect(page.get_by_label("Method", exact=True)).to_have_value("FitNet · Features")
 

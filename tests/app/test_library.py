@@ -10,26 +10,28 @@ from typer.main import get_group
 from app.cli import cli
 from app.links.inspector import SECTIONS
 from app.results.papers import (
-    CONFIDENCE,
-    WAVES,
     Baseline,
     Row,
+    address,
     beside,
     find,
     library,
     method_of,
-    papers,
+    original,
     place,
+    reference,
+    spelled,
     status,
     ways,
 )
+from app.text import library as words
 from kdcore.spec.presets import presets
 from kdcore.spec.registry import METHODS, SOURCES
 
 
 def test_counts_by_kind_wave_and_confidence() -> None:
     rows = library().rows
-    assert (len(rows), papers(rows)) == (132, 131)
+    assert (len(rows), len({original(row).id for row in rows})) == (132, 131)
     assert Counter(row.kind for row in rows) == {
         "method": 58,
         "language method": 22,
@@ -53,8 +55,8 @@ def test_every_row_explains_itself() -> None:
         assert row.mechanism
         assert row.shows
         assert row.track in library().tracks
-        assert row.confidence in CONFIDENCE
-        assert row.wave in WAVES or (row.wave is None and row.kind == "reading card"), row.id
+        assert row.confidence in words.CONFIDENCES
+        assert row.wave in {1, 2, 3} or (row.wave is None and row.kind == "reading card"), row.id
         assert row.same_as is None or any(other.id == row.same_as for other in library().rows)
 
 
@@ -190,3 +192,30 @@ def test_the_repeated_row_follows_the_one_it_repeats() -> None:
     original = next(row for row in library().rows if row.id == repeated.same_as)
     assert (repeated.id, original.name) == ("N001d", "uld")
     assert method_of(repeated) == method_of(original)
+
+
+def test_a_card_says_in_two_sentences_what_it_is_and_why_one_would_use_it() -> None:
+    for row in (*library().rows, *library().baselines):
+        sentences = re.split(r"(?<=[.:]) (?=[A-Z])", row.says)
+        assert len(sentences) == 2 or ("Read it" in row.says or "Use it" in row.says), row.title
+        assert row.says.endswith(".")
+        assert 60 < len(row.says) < 360, row.title
+        assert not re.search(r"\bD\d+\b|\brow \d", row.says)
+
+
+def test_codes_of_panels_and_rows_are_spelled_out() -> None:
+    assert spelled("map of the walls; D10") == "map of the walls; inversion audit"
+    assert spelled("The toy of N000d") == (
+        "The toy of \u201cPeak-Controlled Logits Poisoning Attack in Federated Distillation\u201d"
+    )
+    for row in (*library().rows, *library().baselines):
+        assert not re.search(r"\b(D\d+|N\d{3}[a-z])\b", spelled(row.shows) + spelled(row.mechanism))
+
+
+def test_a_card_names_authors_and_leads_to_the_paper() -> None:
+    rkd, mekd = (next(row for row in library().rows if row.name == name) for name in ("rkd", "mekd"))
+    assert reference(rkd) == "Park, Kim, Lu and Cho, CVPR 2019"
+    assert address(mekd) == "https://arxiv.org/abs/2205.10490"
+    survey = next(row for row in library().rows if row.id == "31")
+    assert reference(survey) == ""
+    assert address(survey) == "https://scholar.google.com/scholar?q=Knowledge+Distillation%3A+A+Survey"
