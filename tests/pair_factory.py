@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from kdcore.comparison.question import Party, Question
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.contracts.data import silent
 from kdcore.engine.build import build, dataset
 from kdcore.engine.checkpoint import save_tensors
@@ -29,13 +29,13 @@ def pair(
     data: Choice = DIGITS,
     steps: tuple[int, int] = (15, 60),
     **asked: Any,
-) -> Pair:
+) -> ComparedPair:
     """A pair whose question lies in `folder`; the student has learned less than its teacher."""
     parties = {"student": party(folder / "student", student, data, steps[0], 0)}
     if teacher:
         parties["teacher"] = party(folder / "teacher", teacher, data, steps[1], 1)
     question = Question(data=data, **parties, **asked)
-    found = Pair(question, device="cpu")
+    found = ComparedPair(question, device="cpu")
     found.folder = folder
     return found
 

@@ -192,6 +192,15 @@ def test_each_registered_file_defines_one_thing(kind: str) -> None:
     assert len({REGISTRIES[kind][name] for name in REGISTRIES[kind]}) == len(REGISTRIES[kind]) > 0
 
 
+def test_no_class_name_stands_for_two_things() -> None:
+    places: dict[str, list[Path]] = {}
+    for path in files("kdcore", "app"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_no_file_is_too_long_or_unfinished() -> None:
     sources = [path for place in ("app", "kdcore", "tests") for path in (ROOT / place).rglob("*.*")]
     for path in (path for path in sources if path.suffix in (".py", ".js", ".css", ".html")):

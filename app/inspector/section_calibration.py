@@ -11,7 +11,7 @@ from app import state
 from app.helpers import comparison
 from app.inspector._cards import cards, choice, task
 from kdcore.comparison.case import Case
-from kdcore.comparison.temperature_scaling import COLDEST, HOTTEST, TASK, Scaled, halved, scaled
+from kdcore.comparison.temperature_scaling import COLDEST, HOTTEST, TASK, TemperatureFit, halved, scaled
 
 TAKEN = "Its last linear layer is divided by T: same answers, and logits that come out scaled. As safetensors."
 LEVEL = 0.05  # p above which nothing is said of the student
@@ -33,7 +33,7 @@ def show(case: Case) -> None:
     )  # fmt: skip
 
 
-def _download(case: Case, found: Scaled) -> None:
+def _download(case: Case, found: TemperatureFit) -> None:
     """The student's weights with the temperature in them: made by the first click, taken by the second."""
     if found.temperature is None or case.about.student.run is None:
         return
@@ -47,7 +47,7 @@ def _download(case: Case, found: Scaled) -> None:
               icon=":material/thermostat:")  # fmt: skip
 
 
-def _said(found: Scaled) -> str:
+def _said(found: TemperatureFit) -> str:
     """What the temperature is and where it comes from."""
     if found.temperature is None:
         return "No temperature has been fitted yet. It is fitted on labelled validation rows."

@@ -15,7 +15,7 @@ from app.inspector._cards import cards
 from app.reports import html_images
 from app.text.phrases import percent
 from kdcore.comparison.case import Case
-from kdcore.comparison.sample import Sample, Side, sample
+from kdcore.comparison.sample import ComparedSample, SampleSide, sample
 
 PIECES: dict[str, tuple[str, str, Callable[[Case], None]]] = {
     "maps": ("Where they look", ":material/center_focus_strong:", _attributions.show),
@@ -75,7 +75,7 @@ def _faces(case: Case) -> str:
     return f'{html_images.style(look)}<div class="kd-pair">{"".join(told)}</div>'
 
 
-def why(case: Case, found: Sample) -> list[str]:
+def why(case: Case, found: ComparedSample) -> list[str]:
     """What the answers to one row say, in sentences."""
     label = f"It is <b>{escape(named(case, found.label))}</b>." if found.label >= 0 else "It has no label."
     ours = _says(case, "Student", found.student, found)
@@ -92,7 +92,7 @@ def why(case: Case, found: Sample) -> list[str]:
     return [label, theirs, ours, f"{verdict}: {percent(max(share, 1 - share))} of their distance is about {about}."]
 
 
-def _says(case: Case, who: str, side: Side, found: Sample) -> str:
+def _says(case: Case, who: str, side: SampleSide, found: ComparedSample) -> str:
     sure = side.probability[found.shown == side.answer]
     how = f", {percent(float(sure[0]))}" if len(sure) else ""
     rank = "" if side.label_rank in (None, 1) else f"; the label has rank {side.label_rank}."

@@ -12,8 +12,8 @@ from app.inspector import gather_evidence
 from app.inspector._cards import cards
 from app.text.phrases import percent, share
 from kdcore.comparison.case import Case
-from kdcore.comparison.causes import CAUSES, WITNESSES, Knobs, causes, keep, knobs_of, missing
-from kdcore.comparison.evidence import Line, evidence
+from kdcore.comparison.causes import CAUSES, WITNESSES, Thresholds, causes, keep, knobs_of, missing
+from kdcore.comparison.evidence import EvidenceLine, evidence
 from kdcore.comparison.findings import Concentration, Gain, concentrations, gains
 
 FEW = 6  # classes that are told
@@ -88,7 +88,7 @@ def _row(case: Case) -> None:
                 st.page_link("views/lab.py", label=f"Run {run}", icon=":material/science:", query_params={"run": run})
 
 
-def _line(line: Line) -> str:
+def _line(line: EvidenceLine) -> str:
     escaped = line.says.replace("|", "\\|")
     return f"| {CAUSES[line.cause]} | {'**yes**' if line.holds else 'no'} | {escaped} |"
 
@@ -99,10 +99,10 @@ def _line(line: Line) -> str:
 def _thresholds(case: Case) -> None:
     """The causes' knobs; they hold for this comparison, whoever looks at it."""
     knobs = knobs_of(case)
-    changed = knobs != Knobs()
+    changed = knobs != Thresholds()
     with st.expander(f"Thresholds{' · changed' if changed else ''}", icon=":material/tune:", key="thresholds"):
         st.caption("They hold for this comparison, for everybody who opens it. Causes are tested from the top.")
-        for name, info in Knobs.model_fields.items():
+        for name, info in Thresholds.model_fields.items():
             low, high = fields.bounds(info)
             key = state.widget(f"threshold {name}", getattr(knobs, name))
             st.number_input(
@@ -110,8 +110,8 @@ def _thresholds(case: Case) -> None:
                 key=key, on_change=state.attempt, args=(partial(_turn, case, name, key),),
             )  # fmt: skip
         if changed:
-            st.button("Back to the defaults", on_click=state.attempt, args=(partial(keep, case, Knobs()),))
+            st.button("Back to the defaults", on_click=state.attempt, args=(partial(keep, case, Thresholds()),))
 
 
 def _turn(case: Case, name: str, key: str) -> None:
-    keep(case, Knobs.model_validate(knobs_of(case).model_dump() | {name: fields.tidy(state.component(key))}))
+    keep(case, Thresholds.model_validate(knobs_of(case).model_dump() | {name: fields.tidy(state.component(key))}))

@@ -18,7 +18,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.live.case_watcher import PREFIX, CaseWatcher
 from app.live.outbox import Seat
-from app.live.render import STATUS, Drawn, Looker, draw, version_of
+from app.live.render import STATUS, DrawnPanel, Looker, draw, version_of
 from app.live.run_watcher import Watcher
 from app.panels import Panel, View
 from app.panels import panel as find_panel
@@ -95,7 +95,7 @@ class Hub:
         self._store, self._panels = store, panels
         self.shows: dict[str, Show] = {}
         self._topics: dict[Place, Topic] = {}
-        self._kept: OrderedDict[tuple[str, str, int | None], list[Drawn]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int | None], list[DrawnPanel]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
         self._drawers, self._readers = CapacityLimiter(2), CapacityLimiter(4)
@@ -219,7 +219,7 @@ class Hub:
             with suppress(TimeoutError):
                 await asyncio.wait_for(topic.hurry.wait(), topic.gap_s)
 
-    async def _drawn(self, topic: Topic, view: Looker) -> Drawn:
+    async def _drawn(self, topic: Topic, view: Looker) -> DrawnPanel:
         """The topic as somebody with this view sees it now, drawn unless it was drawn already."""
         watcher = topic.show.watcher
         version = version_of(watcher, topic.panel, topic.at)
@@ -231,7 +231,7 @@ class Hub:
             self._keep(index, [*kept[1 - VARIANTS :], found])
         return found
 
-    def _keep(self, index: tuple[str, str, int | None], drawings: list[Drawn]) -> None:
+    def _keep(self, index: tuple[str, str, int | None], drawings: list[DrawnPanel]) -> None:
         self._kept[index] = drawings
         self._kept.move_to_end(index)
         held = sum(map(_size, self._kept.values()))
@@ -249,7 +249,7 @@ class Hub:
             log.error("What serves those who look ended", exc_info=error)
 
 
-def _size(drawings: list[Drawn]) -> int:
+def _size(drawings: list[DrawnPanel]) -> int:
     return sum(len(drawn.payload) for drawn in drawings)
 
 

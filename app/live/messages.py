@@ -30,7 +30,7 @@ class Hello(FrozenModel):
     server: Name = ""  # that made the page
 
 
-class Watch(FrozenModel):
+class WatchRequest(FrozenModel):
     """Show me a panel of a run, or its status; again with the same key to change how."""
 
     op: Literal["watch"]
@@ -61,12 +61,12 @@ class Control(FrozenModel):
         return Command(self.command, self.value)
 
 
-_MESSAGE: TypeAdapter[Hello | Watch | Leave | Control] = TypeAdapter(
-    Annotated[Hello | Watch | Leave | Control, Field(discriminator="op")]
+_MESSAGE: TypeAdapter[Hello | WatchRequest | Leave | Control] = TypeAdapter(
+    Annotated[Hello | WatchRequest | Leave | Control, Field(discriminator="op")]
 )
 
 
-def parse(text: str) -> Hello | Watch | Leave | Control:
+def parse(text: str) -> Hello | WatchRequest | Leave | Control:
     """A message from its JSON.
 
     Raises:

@@ -7,7 +7,7 @@ from asyncio import Event
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.live.render import Drawn
+from app.live.render import DrawnPanel
 from kdcore.jobs.tables import sealed
 
 Message = str | bytes
@@ -26,13 +26,13 @@ class Seat:
 
     def __init__(self, viewer: str, owners: frozenset[str] | None = None) -> None:
         self.viewer, self.owners = viewer, owners or frozenset({sealed(viewer)})
-        self._slots: dict[int, Drawn | str] = {}  # subscriptions and, by keys below 0, letters
+        self._slots: dict[int, DrawnPanel | str] = {}  # subscriptions and, by keys below 0, letters
         self._sent: dict[int, Message] = {}  # key -> payload, to keep quiet about what looks the same
         self._filled, self._roomy = Event(), Event()
         self._roomy.set()
         self._letters = 0  # that were ever written
 
-    def show(self, key: int, drawn: Drawn) -> None:
+    def show(self, key: int, drawn: DrawnPanel) -> None:
         """Put a drawing into the slot of subscription `key`, unless it is what was put there last."""
         if self._sent.get(key) != drawn.payload:
             self._sent[key] = drawn.payload
@@ -77,6 +77,6 @@ class Seat:
             self._roomy.set()
         return waiting if isinstance(waiting, str) else waiting.message(key)
 
-    def _put(self, key: int, message: Drawn | str) -> None:
+    def _put(self, key: int, message: DrawnPanel | str) -> None:
         self._slots[key] = message
         self._filled.set()

@@ -50,7 +50,7 @@ class Traced:
         return value
 
 
-class Drawn(NamedTuple):
+class DrawnPanel(NamedTuple):
     """What goes to the browsers, and what it was drawn from."""
 
     run: str
@@ -85,7 +85,7 @@ def version_of(watcher: Watcher | CaseWatcher, panel: Panel | None, at: int | No
     return watcher.field_version if panel.kind == "field" else watcher.record_version
 
 
-def draw(watcher: Watcher | CaseWatcher, panel: Panel | None, view: Looker, version: int) -> Drawn:
+def draw(watcher: Watcher | CaseWatcher, panel: Panel | None, view: Looker, version: int) -> DrawnPanel:
     """Draw one panel of a run, or its status; a panel that fails says so in its place and harms nothing else."""
     traced = Traced(view)
     step = watcher.subject.step if view.at is None else view.at
@@ -94,7 +94,7 @@ def draw(watcher: Watcher | CaseWatcher, panel: Panel | None, view: Looker, vers
             payload = _payload(watcher, panel, traced)
     except BadInput as error:
         payload = member("lacks", str(error))
-    return Drawn(watcher.run.id, step, version, {**traced.reads, "at": view.at}, payload)
+    return DrawnPanel(watcher.run.id, step, version, {**traced.reads, "at": view.at}, payload)
 
 
 def own_faults(watcher: Watcher | CaseWatcher) -> AbstractContextManager[None]:

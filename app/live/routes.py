@@ -154,7 +154,7 @@ async def _hear(hub: Hub, seat: Seat, text: str) -> None:
     try:
         message = messages.parse(text)
         asked = message.model_dump(include={"key", "run"})
-        if isinstance(message, messages.Watch):
+        if isinstance(message, messages.WatchRequest):
             await hub.watch(seat, message.key, message.run, message.panel, message.view)
         elif isinstance(message, messages.Leave):
             hub.leave(seat, message.key)

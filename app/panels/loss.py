@@ -6,7 +6,7 @@ from app import theme
 from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels._figure import beginning, below_start, faint, lead_colours, line, note, start_note, term_colours
-from kdcore.probes.loss import Change, Losses, Term, loss
+from kdcore.probes.loss import ChangeMark, Losses, LossTerm, loss
 from kdcore.runs.record import Record
 
 
@@ -37,7 +37,7 @@ def _lines(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
     return total + [drawn for part in parts for drawn in part]
 
 
-def _term(found: Losses, term: Term, colour: str) -> list[dict[str, Any]]:
+def _term(found: Losses, term: LossTerm, colour: str) -> list[dict[str, Any]]:
     dashed = {"line": {"dash": "dash", "width": 1.5}} if term.leading else {}
     lines = [line(term.name, found.step, term.weighted, colour, legendgroup=term.name, **dashed)]
     if term.rescaled:
@@ -61,13 +61,13 @@ def _start(found: Losses) -> list[dict[str, Any]]:
     return start_note(found.highest, found.total, found.step)
 
 
-def _mark(change: Change, look: theme.Theme) -> dict[str, Any]:
+def _mark(change: ChangeMark, look: theme.Theme) -> dict[str, Any]:
     """A vertical line where a person changed a setting."""
     place = {"type": "line", "xref": "x", "yref": "paper", "x0": change.step, "x1": change.step, "y0": 0, "y1": 1}
     return place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}}
 
 
-def _label(change: Change, look: theme.Theme) -> dict[str, Any]:
+def _label(change: ChangeMark, look: theme.Theme) -> dict[str, Any]:
     ground = {"bgcolor": faint(theme.PAPER[look], 0.8), "font": {"color": theme.MUTED[look], "size": 12}}
     hover = {"hovertext": "<br>".join(f"step {step:,}: {text}" for step, text in change.all)}
     return note(

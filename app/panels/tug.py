@@ -18,7 +18,7 @@ from app.panels._figure import (
     term_colours,
 )
 from kdcore.probes._rows import trained_temperature
-from kdcore.probes.tug import Pull, Tug, tug
+from kdcore.probes.tug import TermGradient, Tug, tug
 from kdcore.runs.record import Record
 
 
@@ -76,7 +76,7 @@ def _forces(found: Tug, look: theme.Theme) -> list[dict[str, Any]]:
     ]
 
 
-def _cosine(term: Pull) -> str:
+def _cosine(term: TermGradient) -> str:
     against = "" if term.cosine is None else f" · cos {term.cosine:+.2f}"
     return f"{number(term.norm, '.3g')}{against}"
 

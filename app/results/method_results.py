@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.results.studies import BUDGETS, FOLDER, Published, commits, cost, extent, parse, reading, won
+from app.results.studies import BUDGETS, FOLDER, PublishedStudy, commits, cost, extent, parse, reading, won
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import entry
 from kdcore.study.study import LEVEL, Cell, Verdict, cells, strict, verdicts
@@ -19,7 +19,7 @@ GAIN = "Gain, points"
 
 
 @lru_cache(maxsize=2)
-def results(text: str) -> tuple[Published, list[Cell], list[Verdict]]:
+def results(text: str) -> tuple[PublishedStudy, list[Cell], list[Verdict]]:
     """The study in the text of its file, and its tables."""
     found = parse(text)
     return found, cells(found.study, found.rows), verdicts(found.study, found.rows)

@@ -48,7 +48,7 @@ COLUMNS = (
 BUDGETS = {"steps": "the same number of steps", "time": "the same time as {reference}"}
 
 
-class Published(NamedTuple):
+class PublishedStudy(NamedTuple):
     """A study with its results."""
 
     study: Study
@@ -83,7 +83,7 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def published(name: str, folder: Path = FOLDER) -> Published:
+def published(name: str, folder: Path = FOLDER) -> PublishedStudy:
     """The results of a study by its name.
 
     Raises:
@@ -95,7 +95,7 @@ def published(name: str, folder: Path = FOLDER) -> Published:
         raise BadInput(f"There are no results of a study {name!r}; run `kdlab study` on its file.") from error
 
 
-def parse(text: str) -> Published:
+def parse(text: str) -> PublishedStudy:
     """The results in the text of their file.
 
     Raises:
@@ -107,12 +107,12 @@ def parse(text: str) -> Published:
             {column: value for column, value in zip(told["columns"], row, strict=True) if value is not None}
             for row in told["rows"]
         ]
-        return Published(Study.model_validate(told["study"]), told["date"], told["machine"], rows)
+        return PublishedStudy(Study.model_validate(told["study"]), told["date"], told["machine"], rows)
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput("The results of this study are damaged; run `kdlab study` on its file.") from error
 
 
-def markdown(found: Published) -> str:
+def markdown(found: PublishedStudy) -> str:
     """All tables of a study."""
     study = found.study
     parts = [
@@ -222,13 +222,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def extent(found: Published) -> str:
+def extent(found: PublishedStudy) -> str:
     """How much of the study has been done."""
     seeds = sorted({row["seed"] for row in found.rows})
     return f"{len(found.rows)} trials with seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def commits(found: Published) -> str:
+def commits(found: PublishedStudy) -> str:
     """Which sources the trials were done with."""
     known = sorted({row["commit"] for row in found.rows if "commit" in row})
     return f"commit{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "commit unknown"

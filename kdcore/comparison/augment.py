@@ -22,7 +22,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Family:
+class Augmentation:
     """One way to change rows."""
 
     name: str
@@ -36,7 +36,7 @@ class Family:
     select: str  # the selection that was asked about
 
 
-def augment(case: Case) -> tuple[Family, ...]:
+def augment(case: Case) -> tuple[Augmentation, ...]:
     """What remains of both networks' accuracy, and of their agreement, as the samples are changed more and more.
 
     Where the teacher stands and the student falls, the student has learned answers but not their reasons: train it on
@@ -47,10 +47,10 @@ def augment(case: Case) -> tuple[Family, ...]:
     return tuple(_family(found, name) for name in names)
 
 
-def _family(found: Arrays, name: str) -> Family:
+def _family(found: Arrays, name: str) -> Augmentation:
     here = found["family"] == name
     right = found["right"][:, here]
-    return Family(
+    return Augmentation(
         name=name,
         strength=found["strength"][here],
         unit=str(found["unit"][here][0]),

@@ -27,7 +27,7 @@ class Claims:
 
 
 @dataclass(frozen=True)
-class Course:
+class CalibrationCourse:
     """Scores over training; the teacher's are one number each, NaN without one."""
 
     steps: Ints  # (T,)
@@ -41,7 +41,7 @@ class Course:
     inherited: Floats  # (T, 3) how far gaps go together with the teacher's, and from where to where with 95 %
 
 
-def course(seen: Trail, meant: Bools | None = None) -> Course:
+def course(seen: Trail, meant: Bools | None = None) -> CalibrationCourse:
     """Where confidence exceeds accuracy, the student is overconfident. Dotted: its own teacher.
 
     Args:
@@ -53,7 +53,7 @@ def course(seen: Trail, meant: Bools | None = None) -> Course:
     found = [_diagram(student, place, here) for place in range(len(seen.steps))]
     taught = None if teacher is None or not here.any() else _diagram(teacher, 0, here)
     nothing = float("nan")
-    return Course(
+    return CalibrationCourse(
         steps=seen.steps,
         rows=int(here.sum()),
         ece=np.array([one.ece for one in found]),

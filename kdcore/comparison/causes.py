@@ -53,7 +53,7 @@ WITNESSES = {"seeds": "other seeds", "longer": "a longer run", "bigger": "a stud
 FILE = "knobs"
 
 
-class Knobs(FrozenModel):
+class Thresholds(FrozenModel):
     """Thresholds of the causes."""
 
     gap: float = Field(
@@ -76,15 +76,15 @@ class Knobs(FrozenModel):
     )
 
 
-def knobs_of(case: Case) -> Knobs:
+def knobs_of(case: Case) -> Thresholds:
     """The thresholds that hold for a case."""
     try:
-        return Knobs.model_validate({name: float(value) for name, value in case.part(FILE).items()})
+        return Thresholds.model_validate({name: float(value) for name, value in case.part(FILE).items()})
     except ValidationError:  # of another version
-        return Knobs()
+        return Thresholds()
 
 
-def keep(case: Case, knobs: Knobs) -> None:
+def keep(case: Case, knobs: Thresholds) -> None:
     """Make thresholds hold for a case, for whoever looks at it."""
     arrays = {name: np.asarray(value) for name, value in knobs.model_dump().items()}
     write_arrays(case.folder / f"{FILE}.npz", arrays, compress=False)
@@ -97,7 +97,7 @@ class Causes:
     code: Ints  # (N,) places in CAUSES, NONE where the two agree
     counts: Ints  # (K,) rows by cause; they add up to the disagreements
     by_class: Ints  # (C, K) by the teacher's answer
-    knobs: Knobs
+    knobs: Thresholds
 
     @property
     def disagreements(self) -> int:
@@ -118,13 +118,13 @@ def causes(case: Case) -> Causes:
     return Causes(code, np.bincount(code[code >= 0], minlength=kinds), table.reshape(classes, kinds), knobs)
 
 
-def disagree(case: Case, knobs: Knobs) -> np.ndarray:
+def disagree(case: Case, knobs: Thresholds) -> np.ndarray:
     """(N,) whether the answers differ, or are the same with confidences that lie apart."""
     rows = case.rows
     return ~_like_teacher(case, knobs, rows.student_top, rows.columns["student confidence"])
 
 
-def _like_teacher(case: Case, knobs: Knobs, answers: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+def _like_teacher(case: Case, knobs: Thresholds, answers: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     """Whether answers (..., N) are the teacher's, with confidences (..., N) near its own where the student's answer is
     the teacher's too, so that all that is between them is confidence."""
     rows = case.rows
@@ -150,7 +150,7 @@ class Witness:
         return np.asarray(self.like_teacher.mean(0))
 
 
-def witness(case: Case, knobs: Knobs, kind: str) -> Witness | None:
+def witness(case: Case, knobs: Thresholds, kind: str) -> Witness | None:
     """Runs of a kind of WITNESSES; None where none was asked."""
     told = case.part("witnesses")
     if f"{kind}_answers" not in told:
@@ -160,7 +160,7 @@ def witness(case: Case, knobs: Knobs, kind: str) -> Witness | None:
     return Witness(answers, near, tuple(map(str, told[f"{kind}_runs"])))
 
 
-def limit(case: Case, knobs: Knobs) -> float | None:
+def limit(case: Case, knobs: Thresholds) -> float | None:
     """The distance beyond which a row is off the support; None where distances were not measured."""
     own = case.part("support").get("own")
     return None if own is None else float(np.percentile(own, knobs.far))
@@ -173,7 +173,7 @@ def missing(case: Case) -> list[str]:
     return lacking + ([] if case.part("support") else ["distances to the training rows"])
 
 
-def verdicts(case: Case, knobs: Knobs) -> Mapping[Cause, np.ndarray]:
+def verdicts(case: Case, knobs: Thresholds) -> Mapping[Cause, np.ndarray]:
     """(N,) whether each cause's test holds, all but "unclear", in their order; rows that agree are judged too."""
     rows, far = case.rows, limit(case, knobs)
     never = np.zeros(len(rows), dtype=np.bool_)
@@ -192,7 +192,7 @@ def verdicts(case: Case, knobs: Knobs) -> Mapping[Cause, np.ndarray]:
     }
 
 
-def _against_label(case: Case, knobs: Knobs, seeds: Witness) -> np.ndarray:
+def _against_label(case: Case, knobs: Thresholds, seeds: Witness) -> np.ndarray:
     rows = case.rows
     given = np.exp(rows.log_p[np.arange(len(rows)), np.maximum(rows.labels, 0)])
     backing = (seeds.answers == rows.teacher_top).mean(0)

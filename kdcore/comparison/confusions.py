@@ -69,7 +69,7 @@ def on_probe(rows: Rows, trail: Trail, meant: Bools | None) -> Bools | None:
 
 
 @dataclass(frozen=True)
-class Course:
+class ConfusionCourse:
     """The K pairs of classes that were confused most, at T steps; fractions of the true class's probe rows."""
 
     steps: Ints  # (T,)
@@ -82,7 +82,7 @@ class Course:
     others: int  # pairs that were confused at some step and are not among them
 
 
-def course(trail: Trail, meant: Bools | None = None, most: int = PAIRS) -> Course:
+def course(trail: Trail, meant: Bools | None = None, most: int = PAIRS) -> ConfusionCourse:
     """How often each true class was predicted as another, frame by frame: a band that fades is a mistake unlearned.
 
     Pairs are ordered by their share of the mistakes, averaged over the frames and the teacher.
@@ -105,7 +105,7 @@ def course(trail: Trail, meant: Bools | None = None, most: int = PAIRS) -> Cours
     order = np.argsort(-weight, axis=None, kind="stable")[: min(most, confused)]
     true, answer = np.divmod(order, classes)
     rows = np.bincount(truth, minlength=classes)[true]
-    return Course(
+    return ConfusionCourse(
         steps=trail.steps,
         true=true,
         answer=answer,

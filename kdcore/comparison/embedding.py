@@ -110,7 +110,7 @@ def placed_by_neighbours(values: np.ndarray, laid: Ints, places: Floats, count: 
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnRows:
     """Which rows of an embedding are drawn."""
 
     rows: Ints  # (M,) ascending
@@ -119,7 +119,7 @@ class Drawn:
     hidden: int  # rows that were left out to keep the drawing quick
 
 
-def drawn(rows: Rows, plane: Arrays, meant: Bools | None, pinned: tuple[int, ...]) -> Drawn:
+def drawn(rows: Rows, plane: Arrays, meant: Bools | None, pinned: tuple[int, ...]) -> DrawnRows:
     """Each point is a sample, near those the model finds similar; lines connect the teacher's and the student's points.
 
     Selected rows, rows on which the two disagree and pinned ones are kept first where there are more than DRAWN.
@@ -135,7 +135,7 @@ def drawn(rows: Rows, plane: Arrays, meant: Bools | None, pinned: tuple[int, ...
     others = others[thinned(len(others), room)] if len(others) > room else others
     shown = np.sort(np.concatenate([foremost, others]))
     ways = np.flatnonzero(first & known & (differs if meant is None else True))
-    return Drawn(
+    return DrawnRows(
         rows=shown,
         meant=np.ones(len(shown), dtype=np.bool_) if meant is None else meant[shown],
         ways=_urgent(rows, ways) if rows.teacher is not None else ways[:0],

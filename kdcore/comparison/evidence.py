@@ -8,10 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 from kdcore.comparison.case import Case
-from kdcore.comparison.causes import CAUSES, WITNESSES, Cause, Knobs, Witness, causes, limit, unlike, verdicts, witness
+from kdcore.comparison.causes import (
+    CAUSES,
+    WITNESSES,
+    Cause,
+    Thresholds,
+    Witness,
+    causes,
+    limit,
+    unlike,
+    verdicts,
+    witness,
+)
 
 
-class Line(NamedTuple):
+class EvidenceLine(NamedTuple):
     """One test of one row."""
 
     cause: Cause
@@ -20,11 +31,11 @@ class Line(NamedTuple):
     runs: tuple[str, ...] = ()  # that prove it
 
 
-def evidence(case: Case, row: int) -> list[Line]:
+def evidence(case: Case, row: int) -> list[EvidenceLine]:
     """Each cause's test of a row, in the order in which they are tested; the first that holds is its cause."""
     knobs = causes(case).knobs
     tests = verdicts(case, knobs)
-    return [Line(cause, bool(tests[cause][row]), *SENTENCES[cause](case, knobs, row)) for cause in tests]
+    return [EvidenceLine(cause, bool(tests[cause][row]), *SENTENCES[cause](case, knobs, row)) for cause in tests]
 
 
 Said = tuple[str, tuple[str, ...]]
@@ -34,7 +45,7 @@ def _name(case: Case, place: int) -> str:
     return case.classes[place] if place >= 0 else "nothing"
 
 
-def _label(case: Case, knobs: Knobs, row: int) -> Said:
+def _label(case: Case, knobs: Thresholds, row: int) -> Said:
     label, seeds = int(case.rows.labels[row]), witness(case, knobs, "seeds")
     if label < 0:
         return "The row has no label.", ()
@@ -46,19 +57,19 @@ def _label(case: Case, knobs: Knobs, row: int) -> Said:
     return f"{text}, and {_of_seeds(backing)} answer as it does (at least {knobs.backing:.0%}).", seeds.runs
 
 
-def _teacher(case: Case, _: Knobs, row: int) -> Said:
+def _teacher(case: Case, _: Thresholds, row: int) -> Said:
     label, answer = int(case.rows.labels[row]), int(case.rows.teacher_top[row])
     said = "nothing is known" if label < 0 else _name(case, label)
     return f"The teacher says {_name(case, answer)}; the label says {said}.", ()
 
 
-def _both(case: Case, knobs: Knobs, row: int) -> Said:
+def _both(case: Case, knobs: Thresholds, row: int) -> Said:
     answers = _name(case, int(case.rows.teacher_top[row])), _name(case, int(case.rows.student_top[row]))
     same = f"Both say {answers[0]}" if answers[0] == answers[1] else f"Teacher and student say {' and '.join(answers)}"
     return f"{same}; {_teacher(case, knobs, row)[0].partition('; ')[2]}", ()
 
 
-def _support(case: Case, knobs: Knobs, row: int) -> Said:
+def _support(case: Case, knobs: Thresholds, row: int) -> Said:
     far = limit(case, knobs)
     if far is None:
         return f"Distances to the training rows were not measured; beyond {knobs.far:g}% of theirs is far.", ()
@@ -71,8 +82,8 @@ def _support(case: Case, knobs: Knobs, row: int) -> Said:
     )
 
 
-def _runs(kind: str) -> Callable[[Case, Knobs, int], Said]:
-    def say(case: Case, knobs: Knobs, row: int) -> Said:
+def _runs(kind: str) -> Callable[[Case, Thresholds, int], Said]:
+    def say(case: Case, knobs: Thresholds, row: int) -> Said:
         one, seeds = witness(case, knobs, kind), witness(case, knobs, "seeds")
         if one is None:
             return f"There is no answer of {WITNESSES[kind]}.", ()
@@ -83,7 +94,7 @@ def _runs(kind: str) -> Callable[[Case, Knobs, int], Said]:
     return say
 
 
-def _repeated(seeds: Witness | None, knobs: Knobs, row: int) -> str:
+def _repeated(seeds: Witness | None, knobs: Thresholds, row: int) -> str:
     if seeds is None:
         return f"whether {knobs.repeated:.0%} of other seeds would disagree as well was not asked."
     return f"{_of_seeds((~seeds.like_teacher[:, row]).tolist())} disagree as well (at least {knobs.repeated:.0%})."
@@ -94,7 +105,7 @@ def _of_seeds(held: list[bool]) -> str:
     return f"{sum(held)} of {len(held)} other seeds"
 
 
-def _noise(case: Case, knobs: Knobs, row: int) -> Said:
+def _noise(case: Case, knobs: Thresholds, row: int) -> Said:
     seeds = witness(case, knobs, "seeds")
     if seeds is None:
         return f"Other seeds, of which {knobs.otherwise:.0%} would have to be unlike this student, were not asked.", ()
@@ -104,14 +115,14 @@ def _noise(case: Case, knobs: Knobs, row: int) -> Said:
     return f"{text} (at least {knobs.otherwise:.0%}).", seeds.runs
 
 
-def _confidence(case: Case, knobs: Knobs, row: int) -> Said:
+def _confidence(case: Case, knobs: Thresholds, row: int) -> Said:
     columns = case.rows.columns
     ours, theirs = float(columns["student confidence"][row]), float(columns["teacher confidence"][row])
     same = "Both give the same answer" if case.rows.student_top[row] == case.rows.teacher_top[row] else "They differ"
     return f"{same}, the teacher with {theirs:.1%}, the student with {ours:.1%} (apart beyond {knobs.gap:.0%}).", ()
 
 
-SENTENCES: dict[Cause, Callable[[Case, Knobs, int], Said]] = {
+SENTENCES: dict[Cause, Callable[[Case, Thresholds, int], Said]] = {
     "label_suspect": _label,
     "both_wrong": _both,
     "teacher_wrong": _teacher,

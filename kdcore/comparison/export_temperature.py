@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from kdcore.comparison.question import Party
-from kdcore.comparison.tasks.pair import Model
+from kdcore.comparison.tasks.pair import ComparedModel
 from kdcore.comparison.temperature_scaling import COLDEST, HOTTEST, fitted, off
 from kdcore.contracts.data import Dataset, silent
 from kdcore.contracts.net import Net
@@ -42,7 +42,7 @@ class Fit(NamedTuple):
     p: float
 
 
-def on_validation(model: Model, data: Dataset) -> Fit:
+def on_validation(model: ComparedModel, data: Dataset) -> Fit:
     """The temperature that suits a model's logits on validation rows.
 
     Raises:
@@ -78,7 +78,7 @@ def divided(net: Net, temperature: float, x: Tensor) -> Net:
     return scaled
 
 
-def write(model: Model, x: Tensor, temperature: float, out: Path) -> None:
+def write(model: ComparedModel, x: Tensor, temperature: float, out: Path) -> None:
     """Keep a run's student at a temperature as safetensors, whose head says what any run's says and "temperature".
 
     Args:
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     spec = parse(asked.spec)
     data = dataset(spec.data, home() / "data", silent)
     party = Party(title="The student", folder=str(asked.folder), spec=asked.spec)
-    model = Model(party, data, spec.data, torch.device("cpu"))
+    model = ComparedModel(party, data, spec.data, torch.device("cpu"))
     if asked.temperature == "auto":
         temperature, rows, _ = on_validation(model, data)
         told = f", fitted on {rows:,} validation rows"

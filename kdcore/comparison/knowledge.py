@@ -14,7 +14,7 @@ CLEARER = 0.2  # nats below the background's mean entropy from which a patch is 
 
 
 @dataclass(frozen=True)
-class Points:
+class KnowledgePoints:
     """One network's knowledge points on M rows."""
 
     points: Bools  # (M, g, g)
@@ -24,7 +24,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Course:
+class KnowledgeCourse:
     """The student's at T checkpoints."""
 
     steps: Ints  # (T,)
@@ -39,9 +39,9 @@ class Course:
 class Knowledge:
     """Both networks', and the student's course where its run kept checkpoints."""
 
-    student: Points
-    teacher: Points | None
-    course: Course | None
+    student: KnowledgePoints
+    teacher: KnowledgePoints | None
+    course: KnowledgeCourse | None
     rows: Ints  # (M,)
     select: str  # the selection that was asked about
     entropy: dict[str, Floats]  # (M, g, g) nats, by network
@@ -67,7 +67,7 @@ def knowledge(case: Case) -> Knowledge:
     return Knowledge(told["student"], told.get("teacher"), course, found["rows"], str(found["select"]), entropy, mask)
 
 
-def counted(entropy: Floats, mask: Bools, clearer: float = CLEARER) -> Points:
+def counted(entropy: Floats, mask: Bools, clearer: float = CLEARER) -> KnowledgePoints:
     """Patches whose entropy (M, g, g) lies more than `clearer` nats below the mean of their row's background."""
     background = np.where(mask, np.nan, entropy).reshape(len(entropy), -1)
     empty = mask.reshape(len(mask), -1).all(1)
@@ -75,10 +75,10 @@ def counted(entropy: Floats, mask: Bools, clearer: float = CLEARER) -> Points:
     points = np.nanmean(background, axis=1)[:, None, None] - entropy > clearer
     inside, outside = (points & mask).sum((1, 2)), (points & ~mask).sum((1, 2))
     with np.errstate(invalid="ignore"):
-        return Points(points, inside, outside, inside / (inside + outside))
+        return KnowledgePoints(points, inside, outside, inside / (inside + outside))
 
 
-def learned(course: Floats, mask: Bools, steps: Ints, moved: Floats) -> Course:
+def learned(course: Floats, mask: Bools, steps: Ints, moved: Floats) -> KnowledgeCourse:
     """Points on the object at each checkpoint: a good student has them early, after a short path, and keeps them.
 
     Of T checkpoints with entropies (T, M, g, g), up to which the weights went `moved` (T,) lengths of the first ones.
@@ -91,7 +91,7 @@ def learned(course: Floats, mask: Bools, steps: Ints, moved: Floats) -> Course:
     ever = np.any([one.points & mask for one in told], axis=0).sum((1, 2))
     kept = inside[-1][ever > 0] / ever[ever > 0]
     shares = np.array([mean(one.share) for one in told])
-    return Course(
+    return KnowledgeCourse(
         steps=steps,
         inside=inside.mean(1),
         share=shares,

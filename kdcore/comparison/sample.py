@@ -14,7 +14,7 @@ SHOWN = 20  # classes, the label apart
 
 
 @dataclass(frozen=True)
-class Side:
+class SampleSide:
     """One model about one row, K classes shown."""
 
     answer: int  # its class; -1 where its scores are no numbers
@@ -42,7 +42,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ComparedSample:
     """Both models about one row."""
 
     row: int
@@ -51,12 +51,12 @@ class Sample:
     shown: Ints  # (K,) classes
     hidden: int  # classes that are not shown
     temperature: float
-    student: Side
-    teacher: Side | None
+    student: SampleSide
+    teacher: SampleSide | None
     gap: Gap | None
 
 
-def sample(rows: Rows, row: int, temperature: float) -> Sample:
+def sample(rows: Rows, row: int, temperature: float) -> ComparedSample:
     """Top: logits; bottom: probabilities softened by τ. The target part of KL is about the true class.
 
     A wish for a row that is not there means the last one. Beyond 20 classes those are shown that either model finds
@@ -68,7 +68,7 @@ def sample(rows: Rows, row: int, temperature: float) -> Sample:
     label, first = int(rows.labels[row]), int(np.nan_to_num(ours if theirs is None else theirs).argmax())
     target = first if label < 0 else label
     shown = shown_classes(np.nan_to_num(likely, neginf=-1e30), target, SHOWN)
-    return Sample(
+    return ComparedSample(
         row=row,
         label=label,
         target=target,
@@ -81,11 +81,11 @@ def sample(rows: Rows, row: int, temperature: float) -> Sample:
     )
 
 
-def _side(logits: np.ndarray, shown: Ints, label: int, temperature: float) -> Side:
+def _side(logits: np.ndarray, shown: Ints, label: int, temperature: float) -> SampleSide:
     log_p = log_softmax(logits, temperature)
     p, rank = np.exp(log_p), 1 + (logits[None, :] > logits[:, None]).sum(1)
     first, second = np.sort(np.append(p, 0.0))[:-3:-1]
-    return Side(
+    return SampleSide(
         answer=int(top_class(logits[None])[0]),
         logits=logits[shown].astype(np.float64),
         probability=p[shown],

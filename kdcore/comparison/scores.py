@@ -50,7 +50,7 @@ RANGES = {"NLL": (0.0, np.inf), "Brier": (0.0, 2.0)}  # others are fractions
 Weights = np.ndarray  # (R, N)
 
 
-class Score(NamedTuple):
+class ComparisonScore(NamedTuple):
     """A number and the interval around it; NaN where there is none."""
 
     value: float
@@ -58,7 +58,7 @@ class Score(NamedTuple):
     high: float
 
 
-def scores(one: Forecast) -> dict[str, Score]:
+def scores(one: Forecast) -> dict[str, ComparisonScore]:
     """Lower is better, except accuracy, confidence and resolution. Brackets: 95 % intervals, given enough rows.
 
     By name; {} without rows. "ECE by chance" is what the ECE would be if every confidence were true.
@@ -73,11 +73,11 @@ def scores(one: Forecast) -> dict[str, Score]:
     return {name: _bounded(found[name], around.get(name), *RANGES.get(name, (0.0, 1.0))) for name in NAMES}
 
 
-def _bounded(value: float, ends: tuple[float, float] | None, least: float, most: float) -> Score:
+def _bounded(value: float, ends: tuple[float, float] | None, least: float, most: float) -> ComparisonScore:
     """A score and its interval within what is possible; none where the rows all say the same, or no number."""
     if ends is None or not np.isfinite(ends).all() or ends[1] - ends[0] < 1e-9:
-        return Score(value, float("nan"), float("nan"))
-    return Score(value, min(max(ends[0], least), value), max(min(ends[1], most), value))
+        return ComparisonScore(value, float("nan"), float("nan"))
+    return ComparisonScore(value, min(max(ends[0], least), value), max(min(ends[1], most), value))
 
 
 def intervals(one: Forecast, found: dict[str, float]) -> dict[str, tuple[float, float]]:

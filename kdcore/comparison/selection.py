@@ -30,7 +30,7 @@ CLASSES = {"true": "is", "teacher": "teacher says", "student": "student says"}
 LONGEST = 1000  # characters of a selection
 
 
-class Term(NamedTuple):
+class SelectionTerm(NamedTuple):
     """One condition."""
 
     key: str
@@ -40,7 +40,7 @@ class Term(NamedTuple):
         return f"{self.key}={self.value}"
 
 
-def parse(text: str) -> tuple[Term, ...]:
+def parse(text: str) -> tuple[SelectionTerm, ...]:
     """The terms of a selection.
 
     Raises:
@@ -52,10 +52,10 @@ def parse(text: str) -> tuple[Term, ...]:
     for key, sign, value in terms:
         if not (key and sign and value):
             raise BadInput(f"A selection reads key=value;key=value, but got {text[:60]!r}.")
-    return tuple(Term(key, value) for key, _, value in terms)
+    return tuple(SelectionTerm(key, value) for key, _, value in terms)
 
 
-def written(terms: tuple[Term, ...]) -> str:
+def written(terms: tuple[SelectionTerm, ...]) -> str:
     """The text of a selection."""
     return ";".join(map(str, terms))
 
@@ -105,7 +105,7 @@ def told(case: Case, text: str) -> list[tuple[str, str]]:
     return [(term.key, _words(case, term)) for term in parse(text)]
 
 
-def _holds(case: Case, term: Term) -> Bools:
+def _holds(case: Case, term: SelectionTerm) -> Bools:
     rows = case.rows
     if term.key == "part":
         if term.value not in PARTS:
@@ -140,7 +140,7 @@ def _two(case: Case) -> Rows:
     return case.rows
 
 
-def _places(case: Case, term: Term) -> list[int]:
+def _places(case: Case, term: SelectionTerm) -> list[int]:
     """Classes by their places."""
     found = [_whole(part, term) for part in term.value.split("+")]
     if not all(0 <= place < len(case.classes) for place in found):
@@ -148,14 +148,14 @@ def _places(case: Case, term: Term) -> list[int]:
     return found
 
 
-def _whole(text: str, term: Term) -> int:
+def _whole(text: str, term: SelectionTerm) -> int:
     try:
         return int(text)
     except ValueError:
         raise BadInput(f"Whole numbers are needed in {str(term)[:60]!r}.") from None
 
 
-def _bounds(term: Term) -> tuple[float, float]:
+def _bounds(term: SelectionTerm) -> tuple[float, float]:
     """From and up to; the second is not among them, unless both are the same number."""
     low, dots, high = term.value.partition("..")
     try:
@@ -166,14 +166,14 @@ def _bounds(term: Term) -> tuple[float, float]:
     return first, last
 
 
-def _within(values: np.ndarray, term: Term) -> Bools:
+def _within(values: np.ndarray, term: SelectionTerm) -> Bools:
     first, last = _bounds(term)
     if first == last:
         return np.asarray(values == first)
     return np.asarray((values >= first) & ((values < last) | (last == math.inf)))
 
 
-def _boxed(case: Case, term: Term) -> Bools:
+def _boxed(case: Case, term: SelectionTerm) -> Bools:
     plane = plane_of(case, term.key.removeprefix("box."))
     if plane is None:
         raise BadInput(f"This case has no plane named {term.key.removeprefix('box.')[:40]!r}; make it first.")
@@ -185,7 +185,7 @@ def _boxed(case: Case, term: Term) -> Bools:
     return np.asarray((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
 
 
-def _words(case: Case, term: Term) -> str:
+def _words(case: Case, term: SelectionTerm) -> str:
     if term.key == "part":
         return next((said for part, said in PARTS.items() if part == term.value), term.value)
     if term.key == "cause":

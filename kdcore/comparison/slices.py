@@ -64,7 +64,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSlice:
     """Slices by mean KL, the largest first."""
 
     slices: tuple[Slice, ...]
@@ -74,7 +74,7 @@ class Found:
 
 
 @remembered
-def slices(case: Case, seed: int = 0) -> Found:
+def slices(case: Case, seed: int = 0) -> FoundSlice:
     """Longer bars: slices on which the student is farther from its teacher; click one to select it in every panel.
 
     Args:
@@ -145,7 +145,7 @@ def _enough(rows: Bools, half: Bools) -> bool:
 # Looking and testing
 
 
-def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> Found:
+def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> FoundSlice:
     """The slices of KL (N,), looked for in `half` (N,) and tested in the rest."""
     candidates, looked = _candidates(kl, terms, half)
     rest = ~half
@@ -159,7 +159,7 @@ def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> Found:
             means = (float(inside.mean()), max(float(low), 0.0), float(high), float(outside.mean()))
             found.append(Slice(select, int(rows.sum()), len(inside), *means, test.share, test.p, float(q)))
     ordered = tuple(sorted(found, key=lambda one: -one.kl))
-    return Found(ordered, len(candidates), looked, float(kl.mean()) if len(kl) else float("nan"))
+    return FoundSlice(ordered, len(candidates), looked, float(kl.mean()) if len(kl) else float("nan"))
 
 
 def _candidates(kl: Floats, terms: Sequence[Condition], half: Bools) -> tuple[list[tuple[str, Bools]], int]:

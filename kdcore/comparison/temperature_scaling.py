@@ -110,7 +110,7 @@ def crossed(logits: np.ndarray, labels: Ints) -> Halves:
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled:
+class TemperatureFit:
     """What the student's temperature is, how it was found, and the models' claims about the case's rows."""
 
     temperature: float | None  # fitted on all rows there are to fit on; None while nobody has asked for it
@@ -124,7 +124,7 @@ class Scaled:
         return {name: one.among(meant) for name, one in self.claims.items()}
 
 
-def scaled(case: Case) -> Scaled:
+def scaled(case: Case) -> TemperatureFit:
     """The claims of teacher, student and temperature-scaled student; the last on rows its temperature never saw.
 
     Rows of the validation split, and rows of which only answers were given, are halved and each half is scaled by the
@@ -144,7 +144,7 @@ def halved(case: Case) -> bool:
 
 
 @kept
-def _scaled(folder: Path, _: tuple[int, ...]) -> Scaled:
+def _scaled(folder: Path, _: tuple[int, ...]) -> TemperatureFit:
     case = Case(folder)
     rows = case.rows
     claims = {"student": forecast(rows.log_q, rows.labels)}
@@ -154,21 +154,21 @@ def _scaled(folder: Path, _: tuple[int, ...]) -> Scaled:
         return _halved(rows, claims)
     told = case.part(TASK)
     if not told:
-        return Scaled(None, None, 0, claims)
+        return TemperatureFit(None, None, 0, claims)
     p = float(told.get("p", np.nan))  # comparisons of before say nothing of it
     temperature = float(told["temperature"])
     claims["scaled"] = forecast(Logs(rows.student, temperature), rows.labels)
-    return Scaled(temperature, None, int(told["rows"]), claims, p)
+    return TemperatureFit(temperature, None, int(told["rows"]), claims, p)
 
 
-def _halved(rows: Rows, claims: dict[str, Forecast]) -> Scaled:
+def _halved(rows: Rows, claims: dict[str, Forecast]) -> TemperatureFit:
     count = len(claims["student"])
     if count < 2:
-        return Scaled(None, None, count, claims)
+        return TemperatureFit(None, None, count, claims)
     found = crossed(rows.student, rows.labels)
     claims["scaled"] = forecast(Logs(rows.student, found.each), rows.labels)
     own = fitted(rows.student, rows.labels)
-    return Scaled(own, found.temperatures, count, claims, off(rows.student, rows.labels))
+    return TemperatureFit(own, found.temperatures, count, claims, off(rows.student, rows.labels))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ NEEDED = ("student_logits", "labels")
 REMEDY = "write it with numpy.savez(student_logits=..., teacher_logits=..., labels=...)"
 
 
-class Given(NamedTuple):
+class UploadedLogits(NamedTuple):
     """What a file holds, checked."""
 
     rows: Arrays  # as rows.npz of a case
@@ -67,7 +67,7 @@ def open_file(content: bytes | Path, title: str) -> str:
     return case_id
 
 
-def read(content: bytes | Path) -> Given:
+def read(content: bytes | Path) -> UploadedLogits:
     """The arrays of an npz.
 
     Raises:
@@ -140,7 +140,7 @@ def _as_logits(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _checked(arrays: dict[str, np.ndarray]) -> Given:
+def _checked(arrays: dict[str, np.ndarray]) -> UploadedLogits:
     for name in NEEDED:
         if name not in arrays:
             has = ", ".join(sorted(arrays))[:200] or "nothing"
@@ -160,7 +160,7 @@ def _checked(arrays: dict[str, np.ndarray]) -> Given:
     meant = _meant(arrays)
     further = {name: _column(name, values, count, meant) for name, values in arrays.items() if name not in KNOWN}
     check_names(further)
-    return Given(rows, _names(arrays.get("classes"), classes), images, further, notes)
+    return UploadedLogits(rows, _names(arrays.get("classes"), classes), images, further, notes)
 
 
 def _meant(arrays: dict[str, np.ndarray]) -> str:
@@ -281,7 +281,7 @@ def _column(name: str, values: np.ndarray, count: int, meant: str) -> np.ndarray
     return found
 
 
-def _write(folder: Path, given: Given, title: str) -> None:
+def _write(folder: Path, given: UploadedLogits, title: str) -> None:
     """The case's folder, under another name, then renamed."""
     draft = draft_beside(folder)
     try:

@@ -14,7 +14,7 @@ SPLITS = ("training", "validation")
 
 
 @dataclass(frozen=True)
-class Line:
+class WeightPath:
     """What lies between two students' weights, at A points; first axis: training rows, validation rows."""
 
     share: Floats  # (A,) of the way
@@ -28,7 +28,7 @@ class Line:
     other: str  # title of the run at the far end; "" where the line goes from the first weights to the last
 
 
-def line(case: Case) -> Line:
+def line(case: Case) -> WeightPath:
     """Loss and accuracy along the line between two students' weights: a barrier means two different solutions.
 
     Statistics of batch norms are taken anew at every point over training rows, so that the ends may differ a little
@@ -39,7 +39,7 @@ def line(case: Case) -> Line:
     """
     found = case.part("line")
     low, high = wilson(found["right"], found["rows"][:, None])
-    return Line(
+    return WeightPath(
         share=found["share"],
         loss=found["loss"],
         error=found["error"],

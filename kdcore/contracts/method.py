@@ -47,7 +47,7 @@ LINEAGES: dict[Lineage, str] = {  # all but the first are the name of the knob t
 }
 
 
-class View(NamedTuple):
+class ViewOutputs(NamedTuple):
     """What the networks say about other inputs than the batch's own."""
 
     student: Outputs
@@ -76,8 +76,8 @@ class Batch(NamedTuple):
     inputs: Tensor  # (B, ...) normalised, as the student was shown them
     student_net: Net
     teacher_net: Net | None = None  # frozen, lets gradients through; where "blocks" or "gradients" are needed
-    second: View | None = None  # the same rows under strong augmentation; asks "second_view"
-    validation: View | None = None  # other rows, never trained on; asks "validation"; its teacher is None
+    second: ViewOutputs | None = None  # the same rows under strong augmentation; asks "second_view"
+    validation: ViewOutputs | None = None  # other rows, never trained on; asks "validation"; its teacher is None
     mentors: tuple[Outputs, ...] = ()  # detached answers of further teachers; lineage "peers" or "copies"
     shown: Shown | None = None  # how the inputs were mixed; asks "mixing"
     invert: Callable[[Tensor], Tensor] | None = None  # logits (B, C) to images (B, K, H, W) in [-1, 1]; asks "inverse"

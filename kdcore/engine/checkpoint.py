@@ -24,7 +24,7 @@ from kdcore.untrusted import parsing
 SAME = 1e-6  # means and deviations that differ by less are those of the same data
 
 
-class Checkpoint(NamedTuple):
+class TrainingState(NamedTuple):
     """What a file held."""
 
     step: int
@@ -122,20 +122,20 @@ def save(
     return path
 
 
-def newest(folder: Path) -> Checkpoint | None:
+def newest(folder: Path) -> TrainingState | None:
     """The last readable checkpoint of a run's folder; a damaged file is passed over for the one before it."""
     for path in sorted((folder / "checkpoints").glob("*.safetensors"), reverse=True):
         try:
             with safe_open(path, framework="pt") as stored:
                 metadata = stored.metadata()
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return Checkpoint(int(metadata["step"]), parse(metadata["spec"]), tensors)
+            return TrainingState(int(metadata["step"]), parse(metadata["spec"]), tensors)
         except (OSError, SafetensorError, KeyError, ValueError):
             continue
     return None
 
 
-def restore(checkpoint: Checkpoint, modules: nn.ModuleDict, rules: Rules) -> dict[str, Tensor]:
+def restore(checkpoint: TrainingState, modules: nn.ModuleDict, rules: Rules) -> dict[str, Tensor]:
     """Put modules, optimisers and random states back as they were; the meter's part is returned.
 
     Raises:

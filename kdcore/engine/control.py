@@ -19,7 +19,7 @@ FRAME_SHARE = 0.02  # of the time may go into frames for those who look
 FIELD_SHARE = 0.15  # and into the decision field
 
 
-class Attention:
+class RunControl:
     """What a person wishes of one run, and who looks at it.
 
     Args:

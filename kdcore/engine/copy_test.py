@@ -69,7 +69,7 @@ class Gaps(NamedTuple):
         return (self.local + HALF_GREY) / (self.held + HALF_GREY)
 
 
-class Found(NamedTuple):
+class CopyDistances(NamedTuple):
     """What the test says of N synthetic images."""
 
     local: Tensor  # (N,) distance to the nearest local image
@@ -113,18 +113,18 @@ class CopyTest:
         """How many of the references are the closest ones."""
         return max(1, round(CLOSEST * self.size))
 
-    def __call__(self, made: Tensor) -> Found:
+    def __call__(self, made: Tensor) -> CopyDistances:
         """Judge synthetic images (N, K, H, W) uint8."""
         return self.judge(self.gaps(made))
 
-    def judge(self, gaps: Gaps) -> Found:
+    def judge(self, gaps: Gaps) -> CopyDistances:
         """Judge synthetic images by their distances."""
         count = len(gaps.local)
         close, away = gaps.ratio < self.close, gaps.ratio > self.away
         distinct, mirrored = _different(gaps.place[close]), _different(gaps.other[away])
         ours, others = map(_different, _sides(gaps))
         share = len(self.local) / (len(self.local) + len(self.held))
-        return Found(
+        return CopyDistances(
             local=gaps.local,
             held=gaps.held,
             matches=gaps.ratio < self.matching,

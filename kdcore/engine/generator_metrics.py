@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Access
 from kdcore.contracts.outputs import Outputs
-from kdcore.engine.copy_test import CopyTest, Found
+from kdcore.engine.copy_test import CopyDistances, CopyTest
 from kdcore.engine.measure import Arrays, Probe, answers
 from kdcore.engine.sample_metrics import FixedFeatures, frechet, sliced_wasserstein
 from kdcore.generation.networks import Making
@@ -40,7 +40,7 @@ CHUNK = 144  # images in one pass
 Look = Callable[[Tensor, bool], Outputs | None]  # inputs, and whether they are real images
 
 
-class Made:
+class GeneratorMetrics:
     """The eyes on one run's source.
 
     Args:
@@ -205,7 +205,7 @@ class Made:
         return found
 
 
-def copy_facts(found: Found, local: Tensor, held: Tensor) -> dict[str, Tensor]:
+def copy_facts(found: CopyDistances, local: Tensor, held: Tensor) -> dict[str, Tensor]:
     """What the copies test found, as arrays and notes, with the local (M, ...) and the held-out images (L, ...).
 
     A share of copies that the test finds is absent where it finds none.

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from kdcore.contracts.access import Grant
 from kdcore.contracts.data import Report
-from kdcore.contracts.method import Batch, Pair, Shown, View
+from kdcore.contracts.method import Batch, Pair, Shown, ViewOutputs
 from kdcore.contracts.net import CHUNK, Net, pooled, stage_shapes
 from kdcore.contracts.outputs import Outputs
 from kdcore.device import Listener, apart, onto, steady
 from kdcore.engine.build import build, dataset, device_for, network
 from kdcore.engine.checkpoint import load_weights
-from kdcore.engine.generator_metrics import Made
+from kdcore.engine.generator_metrics import GeneratorMetrics
 from kdcore.engine.measure import Probe, probe_rows
 from kdcore.engine.row_splits import held_out, places, shown
 from kdcore.engine.teacher import Teacher, UsedUp
@@ -203,7 +203,7 @@ class Setup:
         """What a source makes its images with; its weights come from a stream of chance of their own."""
         self.rules = {"rule": self.rule}
         self.lead = 0
-        self.made: Made | None = None
+        self.made: GeneratorMetrics | None = None
         if not isinstance(self.source, Maker):
             return
         self.lead = self.source.lead
@@ -226,7 +226,7 @@ class Setup:
         if self.x.dim() == 4:
             held = torch.from_numpy(self.data.val.x).to(self.device)
             look, paid = self.answers.look if self.answers else None, self.spec.service is not None
-            self.made = Made(self.source, self.making, self.scene, self.probe, self.lead, look, paid, held)
+            self.made = GeneratorMetrics(self.source, self.making, self.scene, self.probe, self.lead, look, paid, held)
             self.probe.static |= self.made.static
 
     @property
@@ -350,12 +350,12 @@ class Setup:
     def _unasked(self, inputs: Tensor, local: bool = False) -> Outputs:
         raise BadInput("This method shows inputs to a teacher, but the run has none; add a teacher.")
 
-    def _second(self, raw: Tensor, labels: Tensor, step: int, looking: bool) -> View:
+    def _second(self, raw: Tensor, labels: Tensor, step: int, looking: bool) -> ViewOutputs:
         """The same rows under strong augmentation."""
         inputs = self.normalise(self.source.strengthen(raw, self.spec.seed, step))
-        return View(self.read(inputs), self._answer(None, inputs, True, looking), labels)
+        return ViewOutputs(self.read(inputs), self._answer(None, inputs, True, looking), labels)
 
-    def _validation(self, count: int, step: int) -> View:
+    def _validation(self, count: int, step: int) -> ViewOutputs:
         """Held-out rows, answered in eval mode, so that they leave no trace in the student's statistics."""
         rows = self.held
         generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=4))
@@ -363,7 +363,7 @@ class Setup:
         training = self.student.training
         outputs = self.student.eval()(self.normalise(self.x[index]))
         self.student.train(training)
-        return View(outputs, None, self.y[index])
+        return ViewOutputs(outputs, None, self.y[index])
 
     def conclude(self) -> None:
         """Let the method have the last word on the student's weights."""

@@ -23,7 +23,7 @@ from kdcore.contracts.data import Report, silent
 from kdcore.contracts.method import Term
 from kdcore.engine import checkpoint
 from kdcore.engine.build import said
-from kdcore.engine.control import Attention
+from kdcore.engine.control import RunControl
 from kdcore.engine.cuda_graph import Stepper, graphs_for
 from kdcore.engine.frames import measured, parted
 from kdcore.engine.measure import answers, compare, probe_rows, score
@@ -100,7 +100,7 @@ class _Run:
     """The loop, and what it tells."""
 
     def __init__(self, setup: Setup, folder: Path, desk: Desk, changes: Sequence[Change] = ()) -> None:
-        self.setup, self.folder, self.attention = setup, folder, Attention(desk, setup, self._rested)
+        self.setup, self.folder, self.attention = setup, folder, RunControl(desk, setup, self._rested)
         self.planned = {one.step: [other for other in changes if other.step == one.step] for one in changes}
         self.due = Due(setup.lead, setup.spec.schedule.steps, setup.spec.watch)
         self.stepper = Stepper(setup, graphs_for(setup.device))

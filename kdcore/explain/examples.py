@@ -27,7 +27,7 @@ class Example(FrozenModel):
     student: Logits = Field((2.0, 2.5, 0.5, 0.0, 0.0), description="The student's logits.")
 
 
-class Preset(NamedTuple):
+class ExamplePreset(NamedTuple):
     """Logits that show one state of mind; A is the true class."""
 
     title: str
@@ -35,8 +35,8 @@ class Preset(NamedTuple):
 
 
 PRESETS = (
-    Preset("Sure and right", (6.0, 3.0, 1.0, 0.0, -1.0)),
-    Preset("Unsure", (2.0, 2.5, 0.5, 0.0, 0.0)),
-    Preset("Wrong", (0.0, 5.0, 1.0, 0.0, -1.0)),
-    Preset("Flat", (0.0, 0.0, 0.0, 0.0, 0.0)),
+    ExamplePreset("Sure and right", (6.0, 3.0, 1.0, 0.0, -1.0)),
+    ExamplePreset("Unsure", (2.0, 2.5, 0.5, 0.0, 0.0)),
+    ExamplePreset("Wrong", (0.0, 5.0, 1.0, 0.0, -1.0)),
+    ExamplePreset("Flat", (0.0, 0.0, 0.0, 0.0, 0.0)),
 )

@@ -18,7 +18,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from kdcore.contracts.method import Batch, Method, Pair, Term, View
+from kdcore.contracts.method import Batch, Method, Pair, Term, ViewOutputs
 from kdcore.contracts.net import Net, pooled, stage_shapes
 from kdcore.contracts.outputs import Outputs
 from kdcore.errors import BadInput, sentence
@@ -39,7 +39,7 @@ UNTRAINED = 16  # width of the generator that stands for the one a run would tra
 Curves = dict[str, Any]
 
 
-class Given(nn.Module):
+class LogitsNet(nn.Module):
     """Logits (B, C) that stand in the inputs (B, 2 C): the student's in the first half, the teacher's in the second."""
 
     def __init__(self, start: int, classes: int, share: float = 1.0) -> None:
@@ -52,7 +52,7 @@ class Given(nn.Module):
         return x[:, self.part] * self.share
 
 
-class Scene(NamedTuple):
+class LossExample(NamedTuple):
     """A method with all that it works on."""
 
     method: Method
@@ -95,8 +95,8 @@ class Scene(NamedTuple):
             inputs=mine,
             student_net=self.student,
             teacher_net=self.teacher if _inside(self.method) else None,
-            second=View(student, teacher if needs else None, labels) if "second_view" in asks else None,
-            validation=View(self.student(x), None, labels) if "validation" in asks else None,
+            second=ViewOutputs(student, teacher if needs else None, labels) if "second_view" in asks else None,
+            validation=ViewOutputs(self.student(x), None, labels) if "validation" in asks else None,
             mentors=tuple(mentor(theirs) for mentor in self.mentors),
             shown=shown,
             invert=_inverse(self.student(x).logits.shape[1]) if "inverse" in asks else None,
@@ -193,13 +193,13 @@ def _five(method: Method, example: Example) -> Curves:
 
 def _of_logits(
     method: Method, example: Example, teacher: Tensor, student: Tensor, label: int
-) -> tuple[Scene, Tensor, Tensor]:
+) -> tuple[LossExample, Tensor, Tensor]:
     """A scene whose networks read their logits (C,) from the inputs; the inputs (B, 2 C) and labels (B,) with it."""
     if _reads_features(method):
         raise BadInput(f"{method.title} reads the teacher's features; choose the example of features to see it.")
     classes = len(teacher)
-    mentors = [Net([Given(classes, classes, share)], nn.Identity()) for share in _shares(method)]
-    networks = [Net([Given(start, classes)], nn.Identity()) for start in (0, classes)]
+    mentors = [Net([LogitsNet(classes, classes, share)], nn.Identity()) for share in _shares(method)]
+    networks = [Net([LogitsNet(start, classes)], nn.Identity()) for start in (0, classes)]
     generator = torch.Generator().manual_seed(0)
     others = torch.randn(COMPANIONS, 2 * classes, generator=generator) * 2
     x = torch.cat((torch.cat((student, teacher))[None], others))
@@ -212,7 +212,7 @@ def _of_logits(
     return scene, x, labels
 
 
-def _rows_are_apart(scene: Scene, x: Tensor, labels: Tensor) -> bool:
+def _rows_are_apart(scene: LossExample, x: Tensor, labels: Tensor) -> bool:
     """Whether the loss of a batch is the mean over the losses of its rows."""
     with torch.no_grad():
         together = _total(scene.terms(x, labels)[1])
@@ -274,7 +274,7 @@ def _walk(student: Net, start: Mapping[str, Tensor], goal: Mapping[str, Tensor],
             weight.copy_(torch.lerp(start[key], goal[key], share))
 
 
-def _fit(scene: Scene, goal: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> None:
+def _fit(scene: LossExample, goal: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> None:
     """Train what the method trains beside what the student has of the teacher, which stands still."""
     added = [weight for key, weight in scene.student.named_parameters() if key not in goal]
     beside = [*(scene.state.parameters() if scene.state else ()), *added]
@@ -319,12 +319,12 @@ def _scene(
     shape: tuple[int, ...],
     classes: int,
     first: Tensor | None = None,
-) -> Scene:
+) -> LossExample:
     """The method joined to its networks for inputs of `shape`, all in eval mode; `first` are rows it may ask about."""
     for net in (teacher, *mentors):
         net.eval().requires_grad_(False)
     student, teacher = method.remodel(student, teacher if "blocks" in method.needs else None), method.reread(teacher)
-    fresh = _network if shape == IMAGE else lambda: Net([Given(classes, classes)], nn.Identity())
+    fresh = _network if shape == IMAGE else lambda: Net([LogitsNet(classes, classes)], nn.Identity())
     rows = torch.randn(TRAINING_ROWS, *shape)
     known = rows if first is None else torch.cat((first, rows[len(first) :]))
     asked: list[Net] = []
@@ -352,7 +352,9 @@ def _scene(
             ask=lambda x, _: Outputs(teacher(x).logits, ()),
         )
     )
-    return Scene(method, student.eval(), teacher, mentors, state.eval() if state else None, example.progress, asked)
+    return LossExample(
+        method, student.eval(), teacher, mentors, state.eval() if state else None, example.progress, asked
+    )
 
 
 def _total(terms: Mapping[str, Term]) -> Tensor:

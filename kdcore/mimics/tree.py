@@ -52,7 +52,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class TreeFidelity:
     """Trees of one depth. Fractions of rows; the teacher's and the labels' tree are measured on the same ones."""
 
     depth: int | None  # None is unlimited
@@ -68,7 +68,7 @@ class Fidelity:
 class TreeMimic:
     """Fidelity by depth, and the tree of the largest depth that was asked for with a limit."""
 
-    by_depth: tuple[Fidelity, ...]
+    by_depth: tuple[TreeFidelity, ...]
     tree: Tree
     held: np.ndarray  # (N,) bool, rows no tree was fitted to
     teacher_accuracy: float  # on rows held out
@@ -149,10 +149,10 @@ def _compared(
     teacher: np.ndarray,
     labels: np.ndarray,
     held: np.ndarray,
-) -> Fidelity:
+) -> TreeFidelity:
     """How near two trees come to the teacher's classes (N,) and to the labels (N,)."""
     mine, other = (answered(one, x).argmax(1) for one in (tree, of_labels))
-    return Fidelity(
+    return TreeFidelity(
         depth=depth,
         leaves=tree.leaves,
         fitted=float((mine == teacher)[~held].mean()),

@@ -14,7 +14,7 @@ APART = 0.06  # of the axis, between two marks whose names do not overlap
 
 
 @dataclass(frozen=True)
-class Term:
+class LossTerm:
     """One summand of the loss over the steps; NaN where it was not part of the loss."""
 
     name: str
@@ -30,7 +30,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeMark:
     """Settings that a person changed while the run was under way, close together."""
 
     step: int  # of the first
@@ -44,10 +44,10 @@ class Losses:
 
     step: Ints  # (S,) int64
     total: Floats  # (S,) of the student; NaN while the source learns alone
-    terms: tuple[Term, ...]
+    terms: tuple[LossTerm, ...]
     source: dict[str, Floats]  # (S,) each, what its updates beside the student's minimised, NaN where there was none
     told: NDArray[np.bool_]  # (S,) where there was one
-    changes: tuple[Change, ...]
+    changes: tuple[ChangeMark, ...]
     logarithmic: bool  # nothing is negative, and the range is wide
     highest: float | None  # where the axis ends if the first values would dominate it
     broken_at: int | None  # the first step whose loss is not a number
@@ -67,7 +67,7 @@ def loss(record: Record, limit: int = 2000) -> Losses:
         weight = np.array([part.weight if part else np.nan for part in found])
         raw = np.array([part.value if part else np.nan for part in found])
         with np.errstate(invalid="ignore"):
-            terms.append(Term(name, name in label_terms, leading, weight * raw, raw))
+            terms.append(LossTerm(name, name in label_terms, leading, weight * raw, raw))
     total = np.array([np.nan if step.lead else step.loss for step in steps], dtype=np.float64)
     curves = [curve for term in terms for curve in (term.weighted, term.raw)]
     broken = [step.step for step in record.steps if not isfinite(step.loss)]
@@ -84,7 +84,7 @@ def loss(record: Record, limit: int = 2000) -> Losses:
     )
 
 
-def _changes(record: Record) -> tuple[Change, ...]:
+def _changes(record: Record) -> tuple[ChangeMark, ...]:
     """What was changed, as many marks as can be told apart on the axis."""
     steps = record.steps[-1].step - record.steps[0].step if record.steps else 0
     groups: list[list[tuple[int, str]]] = []
@@ -95,7 +95,7 @@ def _changes(record: Record) -> tuple[Change, ...]:
         else:
             groups.append([said])
     return tuple(
-        Change(group[0][0], group[0][1] if len(group) == 1 else f"{len(group)} changes", tuple(group))
+        ChangeMark(group[0][0], group[0][1] if len(group) == 1 else f"{len(group)} changes", tuple(group))
         for group in groups
     )
 

@@ -12,7 +12,7 @@ SHOWN = 20  # classes, the label apart
 
 
 @dataclass(frozen=True)
-class Pull:
+class TermGradient:
     """One loss term's gradient on all weights of the student."""
 
     name: str
@@ -25,7 +25,7 @@ class Pull:
 class Tug:
     """Loss terms on the weights, and both pulls on K logits of one sample."""
 
-    terms: tuple[Pull, ...]
+    terms: tuple[TermGradient, ...]
     rest_cosine: float | None  # label term's gradient with the sum of all others
     sample: int  # row of the probe set
     classes: tuple[str, ...]  # (K,)
@@ -75,7 +75,7 @@ def teacher_pull(student: np.ndarray, teacher: np.ndarray, temperature: float) -
     return temperature * (softmax(teacher, temperature) - softmax(student, temperature))
 
 
-def _terms(record: Record) -> tuple[tuple[Pull, ...], float | None]:
+def _terms(record: Record) -> tuple[tuple[TermGradient, ...], float | None]:
     """Every term's pull on the weights, and the label term's cosine with the sum of all others."""
     names = [str(name) for name in record.frame.get("gradient_names", ())]
     if not names:
@@ -85,7 +85,7 @@ def _terms(record: Record) -> tuple[tuple[Pull, ...], float | None]:
     reads = [name in label_terms for name in names]
     first = reads.index(True) if any(reads) else None
     pulls = tuple(
-        Pull(name, reads[k], float(norms[k]), None if first in (None, k) else _direction(cosines[first, k]))
+        TermGradient(name, reads[k], float(norms[k]), None if first in (None, k) else _direction(cosines[first, k]))
         for k, name in enumerate(names)
     )
     return pulls, None if first is None else _with_rest(norms, cosines, first)

@@ -29,7 +29,7 @@ MOST = 1024  # images in a request
 ROUNDING = 1e-3  # how far beyond 0 and 1 a pixel may be
 
 
-class Model:
+class ServedModel:
     """A network that answers what its access grants.
 
     Args:
@@ -104,7 +104,7 @@ class Model:
         return (x - self.mean) / self.std if x.dim() == 4 else x
 
 
-def load(weights: Path, name: str, access: Access, spec: Spec | None = None) -> Model:
+def load(weights: Path, name: str, access: Access, spec: Spec | None = None) -> ServedModel:
     """The network of a finished run.
 
     Args:
@@ -125,7 +125,7 @@ def load(weights: Path, name: str, access: Access, spec: Spec | None = None) -> 
         classes, mean, std = held.classes, held.mean, held.std
     shape, count = DATA[asked.data.name](**asked.data.knobs).signature()
     net = load_weights(network(asked, shape, count), weights).to(device_for("auto"))
-    return Model(name, net, asked, classes, mean, std, access)
+    return ServedModel(name, net, asked, classes, mean, std, access)
 
 
 def _head(weights: Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ from kdcore.contracts.access import Access
 from kdcore.errors import BadInput
 from kdcore.remote.listen import address, listen
 from kdcore.remote.protocol import HEAD_LENGTH, Garbled, pack, unpack
-from kdcore.remote.served_model import VERSION, Model, load
+from kdcore.remote.served_model import VERSION, ServedModel, load
 from kdcore.spec.spec import parse
 from kdcore.terminal import say, warn
 
@@ -43,7 +43,7 @@ class _TooLarge(Exception):
     """The body of a request passes the limit."""
 
 
-def application(model: Model) -> Starlette:
+def application(model: ServedModel) -> Starlette:
     """The routes of the protocol for one model."""
 
     async def ready(_: Request) -> Response:
@@ -78,7 +78,7 @@ def application(model: Model) -> Starlette:
     return Starlette(routes=routes, exception_handlers={404: partial(_absent, model)})
 
 
-def _absent(model: Model, request: Request, _: Exception) -> Response:
+def _absent(model: ServedModel, request: Request, _: Exception) -> Response:
     return refusal(404, f"There is no {request.url.path[:120]!r} here; the one model is {model.name!r}.")
 
 
@@ -101,7 +101,7 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def inferred(model: Model, body: bytes, head_length: str | None) -> Response:
+def inferred(model: ServedModel, body: bytes, head_length: str | None) -> Response:
     """The answer to one inference request.
 
     Raises:
@@ -143,7 +143,7 @@ class _Server(uvicorn.Server):
             say(self.said, flush=True)
 
 
-class _Asked(NamedTuple):
+class _Arguments(NamedTuple):
     """The words of the command line."""
 
     weights: Path
@@ -154,7 +154,7 @@ class _Asked(NamedTuple):
     spec: str
 
 
-def serve(asked: _Asked) -> None:
+def serve(asked: _Arguments) -> None:
     """Serve until Ctrl-C.
 
     Raises:
@@ -175,7 +175,7 @@ def serve(asked: _Asked) -> None:
             _Server(config, _invitation(model, url)).run(sockets=[listening])
 
 
-def _invitation(model: Model, url: str) -> str:
+def _invitation(model: ServedModel, url: str) -> str:
     answers = "logits" if model.access == "logits" else "probabilities"
     service = f"http:url={url},model={model.name},answers={answers}"
     return (
@@ -185,7 +185,7 @@ def _invitation(model: Model, url: str) -> str:
     )
 
 
-def words(arguments: Sequence[str] | None = None) -> _Asked:
+def words(arguments: Sequence[str] | None = None) -> _Arguments:
     """The words of the command line, the process's own when None."""
     parser = argparse.ArgumentParser(
         "kdcore.remote.server", description="Serve a finished run over the Open Inference Protocol."
@@ -196,7 +196,7 @@ def words(arguments: Sequence[str] | None = None) -> _Asked:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8500)
     parser.add_argument("--spec", default="", help="the run's spec in JSON, for weights that do not say it")
-    return _Asked(**vars(parser.parse_args(arguments)))
+    return _Arguments(**vars(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

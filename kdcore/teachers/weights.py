@@ -75,7 +75,7 @@ class WeightsTeacher(Reader):
         check_classes(len(told) if told else classes, classes)
         reader = self._reading(head)
         reader.check_scale(shape)
-        return _Asked(reader, _filled(self._nets(head, shape, classes), path, head), access)
+        return _LocalLine(reader, _filled(self._nets(head, shape, classes), path, head), access)
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """That of the data whose run wrote the weights."""
@@ -107,7 +107,7 @@ class WeightsTeacher(Reader):
         return [_torchvision(str(knobs["name"]), classes), ours] if self.model == "torchvision" else [ours]
 
 
-class _Asked:
+class _LocalLine:
     """The line to a network; it answers where the images are."""
 
     def __init__(self, reader: Reader, net: nn.Module, access: Access) -> None:

@@ -14,7 +14,7 @@ from app.helpers import comparison
 from app.inspector.gather_evidence import told, wanted
 from app.panels import View, panel
 from kdcore.comparison.case import Case, folder_of, write_about
-from kdcore.comparison.causes import CAUSES, Knobs, causes, keep, knobs_of
+from kdcore.comparison.causes import CAUSES, Thresholds, causes, keep, knobs_of
 from kdcore.runs.record import write_arrays
 from kdcore.spec.spec import Choice
 
@@ -53,7 +53,7 @@ def test_a_task_that_ends_while_the_page_is_drawn_is_on_it(
 
 
 def test_thresholds_stand_on_the_page_and_can_be_taken_back(lab: Open, seen: Case) -> None:
-    keep(seen, Knobs(gap=0.5))
+    keep(seen, Thresholds(gap=0.5))
     page = lab("inspector", case=CASE, section="why")
     (gap,) = [item for item in page.number_input if item.key == "form threshold gap"]
     assert gap.value == 0.5

@@ -7,7 +7,7 @@ import pytest
 from case_factory import case, random_case
 
 from kdcore.comparison.case import PARTS, Case
-from kdcore.comparison.causes import CAUSES, NONE, Knobs, causes, disagree, keep, knobs_of, missing, verdicts
+from kdcore.comparison.causes import CAUSES, NONE, Thresholds, causes, disagree, keep, knobs_of, missing, verdicts
 from kdcore.comparison.evidence import evidence
 from kdcore.comparison.findings import concentrations, gains
 from kdcore.comparison.selection import mask, told
@@ -68,9 +68,9 @@ def test_each_row_has_the_cause_that_was_worked_out(seen: Case) -> None:
 def test_counts_add_up_to_the_disagreements(seen: Case, tmp_path: Path) -> None:
     for made in (seen, random_case(tmp_path / "random")):
         found = causes(made)
-        assert found.disagreements == disagree(made, Knobs()).sum() == found.by_class.sum()
+        assert found.disagreements == disagree(made, Thresholds()).sum() == found.by_class.sum()
         masks = [mask(made, f"cause={cause}") for cause in CAUSES]
-        assert np.array_equal(np.sum(masks, axis=0), disagree(made, Knobs()))
+        assert np.array_equal(np.sum(masks, axis=0), disagree(made, Thresholds()))
         assert [int(one.sum()) for one in masks] == found.counts.tolist()
 
 
@@ -98,7 +98,7 @@ def test_rows_that_other_seeds_get_right_blame_neither_time_nor_size(tmp_path: P
 
 
 def test_evidence_says_what_the_tests_say(seen: Case) -> None:
-    tests = verdicts(seen, Knobs())
+    tests = verdicts(seen, Thresholds())
     for row in range(9):
         lines = evidence(seen, row)
         assert [line.holds for line in lines] == [bool(tests[line.cause][row]) for line in lines]
@@ -129,12 +129,12 @@ def test_no_answer_of_both_is_no_shared_one(tmp_path: Path) -> None:
 
 
 def test_thresholds_are_kept_and_hold(seen: Case) -> None:
-    keep(seen, Knobs(gap=0.6, far=50.0))
+    keep(seen, Thresholds(gap=0.6, far=50.0))
     again = Case(seen.folder)
-    assert knobs_of(again) == Knobs(gap=0.6, far=50.0)
+    assert knobs_of(again) == Thresholds(gap=0.6, far=50.0)
     assert causes(again).code[6] == NONE
     np.savez(seen.folder / "knobs.npz", gap=7.0)
-    assert knobs_of(Case(seen.folder)) == Knobs()
+    assert knobs_of(Case(seen.folder)) == Thresholds()
 
 
 def test_a_cause_is_a_selection(seen: Case) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.comparison.calibration import Forecast, forecast
-from kdcore.comparison.scores import FEWEST, PER_CLASS, RARE, Score, scores
+from kdcore.comparison.scores import FEWEST, PER_CLASS, RARE, ComparisonScore, scores
 from kdcore.probes._numerics import log_softmax
 
 WITHOUT = {"ECE by chance", "reliability", "resolution", "uncertainty", "within bins"}
@@ -74,7 +74,7 @@ def test_intervals_cover_the_truth_at_every_size(rows: int, temperature: float) 
     assert min(found.values()) >= 0.87, found  # excess AURC is the least; 0.9 but for the luck of 200 samples
 
 
-def holds(score: Score) -> bool:
+def holds(score: ComparisonScore) -> bool:
     """Whether an interval holds its score, or is not given."""
     return bool(np.isnan([score.low, score.high]).all()) or score.low <= score.value <= score.high
 

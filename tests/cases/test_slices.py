@@ -8,7 +8,7 @@ from case_factory import case, random_case
 from scipy import stats
 
 from kdcore.comparison.selection import mask
-from kdcore.comparison.slices import RATE, Condition, Found, halves, search, slices, spans
+from kdcore.comparison.slices import RATE, Condition, FoundSlice, halves, search, slices, spans
 
 ROWS = 4000
 
@@ -36,7 +36,7 @@ def planted(seed: int, where: np.ndarray | None = None, times: float = 4.0) -> n
     return kl if where is None else np.where(where, times * kl, kl)
 
 
-def found(seed: int, kl: np.ndarray) -> Found:
+def found(seed: int, kl: np.ndarray) -> FoundSlice:
     return search(kl, terms(seed), halves(ROWS, seed))
 
 

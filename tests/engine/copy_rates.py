@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kdcore.contracts.data import silent
 from kdcore.engine.build import dataset
-from kdcore.engine.copy_test import CopyTest, Found, Gaps, altered
+from kdcore.engine.copy_test import CopyDistances, CopyTest, Gaps, altered
 from kdcore.probes.copies import FEWEST, LEVEL
 from kdcore.spec.spec import Choice
 
@@ -162,7 +162,7 @@ COPIES: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
 # Trials
 
 
-def flagged(found: Found) -> bool:
+def flagged(found: CopyDistances) -> bool:
     """Whether the verdict speaks of copies."""
     return bool(found.matches.any()) or min(found.p_closer, found.p_sign) < LEVEL
 

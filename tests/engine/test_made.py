@@ -24,7 +24,7 @@ from kdcore.engine.generator_metrics import (
     LATENTS,
     LOCAL,
     PICTURES,
-    Made,
+    GeneratorMetrics,
     anchors,
     coverage,
     extent,
@@ -59,7 +59,7 @@ def named() -> tuple[torch.Tensor, torch.Tensor]:
     return found
 
 
-def seen(weights: Weights, folder: Path) -> Made:
+def seen(weights: Weights, folder: Path) -> GeneratorMetrics:
     """The eyes of a run whose teacher is said to name several classes."""
     made = setup(weights, folder).made
     assert made is not None
@@ -67,7 +67,7 @@ def seen(weights: Weights, folder: Path) -> Made:
     return made
 
 
-def blank(made: Made) -> torch.Tensor:
+def blank(made: GeneratorMetrics) -> torch.Tensor:
     """A student's answers that say nothing."""
     return torch.zeros(len(made.probe.x), 10)
 
@@ -182,7 +182,7 @@ def test_looking_leaves_no_trace(weights: Weights, tmp_path: Path) -> None:
     assert run.answers.meter == spent
 
 
-def counting(made: Made) -> list[int]:
+def counting(made: GeneratorMetrics) -> list[int]:
     """How many images each look is about, from now on."""
     counts: list[int] = []
     look = made.look
@@ -243,7 +243,7 @@ def test_frames_tell_their_numbers_and_keep_their_arrays(weights: Weights, tmp_p
 def test_a_source_without_latents_shows_what_it_showed_last(weights: Weights, tmp_path: Path) -> None:
     run = setup(weights, tmp_path)
     made = run.made
-    assert isinstance(made, Made)
+    assert isinstance(made, GeneratorMetrics)
     made.samples = False
     assert "made_x" not in made.arrays(0, blank(made), recorded=True)
     run.batch(run.y[:0], 0)

@@ -9,7 +9,7 @@ from trained import Runs, party
 
 from kdcore.comparison.question import Question
 from kdcore.comparison.tasks.answers import work
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.engine.train import train
 from kdcore.spec.schedule import Schedule
 from kdcore.spec.spec import Choice, Spec, Watch
@@ -38,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.fixture
-def pair(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+def pair(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComparedPair:
     """Student and teacher before the first rows of the validation split, their case written."""
     (tmp_path / "data").symlink_to(os.environ["KDLAB_HOME"] + "/data")
     monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
@@ -46,6 +46,6 @@ def pair(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
         data=DIGITS, rows=ROWS, student=party("student", runs.student), teacher=party("teacher", runs.teacher)
     )
     question.write()
-    found = Pair(question, "cpu")
+    found = ComparedPair(question, "cpu")
     work(found, {}, lambda *_: None)
     return found

@@ -11,7 +11,7 @@ from kdcore.comparison.case import Case
 from kdcore.comparison.tasks import embedding, plane, planes
 from kdcore.comparison.tasks import map as maps
 from kdcore.comparison.tasks._umap import EPOCHS, together
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.contracts.data import silent
 from kdcore.errors import BadInput
 
@@ -23,7 +23,7 @@ def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "SIZES", SMALL)
 
 
-def test_the_three_rows_have_their_own_answers_at_their_places(pair: Pair) -> None:
+def test_the_three_rows_have_their_own_answers_at_their_places(pair: ComparedPair) -> None:
     name = plane.answer(pair, {"row": 3, "beside": 10})["name"]
     found = Case(pair.folder).part(name)
     assert name == "plane-3-10-x"
@@ -37,20 +37,20 @@ def test_the_three_rows_have_their_own_answers_at_their_places(pair: Pair) -> No
     assert shares.argmax(1).tolist() == pair.student.logits(pair.x[found["rows"]]).argmax(1).tolist()
 
 
-def test_a_plane_is_asked_about_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plane_is_asked_about_once(pair: ComparedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     plane.answer(pair, {"row": 0, "third": 5})
     monkeypatch.setattr(plane, "asked", lambda *_: pytest.fail("asked again"))
     assert plane.answer(pair, {"row": 0, "third": 5})["name"] == "plane-0-x-5"
 
 
-def test_only_the_newest_planes_are_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_planes_are_kept(pair: ComparedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "KEPT", 2)
     for row in range(4):
         plane.answer(pair, {"row": row})
     assert sorted(path.stem for path in pair.folder.glob("plane-*.npz")) == ["plane-2-x-x", "plane-3-x-x"]
 
 
-def test_a_row_that_is_not_there_is_told_of(pair: Pair) -> None:
+def test_a_row_that_is_not_there_is_told_of(pair: ComparedPair) -> None:
     with pytest.raises(BadInput, match="Rows are numbered 0 to 79"):
         plane.answer(pair, {"row": 80})
 
@@ -59,7 +59,7 @@ def first_two(values: list[np.ndarray], *_: float) -> list[np.ndarray]:
     return [one[:, :2] for one in values]
 
 
-def test_an_embedding_has_a_place_for_every_row(pair: Pair) -> None:
+def test_an_embedding_has_a_place_for_every_row(pair: ComparedPair) -> None:
     found = embedding.work(pair, {"rows": 50}, silent, first_two)
     assert found is not None
     features = pair.teacher.features(pair.x).numpy()  # type: ignore[union-attr]
@@ -70,7 +70,7 @@ def test_an_embedding_has_a_place_for_every_row(pair: Pair) -> None:
     assert str(found["of"]) == "features"
 
 
-def test_logits_are_laid_out_where_they_are_asked_for(pair: Pair) -> None:
+def test_logits_are_laid_out_where_they_are_asked_for(pair: ComparedPair) -> None:
     found = embedding.work(pair, {"of": "logits"}, silent, first_two)
     assert found is not None
     assert found["x"] == pytest.approx(Case(pair.folder).rows.student[:, 0])
@@ -92,7 +92,7 @@ def principal(distances: np.ndarray, _: int) -> np.ndarray:
     return distances[:, :2]
 
 
-def test_a_map_has_places_for_the_rows_it_shows(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_has_places_for_the_rows_it_shows(pair: ComparedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maps, "SIZE", 7)
     found = maps.work(pair, {"rows": 20, "select": "true=3"}, silent, principal)
     assert found is not None
@@ -104,7 +104,7 @@ def test_a_map_has_places_for_the_rows_it_shows(pair: Pair, monkeypatch: pytest.
     assert found["fidelity"].shape == (2,)
 
 
-def test_the_way_between_two_rows_is_as_long_as_the_models_say(pair: Pair) -> None:
+def test_the_way_between_two_rows_is_as_long_as_the_models_say(pair: ComparedPair) -> None:
     x = plane.flat(pair, [0, 1, 1])
     told = maps._told(pair, pair.student, x, 0, silent)
     assert told == pytest.approx(told.T)
@@ -114,12 +114,14 @@ def test_the_way_between_two_rows_is_as_long_as_the_models_say(pair: Pair) -> No
     assert told[0, 1] == pytest.approx(sum(jensenshannon(*two) for two in pairwise(shares)), abs=1e-5)
 
 
-def test_a_selection_that_names_nothing_known_stops_the_map(pair: Pair) -> None:
+def test_a_selection_that_names_nothing_known_stops_the_map(pair: ComparedPair) -> None:
     with pytest.raises(BadInput, match="no column named"):
         maps.work(pair, {"select": "colour=3"}, silent, principal)
 
 
-def test_random_planes_are_drawn_again_the_same_and_measured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_planes_are_drawn_again_the_same_and_measured(
+    pair: ComparedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(planes, "SIZE", 6)
     found, again = (planes.work(pair, {"planes": 3}, silent) for _ in range(2))
     assert found is not None

@@ -20,7 +20,7 @@ from kdcore.comparison.tasks import augment as changing
 from kdcore.comparison.tasks import conflict as pulling
 from kdcore.comparison.tasks import knowledge as knowing
 from kdcore.comparison.tasks import line as walking
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.comparison.weight_interpolation import line
 from kdcore.contracts.data import silent
 from kdcore.contracts.net import Net
@@ -30,7 +30,7 @@ from kdcore.errors import BadInput
 from kdcore.runs.record import write_arrays
 
 
-def kept(pair: Pair, name: str, found: dict[str, np.ndarray]) -> Case:
+def kept(pair: ComparedPair, name: str, found: dict[str, np.ndarray]) -> Case:
     write_arrays(pair.folder / f"{name}.npz", found)
     return Case(pair.folder)
 
@@ -59,7 +59,7 @@ def test_a_stage_that_a_term_does_not_reach_has_no_cosine() -> None:
     assert told[2].tolist() == [0.0, 1.0, 1.0]
 
 
-def test_all_weights_together_pull_as_the_run_s_own_measure_says(pair: Pair, runs: Runs) -> None:
+def test_all_weights_together_pull_as_the_run_s_own_measure_says(pair: ComparedPair, runs: Runs) -> None:
     setup = pulling._setup(pair, weights(runs))
     rows = np.arange(32)
     told, terms, taken = pulling._pull(setup, rows, list(pulling.grouped(setup.student).values()))
@@ -77,7 +77,7 @@ def test_all_weights_together_pull_as_the_run_s_own_measure_says(pair: Pair, run
     assert taken
 
 
-def test_a_conflict_is_told_for_every_stage_and_class_and_changes_nothing(pair: Pair, runs: Runs) -> None:
+def test_a_conflict_is_told_for_every_stage_and_class_and_changes_nothing(pair: ComparedPair, runs: Runs) -> None:
     before = {name: value.clone() for name, value in pair.student.net.state_dict().items()}  # type: ignore[union-attr]
     chance = torch.get_rng_state()
     found = conflict(kept(pair, "conflict", pulling.work(pair, weights(runs), silent)))
@@ -92,17 +92,17 @@ def test_a_conflict_is_told_for_every_stage_and_class_and_changes_nothing(pair: 
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_squares_of_stages_add_up_to_all_weights(pair: Pair, runs: Runs) -> None:
+def test_squares_of_stages_add_up_to_all_weights(pair: ComparedPair, runs: Runs) -> None:
     found = pulling.work(pair, weights(runs), silent)["batch"]
     assert (found[:, :-1, 1] ** 2).sum(1) == pytest.approx(found[:, -1, 1] ** 2)
 
 
-def test_without_its_teacher_there_is_one_sentence(pair: Pair) -> None:
+def test_without_its_teacher_there_is_one_sentence(pair: ComparedPair) -> None:
     with pytest.raises(BadInput, match="not on this machine any more"):
         pulling.work(pair, {}, silent)
 
 
-def test_a_student_without_a_teacher_is_told(pair: Pair, runs: Runs) -> None:
+def test_a_student_without_a_teacher_is_told(pair: ComparedPair, runs: Runs) -> None:
     alone = pair.question.model_copy(update={"student": pair.question.teacher})
     pair.question = alone
     with pytest.raises(BadInput, match="no term that distils"):
@@ -112,7 +112,7 @@ def test_a_student_without_a_teacher_is_told(pair: Pair, runs: Runs) -> None:
 # First weights and checkpoints
 
 
-def test_first_weights_are_those_that_the_run_began_with(runs: Runs, pair: Pair) -> None:
+def test_first_weights_are_those_that_the_run_began_with(runs: Runs, pair: ComparedPair) -> None:
     spec, _ = runs.student
     chance = torch.get_rng_state()
     found = _course.first(spec, pair.shape, 10)
@@ -124,7 +124,7 @@ def test_first_weights_are_those_that_the_run_began_with(runs: Runs, pair: Pair)
     assert all(torch.equal(found[name], begun[name]) for name in found)
 
 
-def test_the_last_checkpoint_is_the_student(runs: Runs, pair: Pair) -> None:
+def test_the_last_checkpoint_is_the_student(runs: Runs, pair: ComparedPair) -> None:
     kept_stops = list(_course.stops(runs.student[1]))
     assert [stop.step for stop in kept_stops][-1] == 60
     last = pair.student.net.state_dict()  # type: ignore[union-attr]
@@ -179,7 +179,7 @@ def test_ways_of_weights_by_hand() -> None:
     assert knowing.moved(course, ["w"]).tolist() == [1.0, 2.0]
 
 
-def test_knowledge_of_both_and_of_the_checkpoints(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_knowledge_of_both_and_of_the_checkpoints(pair: ComparedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knowing, "STEPS", 8)
     last = deepcopy(pair.student.net.state_dict())  # type: ignore[union-attr]
     found = knowledge(kept(pair, "knowledge", knowing.work(pair, {"rows": 4}, silent)))
@@ -216,7 +216,7 @@ def test_a_shift_moves_by_so_many_pixels() -> None:
     assert (down**2 + across**2).sqrt().numpy() == pytest.approx(np.full(50, 3.0), abs=0.05)
 
 
-def test_unchanged_rows_are_answered_as_ever(pair: Pair) -> None:
+def test_unchanged_rows_are_answered_as_ever(pair: ComparedPair) -> None:
     case = kept(pair, "augment", changing.work(pair, {}, silent))
     told = augment(case)
     assert [family.name for family in told] == ["shift", "rotation", "brightness", "noise", "training"]
@@ -267,7 +267,7 @@ def test_the_first_layer_that_differs_is_named() -> None:
         walking.fits({"a": torch.zeros(1)}, {"a": torch.zeros(1), "c": torch.zeros(3)})
 
 
-def test_a_line_between_two_seeds(pair: Pair, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_between_two_seeds(pair: ComparedPair, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walking, "POINTS", 5)
     found = line(kept(pair, "line", walking.work(pair, {"folder": str(runs.other[1]), "title": "seed 1"}, silent)))
     assert found.share.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -277,13 +277,13 @@ def test_a_line_between_two_seeds(pair: Pair, runs: Runs, monkeypatch: pytest.Mo
     assert ((found.low <= found.accuracy) & (found.accuracy <= found.high)).all()
 
 
-def test_a_line_to_itself_is_flat(pair: Pair, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_to_itself_is_flat(pair: ComparedPair, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walking, "POINTS", 3)
     found = line(kept(pair, "line", walking.work(pair, {"folder": str(runs.student[1])}, silent)))
     assert found.barrier == pytest.approx([0, 0], abs=1e-5)
 
 
-def test_a_line_from_the_first_weights_descends(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_from_the_first_weights_descends(pair: ComparedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walking, "POINTS", 3)
     found = line(kept(pair, "line", walking.work(pair, {}, silent)))
     assert found.other == ""

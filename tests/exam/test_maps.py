@@ -10,23 +10,23 @@ import torch
 from pair_factory import MLP, MOONS, pair
 
 from kdcore.comparison.tasks import maps
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.errors import BadInput
 from kdcore.nn.representations import attention
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> ComparedPair:
     return pair(tmp_path_factory.mktemp("digits"))
 
 
-def models(digits: Pair) -> list[Model]:
+def models(digits: ComparedPair) -> list[ComparedModel]:
     assert digits.teacher
     return [digits.student, digits.teacher]
 
 
 @pytest.mark.parametrize("place", [0, 3, 9])
-def test_grad_cam_is_the_map_that_training_records(digits: Pair, place: int) -> None:
+def test_grad_cam_is_the_map_that_training_records(digits: ComparedPair, place: int) -> None:
     x = digits.row(4).float()
     for model in models(digits):
         look = maps.lookup(model, x)
@@ -38,7 +38,7 @@ def test_grad_cam_is_the_map_that_training_records(digits: Pair, place: int) -> 
         assert found.numpy() == pytest.approx(expected[0].numpy(), abs=1e-6)
 
 
-def test_cam_is_what_each_place_adds_to_the_logit(digits: Pair) -> None:
+def test_cam_is_what_each_place_adds_to_the_logit(digits: ComparedPair) -> None:
     x = digits.row(7).float()
     for model in models(digits):
         look = maps.lookup(model, x)
@@ -53,7 +53,7 @@ def test_cam_is_what_each_place_adds_to_the_logit(digits: Pair) -> None:
         assert maps.grad_cam(model, look, x, 3).numpy() == pytest.approx(cut, abs=1e-5)
 
 
-def test_a_head_that_does_more_than_pool_and_weigh_has_no_cam(digits: Pair, tmp_path: Path) -> None:
+def test_a_head_that_does_more_than_pool_and_weigh_has_no_cam(digits: ComparedPair, tmp_path: Path) -> None:
     one = pair(tmp_path, teacher=None).student
     assert one.net
     one.net.head = torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten(), one.net.head[-1])
@@ -64,7 +64,7 @@ def test_a_head_that_does_more_than_pool_and_weigh_has_no_cam(digits: Pair, tmp_
 
 
 @pytest.mark.parametrize("start", ["black", "mean"])
-def test_integrated_gradients_are_a_slow_sum_and_complete(digits: Pair, start: str) -> None:
+def test_integrated_gradients_are_a_slow_sum_and_complete(digits: ComparedPair, start: str) -> None:
     x, begin, place = digits.row(2).float(), maps.baseline(digits, start), 5
     for model in models(digits):
         found, left = maps.integrated(model, x, begin, place)
@@ -75,7 +75,7 @@ def test_integrated_gradients_are_a_slow_sum_and_complete(digits: Pair, start: s
         assert abs(left) < 0.05 * float(found.abs().sum())
 
 
-def slow(model: Model, x: torch.Tensor, begin: torch.Tensor, place: int, points: int = 400) -> np.ndarray:
+def slow(model: ComparedModel, x: torch.Tensor, begin: torch.Tensor, place: int, points: int = 400) -> np.ndarray:
     """The definition, by the midpoint rule."""
     total = torch.zeros_like(x)
     for k in range(points):
@@ -85,7 +85,7 @@ def slow(model: Model, x: torch.Tensor, begin: torch.Tensor, place: int, points:
     return ((x - begin) * total).numpy()
 
 
-def test_the_mean_baseline_is_that_of_the_training_rows(digits: Pair) -> None:
+def test_the_mean_baseline_is_that_of_the_training_rows(digits: ComparedPair) -> None:
     black, mean = maps.baseline(digits, "black"), maps.baseline(digits, "mean")
     assert (float(black.max()), black.shape) == (0.0, (1, *digits.shape))
     assert float(mean.mean()) == pytest.approx(float(digits.train_x.float().mean()), rel=0.05)
@@ -93,7 +93,7 @@ def test_the_mean_baseline_is_that_of_the_training_rows(digits: Pair) -> None:
         maps.baseline(digits, "white")
 
 
-def test_the_answer_is_plain_and_of_one_class_for_both(digits: Pair) -> None:
+def test_the_answer_is_plain_and_of_one_class_for_both(digits: ComparedPair) -> None:
     told = maps.answer(digits, {"row": 1, "of": 2})
     assert told["image"] == digits.row(1)[0].tolist()
     for name, model in (("teacher", digits.teacher), ("student", digits.student)):
@@ -120,8 +120,8 @@ def test_vectors_have_no_map_and_points_still_have_shares(tmp_path: Path) -> Non
     assert sum(side["integrated"]) - side["left"] == pytest.approx(side["logit"] - side["from"], abs=1e-4)
 
 
-def test_who_only_answers_is_not_looked_into(digits: Pair) -> None:
-    model = object.__new__(Model)
+def test_who_only_answers_is_not_looked_into(digits: ComparedPair) -> None:
+    model = object.__new__(ComparedModel)
     model.net, model.title = None, "somebody"
     found = maps.looked(model, digits.row(0).float(), digits.row(1).float(), 0)
     assert found == {"lacks": "somebody only answers; what goes on inside it cannot be looked at."}

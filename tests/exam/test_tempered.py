@@ -13,7 +13,7 @@ from torch import nn
 from kdcore.comparison import export_temperature
 from kdcore.comparison.tasks import temperature as task
 from kdcore.comparison.tasks import tempered as asking
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.comparison.temperature_scaling import fitted
 from kdcore.contracts.net import Net
 from kdcore.engine.build import network
@@ -26,13 +26,13 @@ T = 1.7
 
 
 @pytest.fixture
-def written(pair: Pair) -> Path:
+def written(pair: ComparedPair) -> Path:
     """The student's file at temperature T."""
     return pair.folder / asking.answer(pair, {"temperature": T})["file"]
 
 
 @torch.no_grad()
-def test_the_exported_weights_give_the_logits_divided_by_t(pair: Pair, written: Path) -> None:
+def test_the_exported_weights_give_the_logits_divided_by_t(pair: ComparedPair, written: Path) -> None:
     spec = parse(str(pair.student.party.spec))
     nets = [network(spec, pair.shape, len(pair.classes)).double().eval() for _ in range(2)]
     nets[0].load_state_dict(load_file(Path(str(pair.student.party.folder)) / "student.safetensors"))
@@ -46,12 +46,12 @@ def test_the_exported_weights_give_the_logits_divided_by_t(pair: Pair, written: 
     )
 
 
-def test_uploaded_as_a_teacher_it_answers_with_scaled_logits(pair: Pair, written: Path) -> None:
+def test_uploaded_as_a_teacher_it_answers_with_scaled_logits(pair: ComparedPair, written: Path) -> None:
     line = WeightsTeacher(file=uploads.keep(written)).connect(pair.shape, len(pair.classes))
     assert torch.allclose(line(pair.x.float() / 255).logits, pair.student.logits(pair.x) / T, atol=1e-5)
 
 
-def test_its_head_says_what_the_runs_says_and_the_temperature(pair: Pair, written: Path) -> None:
+def test_its_head_says_what_the_runs_says_and_the_temperature(pair: ComparedPair, written: Path) -> None:
     def head(path: Path) -> dict[str, str]:
         with safe_open(path, framework="pt") as stored:
             return dict(stored.metadata())
@@ -77,13 +77,13 @@ def test_of_several_layers_the_last_is_divided_and_the_network_itself_stays() ->
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, 1e9, float("nan")])
-def test_no_file_is_written_at_a_temperature_that_is_none(pair: Pair, wrong: float) -> None:
+def test_no_file_is_written_at_a_temperature_that_is_none(pair: ComparedPair, wrong: float) -> None:
     with pytest.raises(BadInput, match="lies between"):
         asking.answer(pair, {"temperature": wrong})
     assert not list(pair.folder.glob("student-*"))
 
 
-def test_the_task_fits_on_all_validation_rows(pair: Pair) -> None:
+def test_the_task_fits_on_all_validation_rows(pair: ComparedPair) -> None:
     found = task.work(pair, {}, lambda *_: None)
     val = pair.data.val
     assert int(found["rows"]) == len(val.y)
@@ -91,7 +91,9 @@ def test_the_task_fits_on_all_validation_rows(pair: Pair) -> None:
     assert float(found["temperature"]) == pytest.approx(fitted(logits, val.y))
 
 
-def test_the_command_fits_and_writes_the_same(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_fits_and_writes_the_same(
+    pair: ComparedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     party, out = pair.student.party, tmp_path / "scaled.safetensors"
     export_temperature.main([str(party.folder), str(out), "--spec", str(party.spec)])
     val = pair.data.val

@@ -13,26 +13,26 @@ import torch
 from pair_factory import MLP, MOONS, pair
 
 from kdcore.comparison.tasks import drawn, nearest, neighbours, smallest, way
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.errors import BadInput
 from kdcore.runs.record import write_arrays
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> ComparedPair:
     found = pair(tmp_path_factory.mktemp("ways"))
     write_arrays(found.folder / "neighbours.npz", neighbours.work(found, {}, lambda *_: None), compress=False)
     return found
 
 
-def differing(one: Pair) -> int:
+def differing(one: ComparedPair) -> int:
     """The first row about which the two differ."""
     assert one.teacher
     told = smallest.answers(one.student, one.teacher, one.x)
     return int((told[:, 0] != told[:, 1]).nonzero()[0])
 
 
-def test_neighbours_are_the_nearest_by_a_slow_loop(digits: Pair) -> None:
+def test_neighbours_are_the_nearest_by_a_slow_loop(digits: ComparedPair) -> None:
     told = nearest.answer(digits, {"row": 6})
     for name, model in (("teacher", digits.teacher), ("student", digits.student)):
         assert model
@@ -65,7 +65,7 @@ def test_neighbours_before_they_were_measured_are_a_sentence(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("goal", ["teacher", "student"])
-def test_the_line_leads_to_the_nearest_row_of_an_answer(digits: Pair, goal: str) -> None:
+def test_the_line_leads_to_the_nearest_row_of_an_answer(digits: ComparedPair, goal: str) -> None:
     row = differing(digits)
     told = way.answer(digits, {"row": row, "to": goal})
     ours, theirs = drawn.answer(digits, {"row": row})["student"], drawn.answer(digits, {"row": row})["teacher"]
@@ -88,7 +88,7 @@ def test_the_line_leads_to_the_nearest_row_of_an_answer(digits: Pair, goal: str)
     assert told["pictures"][0] == digits.row(row)[0].tolist()
 
 
-def test_the_line_to_the_row_beside(digits: Pair) -> None:
+def test_the_line_to_the_row_beside(digits: ComparedPair) -> None:
     told = way.answer(digits, {"row": 0, "to": "beside", "beside": 9})
     assert told["end"] == {"row": 9, "label": int(digits.labels[9]), "training": False}
     assert told["pictures"][-1] == digits.row(9)[0].tolist()
@@ -98,7 +98,7 @@ def test_the_line_to_the_row_beside(digits: Pair) -> None:
         way.answer(digits, {"row": 0, "to": "nowhere"})
 
 
-def test_a_small_change_makes_them_agree_and_less_of_it_does_not(digits: Pair) -> None:
+def test_a_small_change_makes_them_agree_and_less_of_it_does_not(digits: ComparedPair) -> None:
     assert digits.teacher
     row = differing(digits)
     told = smallest.answer(digits, {"row": row})
@@ -115,7 +115,7 @@ def test_a_small_change_makes_them_agree_and_less_of_it_does_not(digits: Pair) -
     assert 1 <= told["steps"] <= smallest.MOST
 
 
-def test_where_they_agree_it_looks_for_the_change_that_parts_them(digits: Pair) -> None:
+def test_where_they_agree_it_looks_for_the_change_that_parts_them(digits: ComparedPair) -> None:
     assert digits.teacher
     same = smallest.answers(digits.student, digits.teacher, digits.x)
     row = int((same[:, 0] == same[:, 1]).nonzero()[0])
@@ -170,7 +170,7 @@ def test_who_is_missing_is_a_sentence(tmp_path: Path) -> None:
     assert way.answer(alone, {"row": 0, "to": "student"})["end"]["training"]
 
 
-def test_a_drawing_of_a_row_is_answered_like_the_row(digits: Pair) -> None:
+def test_a_drawing_of_a_row_is_answered_like_the_row(digits: ComparedPair) -> None:
     told = drawn.answer(digits, {"pixels": digits.row(11)[0].tolist()})
     assert told == drawn.answer(digits, {"row": 11})
     expected = digits.student.logits(digits.row(11))[0].double().softmax(0)
@@ -189,7 +189,7 @@ def test_a_drawing_of_a_row_is_answered_like_the_row(digits: Pair) -> None:
         ([[[0] * 8] * 7 + [[0] * 7 + [float("nan")]]], "not finite"),
     ],
 )
-def test_what_is_no_drawing_is_one_sentence(digits: Pair, pixels: Any, said: str) -> None:
+def test_what_is_no_drawing_is_one_sentence(digits: ComparedPair, pixels: Any, said: str) -> None:
     with pytest.raises(BadInput, match=said) as caught:
         drawn.answer(digits, {"pixels": pixels})
     assert "1 x 8 x 8 whole numbers from 0 to 255" in str(caught.value)

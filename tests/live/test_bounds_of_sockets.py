@@ -22,7 +22,7 @@ from app.live import routes
 from app.live.hub import SEATED, Hub
 from app.live.messages import LONGEST, parse
 from app.live.outbox import LETTERS, Message, Seat
-from app.live.render import Drawn
+from app.live.render import DrawnPanel
 from app.live.socket import LONGEST_BYTES, PATH, Bounded
 from app.panels import View
 from kdcore.errors import BadInput
@@ -97,7 +97,7 @@ def test_a_subscription_that_ended_leaves_nothing(store: Store, stage: Stage, ea
             seat = Seat(OWNER)
             for key in range(FLOOD):
                 await hub.watch(seat, key, stage.id, "plain", View())
-                seat.show(key, Drawn(stage.id, 1, 1, {}, '"figure":{}'))
+                seat.show(key, DrawnPanel(stage.id, 1, 1, {}, '"figure":{}'))
                 hub.leave(seat, key)
             assert (seat._slots, seat._sent, hub._topics) == ({}, {}, {})
 
@@ -109,8 +109,8 @@ def test_what_waits_is_the_drawing_that_all_share() -> None:
     seats = [Seat(OWNER) for _ in range(5)]
     for seat in seats:
         for step in range(FLOOD):
-            seat.show(step % SEATED, Drawn("run", step, step, {}, payload))
-    held = [waiting.payload for seat in seats for waiting in seat._slots.values() if isinstance(waiting, Drawn)]
+            seat.show(step % SEATED, DrawnPanel("run", step, step, {}, payload))
+    held = [waiting.payload for seat in seats for waiting in seat._slots.values() if isinstance(waiting, DrawnPanel)]
     assert len(held) == 5 * SEATED
     assert all(one is payload for one in held)
 
@@ -119,7 +119,7 @@ def test_what_waits_is_the_drawing_that_all_share() -> None:
 def test_remembered_drawings_are_bounded_by_number_and_size(store: Store, each: int, kept: int) -> None:
     hub, payload = Hub(lambda: store), "x" * each
     for number in range(200):
-        hub._keep((f"run{number}", "plain", None), [Drawn("run", 0, 1, {}, payload)])
+        hub._keep((f"run{number}", "plain", None), [DrawnPanel("run", 0, 1, {}, payload)])
     assert len(hub._kept) == kept
     assert list(hub._kept)[-1][0] == "run199"
     assert (module.KEPT, module.KEPT_BYTES) == (128, 64 << 20)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kdcore.contracts.method import Batch, Method, Pair, View
+from kdcore.contracts.method import Batch, Method, Pair, ViewOutputs
 from kdcore.contracts.net import Net, pooled, stage_shapes
 from kdcore.contracts.outputs import Outputs
 from kdcore.generation.networks import Generator
@@ -93,8 +93,10 @@ def situation(
         inputs=mine,
         student_net=student,
         teacher_net=told.teacher_net,
-        second=View(cast(student(strong), dtype), asked(strong), labels) if "second_view" in method.asks else None,
-        validation=View(cast(student(other), dtype), None, labels.clamp(min=0))
+        second=ViewOutputs(cast(student(strong), dtype), asked(strong), labels)
+        if "second_view" in method.asks
+        else None,
+        validation=ViewOutputs(cast(student(other), dtype), None, labels.clamp(min=0))
         if "validation" in method.asks
         else None,
         mentors=(asked(theirs + 0.3), asked(theirs - 0.3)) if method.lineage in ("peers", "copies") else (),

@@ -8,7 +8,7 @@ from situation import situation
 from test_losses import slow_kd
 from torch import Tensor
 
-from kdcore.contracts.method import View
+from kdcore.contracts.method import ViewOutputs
 from kdcore.methods.mlkd import MLKD, gram_gap, levels
 from kdcore.nn.losses import cross_entropy
 
@@ -62,7 +62,9 @@ def test_both_views_and_all_five_temperatures_count_with_their_own_logits() -> N
     method = MLKD(label_weight=0.5, kd_weight=2.0, class_weight=3.0, batch_weight=4.0)
     weak, strong = CASES["random"], tuple(part + 1.0 * torch.arange(5) for part in CASES["random"][:2])
     batch = batch_of(method, weak)
-    second = View(batch.student._replace(logits=strong[0]), batch.teacher._replace(logits=strong[1]), batch.labels)
+    second = ViewOutputs(
+        batch.student._replace(logits=strong[0]), batch.teacher._replace(logits=strong[1]), batch.labels
+    )
     terms = method.terms(batch._replace(second=second), None)
     found = [terms[name].value.item() for name in ("kd", "classes", "batch")]
     views = [weak[:2], strong]

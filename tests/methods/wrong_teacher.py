@@ -7,7 +7,7 @@ from situation import situation
 from slow import Row, draw, rows_of
 from torch import Tensor
 
-from kdcore.contracts.method import Batch, Method, View
+from kdcore.contracts.method import Batch, Method, ViewOutputs
 from kdcore.contracts.outputs import Outputs
 from kdcore.methods.sld import SLD
 
@@ -15,7 +15,7 @@ from kdcore.methods.sld import SLD
 def batch_of(student: Tensor, teacher: Tensor, labels: Tensor, strong: tuple[Tensor, Tensor] | None = None) -> Batch:
     """A batch in the middle of a run with these logits; `strong` are the student's and the teacher's of view two."""
     batch = situation(SLD(), len(student), student.shape[1]).batch
-    second = View(*(Outputs(logits, ()) for logits in strong or (student, teacher)), labels)
+    second = ViewOutputs(*(Outputs(logits, ()) for logits in strong or (student, teacher)), labels)
     return batch._replace(student=Outputs(student, ()), teacher=Outputs(teacher, ()), labels=labels, second=second)
 
 

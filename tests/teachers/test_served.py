@@ -17,7 +17,7 @@ from kdcore.engine.train import train
 from kdcore.errors import BadInput
 from kdcore.remote import protocol, served_model, server
 from kdcore.remote.protocol import HEAD_LENGTH, pack, unpack
-from kdcore.remote.served_model import Model, load
+from kdcore.remote.served_model import ServedModel, load
 from kdcore.spec.schedule import Schedule
 from kdcore.spec.spec import Choice, Spec, Watch
 
@@ -196,7 +196,7 @@ def test_weights_of_earlier_versions_need_their_spec(tmp_path: Path) -> None:
     save_file(load_file(demo / "student.safetensors"), tmp_path / "headless")
     with pytest.raises(BadInput, match="do not say what they are of"):
         load(tmp_path / "headless", "run", "logits")
-    model: Model = load(tmp_path / "headless", "run", "labels", spec)
+    model: ServedModel = load(tmp_path / "headless", "run", "labels", spec)
     assert model(np.zeros((3, 2), np.float32)).sum() == 3
 
 

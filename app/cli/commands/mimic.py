@@ -24,7 +24,7 @@ TOLD = 8  # of its shapes
 
 
 @dataclass(frozen=True)
-class Answers:
+class ProbeAnswers:
     """What a teacher said of a run's probe rows."""
 
     x: np.ndarray  # (N, F)
@@ -54,7 +54,7 @@ def mimic(run_id: str, depth: int, of_class: str | None, row: int, as_json: bool
     _print_additive(told, additive, varied, place)
 
 
-def answers(run_id: str) -> Answers:
+def answers(run_id: str) -> ProbeAnswers:
     """The teacher's answers to the probe rows of a run.
 
     Raises:
@@ -74,7 +74,7 @@ def answers(run_id: str) -> Answers:
     powers = np.exp(logits - logits.max(1, keepdims=True))
     started = next((event for event in store.story(run.id) if isinstance(event, Started)), None)
     classes = started.classes if started else tuple(map(str, range(logits.shape[1])))
-    return Answers(
+    return ProbeAnswers(
         x=x.reshape(len(x), -1).astype(np.float64),
         shape=x.shape[1:],
         probabilities=powers / powers.sum(1, keepdims=True),
@@ -83,7 +83,7 @@ def answers(run_id: str) -> Answers:
     )
 
 
-def _class(told: Answers, name: str | None) -> int:
+def _class(told: ProbeAnswers, name: str | None) -> int:
     """The class of a name; the one that the teacher answers most often where none is named."""
     if name is None:
         return int(np.bincount(told.probabilities.argmax(1)).argmax())
@@ -92,7 +92,7 @@ def _class(told: Answers, name: str | None) -> int:
     return told.classes.index(name)
 
 
-def _input(told: Answers, feature: int) -> str:
+def _input(told: ProbeAnswers, feature: int) -> str:
     """What an input is called: a pixel by channel, row and column, or a coordinate."""
     if len(told.shape) == 3:
         channel, row, column = np.unravel_index(feature, told.shape)
@@ -100,7 +100,7 @@ def _input(told: Answers, feature: int) -> str:
     return ("x", "y")[feature] if told.shape == (2,) else f"input {feature}"
 
 
-def _print_trees(told: Answers, found: TreeMimic, depth: int, row: int) -> None:
+def _print_trees(told: ProbeAnswers, found: TreeMimic, depth: int, row: int) -> None:
     """Fidelity by depth, and the path of one decision."""
     held = int(found.held.sum())
     say(
@@ -126,7 +126,7 @@ def _print_trees(told: Answers, found: TreeMimic, depth: int, row: int) -> None:
         )
 
 
-def _print_additive(told: Answers, found: GamMimic, varied: np.ndarray, place: int) -> None:
+def _print_additive(told: ProbeAnswers, found: GamMimic, varied: np.ndarray, place: int) -> None:
     """The largest shapes beside those of the outcome model, and what both leave unexplained."""
     say(
         f"\nAdditive model of the teacher's log-odds of {told.classes[place]!r}, by the {len(varied)} inputs that vary "

@@ -12,9 +12,9 @@ from app.theme import Theme
 from kdcore.comparison.cache import kept, remembered
 from kdcore.comparison.calibration import Forecast, by_mass, by_width
 from kdcore.comparison.case import Case
-from kdcore.comparison.scores import Score, scores
+from kdcore.comparison.scores import ComparisonScore, scores
 from kdcore.comparison.selection import chosen, value
-from kdcore.comparison.temperature_scaling import Scaled, scaled
+from kdcore.comparison.temperature_scaling import TemperatureFit, scaled
 from kdcore.probes._bins import Bins
 from kdcore.probes._numerics import Floats
 
@@ -32,7 +32,7 @@ def claims(case: Case, view: View, *own: str) -> dict[str, Forecast]:
 
 
 @kept
-def _claims(found: Scaled, meant: bytes | None) -> dict[str, Forecast]:
+def _claims(found: TemperatureFit, meant: bytes | None) -> dict[str, Forecast]:
     return found.among(None if meant is None else np.frombuffer(meant, dtype=np.bool_))
 
 
@@ -47,7 +47,7 @@ def diagrams(case: Case, view: View) -> dict[str, Bins]:
     return {name: bins(one) for name, one in claims(case, view, *CONFIDENCE).items()}
 
 
-def scored(case: Case, view: View) -> dict[str, dict[str, Score]]:
+def scored(case: Case, view: View) -> dict[str, dict[str, ComparisonScore]]:
     """Their scores, computed once for a selection; numpy works on several models at once."""
     told = claims(case, view)
     with ThreadPoolExecutor(len(told)) as threads:

@@ -8,18 +8,18 @@ from app.panels._bands import band
 from app.panels._figure import SHARES
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import asked
-from kdcore.comparison.augment import Family, augment
+from kdcore.comparison.augment import Augmentation, augment
 from kdcore.comparison.case import Case
 
 KNOB = "change"  # which way of changing rows is shown
 
 
-def families(case: Case) -> tuple[Family, ...]:
+def families(case: Case) -> tuple[Augmentation, ...]:
     """Those that were measured, for the section's control too."""
     return augment(case)
 
 
-def _found(case: Case, view: View) -> Family:
+def _found(case: Case, view: View) -> Augmentation:
     told = families(case)
     wanted = knob(view, KNOB, told[0].name)
     return next((one for one in told if one.name == wanted), told[0])

@@ -9,7 +9,7 @@ from app.panels import Panel, View, caption
 from app.panels._figure import faint, line, note, plain
 from app.panels.cases import _needs as needs
 from app.theme import Theme
-from kdcore.comparison.calibration_path import Course, course
+from kdcore.comparison.calibration_path import CalibrationCourse, course
 from kdcore.comparison.case import Case
 from kdcore.comparison.checkpoint_history import probed, trail
 from kdcore.comparison.selection import chosen
@@ -51,7 +51,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     return {"data": traces, "layout": layout}
 
 
-def _inherited(found: Course, look: Theme) -> list[dict[str, Any]]:
+def _inherited(found: CalibrationCourse, look: Theme) -> list[dict[str, Any]]:
     """The correlation with the teacher's gaps, and the band in which it lies."""
     middle, low, high = found.inherited.T
     edge = {"yaxis": "y4", "showlegend": False, "hoverinfo": "skip", "line": {"width": 0}}
@@ -61,7 +61,7 @@ def _inherited(found: Course, look: Theme) -> list[dict[str, Any]]:
     return [line("inherited low", found.steps, low, theme.GOOD[look]) | edge, band, known]
 
 
-def _found(case: Case, view: View) -> Course:
+def _found(case: Case, view: View) -> CalibrationCourse:
     seen = trail(case)
     assert seen is not None
     return course(seen, probed(case, seen, chosen(case, view.select)))

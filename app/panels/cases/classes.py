@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption, softening
 from app.panels._figure import brief, number, softened
 from app.panels._scores import bars, layout
 from kdcore.comparison.case import Case
-from kdcore.comparison.sample import Sample, sample
+from kdcore.comparison.sample import ComparedSample, sample
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     return {"data": drawn, "layout": softened(shown, found.temperature)}
 
 
-def lines(found: Sample, classes: tuple[str, ...]) -> list[str]:
+def lines(found: ComparedSample, classes: tuple[str, ...]) -> list[str]:
     """What the bars do not tell."""
     label = "no label" if found.label < 0 else f"label <b>{brief(classes[found.label], 20)}</b>"
     said = [f"row {found.row} · {label} · τ = {found.temperature:g}"]
@@ -36,7 +36,7 @@ def lines(found: Sample, classes: tuple[str, ...]) -> list[str]:
     return [*said[:-1], f"{said[-1]} · entropy {_both(found, 'entropy', '.2f')} nats"]
 
 
-def _both(found: Sample, field: str, form: str) -> str:
+def _both(found: ComparedSample, field: str, form: str) -> str:
     sides = (("T", found.teacher), ("S", found.student))
     return " ".join(f"{who} {number(getattr(side, field), form)}" for who, side in sides if side is not None)
 

@@ -12,13 +12,13 @@ from app.panels.cases import _needs as needs
 from app.panels.cases._words import aside
 from kdcore.comparison.case import Case
 from kdcore.comparison.checkpoint_history import trail
-from kdcore.comparison.confusions import Course, course, on_probe
+from kdcore.comparison.confusions import ConfusionCourse, course, on_probe
 from kdcore.comparison.selection import chosen
 
 SPLIT = ([0.0, 0.9], [0.93, 1.0])  # the student's course, and the teacher's constant beside it
 
 
-def _found(case: Case, view: View) -> Course:
+def _found(case: Case, view: View) -> ConfusionCourse:
     frames = trail(case)
     assert frames is not None
     return course(frames, on_probe(case.rows, frames, chosen(case, view.select)))
@@ -53,7 +53,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _now(found: Course, view: View) -> list[dict[str, Any]]:
+def _now(found: ConfusionCourse, view: View) -> list[dict[str, Any]]:
     """A frame around the step that is looked at."""
     if view.at is None:
         return []

@@ -10,7 +10,7 @@ from app.panels._figure import faint, note, plain
 from app.panels.cases import _needs as needs
 from app.panels.cases.partition import COLOURS
 from kdcore.comparison.case import PARTS, Case, Rows
-from kdcore.comparison.embedding import FIRST, PART, Drawn, drawn, first_view
+from kdcore.comparison.embedding import FIRST, PART, DrawnRows, drawn, first_view
 from kdcore.comparison.selection import chosen
 from kdcore.probes._numerics import Floats, Ints
 from kdcore.runs.record import Arrays
@@ -67,7 +67,7 @@ def _title(side: str, domain: list[float], look: theme.Theme) -> dict[str, Any]:
     return note(f"<b>{side.capitalize()}</b>", domain[0], 0.94, font={"color": colour[look]})
 
 
-def _said(rows: Rows, plane: Arrays, found: Drawn) -> str:
+def _said(rows: Rows, plane: Arrays, found: DrawnRows) -> str:
     if "laid" in plane:
         how = f"UMAP of {plane['of']}, {plane['neighbours']} neighbours,<br>least distance {float(plane['apart']):g}"
         if plane["laid"] < len(rows):
@@ -85,7 +85,7 @@ def _read(rows: Rows, view: View) -> str:
     return scale if knob(view, "colour") == "kl" and rows.teacher is not None else ""
 
 
-def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.ndarray]]:
+def _groups(case: Case, found: DrawnRows, view: View) -> list[tuple[str, Any, np.ndarray]]:
     """Name, colour or numbers, and which (M,) of the drawn rows, of each part of the points that has one."""
     rows, look, here = case.rows, view.theme, found.rows
     others = [("not selected", faint(theme.MUTED[look], 0.3), ~found.meant)]
@@ -105,7 +105,7 @@ def _groups(case: Case, found: Drawn, view: View) -> list[tuple[str, Any, np.nda
     return [*others, *((name, colour, which & found.meant) for name, colour, which in (*kinds, unknown))]
 
 
-def _points(case: Case, plane: Arrays, found: Drawn, view: View, side: str) -> list[dict[str, Any]]:
+def _points(case: Case, plane: Arrays, found: DrawnRows, view: View, side: str) -> list[dict[str, Any]]:
     groups = [group for group in _groups(case, found, view) if group[2].any()]
     named = [isinstance(colour, str) for _, colour, _ in groups]
     traces = []
@@ -154,7 +154,7 @@ def _short(values: Floats) -> list[Any]:
     return rounded
 
 
-def _ways(plane: Arrays, found: Drawn, look: theme.Theme) -> dict[str, Any]:
+def _ways(plane: Arrays, found: DrawnRows, look: theme.Theme) -> dict[str, Any]:
     """Lines on the student's side, each from where the teacher has a row."""
     here, gap = found.ways, np.full(len(found.ways), np.nan)
     x = np.stack((plane["teacher_x"][here], plane["x"][here], gap), axis=1).ravel()

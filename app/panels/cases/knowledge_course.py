@@ -10,7 +10,7 @@ from app.panels._figure import line, note, number
 from app.panels.cases import _needs as needs
 from app.panels.cases._words import SMALL
 from kdcore.comparison.case import Case
-from kdcore.comparison.knowledge import Course, knowledge, learned
+from kdcore.comparison.knowledge import KnowledgeCourse, knowledge, learned
 
 
 def draw(case: Case, view: View) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _way(course: Course) -> str:
+def _way(course: KnowledgeCourse) -> str:
     return (
         f"way to most points <b>{course.distance:.2f}</b> (variance {course.spread:.2f})<br>"
         f"points kept at the end <b>{number(course.stability, '.0%')}</b>"

@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels._figure import number
 from app.panels.cases import _claims
 from kdcore.comparison.case import Case
-from kdcore.comparison.scores import Score, scores
+from kdcore.comparison.scores import ComparisonScore, scores
 
 PERCENT = (
     "accuracy",
@@ -37,7 +37,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _said(name: str, score: Score) -> list[str]:
+def _said(name: str, score: ComparisonScore) -> list[str]:
     """The score, and its interval where it has one."""
     form = ".2%" if name in PERCENT else ".4f"
     if not isfinite(score.value) or isnan(score.low):

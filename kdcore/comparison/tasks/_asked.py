@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.errors import BadInput
 
 Asked = Mapping[str, Any]
 BYTE = 255
 
 
-def image(pair: Pair, asked: Asked) -> Tensor:
+def image(pair: ComparedPair, asked: Asked) -> Tensor:
     """The image (1, ...), raw, of {"row"} or {"pixels"}.
 
     Raises:
@@ -51,7 +51,7 @@ def _odd(found: np.ndarray) -> float:
     return float(found[(found < 0) | (found > BYTE) | (found != np.round(found))].flat[0])
 
 
-def sides(pair: Pair) -> dict[str, Model]:
+def sides(pair: ComparedPair) -> dict[str, ComparedModel]:
     """The models by their names, the teacher first."""
     return ({"teacher": pair.teacher} if pair.teacher else {}) | {"student": pair.student}
 
@@ -62,7 +62,7 @@ def shown(x: Tensor) -> list[Any]:
     return told
 
 
-def class_of(pair: Pair, asked: Asked) -> int:
+def class_of(pair: ComparedPair, asked: Asked) -> int:
     """The class {"of"} that is asked about.
 
     Raises:

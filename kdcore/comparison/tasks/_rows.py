@@ -9,10 +9,10 @@ import numpy as np
 
 from kdcore.comparison.case import Case
 from kdcore.comparison.selection import mask
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 
 
-def drawn(pair: Pair, asked: Mapping[str, Any], most: int) -> np.ndarray:
+def drawn(pair: ComparedPair, asked: Mapping[str, Any], most: int) -> np.ndarray:
     """At most `most` of the selected rows (M,) int64, drawn by a fixed seed, in ascending order.
 
     Asked: select, a selection ("" means all); rows, a smaller number.

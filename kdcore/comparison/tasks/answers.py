@@ -9,13 +9,13 @@ import numpy as np
 
 from kdcore.comparison.case import About, Side, write_about
 from kdcore.comparison.image_statistics import measured
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays, probe_rows
 from kdcore.runs.record import write_arrays
 
 
-def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays | None:
+def work(pair: ComparedPair, _: Mapping[str, Any], report: Report) -> Arrays | None:
     """Write what makes a case: rows.npz, pictures.npy, columns.npz and, last, about.json."""
     rows = {"labels": pair.labels, "index": np.arange(len(pair.labels))}
     if pair.question.where == "val":
@@ -46,5 +46,5 @@ def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays | None:
     return None
 
 
-def _side(model: Model) -> Side:
+def _side(model: ComparedModel) -> Side:
     return Side(title=model.title, run=model.party.run, service=model.party.service)

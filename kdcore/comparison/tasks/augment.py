@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore.comparison.tasks._rows import drawn
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays
 from kdcore.errors import BadInput
@@ -26,7 +26,7 @@ SALT = 71
 Change = Callable[[Tensor, float, torch.Generator], Tensor]  # rows, how strongly, chance -> rows
 
 
-class Family(NamedTuple):
+class AugmentationTask(NamedTuple):
     """One way to change rows, at several strengths; 0 changes nothing."""
 
     change: Change
@@ -68,15 +68,15 @@ def noisy(x: Tensor, strength: float, chance: torch.Generator) -> Tensor:
 
 
 IMAGES = {
-    "shift": Family(shifted, (0, 1, 2, 3, 4), "pixels"),
-    "rotation": Family(turned, (0, 5, 10, 20, 30), "degrees"),
-    "brightness": Family(brightened, (0, 0.1, 0.2, 0.4, 0.6), "of the brightness, up or down"),
-    "noise": Family(noisy, (0, 0.05, 0.1, 0.2, 0.3), "of the range of pixels"),
+    "shift": AugmentationTask(shifted, (0, 1, 2, 3, 4), "pixels"),
+    "rotation": AugmentationTask(turned, (0, 5, 10, 20, 30), "degrees"),
+    "brightness": AugmentationTask(brightened, (0, 0.1, 0.2, 0.4, 0.6), "of the brightness, up or down"),
+    "noise": AugmentationTask(noisy, (0, 0.05, 0.1, 0.2, 0.3), "of the range of pixels"),
 }
 SPREADS = (0, 0.1, 0.2, 0.4, 0.8)  # of noise on features, in their standard deviations
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report) -> Arrays:
     """family (A,), strength (A,) and unit (A,) of each change; right (M, A, R), same (A, R) and kl (A, R) of the rows.
 
     M is 2, student and teacher, or 1 without a teacher; same and kl are there with one. "training" is the student's
@@ -110,13 +110,13 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
     return found
 
 
-def _changes(pair: Pair) -> list[tuple[str, float, str, Callable[[Tensor], Tensor]]]:
+def _changes(pair: ComparedPair) -> list[tuple[str, float, str, Callable[[Tensor], Tensor]]]:
     """Every change that suits the rows: family, strength, unit, and what it does."""
     if len(pair.shape) == 3:
         families = IMAGES
     else:
         spread = torch.from_numpy(pair.data.train.x).std(0)
-        families = {"noise": Family(featured(spread), SPREADS, "standard deviations of each feature")}
+        families = {"noise": AugmentationTask(featured(spread), SPREADS, "standard deviations of each feature")}
     found = [
         (name, strength, family.unit, _bound(family.change, strength, mix(0, place, SALT)))
         for name, family in families.items()
@@ -136,7 +136,7 @@ def _bound(change: Change, strength: float, seed: int) -> Callable[[Tensor], Ten
     return lambda x: change(x, strength, torch.Generator().manual_seed(seed))
 
 
-def _own(pair: Pair) -> list[tuple[str, float, str, Callable[[Tensor], Tensor]]]:
+def _own(pair: ComparedPair) -> list[tuple[str, float, str, Callable[[Tensor], Tensor]]]:
     """The augmentation of the student's own training, where it learned from data of this kind."""
     spec = parse(pair.question.student.spec) if pair.question.student.spec else None
     if spec is None or spec.source.name != "data" or len(pair.shape) != 3:

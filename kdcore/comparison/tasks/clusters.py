@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.cluster import KMeans
 
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.comparison.tasks.support import features
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays
@@ -16,7 +16,7 @@ MOST = 24
 PER_CLASS = 2
 
 
-def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, _: Mapping[str, Any], report: Report) -> Arrays:
     """`cluster` (N,): k-means of the teacher's pooled features, the student's where there is no teacher.
 
     Source: Arthur and Vassilvitskii, k-means++: The Advantages of Careful Seeding, SODA 2007.

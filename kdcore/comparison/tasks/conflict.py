@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.blackbox.loaded_run import weights_of
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.contracts.data import Report, silent
 from kdcore.contracts.method import Term
 from kdcore.contracts.net import Net
@@ -32,7 +32,7 @@ EVERY = "all weights"
 LABELS = "labels"  # the term that reads true labels
 
 
-class Pull(NamedTuple):
+class GradientPair(NamedTuple):
     """Both gradients on the G groups of weights, in three numbers each."""
 
     product: Tensor  # (G,) inner product
@@ -40,7 +40,7 @@ class Pull(NamedTuple):
     teacher: Tensor  # (G,) length of the others'
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report) -> Arrays:
     """stages (G,) their names; batch (B, G, 3) of rows of all classes and class (K, G, 3) of rows of one each: cosine
     of both gradients, length of the labels' and of the others'; classes (K,), rows (K,), terms (T,).
 
@@ -74,7 +74,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
     }
 
 
-def _setup(pair: Pair, asked: Mapping[str, Any]) -> Setup:
+def _setup(pair: ComparedPair, asked: Mapping[str, Any]) -> Setup:
     """The student's run as it stood after its last step."""
     party = pair.question.student
     if not (party.folder and party.spec):
@@ -122,7 +122,7 @@ def _drawn(pool: np.ndarray, chance: np.random.Generator) -> np.ndarray:
     return chance.choice(pool, min(BATCH, len(pool)), replace=False)
 
 
-def _worst(pair: Pair, pools: list[np.ndarray]) -> list[int]:
+def _worst(pair: ComparedPair, pools: list[np.ndarray]) -> list[int]:
     """The classes on which the student errs most among the case's rows, at most MOST_CLASSES, in their own order."""
     wrong = pair.student.logits(pair.x).argmax(1).numpy() != pair.labels
     share = [wrong[pair.labels == k].mean() if (pair.labels == k).any() else -1.0 for k in range(len(pools))]
@@ -130,7 +130,7 @@ def _worst(pair: Pair, pools: list[np.ndarray]) -> list[int]:
     return sorted(known[:MOST_CLASSES])
 
 
-def _pull(setup: Setup, rows: np.ndarray, groups: list[list[nn.Parameter]]) -> tuple[Pull, set[str], bool]:
+def _pull(setup: Setup, rows: np.ndarray, groups: list[list[nn.Parameter]]) -> tuple[GradientPair, set[str], bool]:
     """Both gradients of one batch, in eval mode; the terms that distil, and whether the method has one of labels."""
     index = torch.from_numpy(rows).to(setup.device)
     step = setup.spec.schedule.steps - 1
@@ -148,7 +148,7 @@ def _pull(setup: Setup, rows: np.ndarray, groups: list[list[nn.Parameter]]) -> t
     return pull(own.weight * own.value, distilled, groups), set(terms), taken
 
 
-def pull(labels: Tensor, distilled: Tensor, groups: list[list[nn.Parameter]]) -> Pull:
+def pull(labels: Tensor, distilled: Tensor, groups: list[list[nn.Parameter]]) -> GradientPair:
     """Two losses' gradients on groups of weights, of which the last holds all."""
     weights = groups[-1]
     one, other = (
@@ -159,10 +159,10 @@ def pull(labels: Tensor, distilled: Tensor, groups: list[list[nn.Parameter]]) ->
     flat = [[torch.cat([found[id(w)].flatten() for w in group]).double() for found in (one, other)] for group in groups]
     product = torch.stack([a @ b for a, b in flat])
     lengths = torch.stack([torch.stack([a.norm(), b.norm()]) for a, b in flat])
-    return Pull(product, lengths[:, 0], lengths[:, 1])
+    return GradientPair(product, lengths[:, 0], lengths[:, 1])
 
 
-def _numbers(told: Pull) -> np.ndarray:
+def _numbers(told: GradientPair) -> np.ndarray:
     """(G, 3): cosine, NaN where one of both is zero, and both lengths."""
     lengths = told.labels * told.teacher
     cosine = torch.where(lengths > 0, told.product / lengths.clamp(min=1e-300), torch.nan)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kdcore.comparison.tasks._asked import Asked, image, sides
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 
 
-def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
+def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
     """The probabilities (C,) at temperature 1 and the answer of each model to {"pixels"} or {"row"}.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdcore.comparison.embedding import placed_by_neighbours
 from kdcore.comparison.tasks._umap import Together, together
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays
 from kdcore.errors import BadInput
@@ -21,7 +21,7 @@ NEIGHBOURS, APART = 15, 0.1
 LEAST = 12  # rows
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Together | None = None) -> Arrays | None:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report, lay: Together | None = None) -> Arrays | None:
     """`embedding.npz`: see `kdcore.comparison.embedding`.
 
     Args:
@@ -51,7 +51,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: Together | N
     return found | {"neighbours": np.array(neighbours), "apart": np.array(apart)}
 
 
-def _values(pair: Pair, of: str, report: Report) -> tuple[str, list[np.ndarray]]:
+def _values(pair: ComparedPair, of: str, report: Report) -> tuple[str, list[np.ndarray]]:
     """What is laid out of student and teacher, (N, K) each; logits where one of them only answers."""
     if of == "features" and all(model.net is not None for model in pair.models):
         found = []

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdcore.comparison.tasks._course import Stop, Weights, first, stops
 from kdcore.comparison.tasks._rows import drawn
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays
 from kdcore.errors import BadInput
@@ -29,7 +29,7 @@ RATE = 0.15  # of Adam on log sigma
 CHECKPOINTS = 8  # of the student, evenly spread
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report) -> Arrays:
     """student, teacher (M, g, g): entropies in nats of the patches of M rows; foreground (M, g, g); rows (M,);
     course (T, M, g, g): the student's at its checkpoints steps (T,), and moved (T,), how far its weights went up to
     each, in lengths of its first weights.
@@ -46,7 +46,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
     plan = _plan(pair)
     total = len(pair.models) + len(plan)
 
-    def told(model: Model, done: int) -> np.ndarray:
+    def told(model: ComparedModel, done: int) -> np.ndarray:
         return entropies(
             model, x, lambda share: report("learning how much noise each patch bears", (done + share) / total)
         )
@@ -58,7 +58,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
     return found | _course(pair, plan, told, len(pair.models))
 
 
-def _plan(pair: Pair) -> list[Stop]:
+def _plan(pair: ComparedPair) -> list[Stop]:
     """Checkpoints of the student's run, at most CHECKPOINTS; none where it is no run."""
     party = pair.question.student
     kept = list(stops(Path(party.folder))) if party.folder and pair.student.net else []
@@ -66,7 +66,7 @@ def _plan(pair: Pair) -> list[Stop]:
     return [kept[place] for place in places]
 
 
-def _course(pair: Pair, plan: list[Stop], told: Any, done: int) -> Arrays:
+def _course(pair: ComparedPair, plan: list[Stop], told: Any, done: int) -> Arrays:
     """The student's entropies at its checkpoints; the student is put back afterwards."""
     net, spec = pair.student.net, pair.question.student.spec
     if not plan or net is None or not spec:
@@ -108,7 +108,7 @@ def foreground(x: Tensor) -> np.ndarray:
     return (bright > bright.mean((1, 2), keepdim=True)).numpy()
 
 
-def entropies(model: Model, x: Tensor, report: Any) -> np.ndarray:
+def entropies(model: ComparedModel, x: Tensor, report: Any) -> np.ndarray:
     """How uncertain each patch may be before the last stage's feature changes: entropies (M, g, g) in nats.
 
     Noise N(0, sigma^2) with a sigma of its own for each patch is added to pixels from 0 to 1. Learned is what minimises
@@ -140,14 +140,14 @@ def entropies(model: Model, x: Tensor, report: Any) -> np.ndarray:
     return (kept + log(2 * pi * e) / 2).numpy()
 
 
-def _feature(model: Model, images: Tensor) -> Tensor:
+def _feature(model: ComparedModel, images: Tensor) -> Tensor:
     """The last stage's feature as vectors (M, K), float32."""
     found: Tensor = model.through(images).features[-1].float().flatten(1).cpu()
     return found
 
 
 def _change(
-    model: Model, images: Tensor, clean: Tensor, depth: Tensor, rows: Tensor, columns: Tensor,
+    model: ComparedModel, images: Tensor, clean: Tensor, depth: Tensor, rows: Tensor, columns: Tensor,
     chance: torch.Generator, draws: int,
 ) -> Tensor:  # fmt: skip
     """Mean squared change (M,) of the feature under noise of exp(depth) (M, g, g), in pairs of opposite draws."""

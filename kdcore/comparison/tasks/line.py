@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kdcore.blackbox.loaded_run import weights_of
 from kdcore.comparison.tasks._course import Weights, first
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.contracts.data import Report, Split
 from kdcore.contracts.net import CHUNK, Net
 from kdcore.engine.measure import Arrays
@@ -27,7 +27,7 @@ SETTLED = 1024  # training rows that the statistics of batch norms are taken ove
 Rows = tuple[Tensor, Tensor]
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report) -> Arrays:
     """share (A,) of the way; loss, error and right (2, A): mean cross-entropy in nats, its standard error and correct
     answers on training and validation rows; rows (2,).
 
@@ -106,7 +106,7 @@ def _rows(split: Split) -> Rows:
 
 
 @torch.no_grad()
-def _told(net: Net, model: Model, rows: Rows) -> tuple[float, float, float]:
+def _told(net: Net, model: ComparedModel, rows: Rows) -> tuple[float, float, float]:
     """Mean cross-entropy, its standard error, and how many answers are right."""
     x, truth = rows
     logits = torch.cat([net(model.inputs(part)).logits.float().cpu() for part in torch.split(x, CHUNK)])

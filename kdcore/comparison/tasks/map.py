@@ -14,7 +14,7 @@ from kdcore.comparison.plane import asked as asked_plane
 from kdcore.comparison.plane import square
 from kdcore.comparison.selection import mask
 from kdcore.comparison.tasks._umap import OfDistances, of_distances
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.comparison.tasks.plane import flat, unit
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays
@@ -29,7 +29,7 @@ SIZE = 60  # places along a side of the map
 CHUNK = 256  # lines at a time
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: OfDistances | None = None) -> Arrays | None:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report, lay: OfDistances | None = None) -> Arrays | None:
     """`map.npz`: see `kdcore.comparison.decision_map`.
 
     Args:
@@ -55,7 +55,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report, lay: OfDistances 
     return {**plane, **_worth(pair, plane, rows, places), "weight": np.array(weight), "segments": np.array(SEGMENTS)}
 
 
-def chosen(pair: Pair, select: str, most: int) -> np.ndarray:
+def chosen(pair: ComparedPair, select: str, most: int) -> np.ndarray:
     """Rows that are mapped, ascending: the selected first, the others evenly spread.
 
     Raises:
@@ -70,7 +70,7 @@ def chosen(pair: Pair, select: str, most: int) -> np.ndarray:
     return np.sort(np.concatenate([first, rest[thinned(len(rest), room)] if room else rest[:0]]))
 
 
-def _told(pair: Pair, model: Model, x: np.ndarray, place: int, report: Report) -> np.ndarray:
+def _told(pair: ComparedPair, model: ComparedModel, x: np.ndarray, place: int, report: Report) -> np.ndarray:
     """(n, n) how much a model changes its mind on the way from one row to another."""
     first, second = np.triu_indices(len(x), 1)
     parts = np.linspace(0, 1, SEGMENTS + 1)[1:-1]
@@ -91,16 +91,16 @@ def _apart(x: np.ndarray) -> np.ndarray:
     return np.stack([np.linalg.norm(x - one, axis=1) for one in x])
 
 
-def _logits(pair: Pair, model: Model, x: np.ndarray) -> np.ndarray:
+def _logits(pair: ComparedPair, model: ComparedModel, x: np.ndarray) -> np.ndarray:
     points = torch.from_numpy((x * unit(pair)).astype(np.float32)).reshape(-1, *pair.shape)
     return model.logits(points).numpy()
 
 
-def _shares(pair: Pair, model: Model, x: np.ndarray) -> np.ndarray:
+def _shares(pair: ComparedPair, model: ComparedModel, x: np.ndarray) -> np.ndarray:
     return torch.from_numpy(_logits(pair, model, x)).double().softmax(1).numpy()
 
 
-def _worth(pair: Pair, plane: Mapping[str, np.ndarray], rows: np.ndarray, places: np.ndarray) -> Arrays:
+def _worth(pair: ComparedPair, plane: Mapping[str, np.ndarray], rows: np.ndarray, places: np.ndarray) -> Arrays:
     """Where rows lie, and both measures of teacher and student."""
     x = np.full((len(pair.x), 2), np.nan)
     x[rows] = places

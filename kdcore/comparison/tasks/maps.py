@@ -12,7 +12,7 @@ from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor
 
 from kdcore.comparison.tasks._asked import BYTE, Asked, class_of, image, shown, sides
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.errors import BadInput
 from kdcore.nn.heads import reading
 
@@ -29,7 +29,7 @@ class Lookup(NamedTuple):
     last: bool  # whether the head reads it
 
 
-def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
+def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
     """Maps of each model for the class {"of"} of the image {"row"} or {"pixels"}, from the baseline {"baseline"}.
 
     Raises:
@@ -41,7 +41,7 @@ def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
     return {"image": shown(x), "baseline": shown(start), "of": place, **told}
 
 
-def baseline(pair: Pair, name: str) -> Tensor:
+def baseline(pair: ComparedPair, name: str) -> Tensor:
     """The input (1, ...), raw, where integrated gradients begin: black, or the mean of the training rows.
 
     Points have no black, so theirs is always the mean.
@@ -57,7 +57,7 @@ def baseline(pair: Pair, name: str) -> Tensor:
     return mean.view(1, -1, 1, 1).expand(1, *pair.shape)
 
 
-def looked(model: Model, x: Tensor, start: Tensor, place: int) -> dict[str, Any]:
+def looked(model: ComparedModel, x: Tensor, start: Tensor, place: int) -> dict[str, Any]:
     """What one model's maps show of an input (1, ...), raw; or one sentence on why there are none."""
     if model.net is None:
         return {"lacks": f"{model.title} only answers; what goes on inside it cannot be looked at."}
@@ -71,7 +71,7 @@ def looked(model: Model, x: Tensor, start: Tensor, place: int) -> dict[str, Any]
     return found
 
 
-def lookup(model: Model, x: Tensor) -> Lookup | None:
+def lookup(model: ComparedModel, x: Tensor) -> Lookup | None:
     """The last stage whose feature is a map of more than one position."""
     features = model.through(x).features
     for place in reversed(range(len(features))):
@@ -81,7 +81,7 @@ def lookup(model: Model, x: Tensor) -> Lookup | None:
     return None
 
 
-def grad_cam(model: Model, look: Lookup, x: Tensor, place: int) -> Tensor:
+def grad_cam(model: ComparedModel, look: Lookup, x: Tensor, place: int) -> Tensor:
     """What speaks for a class: (h, w), ReLU(sum over k of a_k A_k), a_k the mean slope of its logit on map A_k.
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017.
@@ -91,7 +91,7 @@ def grad_cam(model: Model, look: Lookup, x: Tensor, place: int) -> Tensor:
     return found[0, 0].detach().float().cpu()
 
 
-def cam(model: Model, look: Lookup | None, place: int) -> tuple[list[Any] | None, str]:
+def cam(model: ComparedModel, look: Lookup | None, place: int) -> tuple[list[Any] | None, str]:
     """What speaks for (above 0) and against a class: (h, w), the sum over k of w_k A_k; else why there is none.
 
     It is exact where the head is global average pooling and one linear layer: then its mean is the logit less the
@@ -115,7 +115,7 @@ def cam(model: Model, look: Lookup | None, place: int) -> tuple[list[Any] | None
     return maps[place if model.order is None else model.order[place]].float().cpu().tolist(), ""
 
 
-def integrated(model: Model, x: Tensor, start: Tensor, place: int) -> tuple[Tensor, float]:
+def integrated(model: ComparedModel, x: Tensor, start: Tensor, place: int) -> tuple[Tensor, float]:
     """How much each value adds to a class's logit on the way from the baseline: like `x`, and what their sum lacks.
 
     The slope is integrated along the straight line at 64 points by Gauss and Legendre's rule.

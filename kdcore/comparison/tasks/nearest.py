@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from kdcore.comparison.tasks._asked import Asked, image, shown, sides
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.errors import BadInput
 from kdcore.runs.record import read_arrays, written_ns
 
 MOST = 5
 
 
-def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
+def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
     """For each model whose inside is known the nearest training rows to {"row"} or {"pixels"}, nearest first.
 
     Raises:
@@ -37,17 +37,17 @@ def distances(features: np.ndarray, feature: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(features - feature, axis=1))
 
 
-def _told(pair: Pair, row: int, distance: float) -> dict[str, Any]:
+def _told(pair: ComparedPair, row: int, distance: float) -> dict[str, Any]:
     x = torch.from_numpy(pair.data.train.x[row : row + 1])
     return {"row": row, "image": shown(x), "label": int(pair.data.train.y[row]), "distance": distance}
 
 
-def _own(pair: Pair, asked: Asked) -> int:
+def _own(pair: ComparedPair, asked: Asked) -> int:
     """The row itself, where training rows are looked at; it is no neighbour of its own."""
     return int(asked["row"]) if pair.question.where == "train" and asked.get("pixels") is None else -1
 
 
-def _known(pair: Pair) -> dict[str, np.ndarray]:
+def _known(pair: ComparedPair) -> dict[str, np.ndarray]:
     path = pair.folder / "neighbours.npz"
     stamp = written_ns(path)
     if not stamp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kdcore.comparison.tasks._asked import Asked, sides
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.contracts.net import CHUNK
 from kdcore.engine.measure import Arrays
@@ -15,7 +15,7 @@ from kdcore.probes._numerics import thinned
 MOST = 20_000  # training rows, evenly spread
 
 
-def work(pair: Pair, _: Asked, report: Report) -> Arrays:
+def work(pair: ComparedPair, _: Asked, report: Report) -> Arrays:
     """index (M,) rows of the training split, and <model> (M, K) float32 features, pooled, where its inside is known.
 
     Raises:

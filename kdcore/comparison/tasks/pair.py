@@ -40,7 +40,7 @@ OVERDRAWN = (
 )
 
 
-class Model:
+class ComparedModel:
     """One side of a case.
 
     Args:
@@ -258,7 +258,7 @@ def _made(choice: Choice) -> Data:
     return DATA[choice.name](**choice.knobs)
 
 
-class Pair:
+class ComparedPair:
     """The two models of a case and its rows.
 
     Args:
@@ -279,9 +279,9 @@ class Pair:
             self.notes.append(refusal)
             self.teacher = None
 
-    def _model(self, side: str, party: Party) -> Model:
+    def _model(self, side: str, party: Party) -> ComparedModel:
         try:
-            return Model(party, self.data, self.question.data, self.device, self.question.sends)
+            return ComparedModel(party, self.data, self.question.data, self.device, self.question.sends)
         except BadInput as error:
             raise BadInput(f"The {side}: {error}") from error
 
@@ -319,20 +319,20 @@ class Pair:
         return self.x[row : row + 1]
 
     @property
-    def models(self) -> list[Model]:
+    def models(self) -> list[ComparedModel]:
         """Student, and teacher where there is one."""
         return [self.student, *([self.teacher] if self.teacher else [])]
 
 
-def pair_of(folder: Path) -> Pair:
+def pair_of(folder: Path) -> ComparedPair:
     """The models of a case, set up anew where another was looked at before."""
     key = folder / "question.json"
     stamp = written_ns(key)
     if _known.get("key") != (folder, stamp):
         _known.clear()
         question = asked(folder)
-        _known.update(pair=Pair(question), key=(folder, stamp))
-    found: Pair = _known["pair"]
+        _known.update(pair=ComparedPair(question), key=(folder, stamp))
+    found: ComparedPair = _known["pair"]
     return found
 
 

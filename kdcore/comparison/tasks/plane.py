@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kdcore.comparison.plane import BEGINS, FINEST, Ask, Plane, asked, name_of, three_rows, through
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.probes.field import surrounding
 from kdcore.runs.record import read_arrays, write_arrays, written_ns
 
@@ -20,7 +20,7 @@ KEPT = 32  # planes of a case, the newest
 NEAR = 0.5  # of the shortest side between the three rows: rows this close to the plane are drawn on it
 
 
-def answer(pair: Pair, wish: Mapping[str, Any]) -> dict[str, Any]:
+def answer(pair: ComparedPair, wish: Mapping[str, Any]) -> dict[str, Any]:
     """Write the plane of "row", "beside" and "third" (None is the default that fits), coarse first; its name."""
     row, beside, third = wish["row"], wish.get("beside"), wish.get("third")
     name = name_of(pair.shape, row, beside, third)
@@ -37,18 +37,18 @@ def answer(pair: Pair, wish: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name}
 
 
-def unit(pair: Pair) -> float:
+def unit(pair: ComparedPair) -> float:
     """What the rows' values are divided by: pixels count from 0 to 1."""
     return 255.0 if len(pair.shape) == 3 else 1.0
 
 
-def flat(pair: Pair, rows: list[int] | slice) -> np.ndarray:
+def flat(pair: ComparedPair, rows: list[int] | slice) -> np.ndarray:
     """Some of the case's rows (M, F) float64 in the units of planes."""
     x = pair.x[rows]
     return x.reshape(len(x), -1).numpy().astype(np.float64) / unit(pair)
 
 
-def asking(pair: Pair, model: Model, plane: Plane | None) -> Ask:
+def asking(pair: ComparedPair, model: ComparedModel, plane: Plane | None) -> Ask:
     """A model as a function of places (N, 2); pixels outside 0..255 are clipped, so each place is an image."""
 
     def ask(places: np.ndarray) -> np.ndarray:
@@ -58,13 +58,15 @@ def asking(pair: Pair, model: Model, plane: Plane | None) -> Ask:
     return ask
 
 
-def _points(pair: Pair, plane: Plane | None, places: np.ndarray) -> torch.Tensor:
+def _points(pair: ComparedPair, plane: Plane | None, places: np.ndarray) -> torch.Tensor:
     points = (plane.points(places) if plane else places) * unit(pair)
     shown = points.clip(0, 255) if len(pair.shape) == 3 else points
     return torch.from_numpy(shown.astype(np.float32)).reshape(-1, *pair.shape)
 
 
-def _through(pair: Pair, row: int, beside: int | None, third: int | None) -> tuple[Plane, dict[str, np.ndarray]]:
+def _through(
+    pair: ComparedPair, row: int, beside: int | None, third: int | None
+) -> tuple[Plane, dict[str, np.ndarray]]:
     """The plane through three rows, which they are, and what else lies close to it."""
     for one in (row, beside, third):
         pair.row(0 if one is None else one)
@@ -84,14 +86,14 @@ def _through(pair: Pair, row: int, beside: int | None, third: int | None) -> tup
     }
 
 
-def _far(pair: Pair, row: int) -> np.ndarray:
+def _far(pair: ComparedPair, row: int) -> np.ndarray:
     """(N,) distance of each of the case's rows from one."""
     own = flat(pair, [row])
     chunks = (slice(at, at + CHUNK) for at in range(0, len(pair.x), CHUNK))
     return np.concatenate([np.linalg.norm(flat(pair, chunk) - own, axis=1) for chunk in chunks])
 
 
-def _close(pair: Pair, plane: Plane, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _close(pair: ComparedPair, plane: Plane, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows that lie close to the plane and within its square, the three among them, and their places on it."""
     sides = np.linalg.norm(plane.corners - np.roll(plane.corners, 1, axis=0), axis=1)
     near, found = [np.array(rows)], [plane.corners]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdcore.comparison.plane import Plane, asked, measures, through
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.comparison.tasks.plane import asking, flat
 from kdcore.contracts.data import Report
 from kdcore.engine.measure import Arrays
@@ -19,7 +19,7 @@ SIZE = 50  # points along a side
 TRIES = 20  # draws for each plane, where rows lie on one line
 
 
-def work(pair: Pair, wish: Mapping[str, Any], report: Report) -> Arrays | None:
+def work(pair: ComparedPair, wish: Mapping[str, Any], report: Report) -> Arrays | None:
     """`planes.npz`: see `kdcore.comparison.plane`. "planes" may say how many, "seed" which.
 
     Raises:
@@ -44,7 +44,7 @@ def work(pair: Pair, wish: Mapping[str, Any], report: Report) -> Arrays | None:
     }
 
 
-def _drawn(pair: Pair, random: np.random.Generator) -> tuple[np.ndarray, Plane]:
+def _drawn(pair: ComparedPair, random: np.random.Generator) -> tuple[np.ndarray, Plane]:
     """Three rows of three classes, where there are as many, and their plane."""
     kinds = np.unique(pair.labels)
     for _ in range(TRIES):

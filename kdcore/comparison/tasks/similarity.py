@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdcore.comparison.tasks._rows import drawn
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.contracts.net import CHUNK, pooled
 from kdcore.engine.measure import Arrays
@@ -23,7 +23,7 @@ GROUPS = 8  # of rows, of whose likenesses the standard error is told
 SMALLEST_GROUP = 8
 
 
-def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report) -> Arrays:
     """cka (S + T, S + T) and error, its standard error; stages (): S, the student's, logits being the last of each.
 
     Asked: select, the rows that are meant; rows, how many at most.
@@ -51,7 +51,7 @@ def work(pair: Pair, asked: Mapping[str, Any], report: Report) -> Arrays:
 
 
 @torch.no_grad()
-def staged(model: Model, x: Tensor) -> list[Tensor]:
+def staged(model: ComparedModel, x: Tensor) -> list[Tensor]:
     """Each stage's feature of raw rows (N, ...), maps averaged over their positions: (N, K); and last the logits.
 
     Raises:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdcore.comparison.tasks._asked import BYTE, Asked, image, shown
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.errors import BadInput
 
 MOST = 50  # steps
@@ -16,14 +16,14 @@ BEYOND = 4e-3  # of the largest logit and more with each step, so that ties and 
 GRAINS = 100  # places on the way back at which it is tried whether less is enough
 
 
-class Found(NamedTuple):
+class SmallestChange(NamedTuple):
     """Where a search ended."""
 
     x: Tensor | None  # (1, ...) float32, raw; None where nothing was found
     steps: int
 
 
-def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
+def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
     """The change of {"row"} or {"pixels"}: image, difference, its norm, and both answers before and after.
 
     Raises:
@@ -51,12 +51,12 @@ def change(gap: Tensor) -> dict[str, Any]:
     return {"gap": (gap[0] / unit).tolist(), "norm": float(gap.norm() / unit), "largest": float(gap.abs().max() / unit)}
 
 
-def answers(student: Model, teacher: Model, x: Tensor) -> Tensor:
+def answers(student: ComparedModel, teacher: ComparedModel, x: Tensor) -> Tensor:
     """(N, 2) the answers of student and teacher to raw rows."""
     return torch.stack([model.logits(x).argmax(1) for model in (student, teacher)], dim=1)
 
 
-def search(student: Model, teacher: Model, x: Tensor) -> Found:
+def search(student: ComparedModel, teacher: ComparedModel, x: Tensor) -> SmallestChange:
     """Steps across the student's nearest boundary that leads where it should, kept among images; then the way back.
 
     Each step is the shortest that would close the student's margin were it linear (Moosavi-Dezfooli, Fawzi and
@@ -71,11 +71,11 @@ def search(student: Model, teacher: Model, x: Tensor) -> Found:
         place = _stepped(student, place, theirs if goal else None, BEYOND * step)
         ours, theirs = answers(student, teacher, place)[0].tolist()
         if (ours == theirs) == goal:
-            return Found(_shortened(student, teacher, x, place, goal), step)
-    return Found(None, MOST)
+            return SmallestChange(_shortened(student, teacher, x, place, goal), step)
+    return SmallestChange(None, MOST)
 
 
-def _stepped(student: Model, x: Tensor, aim: int | None, beyond: float) -> Tensor:
+def _stepped(student: ComparedModel, x: Tensor, aim: int | None, beyond: float) -> Tensor:
     """One step that makes the student answer `aim`, or the runner-up where it is None, by a margin of `beyond`."""
     x = x.clone().requires_grad_()
     with torch.enable_grad():
@@ -90,7 +90,7 @@ def _stepped(student: Model, x: Tensor, aim: int | None, beyond: float) -> Tenso
     return moved.clamp(0, BYTE) if x.ndim == 4 else moved
 
 
-def _shortened(student: Model, teacher: Model, start: Tensor, end: Tensor, goal: bool) -> Tensor:
+def _shortened(student: ComparedModel, teacher: ComparedModel, start: Tensor, end: Tensor, goal: bool) -> Tensor:
     """The first place on the straight line from start to end where both agree as `goal` says."""
     share = torch.linspace(0, 1, GRAINS + 1).view(-1, *[1] * (start.ndim - 1))
     way = torch.lerp(start, end, share)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.contracts.data import Report
 from kdcore.contracts.net import CHUNK
 from kdcore.engine.measure import Arrays
@@ -19,7 +19,7 @@ OWN = 2000  # training rows that tell what is usual
 SEEN = "reading training rows through the teacher"
 
 
-def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays:
+def work(pair: ComparedPair, _: Mapping[str, Any], report: Report) -> Arrays:
     """`distance` (N,) of each row to its 10th nearest training row, and `own` (M,), the same of training rows to the
     others: Euclidean, between the last stage's pooled features.
 
@@ -39,7 +39,7 @@ def work(pair: Pair, _: Mapping[str, Any], report: Report) -> Arrays:
     }
 
 
-def features(model: Model, x: Tensor, heard: Callable[[float], None]) -> Tensor:
+def features(model: ComparedModel, x: Tensor, heard: Callable[[float], None]) -> Tensor:
     """(N, K) of raw rows, saying how far it is."""
     found = []
     for place in range(0, len(x), CHUNK):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdcore.comparison import export_temperature
-from kdcore.comparison.tasks.pair import Pair
+from kdcore.comparison.tasks.pair import ComparedPair
 
 
-def answer(pair: Pair, asked: Mapping[str, Any]) -> dict[str, Any]:
+def answer(pair: ComparedPair, asked: Mapping[str, Any]) -> dict[str, Any]:
     """{"file"}: the name of the file in the case's folder, with the student at temperature asked["temperature"]."""
     temperature = float(asked["temperature"])
     name = f"student-{temperature:.4g}.safetensors"

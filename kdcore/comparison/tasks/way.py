@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdcore.comparison.tasks._asked import Asked, image, shown, sides
-from kdcore.comparison.tasks.pair import Model, Pair
+from kdcore.comparison.tasks.pair import ComparedModel, ComparedPair
 from kdcore.errors import BadInput, unknown
 
 STEPS = 21
@@ -17,7 +17,7 @@ CHUNK = 8192  # rows compared at a time
 GOALS = ("teacher", "student", "beside")
 
 
-def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
+def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
     """Both models at 21 places between {"row"} or {"pixels"} and where {"to"} says.
 
     {"to"} is "beside", the case's row {"beside"}; or "teacher" or "student", the nearest training row whose label is
@@ -37,7 +37,7 @@ def answer(pair: Pair, asked: Asked) -> dict[str, Any]:
     return {"share": share.tolist(), "classes": classes, "end": told, "pictures": pictures, **found}
 
 
-def _end(pair: Pair, asked: Asked, x: Tensor, answers: dict[str, int]) -> tuple[Tensor, dict[str, Any]]:
+def _end(pair: ComparedPair, asked: Asked, x: Tensor, answers: dict[str, int]) -> tuple[Tensor, dict[str, Any]]:
     """The row (1, ...) at the end of the way, and what is known of it."""
     goal = str(asked["to"])
     if goal not in GOALS:
@@ -53,7 +53,7 @@ def _end(pair: Pair, asked: Asked, x: Tensor, answers: dict[str, int]) -> tuple[
     return pair.train_x[row : row + 1], {"row": row, "label": place, "training": True}
 
 
-def nearest_of(pair: Pair, x: Tensor, label: int, own: int = -1) -> int:
+def nearest_of(pair: ComparedPair, x: Tensor, label: int, own: int = -1) -> int:
     """The training row with a label that is nearest to an input (1, ...) in its raw values; `own` does not count.
 
     Raises:
@@ -67,7 +67,7 @@ def nearest_of(pair: Pair, x: Tensor, label: int, own: int = -1) -> int:
     return int(rows[torch.cat(gaps).argmin()])
 
 
-def _classes(pair: Pair, x: Tensor, answers: dict[str, int], label: int) -> list[int]:
+def _classes(pair: ComparedPair, x: Tensor, answers: dict[str, int], label: int) -> list[int]:
     """The two classes that are followed: both answers, or the common one and the end's label or the runner-up."""
     first, other = answers.get("teacher", answers["student"]), answers["student"]
     if first == other:
@@ -76,7 +76,7 @@ def _classes(pair: Pair, x: Tensor, answers: dict[str, int], label: int) -> list
     return [first, other]
 
 
-def _along(model: Model, way: Tensor, share: Tensor, classes: list[int]) -> dict[str, Any]:
+def _along(model: ComparedModel, way: Tensor, share: Tensor, classes: list[int]) -> dict[str, Any]:
     """Probabilities (21, 2) of the two classes, the answers, and where on the way they change."""
     probability = model.logits(way).softmax(1)
     answers = probability.argmax(1)
