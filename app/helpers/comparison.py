@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from app import run_store
-from app.helpers.loss_curves import Helper
 from app.text import phrases
 from app.text.phrases import paid
 from kdcore.comparison.case import Case, Progress, Where, folder_of, progress, tell
@@ -27,14 +26,15 @@ from kdcore.runs.bill import dollars
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.runs.record import stamp_of
 from kdcore.spec.spec import Choice, parse
+from kdcore.stdio_rpc import HelperProcess
 
 log = logging.getLogger("kdlab.examining")
 MODULE = "kdcore.comparison.worker"
 LONG_S = 4 * 3600.0
 FIRST = "answers"  # the task that makes a case
 
-quick = Helper(MODULE, 120.0, "This")
-slow = Helper(MODULE, LONG_S, "This")
+quick = HelperProcess(MODULE, 120.0, "This")
+slow = HelperProcess(MODULE, LONG_S, "This")
 
 
 @cache

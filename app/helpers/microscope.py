@@ -9,19 +9,19 @@ from typing import Any, Literal, get_args
 import streamlit as st
 
 from app import run_store, state
-from app.helpers.loss_curves import Helper
 from app.reports.microscope_card import Sight, card
 from app.text.phrases import money, verbatim
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.runs.bill import dollars
 from kdcore.spec.catalogue import entry
+from kdcore.stdio_rpc import HelperProcess
 
 Under = Literal["A probe image", "A walk between two classes", "Any latent"]
 MOST = 10  # classes with a slider each
 REACH = 4.0  # of a latent's numbers, in standard deviations of those that the generator learned with
 
-helper = Helper("kdcore.blackbox.microscope", 120.0, "This image")
+helper = HelperProcess("kdcore.blackbox.microscope", 120.0, "This image")
 
 
 def lens(run: Run, classes: tuple[str, ...]) -> None:

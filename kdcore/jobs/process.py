@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -14,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdcore.jobs.store import Store
+from kdcore.stdio_rpc import spawn
 
 MODULE = "kdcore.jobs.worker"
-PACKAGE = Path(__file__).parents[2]
 TAIL_BYTES = 4000
 
 
@@ -29,20 +28,12 @@ class WorkerProcess:
     """
 
     def __init__(self, store: Store, news: Callable[[], None]) -> None:
-        paths = [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        told = {"KDLAB_HOME": str(store.home), "KDLAB_DATABASE": store.url, "PYTHONPATH": os.pathsep.join(paths)}
         self.run_id: str | None = None
         self.since = time.monotonic()  # it started, or began its run
         self.ready = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  a pipe would break with the server, and the worker with it
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, **told},
-            start_new_session=True,
-        )
+        places = {"KDLAB_HOME": str(store.home), "KDLAB_DATABASE": store.url}
+        self._process = spawn(MODULE, stderr=self._errors, environment=places, new_session=True)
         self._news = news
         threading.Thread(target=self._watch, name=f"worker {self.pid}", daemon=True).start()
 

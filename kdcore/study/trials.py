@@ -8,8 +8,6 @@ evenly.
 from __future__ import annotations
 
 import fcntl
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,11 +18,11 @@ from typing import Any
 
 from kdcore.device import give_back
 from kdcore.engine.train import train
-from kdcore.errors import BadInput
 from kdcore.events import Event, Finished, Frame, Meter, Started, Step
 from kdcore.runs.bill import bill
 from kdcore.spec.catalogue import home
 from kdcore.spec.spec import Spec, parse
+from kdcore.stdio_rpc import answered, serve
 from kdcore.study.study import METRICS, Row
 
 
@@ -105,13 +103,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 def main() -> None:
     """Answer every spec on stdin with a row, or with {"error": one sentence}."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not come between
-    for line in sys.stdin:
-        try:
-            row = trial(parse(line))
-        except BadInput as error:
-            row = {"error": str(error)}
-        print(json.dumps(row), file=answers, flush=True)
+    serve(lambda line: answered(line, lambda spec: trial(parse(spec))))
 
 
 if __name__ == "__main__":

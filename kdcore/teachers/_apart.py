@@ -8,7 +8,6 @@ line of JSON with dtype, shape and the number of bytes, and the bytes.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -21,10 +20,10 @@ from weakref import finalize
 import numpy as np
 
 from kdcore.errors import BadInput
+from kdcore.stdio_rpc import spawn
 from kdcore.teachers import _trial
 from kdcore.teachers._trial import MEMORY_BYTES, PATIENCE_S, TIME_S
 
-PACKAGE = Path(__file__).parents[2]
 ANSWER_BYTES = 256 << 20  # of one answer
 
 
@@ -40,14 +39,7 @@ class Apart:
     """
 
     def __init__(self, path: Path, output: str) -> None:
-        paths = [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(path), output],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        )
+        self._process = spawn(__name__, str(path), output, stderr=subprocess.DEVNULL)
         self.patience_s: float = PATIENCE_S
         self._lock = threading.Lock()
         self._end = finalize(self, _end, self._process)

@@ -8,7 +8,6 @@ is asked for.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from functools import lru_cache
 from typing import Any
@@ -17,10 +16,10 @@ from kdcore.errors import BadInput
 from kdcore.spec.catalogue import entry
 from kdcore.spec.registry import DATA, TEACHERS
 from kdcore.spec.spec import Spec
-from kdcore.stdio_rpc import Answer, answered
+from kdcore.stdio_rpc import Answer, Gone, HelperProcess, answered
 from kdcore.terminal import say
 
-PATIENCE_S = 300  # of the clock, beyond what the trial of a file takes at most
+TIMEOUT_S = 300  # of the clock, beyond what the trial of a file takes at most
 
 
 def check_file(spec: Spec) -> None:
@@ -37,14 +36,15 @@ def check_file(spec: Spec) -> None:
 @lru_cache(64)
 def _ask(question: str) -> None:
     """Ask a process of its own, which holds what the file takes; what suited once is not asked again."""
-    command = [sys.executable, "-m", "kdcore.upload_checks.before_run"]
+    process = HelperProcess("kdcore.upload_checks.before_run", TIMEOUT_S, "The teacher's file")
     try:
-        done = subprocess.run(command, input=question + "\n", capture_output=True, text=True, timeout=PATIENCE_S)
-        found: Answer = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError) as error:
+        found = process.exchange(json.loads(question))
+    except Gone as error:
         raise BadInput("The teacher's file could not be opened, as that crashed or took too long; try another.") from (
             error
         )
+    finally:
+        process.stop()
     if "error" in found:
         raise BadInput(found["error"])
 

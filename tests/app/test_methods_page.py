@@ -22,15 +22,16 @@ from kdcore.contracts.access import GRANTS
 from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
 from kdcore.explain.examples import Example
-from kdcore.spec.catalogue import entry
+from kdcore.spec.catalogue import ROOT, entry
 from kdcore.spec.registry import METHODS
+from kdcore.stdio_rpc import HelperProcess
 from kdcore.study.study import Study
 
 REQUEST = {"method": "ce", "knobs": {}, "example": {}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def helper() -> Iterator[loss_curves.Helper]:
+def helper() -> Iterator[HelperProcess]:
     """The pages' helper, ended after the tests of this file."""
     yield loss_curves.helper
     loss_curves.helper.stop()
@@ -50,7 +51,7 @@ def test_every_method_is_told_whole_and_drawn(lab: Open, method: str) -> None:
     assert charts(page) == 1, said(page)
     keys = {item.key for kind in (page.number_input, page.selectbox, page.toggle, page.button_group) for item in kind}
     assert {f"form method.{knob}" for knob in one["schema"]["properties"]} <= keys
-    assert unfold(page, "source").code[0].value == (loss_curves.ROOT / one["file"]).read_text().strip()
+    assert unfold(page, "source").code[0].value == (ROOT.parent / one["file"]).read_text().strip()
 
 
 @pytest.mark.parametrize(("access", "grants"), GRANTS.items())
@@ -135,7 +136,7 @@ def test_a_method_that_the_teacher_does_not_grant_says_so(lab: Open) -> None:
 
 
 def test_a_helper_that_fails_is_told_and_started_again(lab: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss_curves, "helper", broken := loss_curves.Helper("kdcore.no_such_module"))
+    monkeypatch.setattr(loss_curves, "helper", broken := HelperProcess("kdcore.no_such_module", 60.0, "The example"))
     loss_curves._curves.cache_clear()
     page = lab("methods", method="ce")
     assert not page.exception
@@ -145,7 +146,7 @@ def test_a_helper_that_fails_is_told_and_started_again(lab: Open, monkeypatch: p
     broken.stop()
 
 
-def test_a_killed_helper_comes_back(helper: loss_curves.Helper) -> None:
+def test_a_killed_helper_comes_back(helper: HelperProcess) -> None:
     assert "curves" in helper.ask(REQUEST)
     first = helper._process
     assert first is not None
@@ -156,7 +157,7 @@ def test_a_killed_helper_comes_back(helper: loss_curves.Helper) -> None:
 
 
 def test_a_helper_that_takes_too_long_is_ended() -> None:
-    slow = loss_curves.Helper("json.tool", patience_s=0.5)  # it reads to the end before it answers
+    slow = HelperProcess("json.tool", 0.5, "The example")  # it reads to the end before it answers
     with pytest.raises(BadInput, match="could not be computed"):
         slow.ask(REQUEST)
     assert slow._process is None

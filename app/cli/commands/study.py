@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
+from threading import TIMEOUT_MAX
 from typing import TextIO
 
 from app.results.studies import commit, publish, published
 from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import catalogue, home
+from kdcore.stdio_rpc import Gone, HelperProcess
 from kdcore.study.study import Row, Trial, load, read, trials
 from kdcore.terminal import say, warn
 
@@ -66,41 +65,31 @@ def _do(left: list[Trial], kept: Path, jobs: int) -> None:
     try:
         for process in processes:
             threading.Thread(target=_feed, args=(process, waiting, answers), daemon=True).start()
+        kept.parent.mkdir(parents=True, exist_ok=True)
         with kept.open("a") as file:
             _collect(answers, file, len(left))
     finally:
         for process in processes:
-            with process:  # closes its pipes and waits
-                process.kill()
+            process.stop()
 
 
-def _process() -> subprocess.Popen[str]:
-    """A process that does one trial at a time with one thread."""
-    environment = os.environ | {"KDLAB_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "kdcore.study.trials"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+def _process() -> HelperProcess:
+    """A process that does one trial at a time with one thread, however long that takes."""
+    one_thread = {"KDLAB_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return HelperProcess("kdcore.study.trials", TIMEOUT_MAX, "The trial", one_thread)
 
 
-def _feed(
-    process: subprocess.Popen[str], waiting: queue.SimpleQueue[Trial], answers: queue.SimpleQueue[Answer]
-) -> None:
+def _feed(process: HelperProcess, waiting: queue.SimpleQueue[Trial], answers: queue.SimpleQueue[Answer]) -> None:
     """Hand trials to one process until none is left or it dies."""
-    assert process.stdin
-    assert process.stdout
     while not waiting.empty():
         try:
             trial = waiting.get_nowait()
         except queue.Empty:
             return
         try:
-            process.stdin.write(trial.spec.model_dump_json() + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except OSError:
-            answer = ""
-        whole = answer.endswith("\n")  # otherwise the process ended before or amid its answer
-        answers.put((trial, json.loads(answer) if whole else None))
-        if not whole:
+            answers.put((trial, process.exchange(trial.spec.model_dump(mode="json"))))
+        except Gone:
+            answers.put((trial, None))
             return
 
 
