@@ -70,7 +70,7 @@ def test_witnesses_answer_in_the_order_asked(monkeypatch: pytest.MonkeyPatch) ->
         def logits(self, x: Tensor) -> Tensor:
             return 2.0 * torch.eye(4)[torch.full((len(x),), self.place)]
 
-    monkeypatch.setattr(witnesses, "Model", Shifted)
+    monkeypatch.setattr(witnesses, "ComparedModel", Shifted)
     asked = {"seeds": [{"title": "1", "run": "one"}, {"title": "3", "run": "three"}], "longer": [{"title": "2"}]}
     found = witnesses.work(pair(), asked, silent)
     assert found["seeds_answers"][:, 0].tolist() == [1, 3]
