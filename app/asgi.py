@@ -70,7 +70,7 @@ def bring_demos(store: Store) -> None:
 
 
 async def collect_garbage() -> None:
-    """What the imports made is kept out of collections; the rest is collected now and then, and cases are let go."""
+    """Keep what the imports made out of collections, collect the rest now and then, and let cases go."""
     gc.collect()
     gc.freeze()
     with suppress(asyncio.CancelledError):

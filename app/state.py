@@ -47,7 +47,7 @@ def viewer() -> str:
 
 
 def owners() -> frozenset[str]:
-    """The owners of runs that the viewer may change."""
+    """Return the owners of runs that the viewer may change."""
     return ownership.owners(viewer(), st.context.headers)
 
 
@@ -60,12 +60,12 @@ def owns(run: Run) -> bool:
 
 
 def _held(name: str) -> str:
-    """The session's name of something that the page of now keeps for itself."""
+    """Return the session's name of something that the page of now keeps for itself."""
     return f"{name} of {_state['page']}"
 
 
 def codec() -> ModuleType:
-    """What reads, writes and changes the links of the page of now."""
+    """Return what reads, writes and changes the links of the page of now."""
     return LINKED[_state["page"]]
 
 
@@ -95,7 +95,7 @@ def _says(query: Mapping[str, str]) -> bool:
 
 
 def _following(found: Link) -> Link:
-    """The link with the settings of its run in the form, where the page has a form for runs."""
+    """Return the link with the settings of its run in the form, where the page has a form for runs."""
     if _state["page"] not in FORMS or found.run is None:
         return found
     with suppress(BadInput):  # a run that cannot be shown is told of where it would be
@@ -119,7 +119,7 @@ def follows(run: Run) -> bool:
 
 
 def shown() -> Link:
-    """What the page shows now."""
+    """Return what the page shows now."""
     found: Link = _state[_held("link")]
     return found
 
@@ -144,8 +144,9 @@ def save() -> None:
 
 
 def _beside_run(query: dict[str, str], followed: bool) -> dict[str, str]:
-    """The query of a page with a run on show: one that came without settings keeps so while the form is the run's, and
-    one with the run's settings undone says so, or whoever opens it would get the run's."""
+    """Return the query of a page with a run on show: one that came without settings keeps so while the form is the
+    run's, and one with the run's settings undone says so, or whoever opens it would get the run's.
+    """
     if followed and not _says(st.query_params.to_dict()):
         return {key: text for key, text in query.items() if not _says({key: text})}
     undone = not followed and not _says(query)
@@ -231,7 +232,7 @@ def take(settings: Settings) -> None:
 
 
 def heard(key: str) -> None:
-    """Callback of a live component: take over how somebody looks at the run now."""
+    """Take over how somebody looks at the run now, as a live component reports it."""
     _state["touched"] = True
     change: Mapping[str, Any] = component(key, "view") or {}
     known = {name: value for name, value in change.items() if name in codec().VIEW}
@@ -243,7 +244,7 @@ def heard(key: str) -> None:
 
 
 def theme() -> Theme:
-    """The theme of the browser."""
+    """Return the theme of the browser."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
@@ -281,7 +282,9 @@ def _drafts() -> dict[str, Draft]:
 
 
 def draft(key: str) -> Draft | None:
-    """What was typed for a setting and could not be taken; None once the setting is gone or has another value."""
+    """Return what was typed for a setting and could not be taken; None once the setting is gone or has another
+    value.
+    """
     found = _drafts().get(key)
     return found if found and shown().settings.get(key) == found.value else None
 
@@ -292,7 +295,8 @@ def unread() -> list[str]:
 
 
 def widget(key: str, value: Any) -> str:
-    """The session's name of a setting's widget, after making the widget show `value`, or what was typed in its place.
+    """Return the session's name of a setting's widget, after making the widget show `value`, or what was typed in its
+    place.
 
     Where a click broke off the last run of the page, the browser may never have heard the value, so it is told again.
     """
@@ -309,7 +313,7 @@ def put(key: str, value: Json) -> None:
 
 
 def changed(key: str, parse: Callable[[Any], Json]) -> None:
-    """Callback of a setting's widget: the setting becomes what the widget shows."""
+    """Give a setting the value that its widget shows."""
     propose(key, _state[f"form {key}"], parse)
 
 
@@ -327,7 +331,7 @@ def propose(key: str, typed: Any, parse: Callable[[Any], Json]) -> None:
 
 
 def picked(key: str, options: Sequence[str]) -> None:
-    """Callback of a setting's list: the setting becomes the option that was picked.
+    """Give a setting the option that was picked from its list.
 
     Where the labels of options change, a browser still answers with the old label of the one it holds, and Streamlit
     calls that a new value: it is no option, nobody picked it, and the list shows the setting again.
@@ -361,7 +365,7 @@ def ticks(table: str) -> list[str]:
 
 
 def tick_too(table: str, other: str) -> None:
-    """Callback of a table: tick the same rows in another one of the same runs."""
+    """Tick the same rows in another table of the same runs."""
     _state[other] = {"selection": dict(_state[table]["selection"])}
 
 
@@ -383,6 +387,6 @@ def remember(name: str, value: Any, *, local: bool = False) -> None:
 
 
 def component(key: str, name: str | None = None) -> Any:
-    """What the widget or component of that key holds, or one of its values."""
+    """Return what the widget or component of that key holds, or one of its values."""
     held = _state.get(key)
     return held if name is None or held is None else held.get(name)

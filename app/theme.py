@@ -44,7 +44,9 @@ FURTHER = {"light": ((0.6, 0.3), (0.45, 0.36)), "dark": ((0.6, 0.72), (0.5, 0.6)
 
 
 def role(name: str) -> dict[str, str]:
-    """The colour of a network by what it is to those who look: student, untaught network, teacher, or between."""
+    """Return the colour of a network by what it is to those who look: student, untaught network, teacher, or
+    between.
+    """
     return STUDENT if name in ("student", "network") else TEACHER if "teacher" in name else MENTOR
 
 
@@ -60,7 +62,7 @@ def _further(place: int, look: Theme) -> str:
 
 
 def _free_hue(share: float) -> float:
-    """The hue in degrees at a share of all that is free."""
+    """Return the hue in degrees at a share of all that is free."""
     left = share * sum(high - low for low, high in FREE_HUES)
     for low, high in FREE_HUES:
         if left < high - low:
@@ -77,17 +79,19 @@ def upon(colour: str) -> str:
 
 
 def diverging(theme: Theme) -> list[list[Any]]:
-    """A Plotly colour scale from teacher over nothing to student."""
+    """Return a Plotly colour scale from teacher over nothing to student."""
     return [[0.0, TEACHER[theme]], [0.5, FIELD_ZERO[theme]], [1.0, STUDENT[theme]]]
 
 
 def rising(colour: dict[str, str], theme: Theme) -> list[list[Any]]:
-    """A Plotly colour scale from nothing to a colour."""
+    """Return a Plotly colour scale from nothing to a colour."""
     return [[0.0, FIELD_ZERO[theme]], [1.0, colour[theme]]]
 
 
 def layout(theme: Theme, revision: str, **more: Any) -> dict[str, Any]:
-    """The Plotly layout all panels share. `revision` names the view: while it stays, so does the viewer's zoom."""
+    """Return the Plotly layout all panels share. `revision` names the view: while it stays, so does the viewer's
+    zoom.
+    """
     axis = {"gridcolor": GRID[theme], "zerolinecolor": GRID[theme], "linecolor": GRID[theme], "automargin": True}
     shared: dict[str, Any] = {
         "uirevision": revision,

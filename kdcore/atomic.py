@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def draft_beside(path: Path) -> Path:
-    """A hidden path in the folder of `path` that no other writer has, under which to write before the rename."""
+    """Return a hidden path in the folder of `path` that no other writer has, under which to write before the rename."""
     return path.with_name(f".{secrets.token_hex(8)}.tmp")
 
 

@@ -29,7 +29,7 @@ def steady(device: torch.device) -> None:
 
 
 def apart(device: torch.device) -> AbstractContextManager[object]:
-    """A block after which the random streams of the CPU and of `device` stand where they stood."""
+    """Return a block after which the random streams of the CPU and of `device` stand where they stood."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
@@ -60,7 +60,7 @@ class Listener:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """A block whose warnings are heard; those about something else are passed on."""
+        """Hear the warnings of a block; those about something else are passed on."""
         if not self.gpu:
             yield
             return

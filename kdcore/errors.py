@@ -18,12 +18,12 @@ class BadInput(ValueError):
 
 
 def printable(text: str) -> str:
-    """The text with every character that is no sign on paper written as Python escapes it."""
+    """Return the text with every character that is no sign on paper written as Python escapes it."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:
-    """The error for a name that nobody registered, with the nearest one that exists."""
+    """Return the error for a name that nobody registered, with the nearest one that exists."""
     names = sorted(allowed)
     near = get_close_matches(str(name)[:80].lower(), [known.lower() for known in names], n=1, cutoff=0.5)
     meant = next((known for known in names if near and known.lower() == near[0]), None)
@@ -32,22 +32,22 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> BadInput:
 
 
 def shortened(value: object, most: int = 80) -> str:
-    """A value as Python writes it, its middle left out where it is long."""
+    """Return a value as Python writes it, its middle left out where it is long."""
     return cut(repr(value), most)
 
 
 def cut(text: str, most: int = 80) -> str:
-    """A text, its middle left out where it is long."""
+    """Return a text, its middle left out where it is long."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
 def gist(error: BaseException, most: int = 120) -> str:
-    """The first line of what an error says, cut after `most` characters; its kind where it says nothing."""
+    """Return the first line of what an error says, cut after `most` characters; its kind where it says nothing."""
     return _lines(error)[0][:most]
 
 
 def upshot(error: BaseException) -> str:
-    """The last line of it, where torch tells of many things the one that did not fit."""
+    """Return the last line of it, where torch tells of many things the one that did not fit."""
     return _lines(error)[-1]
 
 
@@ -56,7 +56,7 @@ def _lines(error: BaseException) -> list[str]:
 
 
 def sentence(error: ValidationError, subject: str) -> BadInput:
-    """The first complaint of a pydantic error as one sentence about `subject`."""
+    """Return the first complaint of a pydantic error as one sentence about `subject`."""
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, BadInput):

@@ -211,7 +211,7 @@ class Result(BaseModel):
         return self
 
     def numbers(self) -> dict[str, float]:
-        """What is known, by name."""
+        """Return what is known, by name."""
         return {name: float(value) for name, value in self if value is not None}
 
 
@@ -225,7 +225,7 @@ NEEDS = {  # what stands there only beside others
 
 
 def checked(told: Any) -> dict[str, float]:
-    """The numbers of a result; what is no number of a network that ran away is left out.
+    """Return the numbers of a result; what is no number of a network that ran away is left out.
 
     Raises:
         ValueError: some are none that a run has, or stand there without those that they go with.
@@ -239,7 +239,7 @@ def checked(told: Any) -> dict[str, float]:
 
 
 def kept(told: Any) -> dict[str, float]:
-    """The numbers of a result that was taken before all of this was looked at; {} where they cannot be."""
+    """Return the numbers of a result that was taken before all of this was looked at; {} where they cannot be."""
     try:
         return checked(told)
     except ValueError:
@@ -263,7 +263,7 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)  # EVENT.validate_json(line) -> E
 
 
 def stored(body: str) -> Event:
-    """An event as it was stored; the result of one that was stored before `Result` was looked at may be {}.
+    """Return an event as it was stored; the result of one that was stored before `Result` was looked at may be {}.
 
     Raises:
         ValidationError: it is no event.

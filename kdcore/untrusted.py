@@ -47,7 +47,7 @@ def turning(into: Callable[[Exception], Exception], *passing: type[Exception]) -
 
 
 def read_text(source: Path | IO[bytes], most_bytes: int = MAX_BYTES) -> str:
-    """The UTF-8 text of a file or stream, which may be a device that never ends.
+    """Return the UTF-8 text of a file or stream, which may be a device that never ends.
 
     Raises:
         OSError: it cannot be read.

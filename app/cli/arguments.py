@@ -29,7 +29,7 @@ NO_TEACHER = "none"  # nor any service
 def wanted(
     file: str | None, flags: Mapping[str, str | None], settings: Sequence[str], changes: Sequence[str] = ()
 ) -> Spec:
-    """What is asked for: a file's spec or a data set's recommendation, with changes.
+    """Return what is asked for: a file's spec or a data set's recommendation, with changes.
 
     Args:
         file: path of a spec in JSON, or of what `kdlab show RUN --json` printed; "-" for stdin.
@@ -52,7 +52,7 @@ def wanted(
 
 
 def read(file: str) -> str:
-    """The text of a spec.
+    """Return the text of a spec.
 
     Raises:
         BadInput: the file is absent, too large or no text.
@@ -72,7 +72,7 @@ def read(file: str) -> str:
 
 
 def choice(kind: str, text: str) -> dict[str, Any]:
-    """A registered thing by name with its knobs.
+    """Return a registered thing by name with its knobs.
 
     Raises:
         BadInput: an unknown name or knob, or a value out of bounds.
@@ -120,7 +120,7 @@ ORDERED = ("data", "access", "seed")  # flags that an order answers itself
 
 
 def _ordered(file: str | None, said: Mapping[str, str], settings: Sequence[str], changes: Sequence[str]) -> Spec:
-    """The run of the Black box page that `--preset` names, with the other flags as changes to it.
+    """Return the run of the Black box page that `--preset` names, with the other flags as changes to it.
 
     Raises:
         BadInput: a file is named too, or the order does not go together.
@@ -178,7 +178,7 @@ def _set(raw: dict[str, Any], setting: str) -> None:
 
 
 def _told(text: str) -> Spec:
-    """The spec in a JSON text: all of it, or what stands under "spec" where a run is described."""
+    """Return the spec in a JSON text: all of it, or what stands under "spec" where a run is described."""
     try:
         raw = read_json(text)
     except ValueError:
@@ -188,7 +188,7 @@ def _told(text: str) -> Spec:
 
 
 def _advised(said: Mapping[str, str]) -> Spec:
-    """The recommendation of the data set and the method that are named."""
+    """Return the recommendation of the data set and the method that are named."""
     data, method = (
         said.get(path, default).partition(":")[0] for path, default in (("data", "digits"), ("method", "kd"))
     )
@@ -196,7 +196,7 @@ def _advised(said: Mapping[str, str]) -> Spec:
 
 
 def _first(kind: str, name: str, properties: Mapping[str, Any]) -> str:
-    """The knob that a bare value means; what every data set has is not meant."""
+    """Return the knob that a bare value means; what every data set has is not meant."""
     own = [knob for knob in properties if kind != "data" or knob not in Data.model_fields]
     if not own:
         raise BadInput(

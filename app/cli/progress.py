@@ -47,7 +47,7 @@ class Teller:
         pass
 
     def event(self, event: Event) -> None:
-        """The run told something."""
+        """Show an event of the run."""
 
     def look(self, run: Run, teacher: Run | None) -> None:
         """Where the run stands, and the run of its teacher."""

@@ -18,7 +18,7 @@ FLAGS = {"data": "data", "method": "method", "student": "model"}
 
 
 def command(spec: Spec) -> str | None:
-    """What to type to have this run, or None where only a file can say all of it."""
+    """Return what to type to have this run, or None where only a file can say all of it."""
     base = recommended(spec.data.name)
     said = {part: _told(kind, getattr(spec, part)) for part, kind in FLAGS.items()}
     flags = {part: text for part, text in said.items() if text != _told(FLAGS[part], getattr(base, part))}
@@ -43,7 +43,7 @@ def command(spec: Spec) -> str | None:
 
 
 def _told(kind: str, choice: Choice) -> str:
-    """A choice as `name:knob=value,knob=value`, without the knobs that have their default."""
+    """Return a choice as `name:knob=value,knob=value`, without the knobs that have their default."""
     defaults = check_knobs(kind, choice.name, {})
     knobs = ",".join(f"{key}={_text(value)}" for key, value in choice.knobs.items() if value != defaults[key])
     return f"{choice.name}:{knobs}" if knobs else choice.name

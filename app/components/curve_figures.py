@@ -89,7 +89,7 @@ def _bars(name: str, values: Any, colour: str, **more: Any) -> dict[str, Any]:
 
 
 def _summands(found: Curves, look: Theme) -> list[dict[str, Any]]:
-    """A line for each weighted term, and one for the total where it is not the same."""
+    """Return a line for each weighted term, and one for the total where it is not the same."""
     terms = found["terms"]
     colours = term_colours([key == "labels" for key in terms], look)
     lines = [line(key, found["x"], terms[key], colour) for key, colour in zip(terms, colours, strict=True)]
@@ -98,7 +98,7 @@ def _summands(found: Curves, look: Theme) -> list[dict[str, Any]]:
 
 
 def _upright(x: float, look: Theme, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A vertical line through both plots, and what it marks."""
+    """Return a vertical line through both plots, and what it marks."""
     across = {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
     note = {"x": x, "xref": "x", "y": 1, "yref": "paper", "yanchor": "top", "text": text, "showarrow": False}
     side = {

@@ -28,4 +28,4 @@ def follow(drawn: Theme) -> None:
 
 
 def _nothing() -> None:
-    """A component that reports something must be given a callback."""
+    """Do nothing: a component that reports something must be given a callback."""

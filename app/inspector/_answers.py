@@ -18,7 +18,7 @@ KEPT = 48  # answers
 
 
 def answered(case: Case, task: str, **wishes: Any) -> dict[str, Any] | None:
-    """The answer, or None after the page has said why there is none."""
+    """Return the answer, or None after the page has said why there is none."""
     kept: OrderedDict[str, dict[str, Any]] = state.recall("examiner's answers", OrderedDict())
     key = json.dumps([case.id, task, wishes])
     if key not in kept:
@@ -35,11 +35,11 @@ def answered(case: Case, task: str, **wishes: Any) -> dict[str, Any] | None:
 
 
 def pinned(case: Case) -> list[int]:
-    """The pinned rows, one or two; where a link names one that is not there, the last is meant."""
+    """Return the pinned rows, one or two; where a link names one that is not there, the last is meant."""
     view, last = state.view(), len(case.rows) - 1
     return [min(row, last) for row in (view.sample, view.beside) if row is not None]
 
 
 def named(case: Case, place: int) -> str:
-    """A class by its place; a question mark where it is unknown."""
+    """Return a class by its place; a question mark where it is unknown."""
     return case.classes[place] if place >= 0 else "?"

@@ -29,7 +29,7 @@ POINTS = (
 
 
 def show(case: Case) -> None:
-    """Maps of each pinned row for a class of choice."""
+    """Draw maps of each pinned row for a class of choice."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         known = _known(case)
         which = st.selectbox("For which class", known, format_func=WHICH.__getitem__, key="maps of", width=200)
@@ -50,7 +50,7 @@ def show(case: Case) -> None:
 
 
 def _known(case: Case) -> list[str]:
-    """The choices that this case has."""
+    """Return the choices that this case has."""
     missing = set() if case.rows.teacher is not None else {"teacher"}
     return [name for name in WHICH if name not in missing]
 
@@ -95,7 +95,7 @@ def _figures(image: Any, who: str, side: dict[str, Any], look: Theme) -> list[st
 
 
 def _sentence(side: dict[str, Any]) -> str:
-    """The numbers behind one model's maps, and what it has none of."""
+    """Return the numbers behind one model's maps, and what it has none of."""
     said = f"logit <b>{side['logit']:.3g}</b>, at the start {side['from']:.3g}; the integral misses {side['left']:.2g}."
     if "grad_cam" not in side:
         shares = ", ".join(f"x{place} <b>{value:+.3g}</b>" for place, value in enumerate(side["integrated"]))

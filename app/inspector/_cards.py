@@ -36,7 +36,7 @@ def cards(case: Case, *names: str, key: str = "panels") -> None:
 
 
 def choice(name: str, label: str, options: Mapping[str, str]) -> str:
-    """A setting of this section or its panels, one of a few; it lives in the link, and panels read it by `knob`.
+    """Return a setting of this section or its panels, one of a few; it lives in the link, and panels read it by `knob`.
 
     Args:
         name: the knob's.
@@ -54,13 +54,13 @@ def choice(name: str, label: str, options: Mapping[str, str]) -> str:
 
 
 def _turn(name: str, key: str, first: str) -> None:
-    """A setting's widget was turned."""
+    """Keep what a setting's widget was turned to."""
     value = str(state.component(key))
     state.look(knobs=turned(state.view(), name, "" if value == first else value))
 
 
 def task(case: Case, name: str, label: str, says: str, **asked: Any) -> bool:
-    """A button that has a long task done, and how far it is; whether its arrays are there."""
+    """Return a button that has a long task done, and how far it is; whether its arrays are there."""
     if comparison.working(case.folder, name):
         bar(case.folder, name)
     else:

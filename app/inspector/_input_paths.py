@@ -49,7 +49,7 @@ def _line(case: Case, row: int, others: list[int]) -> None:
 
 
 def figure(case: Case, told: dict[str, Any], look: Theme) -> dict[str, Any]:
-    """The probabilities of the two classes along the way; a dotted line where a model changes its answer."""
+    """Return the probabilities of the two classes along the way; a dotted line where a model changes its answer."""
     traces, marks = [], []
     for who, colour in (("teacher", theme.TEACHER[look]), ("student", theme.STUDENT[look])):
         if who not in told:
@@ -104,7 +104,7 @@ def _smallest(case: Case, row: int) -> None:
 
 
 def change(case: Case, told: dict[str, Any], look: Theme) -> str:
-    """The row, what is added to it, and what it becomes."""
+    """Return the row, what is added to it, and what it becomes."""
     before = html_images.figure(told["image"], "Before", _both(case, told["before"]))
     wish = "agree" if told["goal"] == "agree" else "differ"
     if not told["found"]:

@@ -34,7 +34,7 @@ def show(case: Case) -> None:
 
 
 def neighbours(case: Case, told: dict[str, Any], what: str) -> str:
-    """The nearest to one input: a row of figures for each model."""
+    """Return the nearest to one input: a row of figures for each model."""
     shown = ""
     for who in ("teacher", "student"):
         if who in told:

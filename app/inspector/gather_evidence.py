@@ -22,7 +22,7 @@ Wanted = dict[str, list[tuple[Spec, Run | None]]]  # of each kind of witness wha
 
 
 def show(case: Case) -> None:
-    """What can be gathered, how far it is, and what is there."""
+    """Draw what can be gathered, how far it is, and what is there."""
     st.subheader("Evidence", anchor=False)
     if case.about.data is None:
         st.caption("Only answers were given, so no further evidence can be gathered here.")
@@ -50,7 +50,7 @@ def _spec(case: Case) -> Spec | None:
 
 
 def wanted(spec: Spec, runs: list[Run]) -> Wanted:
-    """The witnesses of a spec; a run that is done counts before one that is not."""
+    """Return the witnesses of a spec; a run that is done counts before one that is not."""
     found: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: (run.state == "done", run.state in ACTIVE)):
         found[run.hash] = run
@@ -62,7 +62,7 @@ def _flat(runs: Wanted) -> list[tuple[Spec, Run | None]]:
 
 
 def _watch(spec: Spec) -> None:
-    """Looks now and then how far the runs are; when all are over the page is drawn anew."""
+    """Look now and then how far the runs are; when all are over the page is drawn anew."""
     runs = wanted(spec, run_store.store().runs())
     _table(runs)
     if not any(run and run.state in ACTIVE for _, run in _flat(runs)):
@@ -86,7 +86,7 @@ def _state(run: Run | None) -> str:
 
 
 def _act(case: Case, runs: Wanted) -> None:
-    """The next thing to do: train what is not trained, then ask all that are."""
+    """Offer the next thing to do: train what is not trained, then ask all that are."""
     absent = [spec for spec, run in _flat(runs) if run is None or run.state != "done"]
     if absent:
         act = partial(submit, absent)
@@ -125,7 +125,7 @@ def submit(specs: list[Spec]) -> None:
 
 
 def told(runs: Wanted) -> str:
-    """What is gathered, in words: "3 other seeds, a longer run: 4 runs"."""
+    """Return what is gathered, in words: "3 other seeds, a longer run: 4 runs"."""
     seeds = len(runs["seeds"])
     parts = [f"{seeds} {WITNESSES['seeds']}", *(WITNESSES[kind] for kind in ("longer", "bigger") if runs[kind])]
     return f"{', '.join(parts)}: {len(_flat(runs))} runs"

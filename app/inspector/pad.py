@@ -37,7 +37,7 @@ def _component() -> Callable[..., Any]:
 
 
 def pad(case: Case) -> None:
-    """The pad and, beside it, what both models say; for points, a place in their plane."""
+    """Draw the pad and, beside it, what both models say; for points, a place in their plane."""
     if not case.about.shape or case.about.data is None:
         st.info("There are no models here that could answer, only their answers; open two models.")
         return
@@ -52,7 +52,7 @@ def pad(case: Case) -> None:
 
 
 def _draw(case: Case) -> list[Any]:
-    """What is on the pad: (K, H, W)."""
+    """Return what is on the pad: (K, H, W)."""
     row, shape = pinned(case)[0], case.about.shape
     held = state.recall(HELD, {})
     if held.get("of") != (case.id, row):
@@ -85,7 +85,7 @@ def _put(case: Case, row: int, pixels: list[Any]) -> None:
 
 
 def _row(case: Case, row: int) -> list[Any]:
-    """A row's pixels; black where the rows are not at hand."""
+    """Return a row's pixels; black where the rows are not at hand."""
     found: list[Any] = _empty(case.about.shape) if case.pictures is None else case.pictures[row].tolist()
     return found
 
@@ -95,7 +95,7 @@ def _empty(shape: tuple[int, ...]) -> list[Any]:
 
 
 def _heard(case: Case) -> None:
-    """Callback of the pad: keep what was drawn, so that a page that is drawn anew shows it again."""
+    """Keep what was drawn on the pad, so that a page that is drawn anew shows it again."""
     held = state.recall(HELD, {})
     try:
         held["pixels"] = checked(state.component(KEY, "pixels"), case.about.shape)
@@ -104,7 +104,7 @@ def _heard(case: Case) -> None:
 
 
 def checked(sent: Any, shape: tuple[int, ...]) -> list[Any]:
-    """What the pad sent, as (K, H, W) bytes.
+    """Return what the pad sent, as (K, H, W) bytes.
 
     Raises:
         BadInput: it is no such image.
@@ -123,7 +123,7 @@ def checked(sent: Any, shape: tuple[int, ...]) -> list[Any]:
 
 
 def _place(case: Case) -> list[float]:
-    """A point by its numbers, from those of the pinned row."""
+    """Return a point by its numbers, from those of the pinned row."""
     row = pinned(case)[0]
     rows = np.zeros((1, *case.about.shape)) if case.pictures is None else case.pictures
     start, low, high = rows[row if len(rows) > row else 0], rows.min(0), rows.max(0)

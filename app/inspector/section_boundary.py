@@ -38,7 +38,7 @@ UMAP = (
 
 
 def show(case: Case) -> None:
-    """The section: one of its three views, so that nothing is computed that nobody looks at."""
+    """Draw the section: one of its three views, so that nothing is computed that nobody looks at."""
     {"plane": _plane, "embedding": _embedding, "map": _map}[choice("boundary", "What to look at", VIEWS)](case)
 
 
@@ -56,7 +56,7 @@ def _plane(case: Case) -> None:
 
 
 def _third(case: Case) -> None:
-    """The third row of the plane: the pinned one may become it."""
+    """Offer the pinned row as the third row of the plane."""
     if case.about.shape == (2,):
         return
     view = state.view()
@@ -114,7 +114,7 @@ def _whole(case: Case) -> bool:
 
 
 def _waiting(case: Case) -> None:
-    """What hinders the plane, where something does."""
+    """Say what hinders the plane, where something does."""
     if _whole(case):
         st.rerun()
     told = progress(case.folder, "plane")

@@ -19,7 +19,7 @@ BINS = {"width": "Bins of equal width", "mass": "Bins of equal mass"}
 
 
 def show(case: Case) -> None:
-    """The section."""
+    """Draw the section."""
     found = scaled(case)
     st.markdown(_said(found))
     if found.temperature is None and not halved(case):
@@ -34,7 +34,7 @@ def show(case: Case) -> None:
 
 
 def _download(case: Case, found: TemperatureFit) -> None:
-    """The student's weights with the temperature in them: made by the first click, taken by the second."""
+    """Offer the student's weights with the temperature in them: made by the first click, taken by the second."""
     if found.temperature is None or case.about.student.run is None:
         return
     path = case.folder / f"student-{found.temperature:.4g}.safetensors"
@@ -48,7 +48,7 @@ def _download(case: Case, found: TemperatureFit) -> None:
 
 
 def _said(found: TemperatureFit) -> str:
-    """What the temperature is and where it comes from."""
+    """Return what the temperature is and where it comes from."""
     if found.temperature is None:
         return "No temperature has been fitted yet. It is fitted on labelled validation rows."
     text = (
@@ -65,7 +65,9 @@ def _said(found: TemperatureFit) -> str:
 
 
 def _meaning(temperature: float, p: float) -> str:
-    """What the temperature says of the student: that it is too sure or too shy only where that is beyond chance."""
+    """Return what the temperature says of the student: that it is too sure or too shy only where that is beyond
+    chance.
+    """
     if temperature in (COLDEST, HOTTEST):
         return "That is the end of what was tried: NLL has no minimum on these rows."
     if math.isnan(p):

@@ -16,7 +16,7 @@ IMAGES, COLUMNS = "images brought", "columns brought"  # the widgets
 
 
 def show(case: Case) -> None:
-    """The section."""
+    """Draw the section."""
     st.subheader("Draw", anchor=False)
     state.fragment(pad)(case)
     left, right = st.columns(2, gap="large")

@@ -25,7 +25,7 @@ OWN = ""  # the line from the student's own first weights
 
 
 def show(case: Case) -> None:
-    """The section: one group at a time, so that only what is looked at is drawn."""
+    """Draw the section: one group at a time, so that only what is looked at is drawn."""
     GROUPS[choice("inside", "Group", {name: name for name in GROUPS})](case)
 
 

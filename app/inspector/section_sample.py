@@ -26,7 +26,7 @@ PIECES: dict[str, tuple[str, str, Callable[[Case], None]]] = {
 
 
 def show(case: Case) -> None:
-    """The section."""
+    """Draw the section."""
     _choose(case)
     st.html(_faces(case))
     beside = ("beside",) if state.view().beside is not None else ()
@@ -40,7 +40,7 @@ def show(case: Case) -> None:
 
 
 def _choose(case: Case) -> None:
-    """The numbers of the pinned rows; a click in any panel pins too."""
+    """Draw the numbers of the pinned rows; a click in any panel pins too."""
     rows, last = pinned(case), len(case.rows) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _number("Row", "sample", rows[0], last)
@@ -64,7 +64,7 @@ def _number(label: str, field: str, row: int, last: int) -> None:
 
 
 def _faces(case: Case) -> str:
-    """The pinned rows themselves, with what there is to say of each."""
+    """Return the pinned rows themselves, with what there is to say of each."""
     look, told = state.view().theme, []
     for row in pinned(case):
         found = sample(case.rows, row, 1.0)
@@ -76,7 +76,7 @@ def _faces(case: Case) -> str:
 
 
 def why(case: Case, found: ComparedSample) -> list[str]:
-    """What the answers to one row say, in sentences."""
+    """Return what the answers to one row say, in sentences."""
     label = f"It is <b>{escape(named(case, found.label))}</b>." if found.label >= 0 else "It has no label."
     ours = _says(case, "Student", found.student, found)
     if found.teacher is None or found.gap is None:

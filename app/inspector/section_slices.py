@@ -8,7 +8,7 @@ from kdcore.comparison.case import Case
 
 
 def show(case: Case) -> None:
-    """The section."""
+    """Draw the section."""
     cards(case, "slices", "samples", key="slices")
     if case.about.data is not None:
         task(case, "clusters", "Group the rows", "Groups rows that the teacher sees alike; groups become slices too.")

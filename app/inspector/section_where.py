@@ -17,7 +17,7 @@ CHART = "landscape"
 
 
 def show(case: Case) -> None:
-    """The section."""
+    """Draw the section."""
     cards(case, "partition", "flow", "samples", "parts_over_time")
     with st.expander(
         "Faithful or accurate? All runs on these data", icon=":material/scatter_plot:", key=CHART + " all"

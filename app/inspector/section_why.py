@@ -20,7 +20,7 @@ FEW = 6  # classes that are told
 
 
 def show(case: Case) -> None:
-    """The section."""
+    """Draw the section."""
     if case.rows.teacher is None:
         st.info("There is no teacher here to disagree with.")
         return
@@ -55,7 +55,7 @@ def _stands_out(case: Case) -> None:
 
 
 def _gained(one: Gain) -> str:
-    """A witness beside students of the same recipe."""
+    """Return a witness beside students of the same recipe."""
     verdict = f"**{CAUSES[one.cause]}**" if one.stands_out else f"not {CAUSES[one.cause]} beyond chance"
     return (
         f"{verdict}: {WITNESSES[one.kind]} agrees with the teacher on {percent(one.agreement)} of {one.rows:,} rows, "
@@ -74,7 +74,7 @@ def _concentrated(case: Case, one: Concentration) -> str:
 
 
 def _row(case: Case) -> None:
-    """What speaks for and against each cause of the pinned row."""
+    """Draw what speaks for and against each cause of the pinned row."""
     row = min(state.view().sample, len(case.rows) - 1)
     code = int(causes(case).code[row])
     said = "the two agree" if code < 0 else CAUSES[list(CAUSES)[code]]
@@ -97,7 +97,7 @@ def _line(line: EvidenceLine) -> str:
 
 
 def _thresholds(case: Case) -> None:
-    """The causes' knobs; they hold for this comparison, whoever looks at it."""
+    """Draw the causes' knobs; they hold for this comparison, whoever looks at it."""
     knobs = knobs_of(case)
     changed = knobs != Thresholds()
     with st.expander(f"Thresholds{' · changed' if changed else ''}", icon=":material/tune:", key="thresholds"):

@@ -16,7 +16,7 @@ from kdcore.errors import BadInput
 
 
 def bar(case: Case) -> None:
-    """The selection as buttons that undo it, and how many rows it means."""
+    """Draw the selection as buttons that undo it, and how many rows it means."""
     text = state.view().select
     if not text:
         split = "rows" if _among(case) else SPLITS[case.about.where]  # it is named once

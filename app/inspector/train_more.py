@@ -36,7 +36,7 @@ class Work(BaseModel):
 
 
 def more(case: Case) -> None:
-    """The button while something is selected; afterwards how far the run is, and at its end what came of it."""
+    """Draw the button while something is selected; afterwards how far the run is, and at its end what came of it."""
     select = state.view().select
     st.subheader("More steps on the slice", anchor=False)
     if case.about.student.run is None or case.about.data is None:
@@ -81,7 +81,7 @@ def _begin(case: Case) -> None:
 
 
 def _follow(case: Case, select: str, work: Work) -> None:
-    """The next step on the way; what hinders it is told and ends the work, so that it can be begun again."""
+    """Take the next step on the way; what hinders it is told and ends the work, so that it can be begun again."""
     try:
         _advance(case, select, work)
     except BadInput as error:
@@ -109,7 +109,7 @@ def _advance(case: Case, select: str, work: Work) -> None:
 
 
 def _after(case: Case, work: Work) -> Case | None:
-    """The student afterwards on the case's rows; None while it is not known."""
+    """Return the student afterwards on the case's rows; None while it is not known."""
     run = run_store.known(work.run) if work.run else None
     if run is None or run.state != "done":
         return None
@@ -130,7 +130,7 @@ def _there(case_id: str, says: str) -> bool:
 
 
 def _submitted(case: Case, training: Case, select: str) -> Run:
-    """The run on those training rows that the selection means."""
+    """Return the run on those training rows that the selection means."""
     student = run_store.find(case.about.student.run)
     assert student
     rows = training.rows.index[mask(training, select)].tolist()
@@ -138,7 +138,7 @@ def _submitted(case: Case, training: Case, select: str) -> Run:
 
 
 def _tell(case: Case, after: Case, select: str, run_id: str) -> None:
-    """What the steps did, there and elsewhere."""
+    """Say what the steps did, there and elsewhere."""
     found = effects(case.rows, after.rows.student, mask(case, select), case.classes)
     st.dataframe([_line(one) for one in found], hide_index=True, width="stretch")
     st.caption(

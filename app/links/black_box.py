@@ -31,7 +31,7 @@ DEFAULTS: Settings = {name: info.default for name, info in PLAIN.items()} | {SER
 
 
 def order_of(settings: Settings) -> Order:
-    """The order that the settings make.
+    """Return the order that the settings make.
 
     Raises:
         BadInput: a value is out of bounds.
@@ -43,7 +43,7 @@ def order_of(settings: Settings) -> Order:
 
 
 def settings_of(order: Order) -> Settings:
-    """An order as settings."""
+    """Return an order as settings."""
     found: Settings = {name: getattr(order, name) for name in PLAIN}
     return found | (_served(order.service.name, order.service.knobs) if order.service else {SERVICE: OURS})
 
@@ -62,7 +62,7 @@ def complete(changes: Settings) -> Settings:
 
 
 def choose(settings: Settings, key: str, value: Json) -> Settings:
-    """The settings with one changed, and what goes with it: what can have no effect is put back."""
+    """Return the settings with one changed, and what goes with it: what can have no effect is put back."""
     found = complete({old: settings[old] for old in settings if key != SERVICE or not old.startswith(SERVICE)})
     found = complete(found | {key: value})
     if found["taught"] and (found[SERVICE] != OURS or not kindred(str(found["taught"]), str(found["data"]))):
@@ -77,7 +77,7 @@ def choose(settings: Settings, key: str, value: Json) -> Settings:
 
 
 def _service(settings: Settings) -> Choice | None:
-    """The teacher that is somebody else's, by its name."""
+    """Return the teacher that is somebody else's, by its name."""
     return None if settings[SERVICE] == OURS else Choice(name=str(settings[SERVICE]))
 
 
@@ -88,18 +88,18 @@ def kindred(taught: str, data: str) -> bool:
 
 
 def _nearest(name: str, settings: Settings) -> str:
-    """The first preset of the same kind that the access grants, or else the first of all."""
+    """Return the first preset of the same kind that the access grants, or else the first of all."""
     granted = [other for other in presets() if grants(other, settings["access"])]  # type: ignore[arg-type]
     return next((other for other in granted if preset(other).kind == preset(name).kind), granted[0])
 
 
 def put(shown: Link, key: str, value: Json) -> Link:
-    """The link with one setting changed."""
+    """Return the link with one setting changed."""
     return shown._replace(settings=choose(shown.settings, key, value))
 
 
 def field_of(settings: Settings, key: str) -> FieldInfo:
-    """The bounds, default and description of one setting.
+    """Return the bounds, default and description of one setting.
 
     Raises:
         BadInput: there is none of that name here.
@@ -112,7 +112,7 @@ def field_of(settings: Settings, key: str) -> FieldInfo:
 
 
 def write(shown: Link) -> dict[str, str]:
-    """The link's query parameters."""
+    """Return the link's query parameters."""
     base = complete({SERVICE: shown.settings[SERVICE]}) | {SERVICE: OURS}
     said = {key: encode(value) for key, value in shown.settings.items() if value != base[key]}
     view = shown.view.model_dump(exclude_defaults=True, include=set(VIEW))
@@ -121,7 +121,7 @@ def write(shown: Link) -> dict[str, str]:
 
 
 def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
-    """What a link says, and one sentence on each part of it that could not be used."""
+    """Return what a link says, and one sentence on each part of it that could not be used."""
     complaints: list[str] = []
     said = {key: text for key, text in query.items() if key not in ("run", *VIEW)}
     settings = _named(said, complaints)
@@ -140,7 +140,7 @@ def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
 
 
 def _named(said: Mapping[str, str], complaints: list[str]) -> Settings:
-    """The settings that nobody changed, with the teacher that the link names."""
+    """Return the settings that nobody changed, with the teacher that the link names."""
     name = said.get(SERVICE, OURS)
     if name != OURS and name not in catalogue()["teacher"]:
         complaints.append(f"{unknown('teacher', name, catalogue()['teacher'])} The default is used instead.")
@@ -161,7 +161,7 @@ def _known(key: str, value: Json) -> None:
 
 
 def order_for(asked: Spec) -> Order | None:
-    """The order that makes this very run, or None where none does."""
+    """Return the order that makes this very run, or None where none does."""
     return _order_for(asked.model_dump_json())
 
 
@@ -183,7 +183,7 @@ def _order_for(text: str) -> Order | None:
 
 
 def of_run(asked: Spec) -> Settings | None:
-    """The form's settings for a run like this one; None where no order makes it."""
+    """Return the form's settings for a run like this one; None where no order makes it."""
     order = order_for(asked.model_copy(update={"changes": ()}))
     return settings_of(order) if order else None
 

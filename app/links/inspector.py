@@ -51,7 +51,9 @@ def complete(changes: Settings) -> Settings:
 
 
 def put(shown: Link, key: str, value: Json) -> Link:
-    """The link with one setting changed; another party has other knobs, and runs say themselves what their data are."""
+    """Return the link with one setting changed; another party has other knobs, and runs say themselves what their
+    data are.
+    """
     others = {old: known for old, known in shown.settings.items() if not old.startswith(f"{key}.")}
     settings = complete(others | {key: value})
     if key in PARTIES and with_files(shown.settings) and not with_files(settings):
@@ -60,7 +62,9 @@ def put(shown: Link, key: str, value: Json) -> Link:
 
 
 def beside_its_teacher(shown: Link, run_id: str) -> Link:
-    """The link to a run beside its own teacher: nothing of the parties before stays, only the split and the section."""
+    """Return the link to a run beside its own teacher: nothing of the parties before stays, only the split and the
+    section.
+    """
     kept = {key: shown.settings[key] for key in ("where", "section")}
     return Link(complete(kept | {"student": run_id}))
 
@@ -71,7 +75,7 @@ def with_files(settings: Settings) -> bool:
 
 
 def field_of(settings: Settings, key: str) -> FieldInfo:
-    """The bounds, default and description of one setting.
+    """Return the bounds, default and description of one setting.
 
     Raises:
         BadInput: there is none of that name here.
@@ -85,13 +89,13 @@ def field_of(settings: Settings, key: str) -> FieldInfo:
 
 
 def file_of(settings: Settings, part: str) -> Choice | None:
-    """The uploaded file that stands for a party; None where it is a run."""
+    """Return the uploaded file that stands for a party; None where it is a run."""
     name = str(settings[part])
     return Choice(name=name, knobs=below(settings, part)) if name in brought() else None
 
 
 def write(shown: Link) -> dict[str, str]:
-    """The link's query parameters."""
+    """Return the link's query parameters."""
     base = complete({part: shown.settings[part] for part in PARTIES}) | DEFAULTS
     said = {key: encode(value) for key, value in complete(shown.settings).items() if value != base[key]}
     view = shown.view.model_dump(exclude_defaults=True, include=set(VIEW))
@@ -99,7 +103,7 @@ def write(shown: Link) -> dict[str, str]:
 
 
 def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
-    """What a link says, and one sentence on each part of it that could not be used."""
+    """Return what a link says, and one sentence on each part of it that could not be used."""
     complaints: list[str] = []
     settings = complete({part: query[part] for part in PARTIES if part in query})
     view = dict[str, Any]()
@@ -115,7 +119,7 @@ def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
 
 
 def _known(key: str, value: Json) -> Json:
-    """A value that a link gives.
+    """Return a value that a link gives.
 
     Raises:
         BadInput: there is no such data set.

@@ -52,7 +52,7 @@ class Link(NamedTuple):
 
 
 def settings_of(spec: Spec) -> Settings:
-    """A spec by short names. The teacher's own data, source and method are not told apart from the student's.
+    """Return a spec by short names. The teacher's own data, source and method are not told apart from the student's.
 
     Teachers that the method's lineage added are left out; `spec_of` adds them again.
     """
@@ -69,12 +69,12 @@ def settings_of(spec: Spec) -> Settings:
 
 
 def of_run(spec: Spec) -> Settings:
-    """The form's settings for a run like this one, as far as the form can say them."""
+    """Return the form's settings for a run like this one, as far as the form can say them."""
     return complete(settings_of(spec))
 
 
 def spec_of(settings: Settings) -> Spec:
-    """The run that the settings ask for.
+    """Return the run that the settings ask for.
 
     Raises:
         BadInput: they do not go together.
@@ -103,13 +103,13 @@ def spec_of(settings: Settings) -> Spec:
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    """The training data as a source, for a teacher whose student sees made images or few of them."""
+    """Return the training data as a source, for a teacher whose student sees made images or few of them."""
     augment = entry("data", str(settings["data"]))["recipe"]["augment"]
     return Choice(name="data", knobs={"augment": augment}).model_dump()
 
 
 def below(settings: Settings, part: str) -> Settings:
-    """The settings under one part, by their last name."""
+    """Return the settings under one part, by their last name."""
     return {key.removeprefix(f"{part}."): value for key, value in settings.items() if key.startswith(f"{part}.")}
 
 
@@ -142,7 +142,7 @@ def complete(changes: Mapping[str, Json]) -> Settings:
 
 
 def changed(settings: Settings) -> Settings:
-    """What differs from the recommendation; `complete` brings the rest back."""
+    """Return what differs from the recommendation; `complete` brings the rest back."""
     names = {part: settings[part] for part in KINDS}
     advised = _recommended(str(names["data"]), str(names["method"])) | {"data": "digits", "method": "kd"}
     base = complete(names) | {part: advised[part] for part in KINDS}
@@ -150,7 +150,9 @@ def changed(settings: Settings) -> Settings:
 
 
 def choose(settings: Settings, key: str, value: Json) -> Settings:
-    """The settings with one changed. Another data set brings its own recommendation, another model its own knobs."""
+    """Return the settings with one changed. Another data set brings its own recommendation, another model its own
+    knobs.
+    """
     kept = changed(settings)
     if key == "data":
         kept = {old: kept[old] for old in kept if old.partition(".")[0] in ("method", "seed", "access", "device")}
@@ -160,7 +162,7 @@ def choose(settings: Settings, key: str, value: Json) -> Settings:
 
 
 def put(link: Link, key: str, value: Json) -> Link:
-    """The link with one setting, or one part of the example, changed.
+    """Return the link with one setting, or one part of the example, changed.
 
     Raises:
         BadInput: the example does not take the value.
@@ -178,12 +180,12 @@ def put(link: Link, key: str, value: Json) -> Link:
 
 
 def part_of_example(key: str) -> str:
-    """The field of the example that a key names; the bare word is its kind."""
+    """Return the field of the example that a key names; the bare word is its kind."""
     return key.partition(".")[2] or "kind"
 
 
 def field_of(settings: Settings, key: str) -> FieldInfo:
-    """The bounds, default and description of one setting.
+    """Return the bounds, default and description of one setting.
 
     Raises:
         BadInput: there is none of that name here.
@@ -211,7 +213,7 @@ def encode(value: Json | tuple[Json, ...]) -> str:
 
 
 def decode(text: str, field: FieldInfo, subject: str) -> Any:
-    """The value of one setting from text, within its bounds.
+    """Return the value of one setting from text, within its bounds.
 
     Raises:
         BadInput: it is not one.
@@ -237,7 +239,7 @@ def decode(text: str, field: FieldInfo, subject: str) -> Any:
 
 
 def _annotated(field: FieldInfo) -> Any:
-    """The field's type with its bounds."""
+    """Return the field's type with its bounds."""
     return Annotated[field.annotation, field]
 
 
@@ -249,7 +251,7 @@ def _origins(annotation: Any) -> tuple[Any, Any]:
 
 
 def write(link: Link) -> dict[str, str]:
-    """The link's query parameters, below 2 kB together.
+    """Return the link's query parameters, below 2 kB together.
 
     Raises:
         BadInput: the settings are long and the server has no room to keep them.
@@ -266,7 +268,7 @@ def write(link: Link) -> dict[str, str]:
 
 
 def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
-    """What a link says, and one sentence on each part of it that could not be used."""
+    """Return what a link says, and one sentence on each part of it that could not be used."""
     complaints: list[str] = []
     said, names, shown = dict(query), {}, {}
     with _forgiving(complaints):
@@ -289,7 +291,7 @@ def read(query: Mapping[str, str]) -> tuple[Link, list[str]]:
 
 
 def _told(example: Example, key: str, text: str) -> Example:
-    """The example with what a link says of one part."""
+    """Return the example with what a link says of one part."""
     name = part_of_example(key)
     if name not in Example.model_fields:
         raise unknown("setting", key, [f"{EXAMPLE}.{known}" for known in Example.model_fields])

@@ -60,7 +60,7 @@ def live(
     guard: str = "",
     on_view: Callable[[], None] | None = None,
 ) -> Seen:
-    """The transport bar of a run, or its panels.
+    """Return the transport bar of a run, or its panels.
 
     All of them on one page share one socket and one view: what is changed in one holds in every other at once.
 
@@ -102,4 +102,4 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _nothing() -> None:
-    """A component that reports something must be given a callback."""
+    """Do nothing: a component that reports something must be given a callback."""

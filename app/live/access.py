@@ -59,12 +59,12 @@ class Access(NamedTuple):
         return same_origin(origin, host) or origin in self.origins
 
     def inside(self, path: str) -> str:
-        """A path without the base, for which all addresses are relative; one that is not below it as it came."""
+        """Return a path without the base, for which all addresses are relative; one that is not below it as it came."""
         return path[len(self.base) :] if self.base and path.startswith(f"{self.base}/") else path
 
 
 def read_access(environ: Mapping[str, str] = os.environ) -> Access:
-    """What the environment allows.
+    """Return what the environment allows.
 
     Raises:
         BadInput: an origin or the base path is none.
@@ -76,7 +76,7 @@ def read_access(environ: Mapping[str, str] = os.environ) -> Access:
 
 
 def origin(text: str) -> str:
-    """An origin as browsers write it.
+    """Return an origin as browsers write it.
 
     Raises:
         BadInput: it is none.
@@ -94,7 +94,7 @@ def origin(text: str) -> str:
 
 
 def base_path(text: str) -> str:
-    """A base path with a slash before it and none behind; "" is the root.
+    """Return a base path with a slash before it and none behind; "" is the root.
 
     Raises:
         BadInput: it is no plain path.
@@ -106,7 +106,7 @@ def base_path(text: str) -> str:
 
 
 def _origin_of(url: str) -> str:
-    """The origin of a URL, or "" where it has none."""
+    """Return the origin of a URL, or "" where it has none."""
     try:
         found = urlsplit(url)
         return origin(f"{found.scheme}://{found.netloc}")
@@ -115,7 +115,7 @@ def _origin_of(url: str) -> str:
 
 
 def _hostname(host: str) -> str:
-    """The name in a Host header or an origin."""
+    """Return the name in a Host header or an origin."""
     try:
         return (urlsplit(host if "://" in host else f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
@@ -179,7 +179,7 @@ class Guard:
         return None
 
     def _as_seen_inside(self, scope: Scope) -> Scope:
-        """The request without the base path; its origin was looked at here."""
+        """Return the request without the base path; its origin was looked at here."""
         inside = dict(scope) | {"headers": list(scope["headers"])}
         if (path := self.access.inside(scope["path"])) != scope["path"]:
             inside |= {"path": path, "raw_path": quote(path).encode()}
@@ -224,7 +224,7 @@ class Outgoing:
         await self.send(message)
 
     async def _page(self, begun: Message) -> Message:
-        """The page's body, after its head was sent."""
+        """Return the page's body, after its head was sent."""
         body = self._body.replace(b"<head>", b"<head>" + self._head().encode(), 1)
         if self._path.split("/")[1] in BESIDE:
             body = body.replace(b"<html", b'<html class="kd-beside"', 1)
@@ -237,7 +237,9 @@ class Outgoing:
         return {"type": "http.response.body", "body": body}
 
     def _head(self) -> str:
-        """The page's style; the name under which the server was asked, and those it knows besides: see `access.js`."""
+        """Return the page's style; the name under which the server was asked, and those it knows besides: see
+        `access.js`.
+        """
         told = json.dumps({"host": Headers(scope=self.scope).get("host"), "origins": self.access.origins})
         scripts = "".join(
             f'<script type="module" src=".{SCRIPTS}/{name}.js"></script>' for name in ("access", "arrive")
@@ -272,7 +274,7 @@ def _refusal(status: int, why: str, option: str, value: str) -> Response:
 
 
 def _url(scope: Scope) -> str:
-    """The origin under which a browser asks, as far as the request says it."""
+    """Return the origin under which a browser asks, as far as the request says it."""
     return f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{Headers(scope=scope).get('host')}"
 
 

@@ -58,7 +58,7 @@ class CaseWatcher:
         return True
 
     def record(self, at: int | None = None, field: bool = False) -> Any:
-        """The case as it is now."""
+        """Return the case as it is now."""
         return self._case
 
     def asked(self, wish: Command) -> None:

@@ -12,7 +12,7 @@ YEAR_S = 365 * 24 * 3600
 
 
 def viewer_of(scope: Scope) -> str | None:
-    """The name of the browser that asks, or None when it has none yet."""
+    """Return the name of the browser that asks, or None when it has none yet."""
     name = HTTPConnection(scope).cookies.get(COOKIE, "")
     return name if VIEWER.fullmatch(name) else None
 

@@ -172,7 +172,7 @@ class Hub:
         return topic
 
     async def _open(self, run: str) -> Show:
-        """The show of a run, begun where nobody looked so far."""
+        """Return the show of a run, begun where nobody looked so far."""
         async with self._opening:
             if run not in self.shows:
                 watcher = await to_thread.run_sync(watched, self.store, run, limiter=self._readers)
@@ -220,7 +220,7 @@ class Hub:
                 await asyncio.wait_for(topic.hurry.wait(), topic.gap_s)
 
     async def _drawn(self, topic: Topic, view: Looker) -> DrawnPanel:
-        """The topic as somebody with this view sees it now, drawn unless it was drawn already."""
+        """Return the topic as somebody with this view sees it now, drawn unless it was drawn already."""
         watcher = topic.show.watcher
         version = version_of(watcher, topic.panel, topic.at)
         index = (watcher.run.id, topic.name, topic.at)

@@ -67,7 +67,7 @@ _MESSAGE: TypeAdapter[Hello | WatchRequest | Leave | Control] = TypeAdapter(
 
 
 def parse(text: str) -> Hello | WatchRequest | Leave | Control:
-    """A message from its JSON.
+    """Return a message from its JSON.
 
     Raises:
         BadInput: it is none.

@@ -22,14 +22,18 @@ PROXIED = ("forwarded", "via", "x-forwarded-", "x-real-ip", "x-client-ip")  # be
 
 
 def policy_of(address: str, wish: bool | None) -> Policy:
-    """The policy of a server that listens on `address`, an IP address, and of what was wished on its command line."""
+    """Return the policy of a server that listens on `address`, an IP address, and of what was wished on its command
+    line.
+    """
     if wish is None:
         return "local" if ip_address(address.partition("%")[0]).is_loopback else "never"
     return "always" if wish else "never"
 
 
 def owners(viewer: str, headers: Mapping[str, str]) -> frozenset[str]:
-    """The owners a visitor stands for, as the store names them, by their browser's name and its request's headers."""
+    """Return the owners a visitor stands for, as the store names them, by their browser's name and its request's
+    headers.
+    """
     own = sealed(viewer)
     policy = os.environ.get(POLICY, "never")
     theirs = policy == "always" or (policy == "local" and direct(headers))

@@ -64,7 +64,7 @@ class DrawnPanel(NamedTuple):
         return self.version == version and all(getattr(view, name) == value for name, value in self.reads.items())
 
     def message(self, key: int) -> str | bytes:
-        """The payload addressed to one subscription."""
+        """Return the payload addressed to one subscription."""
         if isinstance(self.payload, bytes):
             return key.to_bytes(4, "little") + self.payload
         head = f'"key":{key},"run":{json.dumps(self.run)},"step":{self.step},"version":{self.version}'
@@ -77,7 +77,7 @@ def member(name: str, value: object) -> str:
 
 
 def version_of(watcher: Watcher | CaseWatcher, panel: Panel | None, at: int | None) -> int:
-    """A number that is another one when the panel may look different; None is the status."""
+    """Return a number that is another one when the panel may look different; None is the status."""
     if panel is None:
         return watcher.status_version
     if at is not None:

@@ -100,7 +100,7 @@ async def serve(hub: Hub, socket: WebSocket) -> None:
 
 
 async def _greeted(socket: WebSocket) -> tuple[str, str]:
-    """The viewer, once the page has proved who it is, and the server that made the page.
+    """Return the viewer, once the page has proved who it is, and the server that made the page.
 
     Raises:
         BadInput: it has not.
@@ -136,7 +136,7 @@ async def _converse(hub: Hub, socket: WebSocket, seat: Seat) -> None:
 
 
 async def _text(socket: WebSocket) -> str:
-    """The next message; a binary one, which no page of ours sends, is read as text all the same.
+    """Return the next message; a binary one, which no page of ours sends, is read as text all the same.
 
     Raises:
         WebSocketDisconnect: the page is gone.
@@ -165,7 +165,7 @@ async def _hear(hub: Hub, seat: Seat, text: str) -> None:
 
 
 def _columns(watcher: Watcher | CaseWatcher, found: Panel, record: Any, view: View) -> dict[str, list[Any]]:
-    """A panel's numbers.
+    """Return a panel's numbers.
 
     Raises:
         BadInput: why there are none.
@@ -177,7 +177,7 @@ def _columns(watcher: Watcher | CaseWatcher, found: Panel, record: Any, view: Vi
 
 
 def table(hub: Hub, path: dict[str, str], query: dict[str, str]) -> Response:
-    """A panel's numbers as CSV, one column per quantity."""
+    """Return a panel's numbers as CSV, one column per quantity."""
     try:
         found = panel(path["panel"])
         view = View.model_validate(query)

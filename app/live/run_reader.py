@@ -95,7 +95,7 @@ class Subject:
         return News(record=shown, field=shown or bool(field))
 
     def record(self, at: int | None = None, field: bool = False) -> Record:
-        """The record as it is now, or as it was at a recorded frame.
+        """Return the record as it is now, or as it was at a recorded frame.
 
         Args:
             at: the step of the frame; None is now.
@@ -146,5 +146,5 @@ class Subject:
 
 
 def step_of(arrays: Arrays) -> int:
-    """The step at which arrays were measured; -1 of none."""
+    """Return the step at which arrays were measured; -1 of none."""
     return int(arrays["step"]) if "step" in arrays else -1

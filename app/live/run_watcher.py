@@ -107,13 +107,13 @@ class Watcher:
         return True
 
     def _learner(self, chosen: Run) -> str:
-        """What the network that a run trains is to the one that is watched."""
+        """Return what the network that a run trains is to the one that is watched."""
         if chosen.id != self.run.id:
             return self._forerunners.get(chosen.spec.hash, "teacher")
         return "student" if taught(chosen.spec) else "network"  # nobody's student, whoever it may teach afterwards
 
     def _choose(self) -> Run:
-        """The run itself, or that of the network which is being trained before it can begin."""
+        """Return the run itself, or that of the network which is being trained before it can begin."""
         run = self.run
         while run.state == "running" and not self.store.events(run.id, limit=1):
             before = self._before(run)
@@ -123,7 +123,7 @@ class Watcher:
         return run
 
     def _before(self, run: Run) -> Run | None:
-        """The run for which another one waits at this moment."""
+        """Return the run for which another one waits at this moment."""
         teacher = self.store.get(run.teacher_run) if run.teacher_run else None
         if teacher and teacher.state == "running":
             return teacher
@@ -140,5 +140,5 @@ def _stage(run: Run) -> tuple[str, int, bool]:
 
 
 def _facts(run: Run) -> tuple[object, ...]:
-    """What people are shown of a row."""
+    """Return what people are shown of a row."""
     return run.state, run.paused, run.message, run.finished_at, run.attempt, run.cancel_at

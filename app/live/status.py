@@ -66,13 +66,15 @@ def _scores(record: Record) -> dict[str, Any]:
 
 
 def _begins(record: Record, step: int) -> int | None:
-    """The step after which the student learns, while its source still learns alone; None from then on."""
+    """Return the step after which the student learns, while its source still learns alone; None from then on."""
     lead = record.started.lead if record.started else 0
     return lead if step <= lead and lead else None
 
 
 def _resumes(told: Sequence[Heard], state: str) -> int | None:
-    """The step from which a run that broke off would go on: its last checkpoint's; None where nothing broke off."""
+    """Return the step from which a run that broke off would go on: its last checkpoint's; None where nothing broke
+    off.
+    """
     if state not in RESUMABLE:
         return None
     return next((heard.event.step for heard in reversed(told) if isinstance(heard.event, Checkpoint)), 0)
@@ -86,7 +88,7 @@ def _elapsed_s(watcher: Watcher) -> float | None:
 def steps_per_s(
     told: Sequence[Heard], looks: Iterable[tuple[float, int]] = (), begun: float = 0.0, paced: float = 0.0
 ) -> float | None:
-    """Steps per second over the last few seconds, or since the point before where these lie apart.
+    """Return steps per second over the last few seconds, or since the point before where these lie apart.
 
     Time in which the run was paused, went at another pace or was interrupted does not count.
 

@@ -25,12 +25,12 @@ VIEWER = BROWSER
 
 
 def new_viewer() -> str:
-    """A name for a browser that nobody can guess: 32 hex digits."""
+    """Return a name for a browser that nobody can guess: 32 hex digits."""
     return secrets.token_hex(16)
 
 
 def issue(viewer: str, now: float | None = None) -> str:
-    """A token for the pages of one browser, good for twelve hours."""
+    """Return a token for the pages of one browser, good for twelve hours."""
     expires = int((time.time() if now is None else now) + LIFE_S)
     return f"{expires}.{_signature(viewer, expires)}"
 
@@ -55,7 +55,7 @@ def _signature(viewer: str, expires: int) -> str:
 
 @cache
 def _secret(folder: Path) -> bytes:
-    """The server's secret: made once, readable by its owner only, the same for every process of that home."""
+    """Return the server's secret: made once, readable by its owner only, the same for every process of that home."""
     path = folder / "secret"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

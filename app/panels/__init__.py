@@ -47,18 +47,18 @@ USUAL_TEMPERATURE = 4.0  # where neither a person nor the method names one
 
 
 def softening(view: View, trained: float | None = None) -> float:
-    """The temperature of the display: the one that was chosen, or else the training's."""
+    """Return the temperature of the display: the one that was chosen, or else the training's."""
     return view.temperature or trained or USUAL_TEMPERATURE
 
 
 def knob(view: View, name: str, default: str = "") -> str:
-    """What a setting of panels of a case is turned to; `app.inspector._cards` has widgets that turn them."""
+    """Return what a setting of panels of a case is turned to; `app.inspector._cards` has widgets that turn them."""
     told = dict(part.partition("=")[::2] for part in view.knobs.split(";"))
     return told.get(name) or default
 
 
 def turned(view: View, name: str, value: str) -> str:
-    """The settings of all panels with this one turned to a value; "" is its default."""
+    """Return the settings of all panels with this one turned to a value; "" is its default."""
     told = dict(part.partition("=")[::2] for part in view.knobs.split(";") if part)
     return ";".join(f"{key}={held}" for key, held in (told | {name: value}).items() if held)
 
@@ -107,7 +107,7 @@ def case_panels() -> dict[str, Panel]:
 
 
 def panel(name: str) -> Panel:
-    """A panel by name, of a run or of a case.
+    """Return a panel by name, of a run or of a case.
 
     Raises:
         BadInput: there is none.

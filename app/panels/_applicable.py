@@ -23,7 +23,7 @@ def suited(run: Run) -> list[str]:
 
 
 def beginning(run: Run) -> Record:
-    """A run's first frame, and what it told first."""
+    """Return a run's first frame, and what it told first."""
     told = [heard.event for heard in run_store.store().events(run.id, limit=BEGINNING)]
     frame = read_arrays(run.folder / "frames" / "00000000.npz")
     return gather(run.spec, told, run.folder, frame)

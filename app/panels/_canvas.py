@@ -29,7 +29,7 @@ MAGIC = 0x4B444631
 def dressed(
     names: Sequence[str], colours: Sequence[str], look: theme.Theme, learner: str = "student"
 ) -> dict[str, Any]:
-    """The members on classes, colours, and what the network that learns is called."""
+    """Return the members on classes, colours, and what the network that learns is called."""
     kinds = {"teacher": theme.TEACHER, "student": theme.role(learner), "disagree": theme.DISAGREE}
     kinds |= {"zero": theme.FIELD_ZERO, "ink": theme.INK}
     shades = {name: shades[look] for name, shades in kinds.items()}
@@ -42,7 +42,7 @@ def opened(lasting: Mapping[str, Any]) -> str:
 
 
 def packed(moving: Mapping[str, Any], planes: Iterable[np.ndarray], lasting: str = "{") -> bytes:
-    """The bytes of a drawing: its members, after those that `opened` gave, and the planes (R, R) uint8."""
+    """Return the bytes of a drawing: its members, after those that `opened` gave, and the planes (R, R) uint8."""
     text = (lasting + json.dumps(moving, ensure_ascii=False)[1:]).encode()
     text += b" " * (-len(text) % 4)
     return b"".join((struct.pack("<II", MAGIC, len(text)), text, *(plane.tobytes() for plane in planes)))

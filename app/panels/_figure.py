@@ -36,18 +36,18 @@ def _short(value: Any) -> Any:
 
 
 def number(value: float, form: str) -> str:
-    """A number in a text; a dash where there is none."""
+    """Return a number in a text; a dash where there is none."""
     return format(value, form) if isfinite(value) else "∞" if value > 0 else "–"
 
 
 def faint(colour: str, opacity: float) -> str:
-    """A hex colour, see-through."""
+    """Return a hex colour, see-through."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
 
 def line(name: str, x: Any, y: Any, colour: str, **more: Any) -> dict[str, Any]:
-    """A line trace, visible from its first point on."""
+    """Return a line trace, visible from its first point on."""
     style = {"color": colour, "width": 2.5, **more.pop("line", {})}
     mode = "lines" if len(x) > 1 else "markers"
     return {
@@ -62,13 +62,13 @@ def line(name: str, x: Any, y: Any, colour: str, **more: Any) -> dict[str, Any]:
 
 
 def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
-    """A text without an arrow; on paper coordinates unless told, and there it wraps to the figure's width."""
+    """Return a text without an arrow; on paper coordinates unless told, and there it wraps to the figure's width."""
     where = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
     return {"text": text, "x": x, "y": y, "showarrow": False, "align": more.get("xanchor", "left")} | where | more
 
 
 def brief(name: str, most: int = 14) -> str:
-    """A name for a tick: of a long one the beginning and the end, where classes differ."""
+    """Return a name for a tick: of a long one the beginning and the end, where classes differ."""
     return name if len(name) <= most else f"{name[: most - 5].rstrip()}…{name[-4:].lstrip()}"
 
 
@@ -81,12 +81,12 @@ def class_axis(names: Sequence[str], label: int | None = None, most: int = 25) -
 
 
 def lines(name: str, most: int = 9) -> str:
-    """A name for a narrow place: a line for each word, cut where that is too long."""
+    """Return a name for a narrow place: a line for each word, cut where that is too long."""
     return "<br>".join(word if len(word) <= most else f"{word[: most - 1]}…" for word in name.split())
 
 
 def label_mark(position: int, look: Theme) -> dict[str, Any]:
-    """A stripe behind the true class."""
+    """Return a stripe behind the true class."""
     across = {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
     return across | {"x0": position - 0.5, "x1": position + 0.5, "fillcolor": faint(theme.GOOD[look], 0.16)}
 
@@ -103,7 +103,9 @@ def lead_colours(count: int, look: Theme) -> list[str]:
 
 
 def beginning(record: Record, look: Theme) -> list[dict[str, Any]]:
-    """A vertical line at the student's first step, where a source learns alone before; its name is in the legend."""
+    """Return a vertical line at the student's first step, where a source learns alone before; its name is in the
+    legend.
+    """
     lead = record.started.lead if record.started else 0
     if not lead:
         return []
@@ -113,12 +115,14 @@ def beginning(record: Record, look: Theme) -> list[dict[str, Any]]:
 
 
 def below_start(axis: dict[str, Any], top: float | None) -> dict[str, Any]:
-    """An axis that the first values would dominate, up to `top` only; `start_note` says where the line comes from."""
+    """Return an axis that the first values would dominate, up to `top` only; `start_note` says where the line comes
+    from.
+    """
     return axis if top is None else axis | {"range": [0, top]}
 
 
 def start_note(top: float | None, first: Any, steps: Any, place: str = "y") -> list[dict[str, Any]]:
-    """The first of some values (S,) where the axis named `place` ends below it, in its upper right corner."""
+    """Return the first of some values (S,) where the axis named `place` ends below it, in its upper right corner."""
     if top is None:
         return []
     where = {"yref": f"{place} domain", "xanchor": "right", "yanchor": "top", "font": {"size": 12}}
@@ -126,13 +130,13 @@ def start_note(top: float | None, first: Any, steps: Any, place: str = "y") -> l
 
 
 def shown_at(temperature: float, trained: float | None) -> str:
-    """The temperature of the display, and the training's where it is another one."""
+    """Return the temperature of the display, and the training's where it is another one."""
     apart = f" (training {trained:g})" if trained not in (None, temperature) else ""
     return f"τ = {temperature:g}{apart}"
 
 
 def softened(layout: dict[str, Any], temperature: float) -> dict[str, Any]:
-    """The layout of a figure that shows probabilities at a temperature, which the card's slider reads off it."""
+    """Return the layout of a figure that shows probabilities at a temperature, which the card's slider reads off it."""
     return layout | {"meta": {**layout.get("meta", {}), "temperature": temperature}}
 
 

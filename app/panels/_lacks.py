@@ -55,7 +55,7 @@ def _unmeasured(record: Record, level: Measure) -> str | None:
 
 
 def first(*checks: Lacks) -> Lacks:
-    """The first thing that is missing."""
+    """Return the first thing that is missing."""
     return lambda record: next((sentence for check in checks if (sentence := check(record))), None)
 
 

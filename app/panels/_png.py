@@ -12,7 +12,7 @@ KINDS = {1: 0, 3: 2, 4: 6}  # colour type by channels
 
 
 def png_url(pixels: np.ndarray, enlarge: bool = False) -> str:
-    """The picture of (K, H, W) uint8: colour when K is 3 or more, else the first channel in grey.
+    """Return the picture of (K, H, W) uint8: colour when K is 3 or more, else the first channel in grey.
 
     With `enlarge` small pixels become squares of several, for places where the browser would blur them.
     """
@@ -23,7 +23,7 @@ def png_url(pixels: np.ndarray, enlarge: bool = False) -> str:
 
 
 def veil_url(strength: np.ndarray, colour: str) -> str:
-    """A veil of one hex colour, as thick as (H, W) says from 0 to 1; the browser smooths it."""
+    """Return a veil of one hex colour, as thick as (H, W) says from 0 to 1; the browser smooths it."""
     tint = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], dtype=np.uint8)
     image = np.empty((*strength.shape, 4), dtype=np.uint8)
     image[..., :3], image[..., 3] = tint, strength * THICKEST

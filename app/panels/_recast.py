@@ -11,17 +11,17 @@ _WORD = re.compile(r"(?<![A-Za-z])([Ss])tudent(?![A-Za-z])")
 
 
 def renamed(text: str, learner: str) -> str:
-    """A text about the student as one about the network that learns."""
+    """Return a text about the student as one about the network that learns."""
     return _WORD.sub(lambda found: learner.capitalize() if found[1] == "S" else learner, text)
 
 
 def recast(drawing: Any, learner: str, look: theme.Theme) -> Any:
-    """A drawing without bytes, every text and colour of the student's changed; the same one for a student."""
+    """Return a drawing without bytes, every text and colour of the student's changed; the same one for a student."""
     return drawing if learner == STUDENT else _Cast(learner, look).of(drawing)
 
 
 def columns(table: dict[str, list[Any]], learner: str) -> dict[str, list[Any]]:
-    """The columns of a panel's numbers; one of the learner's takes the place of an empty one of that name."""
+    """Return the columns of a panel's numbers; one of the learner's takes the place of an empty one of that name."""
     if learner == STUDENT:
         return table
     own = {renamed(name, learner.replace(" ", "_")): values for name, values in table.items() if _WORD.search(name)}
@@ -43,7 +43,7 @@ class _Cast:
         self.clear = (_opaque(before), _opaque(now))
 
     def of(self, part: Any) -> Any:
-        """A part of the drawing, changed."""
+        """Return a part of the drawing, changed."""
         if isinstance(part, str):
             return self._text(part)
         if isinstance(part, dict):

@@ -9,27 +9,27 @@ Suits = Callable[[Record], bool]
 
 
 def taught(record: Record) -> bool:
-    """Runs with a teacher, a run of ours or a service."""
+    """Match runs with a teacher, a run of ours or a service."""
     return record.spec.teacher is not None or record.spec.service is not None
 
 
 def walled(record: Record) -> bool:
-    """Runs whose teacher stands behind a wall, where every question counts."""
+    """Match runs whose teacher stands behind a wall, where every question counts."""
     return record.spec.wall is not None
 
 
 def making(record: Record) -> bool:
-    """Runs whose source makes its images."""
+    """Match runs whose source makes its images."""
     return bool(entry("source", record.spec.source.name)["makes"]) and holds(record, "local_x")
 
 
 def inverting(record: Record) -> bool:
-    """Runs whose source makes images of answers."""
+    """Match runs whose source makes images of answers."""
     return making(record) and bool(entry("source", record.spec.source.name)["inverts"])
 
 
 def records(*names: str) -> Suits:
-    """Runs whose frames, or what stays, hold all of these arrays."""
+    """Match runs whose frames, or what stays, hold all of these arrays."""
     return lambda record: all(holds(record, name) for name in names)
 
 
@@ -39,11 +39,11 @@ def holds(record: Record, name: str) -> bool:
 
 
 def noting(record: Record) -> bool:
-    """Runs whose method tells something of itself."""
+    """Match runs whose method tells something of itself."""
     return any(step.notes for step in record.steps)
 
 
 def standardising(record: Record) -> bool:
-    """Runs whose method compares logits at another scale than they have."""
+    """Match runs whose method compares logits at another scale than they have."""
     method = record.spec.method
     return bool(method.knobs.get("standardise")) or entry("method", method.name)["family"] == "temperature"

@@ -10,7 +10,7 @@ Places = Sequence[tuple[float, float]]
 
 
 def picture(source: str, column: float, row: float, size: float) -> dict[str, Any]:
-    """A picture around a point of the grid."""
+    """Return a picture around a point of the grid."""
     where = {"xref": "x", "yref": "y", "x": column, "y": row, "xanchor": "center", "yanchor": "middle"}
     return where | {"source": source, "sizex": size, "sizey": size, "sizing": "contain", "layer": "below"}
 
@@ -33,7 +33,7 @@ def _points(uid: str, places: Places) -> dict[str, Any]:
 
 
 def grid(look: Theme, revision: str, width: float, height: float, **more: Any) -> dict[str, Any]:
-    """The layout of such a grid, its cells square and at the upper edge."""
+    """Return the layout of such a grid, its cells square and at the upper edge."""
     hidden = {"showgrid": False, "zeroline": False, "fixedrange": True, "showticklabels": False, "showline": False}
     across = hidden | {"range": [0, width], "constrain": "domain", "constraintoward": "left"}
     down = hidden | {"range": [height, 0], "scaleanchor": "x", "constrain": "domain", "constraintoward": "top"}

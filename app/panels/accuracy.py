@@ -48,7 +48,7 @@ def _gap(found: Accuracies, look: theme.Theme) -> str:
 
 
 def _stars(found: Accuracies, look: theme.Theme) -> list[dict[str, Any]]:
-    """The final accuracies on the test split."""
+    """Return the final accuracies on the test split."""
     if found.final is None:
         return []
     parts = [("teacher", found.final.teacher, theme.TEACHER), ("student", found.final.student, theme.STUDENT)]

@@ -45,7 +45,7 @@ def _named(places: list[float], names: list[str]) -> dict[str, Any]:
 
 
 def _column(static: Arrays, sight: Sight, place: int) -> list[dict[str, Any]]:
-    """The image three times, twice under a map."""
+    """Return the image three times, twice under a map."""
     base = _picture(static, sight.row)
     veils = {"teacher": _teachers_veil(static, sight), "student": veil_url(sight.student, GLOW["student"])}
     plain = [_image(base, place, row, "below") for row in range(len(ROWS))]
@@ -53,7 +53,7 @@ def _column(static: Arrays, sight: Sight, place: int) -> list[dict[str, Any]]:
 
 
 def _image(source: str, place: int, row: int, layer: str) -> dict[str, Any]:
-    """A picture in one cell; Plotly draws only one a place and layer."""
+    """Return a picture in one cell; Plotly draws only one a place and layer."""
     where = {"xref": "x", "yref": "y", "x": place + 0.5, "y": row + 0.5, "xanchor": "center", "yanchor": "middle"}
     return where | {"source": source, "sizex": SIDE, "sizey": SIDE, "sizing": "contain", "layer": layer}
 
@@ -64,7 +64,7 @@ def _pictures(_: Arrays) -> dict[str, str]:
 
 
 def _picture(static: Arrays, row: int) -> str:
-    """The image of a probe row, made once per run, its pixels kept apart."""
+    """Return the image of a probe row, made once per run, its pixels kept apart."""
     made, name = _pictures(static), f"image {row}"
     if name not in made:
         made[name] = png_url(static["probe_x"][row], enlarge=True)
@@ -72,7 +72,7 @@ def _picture(static: Arrays, row: int) -> str:
 
 
 def _teachers_veil(static: Arrays, sight: Sight) -> str:
-    """The teacher's map does not change, so it is made once per run and size."""
+    """Return the teacher's map does not change, so it is made once per run and size."""
     made, name = _pictures(static), f"veil {sight.row} {sight.teacher.shape}"
     if name not in made:
         made[name] = veil_url(sight.teacher, GLOW["teacher"])

@@ -59,7 +59,7 @@ def _colours(found: Cells, look: theme.Theme) -> dict[str, Any]:
 
 
 def _border(found: Cells, look: theme.Theme) -> dict[str, Any]:
-    """The student's borders, one line with gaps."""
+    """Return the student's borders, one line with gaps."""
     x = [at for x0, _, x1, _ in found.border for at in (x0, x1, None)]
     y = [at for _, y0, _, y1 in found.border for at in (y0, y1, None)]
     line = {"type": "scatter", "mode": "lines", "line": {"color": theme.STUDENT[look], "width": 3}}

@@ -49,7 +49,7 @@ def _cells(found: Confusion, look: theme.Theme) -> dict[str, Any]:
 
 
 def _hover(found: Confusion) -> list[list[str]]:
-    """What each cell says under the pointer; nothing where neither network ever answered so."""
+    """Return what each cell says under the pointer; nothing where neither network ever answered so."""
     return [
         [
             f"{true} predicted as {answer}<br>student {ours}, teacher {theirs} samples" if ours or theirs else ""
@@ -60,7 +60,7 @@ def _hover(found: Confusion) -> list[list[str]]:
 
 
 def _diagonal(classes: int, colour: str) -> dict[str, Any]:
-    """A frame around each cell where the answer is right."""
+    """Return a frame around each cell where the answer is right."""
     width = 1.5 if classes <= NUMBERED else 0.5
     x = [edge for k in range(classes) for edge in (k - 0.5, k + 0.5, k + 0.5, k - 0.5, k - 0.5, None)]
     y = [edge for k in range(classes) for edge in (k - 0.5, k - 0.5, k + 0.5, k + 0.5, k - 0.5, None)]

@@ -48,7 +48,7 @@ def _bars(found: Copies, name: str, look: theme.Theme) -> dict[str, Any]:
 
 
 def _text(found: Copies) -> str:
-    """The verdict, what it rests on and what it would have found."""
+    """Return the verdict, what it rests on and what it would have found."""
     judged = found.judged
     return "<br>".join(filter(None, (f"<b>{judged.verdict}</b>", judged.counts, judged.power)))
 

@@ -30,7 +30,7 @@ def draw(record: Record, view: View) -> bytes:
 def _lasting(
     static: Arrays, size: int, names: tuple[str, ...], look: theme.Theme, learner: str
 ) -> tuple[str, list[list[float]]]:
-    """The JSON that stays while a run goes on, open at its end, and the points a click can pin."""
+    """Return the JSON that stays while a run goes on, open at its end, and the points a click can pin."""
     found = ground(static, size)
     probe_points = plain(found.probe_points)
     lasting = {

@@ -62,7 +62,7 @@ def _image(static: Arrays, row: int) -> str:
 
 
 def _again(one: Inversion) -> str:
-    """What the teacher says of its own answer's image, and whether that is what it had said."""
+    """Return what the teacher says of its own answer's image, and whether that is what it had said."""
     return f"→ {one.teacher_again} {MARKS[one.consistent]}" if one.teacher_again else ""
 
 

@@ -29,7 +29,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
 
 
 def _lines(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
-    """The student's loss and its terms, and dashed what its source minimises before."""
+    """Return the student's loss and its terms, and dashed what its source minimises before."""
     own, leading = ([term for term in found.terms if term.leading is lead] for lead in (False, True))
     total = [line("total", found.step, found.total, theme.INK[look])] if len(own) > 1 else []
     colours = term_colours([term.reads_labels for term in own], look) + lead_colours(len(leading), look)
@@ -47,7 +47,9 @@ def _term(found: Losses, term: LossTerm, colour: str) -> list[dict[str, Any]]:
 
 
 def _source(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
-    """What the source minimises beside the student, joined over the steps at which it rests, on an axis of its own."""
+    """Return what the source minimises beside the student, joined over the steps at which it rests, on an axis of
+    its own.
+    """
     parts = len(found.source) - 1
     colours = [theme.INK[look], *lead_colours(parts, look)] if parts > 0 else lead_colours(1, look)
     style = {"yaxis": "y2", "line": {"dash": "dash", "width": 1.5}}
@@ -62,7 +64,7 @@ def _start(found: Losses) -> list[dict[str, Any]]:
 
 
 def _mark(change: ChangeMark, look: theme.Theme) -> dict[str, Any]:
-    """A vertical line where a person changed a setting."""
+    """Return a vertical line where a person changed a setting."""
     place = {"type": "line", "xref": "x", "yref": "paper", "x0": change.step, "x1": change.step, "y0": 0, "y1": 1}
     return place | {"line": {"color": theme.MUTED[look], "width": 1.5, "dash": "dash"}}
 
@@ -76,7 +78,7 @@ def _label(change: ChangeMark, look: theme.Theme) -> dict[str, Any]:
 
 
 def _broken(found: Losses, look: theme.Theme) -> list[dict[str, Any]]:
-    """What to do about a loss that is not a number."""
+    """Return what to do about a loss that is not a number."""
     if found.broken_at is None:
         return []
     text = f"<b>From step {found.broken_at} on the loss is not a number;<br>try a smaller learning rate.</b>"

@@ -47,7 +47,7 @@ def _picture(one: Picture, at: tuple[float, float]) -> dict[str, Any]:
 
 @per_static
 def _local(static: Arrays, count: int) -> list[dict[str, Any]]:
-    """The edge's own images, made once per run."""
+    """Return the edge's own images, made once per run."""
     shown = min(count, LOCAL_COLUMNS * ROWS)
     places = [(COLUMNS + GAP + k % LOCAL_COLUMNS + 0.5, k // LOCAL_COLUMNS * TALL + 0.5) for k in range(shown)]
     return [picture(png_url(static["local_x"][k], enlarge=True), *places[k], 0.94) for k in range(shown)]

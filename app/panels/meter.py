@@ -51,7 +51,7 @@ def _lines(found: Meters, look: theme.Theme) -> list[dict[str, Any]]:
 
 
 def _text(found: Meters) -> str:
-    """The newest counts: queries and money, whose images were sent, and traffic."""
+    """Return the newest counts: queries and money, whose images were sent, and traffic."""
     of = f" of {found.budget:,}" if found.budget else ""
     again = f" · {found.retried:,} sent without a reply" if found.retried else ""
     behind = f" by step {found.step[-1]:,}" if found.lags else ""
@@ -70,7 +70,7 @@ def _used(found: Meters) -> str:
 
 
 def _measuring(found: Meters) -> str:
-    """What was sent for measuring alone; "" where nothing was."""
+    """Return what was sent for measuring alone; "" where nothing was."""
     if not found.measuring[-1]:
         return ""
     real = found.measured_real[-1]

@@ -28,7 +28,7 @@ def _item(static: Arrays, sample: Sample) -> dict[str, Any]:
 
 
 def _image(static: Arrays, row: int) -> str:
-    """The image of a probe row, made once per run."""
+    """Return the image of a probe row, made once per run."""
     made = _images(static)
     if row not in made:
         made[row] = png_url(static["probe_x"][row])
@@ -41,7 +41,7 @@ def _images(_: Arrays) -> dict[int, str]:
 
 
 def _numbers(row: np.ndarray) -> str:
-    """The first features, such as (0.31, -1.2)."""
+    """Return the first features, such as (0.31, -1.2)."""
     more = ", …" if len(row) > 4 else ""
     return f"({', '.join(f'{value:.2g}' for value in row[:4])}{more})"
 

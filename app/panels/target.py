@@ -42,7 +42,7 @@ def draw(record: Record, view: View) -> dict[str, Any]:
 
 
 def _classes(found: Target) -> dict[str, Any]:
-    """The axis of the bars: the label alone is named where all names would reach into the plot below."""
+    """Return the axis of the bars: the label alone is named where all names would reach into the plot below."""
     axis = class_axis(found.classes, found.label) | {"title": {"text": ""}, "tickangle": 0}
     if sum(len(name) + 2 for name in found.classes) <= ROOM:
         return axis

@@ -49,7 +49,7 @@ class Veil(NamedTuple):
 
 
 def style(look: Theme) -> str:
-    """The style sheet of everything here."""
+    """Return the style sheet of everything here."""
     text = STYLE
     for name, pair in {"GRID": theme.GRID, "MUTED": theme.MUTED, "INK": theme.INK}.items():
         text = text.replace(f"VAR_{name}", pair[look])
@@ -62,7 +62,7 @@ def row(figures: Sequence[str]) -> str:
 
 
 def figure(pixels: Any, name: str, said: str, veils: Sequence[Veil] = ()) -> str:
-    """An input (K, H, W) of bytes, or a point (F,), with its name; `said` is HTML."""
+    """Return an input (K, H, W) of bytes, or a point (F,), with its name; `said` is HTML."""
     shown = np.array(pixels)
     if shown.ndim == 3:
         face = f'<img src="{png_url(shown.astype(np.uint8), enlarge=True)}" alt="{safe(name)}">'
@@ -88,7 +88,7 @@ def signed(values: Any, look: Theme, smooth: bool = False) -> list[Veil]:
 
 
 def bars(classes: Sequence[str], sides: Mapping[str, Sequence[float]], look: Theme) -> str:
-    """A bar of each network ("teacher", "student") for each of the likeliest classes."""
+    """Return a bar of each network ("teacher", "student") for each of the likeliest classes."""
     likeliest = np.argsort([-max(told[k] for told in sides.values()) for k in range(len(classes))], kind="stable")
     colours = {"teacher": theme.TEACHER[look], "student": theme.STUDENT[look]}
     columns = ""

@@ -89,24 +89,24 @@ class Library(FrozenModel):
 
 @cache
 def library() -> Library:
-    """The register, read once."""
+    """Return the register, read once."""
     return Library.model_validate_json(FILE.read_text(encoding="utf-8"))
 
 
 def original(row: Row) -> Row:
-    """The row that a row repeats; itself where it repeats none."""
+    """Return the row that a row repeats; itself where it repeats none."""
     return next(other for other in library().rows if other.id == row.same_as) if row.same_as else row
 
 
 def reference(row: Row | Baseline) -> str:
-    """Authors, venue and year, such as "Park, Kim, Lu and Cho, CVPR 2019"; "" where nobody wrote them down."""
+    """Return authors, venue and year, such as "Park, Kim, Lu and Cho, CVPR 2019"; "" where nobody wrote them down."""
     if (one := _registered(row)) and one.get("paper"):
         return str(one["paper"])
     return row.paper if isinstance(row, Baseline) else (row.note or "") if YEAR.search(row.note or "") else ""
 
 
 def _registered(row: Row | Baseline) -> dict[str, Any] | None:
-    """The catalogue's entry of the method or source of a row's own name."""
+    """Return the catalogue's entry of the method or source of a row's own name."""
     kind = "method" if row.name in METHODS else "source" if row.name in SOURCES else None
     return entry(kind, str(row.name)) if kind else None
 
@@ -123,7 +123,7 @@ def address(row: Row | Baseline) -> str:
 
 
 def spelled(text: str) -> str:
-    """A row's text with the names of panels and other rows in the place of their codes."""
+    """Return a row's text with the names of panels and other rows in the place of their codes."""
     return CODE.sub(lambda code: _name(code[1]), text)
 
 
@@ -134,7 +134,7 @@ def _name(code: str) -> str:
 
 
 def method_of(row: Row | Baseline) -> str | None:
-    """The registered method that runs this row, or None."""
+    """Return the registered method that runs this row, or None."""
     if row.name is None and isinstance(row, Row) and row.same_as is not None:
         return method_of(next(other for other in library().rows if other.id == row.same_as))
     return row.name if row.name in METHODS else None
@@ -153,7 +153,7 @@ def ways(row: Row | Baseline) -> dict[Way, str]:
 
 
 def status(row: Row | Baseline) -> Status:
-    """What a person can do with the row today."""
+    """Return what a person can do with the row today."""
     if ways(row):
         return "runs here"
     return "reading card" if isinstance(row, Row) and row.kind == "reading card" else "not implemented"

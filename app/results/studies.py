@@ -84,7 +84,7 @@ def _short(value: Any) -> Any:
 
 
 def published(name: str, folder: Path = FOLDER) -> PublishedStudy:
-    """The results of a study by its name.
+    """Return the results of a study by its name.
 
     Raises:
         BadInput: there are none, or they are damaged.
@@ -96,7 +96,7 @@ def published(name: str, folder: Path = FOLDER) -> PublishedStudy:
 
 
 def parse(text: str) -> PublishedStudy:
-    """The results in the text of their file.
+    """Return the results in the text of their file.
 
     Raises:
         BadInput: they are damaged.
@@ -146,7 +146,7 @@ def _told(budget: str, study: Study) -> str:
 
 
 def reading(told: Sequence[Verdict]) -> str:
-    """What p is about beside so many comparisons, and what the tasks won are about."""
+    """Return what p is about beside so many comparisons, and what the tasks won are about."""
     tasks = max((verdict.tasks for verdict in told), default=0)
     reach = f", and even {tasks} of {tasks} have p = {level_of_tasks(tasks):.2g}" if tasks > 1 else ""
     return (
@@ -172,7 +172,7 @@ def unequal(methods: Sequence[str]) -> str:
 
 
 def _rate(method: str) -> float:
-    """The share of the learning rate at which a method trains; 1 for a variant with a name of its own."""
+    """Return the share of the learning rate at which a method trains; 1 for a variant with a name of its own."""
     try:
         return float(entry("method", method)["rate"])
     except BadInput:
@@ -185,7 +185,7 @@ def _verdict(verdict: Verdict) -> tuple[str, ...]:
 
 
 def won(verdict: Verdict) -> str:
-    """The tasks won, of how many."""
+    """Return the tasks won, of how many."""
     return f"{verdict.tasks_won} of {verdict.tasks}"
 
 
@@ -198,12 +198,12 @@ def _cell(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:
 
 
 def cost(cell: Cell) -> str:
-    """The cost of a step; nothing where none was timed."""
+    """Return the cost of a step; nothing where none was timed."""
     return f"{cell.step_cost:.2f}" if cell.step_cost == cell.step_cost else ""
 
 
 def _note(name: str, value: float) -> str:
-    """Counts without decimals, money with two, shares with three."""
+    """Write counts without decimals, money with two, shares with three."""
     if name == "dollars":
         return f"{value:.2f}"
     return f"{value:.0f}" if value.is_integer() else f"{value:.3f}"
@@ -235,7 +235,7 @@ def commits(found: PublishedStudy) -> str:
 
 
 def commit() -> str:
-    """The commit of the sources, marked where they differ from it; "unknown" outside a clone."""
+    """Return the commit of the sources, marked where they differ from it; "unknown" outside a clone."""
     asked = ["git", "-C", str(FOLDER.parent.parent), "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

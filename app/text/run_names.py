@@ -39,13 +39,13 @@ def leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def knob(path: str) -> str:
-    """A setting's last name as people read it."""
+    """Return a setting's last name as people read it."""
     name = path.rpartition(".")[2]
     return SHORT.get(name) or " ".join(SHORT.get(word, word) for word in name.split("_"))
 
 
 def value(found: Any) -> str:
-    """A setting's value as people read it, cut where it is long."""
+    """Return a setting's value as people read it, cut where it is long."""
     if isinstance(found, list):
         text = ", ".join(map(value, found))
     elif isinstance(found, bool) or found is None:
@@ -64,7 +64,7 @@ def drawn(points: Sequence[Any]) -> str:
 
 
 def said(path: str, found: Any) -> str:
-    """A setting and its value: "temperature 8", "teacher's steps 500"."""
+    """Return a setting and its value: "temperature 8", "teacher's steps 500"."""
     if path.endswith(POINTS) and found:
         return drawn(found)
     whose = "teacher's " if path.startswith(("teacher.", "start.")) else ""
@@ -75,7 +75,7 @@ def said(path: str, found: Any) -> str:
 
 
 def setting(path: str) -> str:
-    """What a setting is called where its value is not told: "teacher's steps", "data"."""
+    """Return what a setting is called where its value is not told: "teacher's steps", "data"."""
     if path == "changes":
         return "what was changed during training"
     chosen = path.removesuffix(".name").removesuffix(".student")
@@ -85,7 +85,7 @@ def setting(path: str) -> str:
 
 
 def few(names: Sequence[str]) -> str:
-    """Some names and how many more there are."""
+    """Name some and say how many more there are."""
     rest = len(names) - MOST
     return ", ".join(names[:MOST]) + (f" and {rest} more setting{'s' if rest > 1 else ''}" if rest > 0 else "")
 
@@ -99,12 +99,14 @@ def ordered(paths: Iterable[str]) -> list[str]:
 
 
 def changes(spec: Spec) -> list[str]:
-    """What changed during the run: "at step 300: temperature 4 → 8"."""
+    """Return what changed during the run: "at step 300: temperature 4 → 8"."""
     return [f"at step {one.step:,}: {knob(one.path)} {value(old)} → {value(one.value)}" for one, old in course(spec)]
 
 
 def deviations(spec: Spec) -> list[str]:
-    """The settings in which a run differs from the nearest recommendation, the method's first and the seed last."""
+    """Return the settings in which a run differs from the nearest recommendation, the method's first and the seed
+    last.
+    """
     return list(_deviations(spec.model_dump_json()))
 
 
@@ -127,7 +129,7 @@ def _rank(path: str) -> tuple[bool, int]:
 
 
 def _telling(spec: Spec) -> Leaves:
-    """A spec's settings without those that a title says anyway, and without what the teacher has in common."""
+    """Return a spec's settings without those that a title says anyway, and without what the teacher has in common."""
     found = dict(leaves("", rooted(spec).model_dump(mode="json", exclude={"start", "mentors", "service"})))
     networks = ("student", "teacher.student")
     named = {f"{part}.{name}" for part in networks for name in ("name", *MEMBERS)}
@@ -149,8 +151,9 @@ def _telling(spec: Spec) -> Leaves:
 
 
 def _bases(spec: Spec) -> Iterator[tuple[tuple[str, ...], Spec]]:
-    """Runs that are recommended for the same data and method, with the networks, source and wall of this one; and what
-    else there is to say of each."""
+    """Yield runs that are recommended for the same data and method, with the networks, source and wall of this one;
+    and what else there is to say of each.
+    """
     for base in _advised(spec.data.name, spec.method.name):
         yield (), _alike(base, spec)
     for marks, base in _ordered(spec) if spec.wall else ():
@@ -164,7 +167,7 @@ def _advised(data: str, method: str) -> tuple[Spec, ...]:
 
 
 def _ordered(spec: Spec) -> Iterator[tuple[tuple[str, ...], Spec]]:
-    """What the Black box page asks for with the presets that this run may come from."""
+    """Yield what the Black box page asks for with the presets that this run may come from."""
     for name, quick, local in product(presets(), (True, False), (False, True)):
         if grants(name, spec.access) and source_of(name) == spec.source.name:
             several = preset(name).kind == "mekd" and name != orders.Order().preset  # presets of one method
@@ -180,7 +183,7 @@ def _order(data: str, access: str, name: str, quick: bool, local: bool) -> Spec:
 
 
 def _alike(base: Spec, spec: Spec) -> Spec:
-    """The recommendation with this run's networks and source by name, and its wall as a wall is by default."""
+    """Return the recommendation with this run's networks and source by name, and its wall as a wall is by default."""
     facts: dict[str, Any] = {"wall": (base.wall or Wall()) if spec.wall else None}
     for part, kind in CHOICES.items():
         own, theirs = getattr(spec, part), getattr(base, part)
@@ -200,7 +203,9 @@ def _spelled(kind: str, name: str) -> Choice:
 
 
 def distinct(names: Sequence[str], specs: Sequence[Spec]) -> list[str]:
-    """The names, with the settings that tell apart those that share one; runs of the same settings stay alike."""
+    """Return the names, with the settings that tell apart those that share one; runs of the same settings stay
+    alike.
+    """
     groups = defaultdict(list)
     for place, name in enumerate(names):
         groups[name].append(place)
@@ -229,7 +234,9 @@ def _apart(specs: Sequence[Spec]) -> list[list[str]]:
 
 
 def _distinct_texts(path: str, values: Sequence[Any]) -> list[str]:
-    """A setting's values; different ones that read alike, such as as many points, each with a mark of its own."""
+    """Return a setting's values; different ones that read alike, such as as many points, each with a mark of its
+    own.
+    """
     told = [found if path == "changes" else said(path, found) for found in values]
     kinds = {(text, str(found)) for text, found in zip(told, values, strict=True)}
     if len(kinds) == len(set(told)):

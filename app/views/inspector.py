@@ -35,7 +35,7 @@ SECTIONS: dict[Section, str] = {
 
 
 def body() -> None:
-    """The whole page."""
+    """Draw the whole page."""
     st.header("Why does the student disagree?", anchor=False)
     for sentence in state.complaints():
         st.warning(verbatim(sentence))
@@ -54,7 +54,7 @@ def body() -> None:
 
 
 def _case() -> str | None:
-    """The case on show: the link's, or that of the runs it names, which is opened at once."""
+    """Return the case on show: the link's, or that of the runs it names, which is opened at once."""
     shown = state.shown()
     named = str(shown.settings["student"])
     if shown.run or not named or inspector.with_files(shown.settings):

@@ -26,12 +26,12 @@ class Point(NamedTuple):
     spent: bool  # whether its budget was used up
 
     def value(self, measure: Measure) -> float | None:
-        """What was learned, as a fraction."""
+        """Return what was learned, as a fraction."""
         return self.accuracy if measure == "accuracy" else self.agreement
 
 
 def task_of(spec: Spec) -> Task | None:
-    """What runs must share to be laid beside one another; None where no wall stands."""
+    """Return what runs must share to be laid beside one another; None where no wall stands."""
     if spec.wall is None:
         return None
     return spec.data.name, _taught(spec), spec.access
@@ -43,7 +43,7 @@ def _taught(spec: Spec) -> str:
 
 
 def point_of(run: str, spec: Spec, ended: Finished | None) -> Point | None:
-    """A run as a point; None where it is not over, or nobody counted."""
+    """Return a run as a point; None where it is not over, or nobody counted."""
     if ended is None or ended.meter is None or spec.wall is None or "student_accuracy" not in ended.result:
         return None
     told, result = bill(spec, ended.meter), ended.result
@@ -52,7 +52,9 @@ def point_of(run: str, spec: Spec, ended: Finished | None) -> Point | None:
 
 
 def best(points: Iterable[Point], measure: Measure) -> list[Point]:
-    """The points that no other beats with as few images, by images: each is better than all before it (Pareto)."""
+    """Return the points that no other beats with as few images, by images: each is better than all before it
+    (Pareto).
+    """
     found: list[Point] = []
     told = [(point, value) for point in points if (value := point.value(measure)) is not None]
     for point, value in sorted(told, key=lambda one: (one[0].images, -one[1])):
@@ -70,12 +72,12 @@ class Reference(NamedTuple):
     agreement: float | None  # None where it was not measured
 
     def value(self, measure: Measure) -> float | None:
-        """What was learned, as a fraction."""
+        """Return what was learned, as a fraction."""
         return self.accuracy if measure == "accuracy" else self.agreement
 
 
 def reference(beside: Spec, ended: Sequence[tuple[str, Spec, dict[str, float]]]) -> Reference | None:
-    """The most accurate of the other runs that learned from the same teacher on the very images that the edge of
+    """Return the most accurate of the other runs that learned from the same teacher on the very images that the edge of
     `beside` owns; None without one. A run is never its own reference, nor is one of the same spec, which gives the same
     bits.
 

@@ -68,7 +68,7 @@ def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def held_bytes() -> int:
-    """What all arrays that are kept take."""
+    """Return what all arrays that are kept take."""
     with _lock:
         return sum({key: size for entry in _entries.values() for key, size in entry.held.items()}.values())
 

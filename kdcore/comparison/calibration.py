@@ -28,7 +28,7 @@ class Forecast:
         return len(self.rows)
 
     def among(self, meant: Bools | None) -> Forecast:
-        """The same about some rows of the case, as a selection means them; all when None."""
+        """Return the same about some rows of the case, as a selection means them; all when None."""
         if meant is None:
             return self
         here = meant[self.rows]
@@ -36,7 +36,7 @@ class Forecast:
 
 
 def forecast(log_q: Logs | Floats, labels: Ints) -> Forecast:
-    """The claims of log-probabilities (N, C) about labels (N,), -1 where unknown."""
+    """Return the claims of log-probabilities (N, C) about labels (N,), -1 where unknown."""
     told = log_q if isinstance(log_q, Logs) else Logs(log_q, temperature=None)
     unknown = told.each(lambda part, _: np.asarray(np.isnan(part).any(axis=1)))
     rows = np.flatnonzero((labels >= 0) & ~unknown)
@@ -55,7 +55,9 @@ def by_width(one: Forecast) -> Bins:
 
 
 def by_mass(one: Forecast) -> Bins:
-    """The same in bins with equally many rows: finer where the model claims most, and no bin hangs on a few rows."""
+    """Return the same in bins with equally many rows: finer where the model claims most, and no bin hangs on a few
+    rows.
+    """
     return binned(one.sure, one.right, equal_mass(one.sure))
 
 

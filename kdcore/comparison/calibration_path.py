@@ -67,7 +67,9 @@ def course(seen: Trail, meant: Bools | None = None) -> CalibrationCourse:
 
 
 def _inherited(student: Claims, teacher: Claims | None, here: Bools) -> Floats:
-    """The correlation of `kdcore.comparison.calibration_inheritance` at each step, (T, 3); NaN where there is none."""
+    """Return the correlation of `kdcore.comparison.calibration_inheritance` at each step, (T, 3); NaN where there
+    is none.
+    """
     if teacher is None or not here.any():
         return np.full((len(student.sure), 3), np.nan)
     groups = grouped(teacher.top[0, here], teacher.sure[0, here])

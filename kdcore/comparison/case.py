@@ -143,7 +143,7 @@ def certainty(log_q: Logs) -> dict[str, Floats]:
 
 
 def _certainty(log_q: Floats, _: slice) -> Floats:
-    """The three of each row, (N, 3)."""
+    """Return the three of each row, (N, 3)."""
     q = np.exp(log_q)
     ordered = np.sort(q, axis=1)
     second = ordered[:, -2] if q.shape[1] > 1 else 0.0
@@ -194,7 +194,7 @@ class Case:
         return _pictures(path, written_ns(path)) if path.exists() else None
 
     def part(self, name: str) -> Arrays:
-        """The arrays that a task has measured; {} while there are none. They are not to be written to."""
+        """Return the arrays that a task has measured; {} while there are none. They are not to be written to."""
         path = self.folder / f"{name}.npz"
         stamp = written_ns(path)
         self._stamps.setdefault(name, stamp)

@@ -77,7 +77,7 @@ class Thresholds(FrozenModel):
 
 
 def knobs_of(case: Case) -> Thresholds:
-    """The thresholds that hold for a case."""
+    """Return the thresholds that hold for a case."""
     try:
         return Thresholds.model_validate({name: float(value) for name, value in case.part(FILE).items()})
     except ValidationError:  # of another version
@@ -151,7 +151,7 @@ class Witness:
 
 
 def witness(case: Case, knobs: Thresholds, kind: str) -> Witness | None:
-    """Runs of a kind of WITNESSES; None where none was asked."""
+    """Return runs of a kind of WITNESSES; None where none was asked."""
     told = case.part("witnesses")
     if f"{kind}_answers" not in told:
         return None
@@ -161,13 +161,13 @@ def witness(case: Case, knobs: Thresholds, kind: str) -> Witness | None:
 
 
 def limit(case: Case, knobs: Thresholds) -> float | None:
-    """The distance beyond which a row is off the support; None where distances were not measured."""
+    """Return the distance beyond which a row is off the support; None where distances were not measured."""
     own = case.part("support").get("own")
     return None if own is None else float(np.percentile(own, knobs.far))
 
 
 def missing(case: Case) -> list[str]:
-    """What was not gathered, in words; causes that need it cannot be found."""
+    """Return what was not gathered, in words; causes that need it cannot be found."""
     told = case.part("witnesses")
     lacking = [words for kind, words in WITNESSES.items() if f"{kind}_answers" not in told]
     return lacking + ([] if case.part("support") else ["distances to the training rows"])

@@ -31,7 +31,7 @@ class Trail:
 
 
 def trail(case: Case) -> Trail | None:
-    """The frames of the case's student; None where it is no run of this machine, or kept none."""
+    """Return the frames of the case's student; None where it is no run of this machine, or kept none."""
     try:
         folder = asked(case.folder).student.folder
     except BadInput:

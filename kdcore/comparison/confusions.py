@@ -35,7 +35,7 @@ class Confusions:
         return float(np.nanmax(wrong, initial=0.0))
 
     def shares(self, who: Ints) -> Floats:
-        """Counts as fractions of each true class's rows; NaN where it has none."""
+        """Return counts as fractions of each true class's rows; NaN where it has none."""
         with np.errstate(invalid="ignore"):
             return np.asarray(who / self.student.sum(1, keepdims=True))
 
@@ -49,7 +49,7 @@ def confusions(rows: Rows, meant: Bools | None = None) -> Confusions:
 
 
 def at_step(trail: Trail, step: int, meant: Bools | None = None) -> Confusions:
-    """The same on the run's probe rows at the last frame that is not after `step`.
+    """Return the same on the run's probe rows at the last frame that is not after `step`.
 
     Args:
         trail: the student's frames.

@@ -144,6 +144,6 @@ def drawn(rows: Rows, plane: Arrays, meant: Bools | None, pinned: tuple[int, ...
 
 
 def _urgent(rows: Rows, here: Ints) -> Ints:
-    """The rows with the largest KL(teacher || student)."""
+    """Return the rows with the largest KL(teacher || student)."""
     order = np.argsort(-np.nan_to_num(rows.kl[here], nan=np.inf), kind="stable")
     return here[order[:LINED]]

@@ -43,7 +43,7 @@ class Fit(NamedTuple):
 
 
 def on_validation(model: ComparedModel, data: Dataset) -> Fit:
-    """The temperature that suits a model's logits on validation rows.
+    """Return the temperature that suits a model's logits on validation rows.
 
     Raises:
         BadInput: no row has a label.
@@ -54,7 +54,7 @@ def on_validation(model: ComparedModel, data: Dataset) -> Fit:
 
 
 def divided(net: Net, temperature: float, x: Tensor) -> Net:
-    """A copy of a network whose last linear layer is divided by a temperature, so that its logits are.
+    """Return a copy of a network whose last linear layer is divided by a temperature, so that its logits are.
 
     Args:
         net: stays as it is.

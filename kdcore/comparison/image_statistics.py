@@ -24,7 +24,7 @@ def measured(x: np.ndarray) -> dict[str, Floats]:
 
 
 def _measured(grey: Floats) -> dict[str, Floats]:
-    """The same of grey pictures (N, H, W) from 0 to 1."""
+    """Return the same of grey pictures (N, H, W) from 0 to 1."""
     brightest = grey.max((1, 2), keepdims=True)
     return {
         "brightness": grey.mean((1, 2)),

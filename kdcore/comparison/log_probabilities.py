@@ -36,7 +36,7 @@ class Logs:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Any:
-        """Some rows, of which nothing is computed yet; or, of rows and as many classes, the numbers."""
+        """Return some rows, of which nothing is computed yet; or, of rows and as many classes, the numbers."""
         if isinstance(index, tuple):
             places, classes = np.broadcast_arrays(*index)
             here = self[places.ravel()]
@@ -57,7 +57,7 @@ class Logs:
             yield at, self._block(at)
 
     def each(self, function: Callable[[Floats, slice], np.ndarray]) -> np.ndarray:
-        """What a function makes of each row, (N, ...): it is given the rows of a block, and where they lie."""
+        """Return what a function makes of each row, (N, ...): it is given the rows of a block, and where they lie."""
         parts = [function(part, at) for at, part in self.blocks()]
         return np.concatenate(parts) if parts else function(np.empty((0, self.shape[1])), slice(0, 0))
 

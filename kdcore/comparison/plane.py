@@ -52,7 +52,8 @@ class Plane:
 
 
 def through(a: Floats, b: Floats, c: Floats) -> Plane:
-    """The plane through three rows (F,): a + u (b - a) + v (c - a), its axes made orthonormal by Gram and Schmidt.
+    """Return the plane through three rows (F,): a + u (b - a) + v (c - a), its axes made orthonormal by Gram and
+    Schmidt.
 
     Raises:
         BadInput: they lie on one line.
@@ -72,7 +73,7 @@ def through(a: Floats, b: Floats, c: Floats) -> Plane:
 
 
 def square(places: Floats) -> Floats:
-    """A square around places (M, 2), with a margin: (4,) as x0, x1, y0, y1."""
+    """Return a square around places (M, 2), with a margin: (4,) as x0, x1, y0, y1."""
     low, high = places.min(0), places.max(0)
     half = float((high - low).max()) * (0.5 + MARGIN)
     (x, y) = (low + high) / 2
@@ -80,7 +81,9 @@ def square(places: Floats) -> Floats:
 
 
 def name_of(shape: tuple[int, ...], row: int, beside: int | None, third: int | None) -> str:
-    """The name of the part that holds a plane: of 2-D data the whole one, else that of rows; None is a default."""
+    """Return the name of the part that holds a plane: of 2-D data the whole one, else that of rows; None is a
+    default.
+    """
     if shape == (2,):
         return WHOLE
     return BEGINS + "-".join("x" if one is None else str(one) for one in (row, beside, third))
@@ -119,7 +122,9 @@ def three_rows(far: Floats, row: int, labels: Ints, answer: int, beside: int | N
 
 
 def _nearest(far: Floats, meant: np.ndarray, taken: list[tuple[int, str]], why: str) -> tuple[int, str]:
-    """The nearest of the rows that are meant, or of all where none is; what looks as the pinned row is left out."""
+    """Return the nearest of the rows that are meant, or of all where none is; what looks as the pinned row is left
+    out.
+    """
     free = far > 0
     free[[row for row, _ in taken]] = False
     if not free.any():
@@ -133,7 +138,7 @@ def _nearest(far: Floats, meant: np.ndarray, taken: list[tuple[int, str]], why: 
 
 
 def fragments(classes: Ints, smallest: int = SMALLEST) -> int:
-    """Connected regions of one class in a grid (R, R), of at least `smallest` points; corners do not connect."""
+    """Return connected regions of one class in a grid (R, R), of at least `smallest` points; corners do not connect."""
     counts = [np.bincount(ndimage.label(classes == k)[0].ravel())[1:] for k in np.unique(classes)]
     return int(sum((count >= smallest).sum() for count in counts))
 
@@ -207,7 +212,8 @@ def interval(values: Floats) -> tuple[float, float, float]:
 
 
 def compact(plane: Arrays, also: Ints) -> tuple[Ints, dict[str, np.ndarray]]:
-    """The classes (K,) that occur on a plane or in `also`, and the plane's own as their places among them, in bytes.
+    """Return the classes (K,) that occur on a plane or in `also`, and the plane's own as their places among them, in
+    bytes.
 
     Raises:
         BadInput: more than 256 occur.

@@ -49,6 +49,8 @@ def risk_coverage(one: Forecast) -> Risk:
 
 
 def by_confidence(one: Forecast) -> tuple[Ints, Ints]:
-    """The order (N,) of the rows from the surest on, and where in it (G,) each group of equally sure ones begins."""
+    """Return the order (N,) of the rows from the surest on, and where in it (G,) each group of equally sure ones
+    begins.
+    """
     order = np.argsort(-one.sure, kind="stable")
     return order, np.unique(-one.sure[order], return_index=True)[1]

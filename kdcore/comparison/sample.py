@@ -97,7 +97,7 @@ def _side(logits: np.ndarray, shown: Ints, label: int, temperature: float) -> Sa
 
 
 def gap(teacher: np.ndarray, student: np.ndarray, target: int, temperature: float) -> Gap:
-    """The distance of two answers (C,) and its two parts, at one temperature.
+    """Return the distance of two answers (C,) and its two parts, at one temperature.
 
     Source: Zhao et al., Decoupled Knowledge Distillation, CVPR 2022, equation 5.
     """

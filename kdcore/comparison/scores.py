@@ -74,7 +74,7 @@ def scores(one: Forecast) -> dict[str, ComparisonScore]:
 
 
 def _bounded(value: float, ends: tuple[float, float] | None, least: float, most: float) -> ComparisonScore:
-    """A score and its interval within what is possible; none where the rows all say the same, or no number."""
+    """Return a score and its interval within what is possible; none where the rows all say the same, or no number."""
     if ends is None or not np.isfinite(ends).all() or ends[1] - ends[0] < 1e-9:
         return ComparisonScore(value, float("nan"), float("nan"))
     return ComparisonScore(value, min(max(ends[0], least), value), max(min(ends[1], most), value))
@@ -148,7 +148,7 @@ def _means(one: Forecast, weights: Weights) -> dict[str, Floats]:
 
 
 def _each(one: Forecast) -> dict[str, Floats]:
-    """What those are means of, (N,)."""
+    """Return what those are means of, (N,)."""
     held = one.log_q[np.arange(len(one)), one.labels]
     brier = one.log_q.each(_squared) - 2 * np.exp(held) + 1
     return {"accuracy": one.right.astype(np.float64), "confidence": one.sure, "NLL": -held, "Brier": brier}
@@ -161,17 +161,19 @@ def _squared(log_q: Floats, _: slice) -> Floats:
 
 
 def ece(one: Forecast, weights: Weights) -> dict[str, Floats]:
-    """Expected calibration error in 15 bins of equal width, the bins' |accuracy - confidence| weighted by rows."""
+    """Return expected calibration error in 15 bins of equal width, the bins' |accuracy - confidence| weighted by
+    rows.
+    """
     return {"ECE": np.abs(_binned(one, weights, equal_width())).sum(1)}
 
 
 def adaptive_ece(one: Forecast, weights: Weights) -> dict[str, Floats]:
-    """The same in 15 bins of equal mass; resamples keep the bins of the rows."""
+    """Return the same in 15 bins of equal mass; resamples keep the bins of the rows."""
     return {"adaptive ECE": np.abs(_binned(one, weights, equal_mass(one.sure))).sum(1)}
 
 
 def _binned(one: Forecast, weights: Weights, edges: Floats) -> Floats:
-    """Sums of right - sure in each bin, over all rows: (R, B)."""
+    """Return sums of right - sure in each bin, over all rows: (R, B)."""
     lean = np.zeros((len(one), len(edges) - 1), dtype=weights.dtype)
     lean[np.arange(len(one)), placed(one.sure, edges)] = one.right - one.sure
     found: Floats = weights @ lean / len(one)
@@ -218,7 +220,7 @@ def _smooth_cells(one: Forecast, weights: Weights) -> Floats:
 
 
 def _gridded(one: Forecast, weights: Weights) -> Floats:
-    """Sums of right - sure (R, CELLS), each row shared by the two cells whose centres it lies between."""
+    """Return sums of right - sure (R, CELLS), each row shared by the two cells whose centres it lies between."""
     at = np.clip(one.sure * CELLS - 0.5, 0.0, CELLS - 1.0)
     below = np.minimum(at.astype(np.int64), CELLS - 2)
     lean, rows = one.right - one.sure, np.arange(len(one))
@@ -252,14 +254,14 @@ def by_class(one: Forecast, weights: Weights) -> dict[str, Floats]:
 
 
 def _class_cells(one: Forecast, weights: Weights) -> Floats:
-    """What class-wise ECE sums the absolute values of: (R, C * BINS)."""
+    """Return what class-wise ECE sums the absolute values of: (R, C * BINS)."""
     _, claimed, held = _tables(one, weights)
     found: Floats = (claimed - held).reshape(-1, len(weights)).T / len(one) / one.log_q.shape[1]
     return found
 
 
 def _class_luck(one: Forecast) -> float:
-    """The class-wise ECE to expect if every probability were true.
+    """Return the class-wise ECE to expect if every probability were true.
 
     A cell's count is a sum of Bernoulli variables; its mean absolute deviation is that of a Poisson variable of the
     same variance, which is right for rare classes, for near certain ones and, as both are normal there, for full cells.
@@ -328,7 +330,7 @@ def aurc(one: Forecast, weights: Weights) -> dict[str, Floats]:
 
 
 def _oracle(rows: int, errors_all: Floats) -> Floats:
-    """The least AURC of N rows with so many errors (R,), all of them last."""
+    """Return the least AURC of N rows with so many errors (R,), all of them last."""
     place = np.arange(1, rows + 1)
     harmonic = np.concatenate([[0.0], np.cumsum(1 / place)])
     wrong = np.clip(errors_all, 0, rows)
@@ -338,7 +340,7 @@ def _oracle(rows: int, errors_all: Floats) -> Floats:
 
 
 def by_chance(one: Forecast, draws: int = 50) -> float:
-    """The ECE that these confidences would show on average if every one of them were true; NaN without rows.
+    """Return the ECE that these confidences would show on average if every one of them were true; NaN without rows.
 
     Source: Broecker and Smith, Increasing the Reliability of Reliability Diagrams, Weather and Forecasting 22, 2007.
     """

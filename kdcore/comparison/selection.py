@@ -41,7 +41,7 @@ class SelectionTerm(NamedTuple):
 
 
 def parse(text: str) -> tuple[SelectionTerm, ...]:
-    """The terms of a selection.
+    """Return the terms of a selection.
 
     Raises:
         BadInput: it reads otherwise.
@@ -56,12 +56,12 @@ def parse(text: str) -> tuple[SelectionTerm, ...]:
 
 
 def written(terms: tuple[SelectionTerm, ...]) -> str:
-    """The text of a selection."""
+    """Return the text of a selection."""
     return ";".join(map(str, terms))
 
 
 def without(text: str, key: str) -> str:
-    """A selection without the term of a key, for a button that takes it back."""
+    """Return a selection without the term of a key, for a button that takes it back."""
     return written(tuple(term for term in parse(text) if term.key != key))
 
 
@@ -78,7 +78,7 @@ def mask(case: Case, text: str) -> Bools:
 
 
 def chosen(case: Case, text: str, *own: str) -> Bools | None:
-    """The same for panels: None where nothing is selected, or nothing that this case has.
+    """Return the same for panels: None where nothing is selected, or nothing that this case has.
 
     Args:
         case: the case.
@@ -93,7 +93,7 @@ def chosen(case: Case, text: str, *own: str) -> Bools | None:
 
 
 def value(text: str, key: str) -> str | None:
-    """What a selection says of a key; None where it says nothing."""
+    """Return what a selection says of a key; None where it says nothing."""
     try:
         return next((term.value for term in parse(text) if term.key == key), None)
     except BadInput:
@@ -101,7 +101,7 @@ def value(text: str, key: str) -> str | None:
 
 
 def told(case: Case, text: str) -> list[tuple[str, str]]:
-    """The terms in words, each with its key: [("part", "teacher only"), ("true", "is Shirt")]."""
+    """Return the terms in words, each with its key: [("part", "teacher only"), ("true", "is Shirt")]."""
     return [(term.key, _words(case, term)) for term in parse(text)]
 
 

@@ -23,7 +23,8 @@ class Worse(NamedTuple):
 
 
 def worse(values: Floats, inside: Bools) -> Worse:
-    """The rank-sum test that values (N,) are larger inside (N,) than outside; nothing where one of both is empty.
+    """Return the rank-sum test that values (N,) are larger inside (N,) than outside; nothing where one of both is
+    empty.
 
     The normal approximation, with ties and continuity corrected.
 
@@ -42,7 +43,7 @@ def worse(values: Floats, inside: Bools) -> Worse:
 
 
 def discovered(p: Floats) -> Floats:
-    """The smallest rate of false discoveries (T,) at which each of several tests with these p (T,) still counts.
+    """Return the smallest rate of false discoveries (T,) at which each of several tests with these p (T,) still counts.
 
     Source: Benjamini and Hochberg, Controlling the False Discovery Rate, Journal of the Royal Statistical Society B 57,
     1995.

@@ -146,7 +146,7 @@ def _enough(rows: Bools, half: Bools) -> bool:
 
 
 def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> FoundSlice:
-    """The slices of KL (N,), looked for in `half` (N,) and tested in the rest."""
+    """Return the slices of KL (N,), looked for in `half` (N,) and tested in the rest."""
     candidates, looked = _candidates(kl, terms, half)
     rest = ~half
     tests = [worse(kl[rest], rows[rest]) for _, rows in candidates]
@@ -163,7 +163,7 @@ def search(kl: Floats, terms: Sequence[Condition], half: Bools) -> FoundSlice:
 
 
 def _candidates(kl: Floats, terms: Sequence[Condition], half: Bools) -> tuple[list[tuple[str, Bools]], int]:
-    """What is worth a test, and how much was looked at: striking slices that say what no other says already."""
+    """Return what is worth a test, and how much was looked at: striking slices that say what no other says already."""
     if not terms:
         return [], 0
     striking, looked = _striking(kl[half], terms, half)
@@ -195,7 +195,7 @@ def _striking(kl: Floats, terms: Sequence[Condition], half: Bools) -> tuple[list
 
 
 def _score(total: np.ndarray, count: np.ndarray, rows: int) -> np.ndarray:
-    """Standard scores of sums of standardised ranks over `count` rows drawn from `rows`."""
+    """Return standard scores of sums of standardised ranks over `count` rows drawn from `rows`."""
     return np.asarray(total / np.sqrt(np.maximum(count * (rows - count) / max(rows - 1, 1), 1e-9)))
 
 

@@ -28,7 +28,7 @@ STEP = 0.1  # of 1 / T, so that the strip goes from T = 10 to T = 1/3
 
 
 def fitted(logits: np.ndarray, labels: Ints) -> float:
-    """The temperature T that minimises the NLL of logits (N, C) / T, between COLDEST and HOTTEST.
+    """Return the temperature T that minimises the NLL of logits (N, C) / T, between COLDEST and HOTTEST.
 
     NLL is convex in 1 / T, so its slope, the mean over rows of the expected logit minus the label's, has one root. A
     network that is right on every row has none: the colder, the better, and COLDEST is the answer.
@@ -120,12 +120,12 @@ class TemperatureFit:
     p: float = float("nan")  # that T = 1 is off by chance alone; NaN where it was not tested
 
     def among(self, meant: Bools | None) -> dict[str, Forecast]:
-        """The claims about some rows; all when None."""
+        """Return the claims about some rows; all when None."""
         return {name: one.among(meant) for name, one in self.claims.items()}
 
 
 def scaled(case: Case) -> TemperatureFit:
-    """The claims of teacher, student and temperature-scaled student; the last on rows its temperature never saw.
+    """Return the claims of teacher, student and temperature-scaled student; the last on rows its temperature never saw.
 
     Rows of the validation split, and rows of which only answers were given, are halved and each half is scaled by the
     temperature of the other. Others wait for the task, which fits on the validation rows.

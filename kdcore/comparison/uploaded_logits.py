@@ -68,7 +68,7 @@ def open_file(content: bytes | Path, title: str) -> str:
 
 
 def read(content: bytes | Path) -> UploadedLogits:
-    """The arrays of an npz.
+    """Return the arrays of an npz.
 
     Raises:
         BadInput: it is no npz, too large, holds Python objects, or its arrays do not go together.
@@ -123,7 +123,7 @@ def _head(stored: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _as_logits(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays with logits in the place of probabilities.
+    """Return the arrays with logits in the place of probabilities.
 
     Raises:
         BadInput: probabilities are none, or logits are given beside them.
@@ -282,7 +282,7 @@ def _column(name: str, values: np.ndarray, count: int, meant: str) -> np.ndarray
 
 
 def _write(folder: Path, given: UploadedLogits, title: str) -> None:
-    """The case's folder, under another name, then renamed."""
+    """Write the case's folder under another name, then rename it."""
     draft = draft_beside(folder)
     try:
         draft.mkdir(parents=True)

@@ -20,7 +20,7 @@ MOST = 40  # columns
 
 
 def check_names(names: Iterable[str]) -> None:
-    """That columns can be told apart from what selections know already.
+    """Check that columns can be told apart from what selections know already.
 
     Raises:
         BadInput: a name is taken, too long, or has a sign that selections are written with.

@@ -45,7 +45,7 @@ Report = Callable[[str, float], None]  # what is being done, and the share that 
 
 
 def silent(what: str, share: float) -> None:
-    """A `Report` for callers that show nothing."""
+    """Ignore a report, for callers that show nothing."""
 
 
 class Data(Knobs):

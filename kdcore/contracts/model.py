@@ -16,7 +16,7 @@ class Model(Knobs):
     family: ClassVar[str]
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A freshly initialised network for inputs of `shape` (K, H, W) or (F,).
+        """Return a freshly initialised network for inputs of `shape` (K, H, W) or (F,).
 
         Raises:
             BadInput: the family cannot read inputs of that shape.

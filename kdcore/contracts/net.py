@@ -37,12 +37,12 @@ class Net(nn.Module):
 
 
 def pooled(feature: Tensor) -> Tensor:
-    """A stage feature as vectors (B, K): maps are averaged over their positions."""
+    """Return a stage feature as vectors (B, K): maps are averaged over their positions."""
     return feature.flatten(2).mean(2) if feature.dim() > 2 else feature
 
 
 def stage_shapes(net: Net, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """The shape of each stage's feature for one input of `shape`, without the batch dimension."""
+    """Return the shape of each stage's feature for one input of `shape`, without the batch dimension."""
     device = next(net.parameters()).device
     training = net.training
     with torch.no_grad():
@@ -56,7 +56,7 @@ class Closing(nn.Sequential):
 
 
 def staged(net: Net, before_relu: bool = False, closing: bool = False) -> Net:
-    """The same network with shared weights, cut where the distillation benchmarks read its stages.
+    """Return the same network with shared weights, cut where the distillation benchmarks read its stages.
 
     Source: the features named "feats" and "preact_feats" in the networks of megvii-research/mdistiller.
 
@@ -77,7 +77,9 @@ def staged(net: Net, before_relu: bool = False, closing: bool = False) -> Net:
 
 
 def _parted(block: nn.Module, tail: int, before_relu: bool) -> tuple[nn.Module, Closing]:
-    """A last block without its tail, and the tail; one without a convolution stays where what is cut is a ReLU."""
+    """Return a last block without its tail, and the tail; one without a convolution stays where what is cut is a
+    ReLU.
+    """
     layers = list(block.children())
     behind = layers[len(layers) - tail :]
     if before_relu and not any(isinstance(layer, nn.Conv2d) for layer in behind):
@@ -86,7 +88,8 @@ def _parted(block: nn.Module, tail: int, before_relu: bool) -> tuple[nn.Module, 
 
 
 def unrectified(net: Net) -> Net:
-    """The same network with shared weights, each stage cut before the ReLU that ends it; other stages stay as they are.
+    """Return the same network with shared weights, each stage cut before the ReLU that ends it; other stages stay as
+    they are.
 
     The names of weights stay as well, but for those of a part that is no sequence and follows such a stage.
     """
@@ -100,7 +103,7 @@ def unrectified(net: Net) -> Net:
 
 
 def _without_relu(part: nn.Module) -> nn.Module | None:
-    """A part without the ReLU that ends it; None where it ends otherwise."""
+    """Return a part without the ReLU that ends it; None where it ends otherwise."""
     if isinstance(part, nn.ReLU):
         return nn.Identity()
     if type(part) is not nn.Sequential:
@@ -111,6 +114,6 @@ def _without_relu(part: nn.Module) -> nn.Module | None:
 
 
 def _after_relu(part: nn.Module) -> nn.Module:
-    """A ReLU, then the part; what is in a sequence keeps its name."""
+    """Return a ReLU, then the part; what is in a sequence keeps its name."""
     layers = list(part) if type(part) is nn.Sequential else [part]
     return nn.Sequential(OrderedDict([("relu", nn.ReLU()), *((str(at), layer) for at, layer in enumerate(layers))]))

@@ -24,8 +24,10 @@ class Answered(NamedTuple):
     strange: str = ""  # what the first row that is not finite was, where that is known
 
     def in_vain(self, bad: int, up: int, down: int) -> dict[str, int]:
-        """What it took for the `bad` rows that are not finite, as `Unanswered.spent`; what the call took stands with
-        the rows that are kept, where there are any. `up` and `down` are bytes a row, for what was not really sent."""
+        """Return what it took for the `bad` rows that are not finite, as `Unanswered.spent`; what the call took
+        stands with the rows that are kept, where there are any. `up` and `down` are bytes a row, for what was not
+        really sent.
+        """
         none = bad == len(self.logits)
         return {
             "requests": self.requests * none,
@@ -76,7 +78,7 @@ class Service(Knobs):
     remote: ClassVar[bool] = False  # whether images leave this machine to be answered
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
-        """The line over which it is asked about images of `shape`, for what `access` grants.
+        """Return the line over which it is asked about images of `shape`, for what `access` grants.
 
         Raises:
             BadInput: it cannot be reached or used, tells less, or knows other images or classes. Its line raises it
@@ -85,11 +87,11 @@ class Service(Knobs):
         raise NotImplementedError
 
     def classes(self) -> tuple[str, ...]:
-        """The names of its classes in the order of its answers; () where it does not say them."""
+        """Return the names of its classes in the order of its answers; () where it does not say them."""
         return ()
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The shape of images that it was made for, where it says so; data of `shape` are at hand.
+        """Return the shape of images that it was made for, where it says so; data of `shape` are at hand.
 
         Raises:
             BadInput: its file cannot be used.

@@ -34,13 +34,15 @@ class Source(Knobs):
         raise NotImplementedError
 
     def drawn(self, rows: int, seed: int) -> Tensor | None:
-        """The places (P,) int64 among `rows` that `indices` ever shows, ascending; None where it shows them all."""
+        """Return the places (P,) int64 among `rows` that `indices` ever shows, ascending; None where it shows them
+        all.
+        """
         return None
 
     def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
-        """The batch as it is shown at `step`: (B, ...) in the data's own dtype, on its device."""
+        """Return the batch as it is shown at `step`: (B, ...) in the data's own dtype, on its device."""
         raise NotImplementedError
 
     def strengthen(self, x: Tensor, seed: int, step: int) -> Tensor:
-        """A second, strongly augmented view of what `transform` gave, of the same shape and dtype."""
+        """Return a second, strongly augmented view of what `transform` gave, of the same shape and dtype."""
         raise NotImplementedError

@@ -24,13 +24,13 @@ class Cifar(Published):
     )
 
     def files(self) -> Mapping[str, str]:
-        """The unpacked files that torchvision reads."""
+        """Return the unpacked files that torchvision reads."""
         kind = self.torchvision()
         parts = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
         return {f"{kind.base_folder}/{name}": md5 for name, md5 in parts}
 
     def archives(self) -> Mapping[str, Archive]:
-        """The one archive at torchvision's address."""
+        """Return the one archive at torchvision's address."""
         kind = self.torchvision()
         return {kind.filename: Archive((kind.url,), kind.tgz_md5)}
 

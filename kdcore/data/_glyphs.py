@@ -18,7 +18,7 @@ MARGIN = 0.1  # a free end this near to the top or bottom may carry a serif
 
 
 def _line(*corners: tuple[float, float]) -> Stroke:
-    """A path through `corners`, each leg halved so that it can bend."""
+    """Return a path through `corners`, each leg halved so that it can bend."""
     points = np.array(corners)
     middle = (points[:-1] + points[1:]) / 2
     return np.concatenate([np.stack([points[:-1], middle], axis=1).reshape(-1, 2), points[-1:]])
@@ -29,7 +29,7 @@ def _curve(*points: tuple[float, float]) -> Stroke:
 
 
 def _arc(x: float, y: float, width: float, height: float, start: float, stop: float, corner: float = 1.0) -> Stroke:
-    """An elliptic arc by centre, half axes and angles in degrees (0 right, 90 down); corner < 1 squares it."""
+    """Return an elliptic arc by centre, half axes and angles in degrees (0 right, 90 down); corner < 1 squares it."""
     count = max(3, round(abs(stop - start) / 45) + 1)
     angle = np.radians(np.linspace(start, stop, count))
     cos, sin = np.cos(angle), np.sin(angle)
@@ -39,7 +39,7 @@ def _arc(x: float, y: float, width: float, height: float, start: float, stop: fl
 
 
 def _ring(x: float, y: float, width: float, height: float, corner: float = 1.0) -> Stroke:
-    """A closed ellipse; its ends overlap so that no gap shows."""
+    """Return a closed ellipse; its ends overlap so that no gap shows."""
     return _arc(x, y, width, height, -90, 315, corner)
 
 
@@ -48,7 +48,7 @@ def _joined(*strokes: Stroke) -> Stroke:
 
 
 def _turned(glyph: Glyph) -> Glyph:
-    """The glyph upside down, which makes a 9 of a 6."""
+    """Return the glyph upside down, which makes a 9 of a 6."""
     return tuple(1 - stroke for stroke in glyph)
 
 
@@ -132,7 +132,7 @@ class Segments(NamedTuple):
 
 
 def segments(glyph: Glyph, control: list[np.ndarray], tangent: np.ndarray, serif: np.ndarray) -> Segments:
-    """The pieces of n images of one glyph.
+    """Return the pieces of n images of one glyph.
 
     Args:
         glyph: the skeleton, which tells whose ends are free.

@@ -31,11 +31,11 @@ class Idx(Published):
         return (1, 28, 28), 10
 
     def files(self) -> Mapping[str, str]:
-        """The four unpacked files."""
+        """Return the four unpacked files."""
         return dict(zip(map(self._place, PARTS), self.checksums, strict=True))
 
     def archives(self) -> Mapping[str, Archive]:
-        """The four packed files at torchvision's addresses."""
+        """Return the four packed files at torchvision's addresses."""
         kind = self.torchvision()
         return {
             self._place(name): Archive(tuple(mirror + name for mirror in kind.mirrors), md5)

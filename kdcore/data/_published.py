@@ -40,11 +40,11 @@ class Published(Prepared):
 
     @abstractmethod
     def files(self) -> Mapping[str, str]:
-        """The unpacked files: path below the data folder -> md5."""
+        """Return the unpacked files: path below the data folder -> md5."""
 
     @abstractmethod
     def archives(self) -> Mapping[str, Archive]:
-        """The packed files: path below the data folder -> archive, unpacked where it lies."""
+        """Return the packed files: path below the data folder -> archive, unpacked where it lies."""
 
     @abstractmethod
     def read(self, folder: Path, train: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -62,7 +62,7 @@ class Published(Prepared):
         return Raw(x, y, test_x, test_y, classes)
 
     def torchvision(self) -> Any:
-        """The set's class in torchvision."""
+        """Return the set's class in torchvision."""
         import torchvision
 
         return getattr(torchvision.datasets, self.torchvision_name)

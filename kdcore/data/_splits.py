@@ -31,7 +31,7 @@ class Prepared(Data):
     """A data set that says what its rows are and leaves the rest to `prepare`."""
 
     def raw(self, folder: Path, report: Report) -> Raw:
-        """The set's own rows.
+        """Return the set's own rows.
 
         Raises:
             BadInput: files are absent or damaged.

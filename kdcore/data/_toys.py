@@ -32,15 +32,15 @@ class Toy(Prepared):
     noise: float = Field(0.15, ge=0.0, le=2.0, description="Standard deviation of the points around their shape.")
 
     def names(self) -> tuple[str, ...]:
-        """The classes."""
+        """Return the classes."""
         raise NotImplementedError
 
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A point (N, 2) on the shape of each class in y (N,)."""
+        """Return a point (N, 2) on the shape of each class in y (N,)."""
         raise NotImplementedError
 
     def spread(self) -> float:
-        """Standard deviation of the points in the units of the plane."""
+        """Return standard deviation of the points in the units of the plane."""
         return self.noise
 
     def signature(self) -> tuple[tuple[int, ...], int]:

@@ -25,11 +25,11 @@ class Blobs(Toy):
         return tuple(ascii_uppercase[: self.classes])
 
     def spread(self) -> float:
-        """The noise times the distance between neighbours, so that any number of blobs is equally hard."""
+        """Return the noise times the distance between neighbours, so that any number of blobs is equally hard."""
         return self.noise * RADIUS * float(np.sqrt(np.pi / self.classes))
 
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The centre (N, 2) of each blob."""
+        """Return the centre (N, 2) of each blob."""
         radius = RADIUS * np.sqrt((y + 0.5) / self.classes)
         centres: np.ndarray = radius[:, None] * np.stack([np.cos(GOLDEN_ANGLE * y), np.sin(GOLDEN_ANGLE * y)], axis=1)
         return centres

@@ -19,7 +19,7 @@ class Circles(Toy):
         return ("inner", "outer")
 
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A point (N, 2) on each ring."""
+        """Return a point (N, 2) on each ring."""
         angle = rng.uniform(0, 2 * np.pi, len(y))
         radius = 1.5 * np.where(y == 0, self.inner, 1.0)
         points: np.ndarray = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

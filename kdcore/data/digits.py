@@ -33,5 +33,5 @@ class Digits(Prepared):
         return (1, 8, 8), 10
 
     def raw(self, folder: Path, report: Report) -> Raw:
-        """The images that scikit-learn ships; the seed does not move the test rows."""
+        """Return the images that scikit-learn ships; the seed does not move the test rows."""
         return Raw(*handwritten(), NAMES)

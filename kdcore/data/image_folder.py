@@ -51,11 +51,11 @@ class ImageFolder(Prepared):
     )
 
     def signature(self) -> tuple[tuple[int, ...], int]:
-        """The square after resizing, and as many classes as there are folders; 2 while no path is given."""
+        """Return the square after resizing, and as many classes as there are folders; 2 while no path is given."""
         return (1 if self.grey else 3, self.side, self.side), len(self._folders()) if self.path else 2
 
     def ready(self) -> None:
-        """The path leads to class folders with images enough, and each file begins as an image does."""
+        """Check that the path leads to class folders with images enough, and each file begins as an image does."""
         _examine(tuple((folder, folder.stat().st_mtime_ns) for folder in self._folders()))
 
     def raw(self, folder: Path, report: Report) -> Raw:
@@ -67,7 +67,7 @@ class ImageFolder(Prepared):
         return Raw(x[rest], y[rest], x[test], y[test], tuple(path.name for path in folders))
 
     def _folders(self) -> list[Path]:
-        """The folder of each class, in alphabetical order.
+        """Return the folder of each class, in alphabetical order.
 
         Raises:
             BadInput: there are fewer than two, or something else lies beside them.
@@ -108,8 +108,8 @@ def _visible(folder: Path) -> list[Path]:
 
 @lru_cache(64)
 def _examine(stamped: tuple[tuple[Path, int], ...]) -> None:
-    """That each file begins as an image does; a form asks at every turn, and what was sound stays so until a folder
-    changes.
+    """Check that each file begins as an image does; a form asks at every turn, and what was sound stays so until a
+    folder changes.
 
     Raises:
         BadInput: names the first files that do not.
@@ -126,7 +126,7 @@ def _examine(stamped: tuple[tuple[Path, int], ...]) -> None:
 
 
 def _listed(folders: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
-    """The files of all classes, and the class (N,) of each.
+    """Return the files of all classes, and the class (N,) of each.
 
     Raises:
         BadInput: something else lies among them, or a class has too few.
@@ -139,7 +139,7 @@ def _listed(folders: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
 
 
 def _check_splits(root: Path, folders: Sequence[Path]) -> None:
-    """That the folders are not splits of a data set.
+    """Check that the folders are not splits of a data set.
 
     Raises:
         BadInput: all are named as splits are, and there are several or they hold folders.
@@ -156,7 +156,7 @@ def _check_splits(root: Path, folders: Sequence[Path]) -> None:
 
 
 def _check_types(files: Sequence[Path]) -> None:
-    """That only images lie in the class folders.
+    """Check that only images lie in the class folders.
 
     Raises:
         BadInput: others do.
@@ -174,14 +174,14 @@ def _check_types(files: Sequence[Path]) -> None:
 
 
 def _few(files: Sequence[Path]) -> str:
-    """The first files by their path, and how many there are besides."""
+    """Return the first files by their path, and how many there are besides."""
     more = [f"{len(files) - NAMED:,} more"] if len(files) > NAMED else []
     names = [*map(str, files[:NAMED]), *more]
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _misread(file: Path) -> BadInput | None:
-    """What is wrong with the head of a file."""
+    """Return what is wrong with the head of a file."""
     from kdcore.files.image_files import check_still
 
     try:
@@ -210,7 +210,7 @@ def _pixels(file: Path, side: int, grey: bool) -> np.ndarray:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
-    """An image file, open; its pixels are read when they are asked for.
+    """Open an image file; its pixels are read when they are asked for.
 
     Raises:
         BadInput: it cannot be read as an image, be it here or within.

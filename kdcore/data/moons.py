@@ -17,7 +17,7 @@ class Moons(Toy):
         return ("upper", "lower")
 
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A point (N, 2) on each moon; turning one about the origin by half a turn gives the other."""
+        """Return a point (N, 2) on each moon; turning one about the origin by half a turn gives the other."""
         angle = rng.uniform(0, np.pi, len(y))
         upper = 1.15 * np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], axis=1)
         return upper * np.where(y == 0, 1.0, -1.0)[:, None]

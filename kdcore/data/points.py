@@ -21,7 +21,7 @@ LONGEST = 40  # characters of the name of a class
 
 
 def _example() -> list[Any]:
-    """A smile (class 0) and the head around it (class 1), 40 points each."""
+    """Return a smile (class 0) and the head around it (class 1), 40 points each."""
     turn = np.arange(40) / 40
     smile = np.stack([0.5 * np.cos(np.pi * turn), -0.5 * np.sin(np.pi * turn)], axis=1)
     head = np.stack([np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)], axis=1)
@@ -46,7 +46,7 @@ class Points(Prepared):
         return (2,), len(self._parsed()[1])
 
     def raw(self, folder: Path, report: Report) -> Raw:
-        """The points, a fifth of each class apart to test."""
+        """Return the points, a fifth of each class apart to test."""
         table, names = self._parsed()
         centred = table[:, :2] - table[:, :2].mean(0)
         x = (centred / (centred.std() or 1.0)).astype(np.float32)
@@ -74,7 +74,7 @@ class Points(Prepared):
         return table, names
 
     def _named(self, count: int) -> tuple[str, ...]:
-        """The names of `count` classes.
+        """Return the names of `count` classes.
 
         Raises:
             BadInput: one is no short text, or two are called alike.

@@ -17,11 +17,11 @@ class Spirals(Toy):
     turns: float = Field(1.0, ge=0.25, le=2.5, description="Turns of an arm from the centre to its end.")
 
     def names(self) -> tuple[str, ...]:
-        """The arms, counted from 1."""
+        """Return the arms, counted from 1."""
         return tuple(f"arm {arm + 1}" for arm in range(self.arms))
 
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A point (N, 2) on each arm; the square root keeps the points evenly dense in the plane."""
+        """Return a point (N, 2) on each arm; the square root keeps the points evenly dense in the plane."""
         along = np.sqrt(rng.uniform(0.02, 1, len(y)))
         angle = 2 * np.pi * (self.turns * along + y / self.arms)
         points: np.ndarray = 2.0 * along[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -17,7 +17,7 @@ class Xor(Toy):
         return ("same sign", "opposite signs")
 
     def shape(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A point (N, 2) in one of the two squares of each class."""
+        """Return a point (N, 2) in one of the two squares of each class."""
         first = rng.choice([-1.0, 1.0], len(y))
         signs = np.stack([first, np.where(y == 0, first, -first)], axis=1)
         return signs * rng.uniform(0.0, 1.7, (len(y), 2))

@@ -64,7 +64,7 @@ def load_weights(net: Net, path: Path, mean: Sequence[float] = (), std: Sequence
 
 
 def _named(tensors: dict[str, Tensor], net: Net) -> dict[str, Tensor]:
-    """The tensors as `net` names them: OFD once kept a head of one layer as the first part of a sequence."""
+    """Return the tensors as `net` names them: OFD once kept a head of one layer as the first part of a sequence."""
     if not isinstance(net.head, nn.Linear):
         return tensors
     return {name.replace("head.0.", "head.", 1): tensor for name, tensor in tensors.items()}
@@ -91,7 +91,7 @@ def _column(values: Sequence[float]) -> Tensor:
 
 
 def head_of(path: Path) -> dict[str, Any]:
-    """What a run's weights say of the data it learned from: "classes", "mean" and "std", where they do.
+    """Return what a run's weights say of the data it learned from: "classes", "mean" and "std", where they do.
 
     Raises:
         BadInput: the file is damaged.
@@ -123,7 +123,7 @@ def save(
 
 
 def newest(folder: Path) -> TrainingState | None:
-    """The last readable checkpoint of a run's folder; a damaged file is passed over for the one before it."""
+    """Return the last readable checkpoint of a run's folder; a damaged file is passed over for the one before it."""
     for path in sorted((folder / "checkpoints").glob("*.safetensors"), reverse=True):
         try:
             with safe_open(path, framework="pt") as stored:

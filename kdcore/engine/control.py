@@ -105,5 +105,7 @@ class RunControl:
         return last != step and (self.paused or time.perf_counter() >= due)
 
     def _note(self, channel: str, step: int, began: float, rate_hz: float, share: float) -> None:
-        """The next look is due at the asked rate, or later where one costs more than its share of the time."""
+        """Set when the next look is due: at the asked rate, or later where one costs more than its share of the
+        time.
+        """
         self.shown[channel] = step, began + max(1 / rate_hz, (time.perf_counter() - began) / share)

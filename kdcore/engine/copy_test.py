@@ -150,7 +150,9 @@ class CopyTest:
         return Gaps(local, held, place, other)
 
     def _finds(self, ratios: Tensor, count: int) -> float:
-        """The smallest share of copies with such ratios that is found among `count` images with probability POWER."""
+        """Return the smallest share of copies with such ratios that is found among `count` images with probability
+        POWER.
+        """
         match, close = (float((ratios < level).float().mean()) for level in (self.matching, self.close))
         away = round(CLOSEST * count)  # as many as by chance
         needed = next((m for m in range(count + 1) if self._closer(m, away, count) < LEVEL), count + 1)
@@ -203,7 +205,7 @@ def _gap(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _shifted(images: Tensor, edge: int) -> Iterator[Tensor]:
-    """The parts of images as large as their inside."""
+    """Yield the parts of images as large as their inside."""
     height, width = (size - 2 * edge for size in images.shape[2:])
     for top in range(2 * edge + 1):
         for left in range(2 * edge + 1):
@@ -215,7 +217,7 @@ def _different(places: Tensor) -> int:
 
 
 def _sides(gaps: Gaps) -> tuple[Tensor, Tensor]:
-    """The real images that are the nearest of all to some synthetic one: local ones, and held-out ones."""
+    """Return the real images that are the nearest of all to some synthetic one: local ones, and held-out ones."""
     nearer = gaps.local < gaps.held
     return gaps.place[nearer], gaps.other[~nearer]
 

@@ -87,7 +87,7 @@ class GeneratorMetrics:
 
     @torch.no_grad()
     def arrays(self, step: int, student_logits: Tensor, recorded: bool) -> Arrays:
-        """What is to be seen at a step, and numbers worth following as note_<name>.
+        """Return what is to be seen at a step, and numbers worth following as note_<name>.
 
         Args:
             student_logits: (N, C), the student's answers to the probe rows.
@@ -119,7 +119,7 @@ class GeneratorMetrics:
         return judged | self._inverted(student_logits, whole) | self._cells(step, pictures, whole)
 
     def _judged(self, whole: bool, rests: bool) -> Arrays:
-        """The wall of pictures, what the teacher says of them, and how they compare with local images."""
+        """Return the wall of pictures, what the teacher says of them, and how they compare with local images."""
         images = self._images(LATENTS)
         assert images is not None
         pixels = _bytes(images)
@@ -145,7 +145,7 @@ class GeneratorMetrics:
         return CopyTest(self.scene.x, self.held) if len(self.held) > 1 else None
 
     def _inverted(self, student_logits: Tensor, whole: bool) -> Arrays:
-        """The teacher's and the student's answers to probe rows as images."""
+        """Return the teacher's and the student's answers to probe rows as images."""
         if not self.source.inverts or self.told is None:
             return {}
         asked = self.told.logits
@@ -176,7 +176,7 @@ class GeneratorMetrics:
         return {**theirs, **_square("cells_student", ours, side)} if theirs else {}
 
     def _named(self, latents: Tensor, side: int) -> Arrays:
-        """The teacher's classes of the plane, whose images are kept for the student."""
+        """Return the teacher's classes of the plane, whose images are kept for the student."""
         self.plane = self._sampled(latents)
         told = self._told(self.plane)
         return {} if told is None else _square("cells_teacher", told.argmax(1), side)
@@ -189,7 +189,7 @@ class GeneratorMetrics:
         return _arrays({"note_sliced_wasserstein": torch.tensor(sliced_wasserstein(theirs, ours.to(theirs.device)))})
 
     def _told(self, images: Tensor) -> Tensor | None:
-        """The teacher's logits for images; None where there is no more to look at."""
+        """Return the teacher's logits for images; None where there is no more to look at."""
         real = self.source.local
         parts = torch.split(images, CHUNK)
         found = [self.look(self.scene.inputs(part), real) if self.look else None for part in parts]
@@ -197,7 +197,7 @@ class GeneratorMetrics:
         return torch.cat(told) if len(told) == len(found) else None
 
     def _once(self, name: str, images: Tensor, measure: Callable[[], Arrays]) -> Arrays:
-        """What was measured of the same images the last time, so that a generator at rest costs nothing."""
+        """Return what was measured of the same images the last time, so that a generator at rest costs nothing."""
         seen, found = self.known.get(name, (None, {}))
         if seen is None or not torch.equal(seen, images):
             found = measure()
@@ -206,7 +206,7 @@ class GeneratorMetrics:
 
 
 def copy_facts(found: CopyDistances, local: Tensor, held: Tensor) -> dict[str, Tensor]:
-    """What the copies test found, as arrays and notes, with the local (M, ...) and the held-out images (L, ...).
+    """Return what the copies test found, as arrays and notes, with the local (M, ...) and the held-out images (L, ...).
 
     A share of copies that the test finds is absent where it finds none.
     """
@@ -232,7 +232,7 @@ def copy_facts(found: CopyDistances, local: Tensor, held: Tensor) -> dict[str, T
 
 
 def coverage(told: Tensor, latents: Tensor | None, access: Access) -> dict[str, Tensor]:
-    """What a sample of made images covers, from the teacher's logits (N, C).
+    """Return what a sample of made images covers, from the teacher's logits (N, C).
 
     "class_entropy" in nats of the classes the teacher names, at most ln C; "confidence" the mean of its largest
     probability, unknown where it tells labels only; "argmax_inverse" the share of latents (N, C) whose largest
@@ -255,7 +255,7 @@ def shares(logits: Tensor, access: Access) -> Tensor:
 
 
 def anchors(told: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The first three classes the teacher names (3,), and latents (3, C) that answers of such a class point to.
+    """Return the first three classes the teacher names (3,), and latents (3, C) that answers of such a class point to.
 
     Each is the mean of the centred answers of that class, at the length sqrt(C) that latents from N(0, I) have.
     """
@@ -268,15 +268,16 @@ def anchors(told: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def _axes(corners: Tensor) -> tuple[Tensor, Tensor]:
-    """The middle of three latents (3, C), and two perpendicular directions (2, C) of their plane, the first along the
-    first side."""
+    """Return the middle of three latents (3, C), and two perpendicular directions (2, C) of their plane, the first
+    along the first side.
+    """
     across = F.normalize(corners[1] - corners[0], dim=0)
     side = corners[2] - corners[0]
     return corners.mean(0), torch.stack([across, F.normalize(side - (side @ across) * across, dim=0)])
 
 
 def flat(corners: Tensor) -> Tensor:
-    """The corners (3, 2) on their plane."""
+    """Return the corners (3, 2) on their plane."""
     middle, axes = _axes(corners)
     return (corners - middle) @ axes.T
 

@@ -64,7 +64,7 @@ class FixedFeatures(nn.Module):
             channels = width
 
     def forward(self, images: Tensor) -> Tensor:
-        """The mean of each channel over all positions."""
+        """Return the mean of each channel over all positions."""
         for place in range(len(FEATURES)):
             weight = self.get_buffer(f"weight_{place}")
             images = F.leaky_relu(F.conv2d(images, weight, stride=2 if place else 1, padding=1), STEEPEST)

@@ -13,7 +13,7 @@ NEAR = 0.95  # of the loss of chance, below which something was learned; one tha
 
 
 def standstill(score: Score, labels: np.ndarray) -> dict[str, float]:
-    """What chance reaches on labels (N,), where a student is no better by count and by loss; {} where it is.
+    """Return what chance reaches on labels (N,), where a student is no better by count and by loss; {} where it is.
 
     Chance always gives the shares of the classes: it is right as often as the most frequent class is there, and its
     NLL in nats is the entropy of the shares. The count is judged by a one-sided exact binomial test.

@@ -46,7 +46,7 @@ class UsedUp(Exception):
 
 
 def granted(outputs: Outputs, access: Access) -> Outputs:
-    """What is left of an answer behind a grade of access.
+    """Return what is left of an answer behind a grade of access.
 
     Probabilities come back as their logarithm, minus its mean over classes, which is the logits up to a constant per
     row; labels as one-hot rows.
@@ -166,7 +166,7 @@ class Teacher:
         return self.paid, self.looked
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold for the meter to go on from it; {} without a wall."""
+        """Return what a checkpoint must hold for the meter to go on from it; {} without a wall."""
         if not self.wall:
             return {}
         books = {"paid": self.paid, "looked": self.looked}
@@ -191,7 +191,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, local: bool = False) -> Outputs:
-        """The answer to inputs x (B, ...); `local` says that they are the edge's own.
+        """Return the answer to inputs x (B, ...); `local` says that they are the edge's own.
 
         Raises:
             Spent: the budget does not reach for it; nothing was asked.
@@ -239,7 +239,7 @@ class Teacher:
 
     @torch.no_grad()
     def look(self, x: Tensor, real: bool = True) -> Outputs | None:
-        """The answer to inputs x (B, ...) for those who only measure; None where the wall allows no more.
+        """Return the answer to inputs x (B, ...) for those who only measure; None where the wall allows no more.
 
         Of a network of ours it costs nothing, and it is not worsened. `real` says that x are no synthetic images.
         """
@@ -300,13 +300,13 @@ class Teacher:
             self.place = place
 
     def recall(self, index: Tensor) -> Outputs:
-        """The kept answer for rows `index` (B,)."""
+        """Return the kept answer for rows `index` (B,)."""
         assert self.kept is not None, "keep() has kept nothing"
         at = index if self.place is None else self.place[index]
         return Outputs(self.kept.logits[at], tuple(stage[at] for stage in self.kept.features))
 
     def _plain(self, x: Tensor) -> Outputs:
-        """The answer of a network of ours, neither counted nor worsened."""
+        """Return the answer of a network of ours, neither counted nor worsened."""
         assert isinstance(self.ask, Net)
         outputs = granted(self.ask(x), self.access)
         return Outputs(outputs.logits.float(), outputs.features if self.features else ())
@@ -385,7 +385,7 @@ def traffic(wall: Wall, access: Access, image: Tensor, classes: int) -> tuple[in
 
 
 def _first_of_each(digests: list[bytes]) -> list[int]:
-    """The row of each different question, where it comes first."""
+    """Return the row of each different question, where it comes first."""
     first: dict[bytes, int] = {}
     for row, digest in enumerate(digests):
         first.setdefault(digest, row)

@@ -52,7 +52,9 @@ def propagated(links: Tensor, probabilities: Tensor, share: float) -> Tensor:
 
 @torch.no_grad()
 def adapted(net: Net, x: Tensor, normalise: Normalise, share: float) -> Tensor:
-    """A network's answers (N,) int64 to raw rows x, each chunk of a fixed random order made consistent in itself."""
+    """Return a network's answers (N,) int64 to raw rows x, each chunk of a fixed random order made consistent in
+    itself.
+    """
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
     found = torch.empty_like(order)
     for rows in torch.split(order, CHUNK):

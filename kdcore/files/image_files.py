@@ -15,7 +15,7 @@ LEVELS = 257  # of 16 bits for each of 8: 65535 is 255
 
 
 def still(image: Image.Image, name: str) -> Image.Image:
-    """An open image, upright, with eight bits a channel.
+    """Return an open image, upright, with eight bits a channel.
 
     Raises:
         BadInput: it is animated.
@@ -28,7 +28,7 @@ def still(image: Image.Image, name: str) -> Image.Image:
 
 
 def check_still(image: Image.Image, name: str) -> None:
-    """That an open image is one image; only its head is read. A photograph may hold its own previews (MPO).
+    """Check that an open image is one image; only its head is read. A photograph may hold its own previews (MPO).
 
     Raises:
         BadInput: it is animated.

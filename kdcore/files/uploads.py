@@ -91,8 +91,9 @@ def _kept(file: IO[bytes], kind: str | None) -> str:
 
 
 def _kind(head: bytes, size_bytes: int) -> Kind:
-    """What a file's first bytes say it is: ONNX begins with the number of its version, safetensors with its head's
-    length and the brace that opens it."""
+    """Return what a file's first bytes say it is: ONNX begins with the number of its version, safetensors with its
+    head's length and the brace that opens it.
+    """
     if len(head) == HEAD_BYTES and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size_bytes - 8:
         return "safetensors"
     if head[:1] == b"\x08":

@@ -39,7 +39,8 @@ class Making(nn.Module):
         rule.forget_gradients()
 
     def tell(self, name: str, terms: Mapping[str, Tensor]) -> None:
-        """What an update beside the student's steps minimised: the sum as `name`, of several terms each as name_term.
+        """Keep what an update beside the student's steps minimised: the sum as `name`, of several terms each as
+        name_term.
 
         Scalars; they stay on the device until a loss point is due.
         """
@@ -48,13 +49,13 @@ class Making(nn.Module):
         self.told.append({name: total(parts), **several})
 
     def take(self) -> list[dict[str, Tensor]]:
-        """What was told since this was last called, an update each."""
+        """Return what was told since this was last called, an update each."""
         told, self.told = self.told, []
         return told
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:
-    """The sum of terms, which is what an update minimises; a scalar."""
+    """Return the sum of terms, which is what an update minimises; a scalar."""
     return reduce(add, terms.values())
 
 
@@ -108,7 +109,7 @@ class Generator(nn.Module):
         return self.raw(latents).tanh()
 
     def raw(self, latents: Tensor) -> Tensor:
-        """What tanh makes images (B, K, H, W) of."""
+        """Return what tanh makes images (B, K, H, W) of."""
         made: Tensor = self.rest[:-1](self.first(latents.float()).unflatten(1, self.grid))
         return made
 
@@ -189,6 +190,6 @@ def _begin(module: nn.Module) -> None:
 
 
 def _usual(module: nn.Module) -> None:
-    """The epsilon that batch norm has everywhere else."""
+    """Set the epsilon that batch norm has everywhere else."""
     if isinstance(module, nn.BatchNorm2d):
         module.eps = 1e-5

@@ -60,18 +60,18 @@ class Maker(Source):
         raise NotImplementedError
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
-        """The images (B, K, H, W) in [-1, 1] of the student's step `step`, detached.
+        """Return the images (B, K, H, W) in [-1, 1] of the student's step `step`, detached.
 
         It may learn before it shows, and then tells `making` what it minimised.
         """
         raise NotImplementedError
 
     def invert(self, making: Making, logits: Tensor) -> Tensor:
-        """The images (B, K, H, W) in [-1, 1] that stand for logits (B, C); gradients pass, nothing learns."""
+        """Return the images (B, K, H, W) in [-1, 1] that stand for logits (B, C); gradients pass, nothing learns."""
         raise NotImplementedError
 
     def sample(self, making: Making, latents: Tensor) -> Tensor:
-        """The images of latents (B, C) as drawn from N(0, I), in eval mode, for those who look.
+        """Return the images of latents (B, C) as drawn from N(0, I), in eval mode, for those who look.
 
         A source whose latents are others, or that has none, gives as many images of its own choice, the same each time.
         """

@@ -117,13 +117,13 @@ class WorkerDesk(Desk):
         self._lend()
 
     def begin(self) -> None:
-        """The teacher is there: what was asked meanwhile holds from the first step."""
+        """Let what was asked meanwhile hold from the first step, as the teacher is there."""
         self._asked = float("-inf")
         if self._paused:
             self._held.insert(0, Command("pause"))
 
     def _new(self, leave: Collection[str] = ()) -> list[Command]:
-        """What was asked of this run, and of the run that waits for it, but for the wishes named in `leave`."""
+        """Return what was asked of this run, and of the run that waits for it, but for the wishes named in `leave`."""
         if time.monotonic() - self._asked < WISHES_S:
             return []
         self._asked = time.monotonic()

@@ -100,7 +100,7 @@ def _check_ascending(steps: Iterable[int]) -> None:
 
 
 def _faults(event: Event) -> Iterator[str]:
-    """What no run measures."""
+    """Yield what no run measures."""
     if isinstance(event, Evaluated):
         scores = (event.student, *([event.teacher] if event.teacher else []))
         yield from _off("accuracy", (score.accuracy for score in scores), 1.0)
@@ -114,13 +114,13 @@ def _faults(event: Event) -> Iterator[str]:
 
 
 def _off(name: str, values: Iterable[float | None], top: float) -> Iterator[str]:
-    """That one of the values is not between 0 and `top`; one that is None was not measured."""
+    """Yield that one of the values is not between 0 and `top`; one that is None was not measured."""
     if any(value is not None and not 0.0 <= value <= top for value in values):
         yield f"tells of {name} that is not between 0 and {top:,.0f}"
 
 
 def _misnoted(notes: Mapping[str, float]) -> Iterator[str]:
-    """What is wrong with the numbers of a frame: shares, counts, and the copies test as a whole."""
+    """Yield what is wrong with the numbers of a frame: shares, counts, and the copies test as a whole."""
     for name in SHARES:
         yield from _off(name, [_finite(notes.get(name))], 1.0)
     for name in notes:
@@ -137,7 +137,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _unsound(notes: Mapping[str, float]) -> Iterator[str]:
-    """What does not fit together in the numbers of a copies test; all of them are between 0 and their most."""
+    """Yield what does not fit together in the numbers of a copies test; all of them are between 0 and their most."""
     if absent := [name for name in COPIES if name not in notes]:
         yield f"tells of copies_judged without {absent[0]}"
     elif not notes["copies_judged"] >= 1 or not notes["copies_held"] >= 1:

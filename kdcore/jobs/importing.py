@@ -55,7 +55,7 @@ Part = tuple[str, int, Callable[[], IO[bytes]]]  # name, bytes, how to open it
 
 @contextmanager
 def taken(source: Path | IO[bytes], home: Path) -> Iterator[tuple[Recorded, Callable[[], Recorded]]]:
-    """What a record says, and how to put it into its place; without that nothing of it stays.
+    """Read what a record says, and how to put it into its place; without that nothing of it stays.
 
     Args:
         source: a record's folder, or a zip of one.
@@ -267,7 +267,7 @@ def _in_folder(folder: Path) -> list[Part]:
 
 
 def _in_zip(archive: zipfile.ZipFile) -> list[Part]:
-    """The files beside the only run.json, wherever in the archive that is."""
+    """Return the files beside the only run.json, wherever in the archive that is."""
     entries: list[Any] = [entry for entry in archive.infolist() if not entry.is_dir()]
     roots = [
         entry.filename.removesuffix("run.json") for entry in entries if entry.filename.split("/")[-1] == "run.json"

@@ -25,7 +25,7 @@ class Leases:
         self._trust_from = 0.0
 
     def look(self) -> list[Run]:
-        """The runs that were lost since the last look, once a second at most.
+        """Return the runs that were lost since the last look, once a second at most.
 
         Raises:
             BadInput: the store cannot be used.
@@ -40,7 +40,7 @@ class Leases:
 
 
 def release_dead(store: Store, besides: Collection[int] = ()) -> None:
-    """Runs of this machine's processes that have ended become lost, except those of the process ids in `besides`.
+    """Call runs of this machine's processes that have ended lost, except those of the process ids in `besides`.
 
     Raises:
         BadInput: the store cannot be used.

@@ -125,7 +125,7 @@ class Supervisor:
                 kill(worker.pid, signal.SIGKILL)
 
     def _misstarted(self, worker: WorkerProcess) -> None:
-        """A worker ended before it began a run; those who wait are told why."""
+        """Tell those who wait why a worker ended before it began a run."""
         self._hire_from = time.monotonic() + RETRY_S
         cause = (worker.errors().splitlines() or [obituary(worker.exit_code or 0)])[-1]
         LOG.error("A worker ended before it began a run: %s", cause)
@@ -152,7 +152,7 @@ class Supervisor:
             self._workers.append(WorkerProcess(self.store, self.store.news.set))
 
     def _hand_out(self, free: int) -> None:
-        """Waiting runs to ready workers, while there are free slots."""
+        """Hand waiting runs to ready workers, while there are free slots."""
         ready = [worker for worker in self._workers if worker.free][: max(0, free)]
         if ready:
             given = {worker.run_id for worker in self._workers}

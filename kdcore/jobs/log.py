@@ -84,7 +84,7 @@ def read(connection: Connection, run_id: str, after: int, limit: int | None) -> 
 
 
 def last(connection: Connection, run_id: str) -> Event | None:
-    """The newest event of one run."""
+    """Return the newest event of one run."""
     query = select(EVENTS.c.body).where(EVENTS.c.run == run_id).order_by(EVENTS.c.seq.desc()).limit(1)
     body = connection.execute(query).scalar()
     return None if body is None else stored(body)
@@ -101,7 +101,7 @@ def amend(connection: Connection) -> None:
 
 
 def story(heard: Iterable[Heard]) -> list[Heard]:
-    """What a run tells once its interruptions are left out: what an uninterrupted run would have told.
+    """Return what a run tells once its interruptions are left out: what an uninterrupted run would have told.
 
     A resumed run says `Started` again with the step of the checkpoint it went on from; everything after that
     checkpoint is told once more, so the first telling and the second `Started` drop out.

@@ -79,7 +79,7 @@ def _spec(text: str) -> Spec:
 
 
 def as_run(row: Row[Any], home: Path) -> Run:
-    """The row as a record.
+    """Return the row as a record.
 
     Raises:
         BadInput: this version of KD Lab cannot read its spec.
@@ -92,7 +92,7 @@ def as_run(row: Row[Any], home: Path) -> Run:
 
 
 def readable(found: Iterable[Row[Any]], home: Path) -> list[Run]:
-    """The rows as records, without those whose specs this version of KD Lab cannot read; the log names them."""
+    """Return the rows as records, without those whose specs this version of KD Lab cannot read; the log names them."""
     runs = []
     for row in found:
         try:
@@ -127,7 +127,9 @@ def add(connection: Connection, spec: Spec, owner: str, **facts: Any) -> str:
 
 
 def became(row: Row[Any], changed: Sequence[Changed]) -> dict[str, Any]:
-    """The columns of a run whose settings changed: what it does is not what was asked, so its spec and hash say so."""
+    """Return the columns of a run whose settings changed: what it does is not what was asked, so its spec and hash
+    say so.
+    """
     spec = _spec(row.spec)
     made = told(changed)
     if all(one in spec.changes for one in made):
@@ -137,7 +139,7 @@ def became(row: Row[Any], changed: Sequence[Changed]) -> dict[str, Any]:
 
 
 def find(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
-    """The row of one run, locked until the transaction ends where asked.
+    """Return the row of one run, locked until the transaction ends where asked.
 
     Raises:
         BadInput: there is none, with the nearest id there is.
@@ -154,7 +156,7 @@ By = str | frozenset[str]  # who asks for a change: an owner, or all those a per
 
 
 def owned(connection: Connection, run_id: str, by: By, what: str) -> Row[Any]:
-    """The locked row of a run that `by` may change.
+    """Return the locked row of a run that `by` may change.
 
     Raises:
         BadInput: somebody else owns it.
@@ -196,8 +198,9 @@ def start(connection: Connection, run_id: str, pid: int) -> None:
 
 
 def end(connection: Connection, where: ColumnElement[bool], message: str, home: Path) -> list[Run]:
-    """Running runs that nobody works on any more become lost, or cancelled where that was asked; their last words
-    are kept."""
+    """Call running runs that nobody works on any more lost, or cancelled where that was asked; keep their last
+    words.
+    """
     rows = connection.execute(select(RUNS).where(RUNS.c.state == "running", where).with_for_update()).all()
     for row in rows:
         if row.cancel_at:
@@ -209,7 +212,7 @@ def end(connection: Connection, where: ColumnElement[bool], message: str, home: 
 
 
 def _last_words(path: Path) -> str | None:
-    """The end of what a worker wrote to its run's log; None when there is nothing."""
+    """Return the end of what a worker wrote to its run's log; None when there is nothing."""
     with suppress(OSError), path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - TAIL_BYTES))
         return log.read().decode(errors="replace").strip() or None
@@ -225,7 +228,9 @@ def waiting(connection: Connection) -> list[str]:
 
 
 def twin(connection: Connection, spec: Spec, owners: Collection[str]) -> str | None:
-    """A run of the owners, of the same spec, that waits, runs or is done, and which nobody changed or stopped."""
+    """Return a run of the owners, of the same spec, that waits, runs or is done, and which nobody changed or
+    stopped.
+    """
     query = select(RUNS.c.id).where(
         RUNS.c.hash == spec.hash,
         RUNS.c.owner.in_(sorted(map(sealed, owners))),
@@ -244,7 +249,9 @@ def _to_be_changed() -> Exists:
 
 
 def adoptable(connection: Connection, spec: Spec, owner: str) -> str | None:
-    """A run of `spec` to wait for (it runs, whoever owns it) or to take over (the owner's, queued or unfinished)."""
+    """Return a run of `spec` to wait for (it runs, whoever owns it) or to take over (the owner's, queued or
+    unfinished).
+    """
     same = select(RUNS).where(RUNS.c.hash == spec.hash, RUNS.c.deleted_at.is_(None))
     rows = connection.execute(same.order_by(RUNS.c.number.desc())).all()
     running = (row.id for row in rows if row.state == "running" and not row.cancel_at)

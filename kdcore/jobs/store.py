@@ -71,7 +71,9 @@ class Store:
             return rows.as_run(rows.find(connection, run_id), self.home)
 
     def runs(self, *, deleted: bool = False, states: Collection[State] | None = None) -> list[Run]:
-        """Runs, newest first: those that were deleted, or those that were not. One that cannot be read is left out."""
+        """Return runs, newest first: those that were deleted, or those that were not. One that cannot be read is
+        left out.
+        """
         query = select(RUNS).where(RUNS.c.deleted_at.isnot(None) if deleted else RUNS.c.deleted_at.is_(None))
         if states is not None:
             query = query.where(RUNS.c.state.in_(states))
@@ -85,12 +87,12 @@ class Store:
             return rows.waiting(connection)
 
     def events(self, run_id: str, after: int = 0, limit: int | None = 500) -> list[Heard]:
-        """What a run told after its `after`-th event, as it came; see `story`."""
+        """Return what a run told after its `after`-th event, as it came; see `story`."""
         with self._read() as connection:
             return log.read(connection, run_id, after, limit)
 
     def story(self, run_id: str) -> list[Event]:
-        """What a run told, with interruptions left out: equal to what an uninterrupted run tells."""
+        """Return what a run told, with interruptions left out: equal to what an uninterrupted run tells."""
         return [heard.event for heard in log.story(self.events(run_id, limit=None))]
 
     def ending(self, run_id: str) -> Finished | None:
@@ -106,8 +108,9 @@ class Store:
             return float(connection.execute(select(func.max(COMMANDS.c.taken_at)).where(wishes_)).scalar() or 0.0)
 
     def finished_teacher(self, hash: str) -> Run | None:
-        """A done run of that hash, whoever owns it, whose weights are there; not one that a person brought from
-        elsewhere, whose weights may be anything."""
+        """Return a done run of that hash, whoever owns it, whose weights are there; not one that a person brought
+        from elsewhere, whose weights may be anything.
+        """
         ours = or_(RUNS.c.folder.is_(None), RUNS.c.owner == rows.DEMO)
         same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done", ours)
         with self._read() as connection:
@@ -244,7 +247,8 @@ class Store:
         return None
 
     def adopt(self, spec: Spec, owner: str, label: str = "Teacher") -> Run:
-        """The run of a teacher or a start: done, being run elsewhere, or from now on run by this process for `owner`.
+        """Return the run of a teacher or a start: done, being run elsewhere, or from now on run by this process for
+        `owner`.
 
         The caller has to do it when the run is running and its `pid` and `host` are this process's own.
         """
@@ -315,12 +319,12 @@ class Store:
     # What the supervisor does ---------------------------------------------------------------------------------------
 
     def expire(self, now: float | None = None) -> list[Run]:
-        """Running runs whose worker was not heard of in time become lost (or cancelled, where that was asked)."""
+        """Call running runs whose worker was not heard of in time lost (or cancelled, where that was asked)."""
         late = RUNS.c.lease_until < (time.time() if now is None else now)
         return self._end(late, "Its worker stopped answering; resume goes on from the last checkpoint.")
 
     def gone(self, pid: int, message: str) -> list[Run]:
-        """The runs of a process of this machine that ended become lost (or cancelled, where that was asked)."""
+        """Return the runs of a process of this machine that ended become lost (or cancelled, where that was asked)."""
         return self._end(and_(RUNS.c.pid == pid, RUNS.c.host == rows.HOST), message)
 
     # Recorded runs --------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ COMMANDS = Table(
 
 
 def connect(url: str) -> Engine:
-    """An engine whose transactions behave alike on every database.
+    """Return an engine whose transactions behave alike on every database.
 
     Raises:
         BadInput: the URL cannot be used.
@@ -138,13 +138,15 @@ def _keep_private(file: str | None) -> None:
 
 
 def name_of(address: URL) -> str:
-    """The database as a sentence may name it: its file, or its URL without the password and what is set in it."""
+    """Return the database as a sentence may name it: its file, or its URL without the password and what is set in
+    it.
+    """
     is_file = address.get_backend_name() == "sqlite" and address.database
     return str(address.database) if is_file else address.set(query={}).render_as_string(hide_password=True)
 
 
 def secrets_of(url: str) -> list[str]:
-    """What of a URL nobody is to see, as it may be quoted: its password, the values set in it, itself."""
+    """Return what of a URL nobody is to see, as it may be quoted: its password, the values set in it, itself."""
     found = {url}
     with suppress(BadInput), parsing("The database URL", "mend it"):
         address = make_url(url)
@@ -157,7 +159,7 @@ def secrets_of(url: str) -> list[str]:
 
 
 def hidden(text: str, url: str) -> str:
-    """A text without what of a database's URL nobody is to see."""
+    """Return a text without what of a database's URL nobody is to see."""
     for secret in secrets_of(url):
         text = text.replace(secret, "***")
     return text
@@ -198,7 +200,7 @@ def prepare(engine: Engine) -> None:
 
 
 def sealed(owner: str) -> str:
-    """An owner as the store names it: the name of a browser is a key to its runs, so only its digest is kept.
+    """Return an owner as the store names it: the name of a browser is a key to its runs, so only its digest is kept.
 
     Such a name is 128 random bits, which nobody finds again from a digest. Others, and what is sealed, stay.
     """

@@ -19,7 +19,7 @@ FACTS: dict[str, Callable[[], dict[str, Any]]] = {  # what a wish sets on the ru
 
 
 def checked(command: Command, spec: Spec) -> object:
-    """The command's value as it is stored.
+    """Return the command's value as it is stored.
 
     Raises:
         BadInput: there is no such command, or its value makes no sense for a run of `spec`.

@@ -176,7 +176,7 @@ class Worker:
         return desk.cancelled or self.store.get(desk.run.id).cancel_at is not None
 
     def _trained(self, run: Run, desk: WorkerDesk, spec: Spec, role: str = "teacher") -> Run | None:
-        """The finished run of a teacher or the start: found, awaited or trained here; None when it was stopped.
+        """Return the finished run of a teacher or the start: found, awaited or trained here; None when it was stopped.
 
         Raises:
             BadInput: the teacher or the start failed.
@@ -200,7 +200,7 @@ class Worker:
         return None
 
     def _reporter(self, run: Run) -> Callable[[str, float], None]:
-        """Notes of long preparations on the run's row, not too often."""
+        """Note long preparations on the run's row, not too often."""
         last = time.monotonic()
 
         def report(what: str, share: float) -> None:

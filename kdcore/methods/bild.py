@@ -27,7 +27,7 @@ from kdcore.nn.losses import STANDARDISE, compared, cross_entropy, kl, log_probs
 
 
 def differences(logits: Tensor, chosen: Tensor) -> Tensor:
-    """The differences of all pairs i < j of the chosen classes (B, k) of logits (B, C), (B, k (k - 1) / 2)."""
+    """Return the differences of all pairs i < j of the chosen classes (B, k) of logits (B, C), (B, k (k - 1) / 2)."""
     picked, count = logits.gather(1, chosen), chosen.shape[1]
     first, second = torch.triu_indices(count, count, offset=1, device=logits.device)
     return picked[:, first] - picked[:, second]

@@ -28,5 +28,5 @@ class CE(Method):
     paper: ClassVar[str] = "Goodfellow, Bengio and Courville, Deep Learning, MIT Press 2016"
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
-        """The label term alone."""
+        """Return the label term alone."""
         return {"labels": Term(1.0, cross_entropy(batch.student.logits, batch.labels))}

@@ -48,7 +48,7 @@ class Examples(NamedTuple):
 
 
 def examples(labels: Tensor, classes: int, images: int, order: Tensor) -> Examples:
-    """The first `images` places of each class in the order (P,), of labels (P,)."""
+    """Return the first `images` places of each class in the order (P,), of labels (P,)."""
     of_class = labels[order] == torch.arange(classes, device=labels.device)[:, None]
     first = of_class.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :images]
     return Examples(order[first], of_class.gather(1, first))
@@ -124,7 +124,7 @@ class DB3KD(Method):
         return min(self.rows, shown, (budget - shown) // each)
 
     def connect(self, pair: Pair) -> Robustness:
-        """The target logits; the teacher is asked here.
+        """Return the target logits; the teacher is asked here.
 
         Raises:
             BadInput: the budget is too small.
@@ -150,7 +150,9 @@ class DB3KD(Method):
         return Robustness(whole.index_copy(0, pair.shown, logits.index_copy(0, searched, found)))
 
     def _distances(self, pair: Pair, inputs: Tensor, labels: Tensor, searched: Tensor, goals: Examples) -> Tensor:
-        """The least distances (R, C - 1) of the `searched` inputs (R,) to the classes after their own, in turn."""
+        """Return the least distances (R, C - 1) of the `searched` inputs (R,) to the classes after their own, in
+        turn.
+        """
         turn = torch.arange(1, pair.classes, device=labels.device)
         found = []
         for rows in torch.split(searched, max(1, AT_ONCE // ((pair.classes - 1) * self.images))):
@@ -176,7 +178,9 @@ class DB3KD(Method):
 
 
 def _plain_first(order: Tensor, goals: Examples) -> Tensor:
-    """The order (P,) with those that others walk towards at its end, so that no way is walked from both sides."""
+    """Return the order (P,) with those that others walk towards at its end, so that no way is walked from both
+    sides.
+    """
     ends = torch.zeros(len(order), device=order.device)
     ends = ends.scatter_add(0, goals.place.flatten(), goals.known.flatten().float())
     return order[ends[order].clamp(max=1).argsort(stable=True)]

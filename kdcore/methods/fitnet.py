@@ -59,7 +59,7 @@ class FitNet(Method):
         return (self.hint or (stages + 1) // 2) - 1
 
     def connect(self, pair: Pair) -> nn.Module:
-        """The regressor.
+        """Return the regressor.
 
         Raises:
             BadInput: one of the two networks has no stage of that number.

@@ -35,6 +35,6 @@ class HardLabel(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
-        """The teacher's choice alone."""
+        """Return the teacher's choice alone."""
         assert batch.teacher is not None
         return {"hard_label": Term(1.0, hard_label_loss(batch.student.logits, batch.teacher.logits))}

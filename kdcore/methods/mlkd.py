@@ -38,7 +38,7 @@ def gram_gap(rows: Tensor, others: Tensor) -> Tensor:
 
 
 def levels(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """The three divergences (3,) at one temperature: of rows (times T^2), of classes and of samples.
+    """Return the three divergences (3,) at one temperature: of rows (times T^2), of classes and of samples.
 
     Args:
         student_logits: (B, C).

@@ -29,7 +29,7 @@ from kdcore.nn.losses import STANDARDISE, compared, cross_entropy, kd_loss, log_
 
 
 def transport_plan(costs: Tensor, epsilon: float, rounds: int) -> Tensor:
-    """A plan (B, B) whose columns sum to 1 and rows nearly so, from costs (B, B)."""
+    """Return a plan (B, B) whose columns sum to 1 and rows nearly so, from costs (B, B)."""
     log_plan = -costs / epsilon
     for _ in range(rounds):
         log_plan = log_plan - log_plan.logsumexp(1, keepdim=True)

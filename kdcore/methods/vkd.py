@@ -67,7 +67,7 @@ class VkD(Method):
     orthogonal: bool = Field(True, description="Keep the map orthogonal; off, it is a free linear map, to compare.")
 
     def connect(self, pair: Pair) -> nn.Linear:
-        """The free matrix that the map is made of."""
+        """Return the free matrix that the map is made of."""
         return nn.Linear(pair.student[-1][0], pair.teacher[-1][0], bias=False)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:

@@ -10,7 +10,7 @@ LEAST_ROWS = 20
 
 
 def checked(x: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Inputs as (N, F) float64.
+    """Return inputs as (N, F) float64.
 
     Raises:
         BadInput: there are too few rows, their numbers differ, or something is no number.

@@ -100,7 +100,7 @@ def hats(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 def fit(x: np.ndarray, target: np.ndarray, knots: np.ndarray, logistic: bool) -> Additive:
-    """The additive model of inputs (N, F).
+    """Return the additive model of inputs (N, F).
 
     Args:
         x: (N, F).
@@ -129,13 +129,13 @@ class _Task:
     logistic: bool
 
     def loss(self, weights: np.ndarray) -> float:
-        """What is made small."""
+        """Return what is made small."""
         score = self.columns @ weights
         each = np.logaddexp(0, score) - self.target * score if self.logistic else (self.target - score) ** 2 / 2
         return float(each.sum() + weights @ self.penalty @ weights / 2)
 
     def better(self, weights: np.ndarray) -> np.ndarray:
-        """The weights after a Newton step, which is halved as long as it makes the loss larger."""
+        """Return the weights after a Newton step, which is halved as long as it makes the loss larger."""
         score = self.columns @ weights
         mean = special.expit(score) if self.logistic else score
         curvature = np.maximum(mean * (1 - mean), 1e-6) if self.logistic else np.ones(len(score))
@@ -157,7 +157,7 @@ def _penalty(features: int, knots: int) -> np.ndarray:
 
 
 def scores(model: Additive, x: np.ndarray) -> np.ndarray:
-    """The model's log-odds (N,) of inputs (N, F)."""
+    """Return the model's log-odds (N,) of inputs (N, F)."""
     found: np.ndarray = model.intercept + (hats(x, model.knots) * model.heights).sum((1, 2))
     return found
 
@@ -170,7 +170,7 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
 
 
 def missed_together(missed: np.ndarray, outcome_missed: np.ndarray) -> Missed:
-    """The correlation of what two models miss on the same rows (N,); 0 where one misses the same everywhere."""
+    """Return the correlation of what two models miss on the same rows (N,); 0 where one misses the same everywhere."""
     a, b = (one - one.mean() for one in (missed, outcome_missed))
     return Missed(float(a @ b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-300), len(a))
 
@@ -223,7 +223,7 @@ def _apart(x: np.ndarray, score: np.ndarray, outcome: np.ndarray, seed: int) -> 
 def _shapes(
     x: np.ndarray, score: np.ndarray, outcome: np.ndarray, moving: np.ndarray, draws: int, seed: int
 ) -> tuple[Shape, ...]:
-    """The shapes of both models with bands, the largest first."""
+    """Return the shapes of both models with bands, the largest first."""
     knots, rng = knots_of(x), np.random.default_rng(seed)
     whole = np.stack([fit(x, score, knots, False).heights, fit(x, outcome, knots, True).heights])
     drawn = [rng.integers(len(x), size=len(x)) for _ in range(draws)]

@@ -75,7 +75,7 @@ class TreeMimic:
 
 
 def grown(x: np.ndarray, target: np.ndarray, depth: int | None) -> Tree:
-    """The tree for inputs (N, F) and target probabilities (N, C)."""
+    """Return the tree for inputs (N, F) and target probabilities (N, C)."""
     from sklearn.tree import DecisionTreeRegressor  # here, as few need what takes a second to import
 
     # 32-bit floats are what sklearn compares, so that inputs that differ there stay apart
@@ -103,7 +103,7 @@ def answered(tree: Tree, x: np.ndarray) -> np.ndarray:
 
 
 def path(tree: Tree, row: np.ndarray) -> tuple[Turn, ...]:
-    """The questions that lead one input (F,) to its leaf, in order."""
+    """Return the questions that lead one input (F,) to its leaf, in order."""
     row, node, turns = np.asarray(row, dtype=np.float32), 0, []
     while tree.left[node] >= 0:
         feature, threshold = int(tree.feature[node]), float(tree.threshold[node])

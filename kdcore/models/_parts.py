@@ -6,7 +6,7 @@ from kdcore.errors import BadInput
 
 
 def image(shape: tuple[int, ...], family: str, least: int) -> int:
-    """The channels of an image shape (K, H, W).
+    """Return the channels of an image shape (K, H, W).
 
     Raises:
         BadInput: it is no image, or one side is below `least` pixels.
@@ -20,17 +20,17 @@ def image(shape: tuple[int, ...], family: str, least: int) -> int:
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the size at stride 1."""
+    """Return a convolution without bias that keeps the size at stride 1."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution and its batch normalisation."""
+    """Return a convolution and its batch normalisation."""
     return [conv(inputs, outputs, kernel, stride, groups), nn.BatchNorm2d(outputs)]
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution, its batch normalisation and a ReLU."""
+    """Return a convolution, its batch normalisation and a ReLU."""
     return [*conv_bn(inputs, outputs, kernel, stride, groups), nn.ReLU()]
 
 
@@ -38,7 +38,7 @@ class Pool(nn.Module):
     """Maps (B, K, H, W) averaged over their positions to (B, K)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The means."""
+        """Return the means."""
         return x.mean((2, 3))
 
 

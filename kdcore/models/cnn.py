@@ -20,7 +20,7 @@ class CNN(Model):
     )
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for images of at least 8x8 pixels."""
+        """Return a network for images of at least 8x8 pixels."""
         channels, width = image(shape, "The small CNN", least=8), self.width
         blocks = [
             nn.Sequential(*conv_bn_relu(channels, width)),

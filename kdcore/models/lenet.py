@@ -21,7 +21,7 @@ class LeNet(Model):
     variant: Literal["full", "half"] = Field("full", description="Half has half the channels and units of full.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for grey or colour images of 28x28 or 32x32 pixels; the smaller are padded by 2."""
+        """Return a network for grey or colour images of 28x28 or 32x32 pixels; the smaller are padded by 2."""
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in SIDES:
             raise BadInput(
                 "LeNet reads images (channels, height, width) of 28x28 or 32x32 pixels, "

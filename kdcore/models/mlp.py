@@ -23,7 +23,7 @@ class MLP(Model):
     activation: Literal["relu", "tanh", "gelu"] = Field("relu", description="Activation after each hidden layer.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for inputs of any shape."""
+        """Return a network for inputs of any shape."""
         widths = [prod(shape), *[self.width] * self.depth]
         blocks = [
             nn.Sequential(nn.Linear(inputs, outputs), ACTIVATIONS[self.activation]())

@@ -50,7 +50,7 @@ class MobileNetV2(Model):
     variant: Literal["0.5", "1.0"] = Field("0.5", description="Width; the distillation benchmarks use 0.5.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for images of at least 16x16 pixels."""
+        """Return a network for images of at least 16x16 pixels."""
         channels, width = image(shape, "MobileNetV2", least=16), float(self.variant)
         inputs = int(32 * width)
         stages: list[list[nn.Module]] = []

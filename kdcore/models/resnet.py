@@ -47,7 +47,7 @@ class ResNet(Model):
     )
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for images of at least 8x8 pixels."""
+        """Return a network for images of at least 8x8 pixels."""
         channels = image(shape, "A CIFAR ResNet", least=8)
         depth, _, wide = self.variant.partition("x")
         count = (int(depth) - 2) // 6

@@ -70,7 +70,7 @@ class ShuffleNetV2(Model):
     variant: Literal["0.5", "1.0", "1.5"] = Field("1.0", description="Width; the distillation benchmarks use 1.0.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for images of at least 8x8 pixels."""
+        """Return a network for images of at least 8x8 pixels."""
         channels = image(shape, "ShuffleNetV2", least=8)
         stages = [conv_bn_relu(channels, STEM, kernel=1), [], []]
         inputs = STEM

@@ -46,7 +46,7 @@ class Torchvision(Model):
     name: str = Field("resnet18", description="Any classifier of torchvision.models, such as resnet18 or vit_b_16.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for grey or colour images of a size that its layers can read.
+        """Return a network for grey or colour images of a size that its layers can read.
 
         Raises:
             BadInput: also for an unknown name, and for networks with auxiliary answers.
@@ -70,7 +70,7 @@ class Torchvision(Model):
         return Net(blocks if channels == 3 else [nn.Sequential(_Colour(), blocks[0]), *blocks[1:]], head)
 
     def _calls(self, model: nn.Module, shape: tuple[int, ...]) -> list[Call]:
-        """What the links of the model, its linear layers and, last, the model itself made of one black image."""
+        """Return what the links of the model, its linear layers and, last, the model itself made of one black image."""
         try:
             with torch.no_grad():
                 return _recorded(model.eval(), torch.zeros(1, 3, *shape[1:]))
@@ -85,7 +85,7 @@ class Torchvision(Model):
 
 
 def _links(model: nn.Module) -> list[nn.Module]:
-    """The top-level modules, plain sequences replaced by their members."""
+    """Return the top-level modules, plain sequences replaced by their members."""
     found: list[nn.Module] = []
     for child in model.children():
         plain = isinstance(child, nn.Sequential) and type(child).forward is nn.Sequential.forward
@@ -94,7 +94,7 @@ def _links(model: nn.Module) -> list[nn.Module]:
 
 
 def _recorded(model: nn.Module, x: Tensor) -> list[Call]:
-    """The calls of the links and of the linear layers, in order, then that of the model itself."""
+    """Return the calls of the links and of the linear layers, in order, then that of the model itself."""
     calls: list[Call] = []
     watched = {*_links(model), *(module for module in model.modules() if isinstance(module, nn.Linear)), model}
     handles = [
@@ -114,7 +114,9 @@ def _cut(model: nn.Module, calls: Sequence[Call]) -> tuple[list[nn.Module], nn.M
 
 
 def _chain(model: nn.Module, calls: Sequence[Call]) -> list[Call]:
-    """The model as a chain in which each link reads what the one before gave; empty where it is more than that."""
+    """Return the model as a chain in which each link reads what the one before gave; empty where it is more than
+    that.
+    """
     whole, links = calls[-1], _links(model)
     chain: list[Call] = []
     end = whole.entry
@@ -135,7 +137,7 @@ def _is_flattened(vector: Tensor, end: Tensor) -> bool:
 
 
 def _staged(chain: Sequence[Call]) -> tuple[list[nn.Module], nn.Module]:
-    """A new stage wherever a map changes its size; the head from the first global pooling or flattening on."""
+    """Return a new stage wherever a map changes its size; the head from the first global pooling or flattening on."""
     start = next(place for place, call in enumerate(chain) if isinstance(call.module, HEADS))
     stages: list[list[nn.Module]] = [[]]
     for call in chain[:start]:
@@ -146,7 +148,7 @@ def _staged(chain: Sequence[Call]) -> tuple[list[nn.Module], nn.Module]:
 
 
 def _halved(model: nn.Module, calls: Sequence[Call]) -> tuple[list[nn.Module], nn.Module]:
-    """The model without its last linear layer, and that layer."""
+    """Return the model without its last linear layer, and that layer."""
     last = next(call.module for call in reversed(calls) if isinstance(call.module, nn.Linear))
     path = next(path for path, module in model.named_modules() if module is last)
     parent, _, leaf = path.rpartition(".")

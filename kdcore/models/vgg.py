@@ -14,7 +14,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
-    """A 3x3 convolution with a bias, normalised and rectified."""
+    """Return a 3x3 convolution with a bias, normalised and rectified."""
     layers = conv_bn_relu(inputs, outputs)
     return [nn.Conv2d(inputs, outputs, 3, padding=1), *layers[1:]]
 
@@ -27,7 +27,7 @@ class VGG(Model):
     variant: Literal["8", "13"] = Field("8", description="Depth: one or two convolutions in a stage.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for images of at least 8x8 pixels."""
+        """Return a network for images of at least 8x8 pixels."""
         channels = image(shape, "A CIFAR VGG", least=8)
         repeats = 0 if self.variant == "8" else 1
         blocks = []

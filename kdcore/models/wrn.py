@@ -47,7 +47,7 @@ class WRN(Model):
     variant: Literal["16-1", "16-2", "40-1", "40-2"] = Field("16-2", description="Depth and widening factor.")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:
-        """A network for images of at least 8x8 pixels."""
+        """Return a network for images of at least 8x8 pixels."""
         channels = image(shape, "A wide ResNet", least=8)
         depth, factor = map(int, self.variant.split("-"))
         count = (depth - 4) // 6

@@ -28,7 +28,7 @@ class Pooled(nn.Module):
 def connector(
     student: tuple[int, ...], teacher: tuple[int, ...], activation: Activation = "relu", kernel: Literal[1, 3] = 1
 ) -> nn.Module:
-    """A convolution (transposed where the map must grow), normalisation and activation between two stage shapes.
+    """Return a convolution (transposed where the map must grow), normalisation and activation between two stage shapes.
 
     Where one of the two has no positions, both are averaged over theirs and joined by a normalised linear layer without
     activation, as such features may be negative; it answers (B, K) then.

@@ -17,7 +17,7 @@ class Reading(NamedTuple):
 
 
 def classifier(net: Net) -> Tensor | None:
-    """The weights (C, K) of the one linear layer in a head; None where there is more or less than one."""
+    """Return the weights (C, K) of the one linear layer in a head; None where there is more or less than one."""
     layers = [layer for layer in net.head.modules() if list(layer.parameters(recurse=False))]
     if len(layers) == 1 and isinstance(layers[0], (nn.Linear, nn.Conv2d)):
         return layers[0].weight.flatten(1)
@@ -25,7 +25,7 @@ def classifier(net: Net) -> Tensor | None:
 
 
 def reading(net: Net, method: str) -> Reading:
-    """What the classifier of a network reads.
+    """Return what the classifier of a network reads.
 
     Args:
         net: its weights' values play no part.
@@ -68,6 +68,6 @@ class Frozen(nn.Module):
         return super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the module answers."""
+        """Return what the module answers."""
         answer: Tensor = self.inner(x)
         return answer

@@ -24,7 +24,7 @@ def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def halving(values: list[Tensor]) -> Tensor:
-    """The sum of n values, the last with weight 1 and each before it with half the weight of its successor."""
+    """Return the sum of n values, the last with weight 1 and each before it with half the weight of its successor."""
     return torch.stack([value / 2**behind for behind, value in enumerate(reversed(values))]).sum()
 
 
@@ -41,7 +41,7 @@ def standardised(logits: Tensor) -> Tensor:
 
 
 def compared(batch: Batch, standardise: bool = False) -> tuple[Tensor, Tensor]:
-    """The student's and the teacher's logits (B, C) as a loss compares them: raw, or each row standardised.
+    """Return the student's and the teacher's logits (B, C) as a loss compares them: raw, or each row standardised.
 
     With `standardise` any loss of logits becomes blind to their shift and scale.
     """
@@ -65,7 +65,7 @@ def kl_rows(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
 
 
 def ramp(progress: float, warmup: float) -> float:
-    """A weight that rises from 0 to 1 in the first `warmup` share of the run."""
+    """Return a weight that rises from 0 to 1 in the first `warmup` share of the run."""
     return min(1.0, progress / warmup) if warmup else 1.0
 
 
@@ -141,7 +141,7 @@ def target_or_not(log_p: Tensor, is_target: Tensor) -> Tensor:
 
 
 def scale_gradient(value: Tensor, factor: float) -> Tensor:
-    """The value itself; its gradient is multiplied by `factor`, and with -1 reversed."""
+    """Return the value itself; its gradient is multiplied by `factor`, and with -1 reversed."""
     return value.detach() + factor * (value - value.detach())
 
 
@@ -166,6 +166,6 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float, hidden: Tensor |
 
 
 def class_means(values: Tensor, targets: Tensor, classes: int) -> Tensor:
-    """The mean (C, K) of each class, 0 for a class without rows, of values (N, K) whose targets are (N,)."""
+    """Return the mean (C, K) of each class, 0 for a class without rows, of values (N, K) whose targets are (N,)."""
     members = one_hot(targets, classes).to(values.dtype)
     return members.T @ values / members.sum(0).clamp(min=1)[:, None]

@@ -89,7 +89,7 @@ class Rule:
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
-        """What a resume needs, by name."""
+        """Return what a resume needs, by name."""
         parts = {"momentum": self.momenta, "square": self.squares, "count": self.counts}
         return {f"{name}.{place}": tensor for name, part in parts.items() for place, tensor in enumerate(part)}
 
@@ -100,7 +100,7 @@ class Rule:
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
-    """The learning rate of the update that follows `step` finished ones."""
+    """Return the learning rate of the update that follows `step` finished ones."""
     done = step / schedule.steps
     if done < schedule.warmup:
         return schedule.lr * (step + 1) / (schedule.warmup * schedule.steps + 1)

@@ -29,7 +29,7 @@ class Pixels:
         return x * self.scale + self.shift if x.dim() == 4 else x
 
     def sent(self, inputs: Tensor) -> Tensor:
-        """Inputs as values from 0 to 1; features as they are."""
+        """Return inputs as values from 0 to 1; features as they are."""
         return ((inputs - self.shift) / self.scale / BYTE).clamp(0, 1) if inputs.dim() == 4 else inputs
 
     def made(self, images: Tensor) -> Tensor:

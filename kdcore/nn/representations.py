@@ -38,7 +38,7 @@ def debiased_grams(features: Sequence[Tensor]) -> Tensor:
 
 
 def _u_centred(feature: Tensor) -> Tensor:
-    """The linear kernel of (N, K) without its diagonal, each of whose rows and columns adds up to 0: (N, N)."""
+    """Return the linear kernel of (N, K) without its diagonal, each of whose rows and columns adds up to 0: (N, N)."""
     rows = len(feature)
     centred = feature - feature.mean(0)  # changes nothing but the rounding
     gram = (centred @ centred.T).fill_diagonal_(0)

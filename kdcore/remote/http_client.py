@@ -97,7 +97,7 @@ class _Counted:
         self.up += len(content)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """What is received, as a file; the socket stays open for it even when it is closed meanwhile."""
+        """Return what is received, as a file; the socket stays open for it even when it is closed meanwhile."""
         return io.BufferedReader(_Stream(self, self.plain.makefile("rb", buffering=0)))
 
     def received(self, stream: io.RawIOBase, room: Any) -> int | None:
@@ -119,7 +119,7 @@ class _Stream(io.RawIOBase):
         self.counted, self.stream = counted, stream
 
     def readable(self) -> bool:
-        """It is."""
+        """Answer yes."""
         return True
 
     def readinto(self, room: Any) -> int | None:
@@ -179,7 +179,7 @@ class Wire:
         self._open = None
 
     def _connected(self, deadline: float) -> _Counted:
-        """The socket of an open connection."""
+        """Return the socket of an open connection."""
         if self._open and (self._open.sock is None or time.monotonic() - self._rests_since > IDLE_S):
             self.close()
         if self._open is None:

@@ -11,7 +11,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the address; who connects waits until somebody accepts.
+    """Return a socket that listens on the address; who connects waits until somebody accepts.
 
     Raises:
         BadInput: it is taken, forbidden, or no address of this machine.
@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(host: str, port: int) -> str:
-    """The URL for those on this machine."""
+    """Return the URL for those on this machine."""
     name = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"
 

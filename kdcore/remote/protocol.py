@@ -50,7 +50,7 @@ class Message(NamedTuple):
 def pack(
     side: Side, tensors: Mapping[str, np.ndarray], said: Mapping[str, Any], binary: bool
 ) -> tuple[bytes, dict[str, str]]:
-    """A message's body and headers; with `binary` the tensors follow the JSON as bytes."""
+    """Return a message's body and headers; with `binary` the tensors follow the JSON as bytes."""
     told, tail = [], []
     for name, array in tensors.items():
         whole = np.ascontiguousarray(array, np.dtype(DTYPES[NAMES[array.dtype]]))
@@ -93,7 +93,7 @@ def unpack(side: Side, body: bytes, head_length: str | None, most_json: int = MO
 
 
 def read_json(body: bytes, most_bytes: int | None = None) -> dict[str, Any]:
-    """A JSON object, of so many bytes at most.
+    """Return a JSON object, of so many bytes at most.
 
     Raises:
         Garbled: it is none, or longer.
@@ -143,7 +143,7 @@ def _count(shape: list[Any]) -> int:
 
 
 def _shaped(values: np.ndarray, shape: Any) -> np.ndarray:
-    """The values in a shape that numpy may refuse: 65 dimensions, or a size beyond 64 bits beside a zero."""
+    """Return the values in a shape that numpy may refuse: 65 dimensions, or a size beyond 64 bits beside a zero."""
     try:
         return values.reshape(shape)
     except (ValueError, OverflowError, MemoryError) as error:

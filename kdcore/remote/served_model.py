@@ -67,7 +67,7 @@ class ServedModel:
         }
 
     def checked(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
-        """The one input, as the network reads it.
+        """Return the one input, as the network reads it.
 
         Raises:
             BadInput: it is none.
@@ -105,7 +105,7 @@ class ServedModel:
 
 
 def load(weights: Path, name: str, access: Access, spec: Spec | None = None) -> ServedModel:
-    """The network of a finished run.
+    """Return the network of a finished run.
 
     Args:
         weights: its file, whose head says what network it is and how it reads pixels.

@@ -44,7 +44,7 @@ class _TooLarge(Exception):
 
 
 def application(model: ServedModel) -> Starlette:
-    """The routes of the protocol for one model."""
+    """Return the routes of the protocol for one model."""
 
     async def ready(_: Request) -> Response:
         return JSONResponse({"ready": True})
@@ -83,12 +83,12 @@ def _absent(model: ServedModel, request: Request, _: Exception) -> Response:
 
 
 def refusal(status: int, said: str) -> Response:
-    """An error as the protocol has it."""
+    """Return an error as the protocol has it."""
     return JSONResponse({"error": said}, status)
 
 
 async def _body(request: Request) -> bytes:
-    """A request's body, read no further than the limit."""
+    """Return a request's body, read no further than the limit."""
     told = request.headers.get("content-length", "0")
     if told.isdecimal() and int(told) > LIMIT_BYTES:
         raise _TooLarge
@@ -102,7 +102,7 @@ async def _body(request: Request) -> bytes:
 
 
 def inferred(model: ServedModel, body: bytes, head_length: str | None) -> Response:
-    """The answer to one inference request.
+    """Return the answer to one inference request.
 
     Raises:
         Garbled: it breaks the protocol.
@@ -186,7 +186,7 @@ def _invitation(model: ServedModel, url: str) -> str:
 
 
 def words(arguments: Sequence[str] | None = None) -> _Arguments:
-    """The words of the command line, the process's own when None."""
+    """Return the words of the command line, the process's own when None."""
     parser = argparse.ArgumentParser(
         "kdcore.remote.server", description="Serve a finished run over the Open Inference Protocol."
     )

@@ -30,7 +30,7 @@ class Bill(NamedTuple):
 
 
 def bill(spec: Spec, meter: Meter) -> Bill:
-    """The bill of a run with a wall."""
+    """Return the bill of a run with a wall."""
     measuring = meter.looked if spec.remote else 0
     looked = meter.looked_real if measuring else 0
     real = None if looked is None else meter.local + looked
@@ -48,11 +48,11 @@ def outlays(told: Iterable[tuple[int, Meter]]) -> dict[int, Meter]:
 
 
 def _together(now: Meter, before: Meter) -> Meter:
-    """The larger of each of two counts; what the newer one has not counted is not known."""
+    """Return the larger of each of two counts; what the newer one has not counted is not known."""
     larger = {name: max(value, getattr(before, name) or 0) for name, value in now if value is not None}
     return now.model_copy(update=larger)
 
 
 def dollars(images: int, price: float) -> float:
-    """What images cost at a price per 1,000."""
+    """Return what images cost at a price per 1,000."""
     return images / THOUSAND * price

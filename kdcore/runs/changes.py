@@ -9,11 +9,11 @@ from kdcore.spec.spec import Change, Spec, parse
 
 
 def with_changes(spec: Spec, further: Sequence[Change]) -> Spec:
-    """The spec with further changes during the run; those it has already make no difference."""
+    """Return the spec with further changes during the run; those it has already make no difference."""
     new = [one.model_dump(mode="json") for one in further if one not in spec.changes]
     return parse((raw := spec.model_dump(mode="json")) | {"changes": [*raw["changes"], *new]}) if new else spec
 
 
 def told(events: Iterable[Event]) -> list[Change]:
-    """The changes among the events of a run."""
+    """Return the changes among the events of a run."""
     return [Change(step=one.step, path=one.path, value=one.new) for one in events if isinstance(one, Changed)]

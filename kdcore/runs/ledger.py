@@ -31,7 +31,7 @@ class Totals(NamedTuple):
 
 
 def totals(path: Path, classes: int) -> Totals:
-    """What a ledger's file holds, without opening it for writing; nothing where there is none."""
+    """Return what a ledger's file holds, without opening it for writing; nothing where there is none."""
     if not path.exists():
         return Totals(0, 0)
     rows = np.fromfile(path, dtype=_kind(classes))
@@ -44,7 +44,7 @@ def count(path: Path, classes: int) -> int:
 
 
 def _whole(path: Path, kind: np.dtype[np.void]) -> int:
-    """Records that are not cut off."""
+    """Return records that are not cut off."""
     return path.stat().st_size // kind.itemsize
 
 
@@ -80,7 +80,7 @@ def left_behind(folder: Path) -> Meter | None:
 
 
 def _pending(path: Path) -> dict[str, int] | None:
-    """What was noted before the newest request; None where nothing was sent, or a crash cut the note off."""
+    """Return what was noted before the newest request; None where nothing was sent, or a crash cut the note off."""
     text = path.read_text() if path.exists() else ""
     return json.loads(text) if text.endswith("}") else None
 
@@ -139,7 +139,9 @@ class Ledger:
         write_text(self._due, json.dumps(dict(spent) | facts))
 
     def _unanswered(self) -> dict[str, int] | None:
-        """What the newest call took beyond the answers and the loss that were written down; None where that is all."""
+        """Return what the newest call took beyond the answers and the loss that were written down; None where that
+        is all.
+        """
         pending = _pending(self._due)
         if not pending or pending["losses"] != self.losses or pending["records"] > len(self):
             return None
@@ -207,7 +209,7 @@ class Ledger:
         self._count(np.flatnonzero(counted[: len(self)]).tolist())
 
     def whole(self, name: str) -> int:
-        """The sum of a column over all records, counted or not, with what was spent on calls never answered."""
+        """Return the sum of a column over all records, counted or not, with what was spent on calls never answered."""
         return int(self.rows[name][: len(self)].sum()) + self.lost.get(name, 0)
 
     def _count(self, places: list[int]) -> None:

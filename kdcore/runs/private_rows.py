@@ -40,7 +40,7 @@ def walled(spec: Spec) -> bool:
 
 
 def public(arrays: Arrays, spec: Spec) -> dict[str, np.ndarray]:
-    """The arrays without those that show rows of the edge."""
+    """Return the arrays without those that show rows of the edge."""
     kept = {name: array for name, array in arrays.items() if name in SHARED}
     return kept if MADE not in arrays or _local(spec) else kept | _made(arrays)
 
@@ -66,14 +66,14 @@ def _local(spec: Spec) -> bool:
 
 
 def without_rows(record: Record) -> Record:
-    """A record that anybody may see."""
+    """Return a record that anybody may see."""
     spec, static, frame = record.spec, record.static, record.frame
     gone = withheld(static, spec) | withheld(frame, spec)
     return replace(record, static=public(static, spec) | _named(gone), frame=public(frame, spec))
 
 
 def files(folder: Path, spec: Spec) -> Iterator[tuple[Path, dict[str, np.ndarray] | None]]:
-    """What of a run's folder may leave, by its path: public arrays, or None for a file that leaves as it is."""
+    """Yield what of a run's folder may leave, by its path: public arrays, or None for a file that leaves as it is."""
     static, gone = read_arrays(folder / "static.npz"), set()
     for path in sorted(folder.glob("frames/*.npz")):
         arrays = read_arrays(path)

@@ -98,7 +98,9 @@ def write_arrays(path: Path, arrays: Arrays, compress: bool = True) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz, never unpickled; {} when the file is absent or damaged, or has more than a run writes."""
+    """Return the arrays of an npz, never unpickled; {} when the file is absent or damaged, or has more than a run
+    writes.
+    """
     try:
         with parsing(f"{path} cannot be read", "write it anew"), unzipping(path, MOST_ARRAYS) as stored:
             return whole_arrays(stored)
@@ -107,7 +109,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def whole_arrays(stored: ZipFile) -> dict[str, np.ndarray]:
-    """The arrays of an open npz, never unpickled; to be called inside of `parsing`.
+    """Return the arrays of an open npz, never unpickled; to be called inside of `parsing`.
 
     Raises:
         Exception: whatever numpy and zipfile raise at one that cannot be read.
@@ -131,7 +133,9 @@ def _array(stored: ZipFile, name: str) -> np.ndarray:
 
 
 def read_frame(folder: Path, file: str) -> dict[str, np.ndarray]:
-    """The arrays of a recorded frame by the path that its run tells; {} where that leads out of the run's folder."""
+    """Return the arrays of a recorded frame by the path that its run tells; {} where that leads out of the run's
+    folder.
+    """
     path = (folder / file).resolve()
     return read_arrays(path) if path.is_relative_to(folder.resolve()) else {}
 
@@ -145,7 +149,7 @@ def gather(
     static: Arrays | None = None,
     learner: str = "student",
 ) -> Record:
-    """The record of a run up to step `until` (everything when None), with `frame` on show.
+    """Return the record of a run up to step `until` (everything when None), with `frame` on show.
 
     `static` spares reading the folder's static arrays again; `learner` is what the trained network is called.
     """
@@ -166,7 +170,7 @@ def gather(
 
 
 def stamp_of(folder: Path) -> int:
-    """A number that changes when a run's weights do; 0 where there are none yet."""
+    """Return a number that changes when a run's weights do; 0 where there are none yet."""
     ended = folder / "student.safetensors"
     kept = [ended] if ended.exists() else sorted((folder / "checkpoints").glob("*.safetensors"))[-1:]
     return written_ns(kept[0]) if kept else 0  # a checkpoint goes when a newer one is there

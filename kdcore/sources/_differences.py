@@ -25,7 +25,7 @@ def unit_directions(scene: Scene, count: int, shape: torch.Size, place: int, sal
 
 @torch.no_grad()
 def forward_differences(losses: Callable[[Tensor], Tensor], points: Tensor, directions: Tensor, reach: float) -> Tensor:
-    """An estimate (B, ...) of each point's gradient: (d/m) sum over i of (l(x + mu u_i) - l(x)) / mu * u_i.
+    """Return an estimate (B, ...) of each point's gradient: (d/m) sum over i of (l(x + mu u_i) - l(x)) / mu * u_i.
 
     With unit directions its mean is the gradient of a linear l; the cosine to it is about sqrt(m / (m + d)). It costs
     m + 1 values a point.

@@ -37,7 +37,7 @@ class Game(Generated):
     retain: float = Field(0.0, ge=0.0, le=0.9, description="Share of a batch that is remembered images; 0: all new.")
 
     def build(self, scene: Scene) -> Making:
-        """The generator, and the memory."""
+        """Return the generator, and the memory."""
         making = super().build(scene)
         room = HELD if self.retain else 0
         memory = torch.zeros(room, *scene.x.shape[1:], dtype=torch.uint8, device=scene.x.device)
@@ -45,7 +45,7 @@ class Game(Generated):
         return making
 
     def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
-        """What the generator minimises the sum of, weighted scalars; gradients reach the images (B, K, H, W)."""
+        """Return what the generator minimises the sum of, weighted scalars; gradients reach the images (B, K, H, W)."""
         raise NotImplementedError
 
     def play(self, making: Making, scene: Scene, latents: Tensor, place: int, share: float) -> None:
@@ -66,7 +66,7 @@ class Game(Generated):
             return self._shown(making, scene, batch, step)
 
     def _share(self, done: float) -> float:
-        """What is left of the rate when this share of the student's steps is done."""
+        """Return what is left of the rate when this share of the student's steps is done."""
         return 0.5 * (1 + cos(pi * done)) if self.decay == "cosine" else 1.0
 
     def _shown(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:

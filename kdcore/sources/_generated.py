@@ -33,7 +33,7 @@ def whole(scene: Scene, below: int, count: int, place: int, salt: int) -> Tensor
 
 
 def tried(scene: Scene, images: Tensor) -> Outputs:
-    """The student's answer as it answers in training; gradients reach the images.
+    """Return the student's answer as it answers in training; gradients reach the images.
 
     Its batch norms take the statistics of these images and do not remember them: a run's weights and buffers change
     only where the student learns.
@@ -53,7 +53,7 @@ def begin(module: nn.Module, rule: Rule, fresh: Callable[[], nn.Module], seed: i
 
 
 def forget(rule: Rule) -> None:
-    """A rule as before its first step."""
+    """Set a rule back to before its first step."""
     for remembered in (*rule.momenta, *rule.squares, *rule.counts):
         remembered.zero_()
 
@@ -69,7 +69,7 @@ class Generated(Maker):
     lr: float = Field(1e-3, gt=0.0, le=0.1, description="Learning rate of the generator (Adam, beta 1 = 0.5).")
 
     def build(self, scene: Scene) -> Making:
-        """The generator and its rule."""
+        """Return the generator and its rule."""
         making = Making()
         making.generator = self.generator(tuple(scene.x.shape[1:]))
         making.to(scene.x.device)
@@ -77,7 +77,7 @@ class Generated(Maker):
         return making
 
     def generator(self, shape: tuple[int, ...]) -> Generator:
-        """A generator with first weights."""
+        """Build a generator with first weights."""
         return Generator(self.latent, shape, self.width, published=False)
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ def fill(making: Making, images: Tensor, turn: int) -> None:
 
 
 def shown(making: Making, scene: Scene, batch: int, made: int, step: int, salt: int) -> Tensor:
-    """A batch of the pool, drawn with replacement from its first `made` images."""
+    """Return a batch of the pool, drawn with replacement from its first `made` images."""
     pool = making.get_buffer("pool")
     return from_bytes(pool[whole(scene, min(made, len(pool)), batch, step, salt)])
 

@@ -27,13 +27,13 @@ class Rounds(Generated):
     pool: int = Field(5000, ge=2, le=1_000_000, description="Images that are kept, the latest.")
 
     def build(self, scene: Scene) -> Making:
-        """The generator and the pool."""
+        """Return the generator and the pool."""
         making = super().build(scene)
         lay_out(making, scene, self.pool)
         return making
 
     def terms(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> dict[str, Tensor]:
-        """What update `place` of a generator, counted over the run, minimises the sum of; weighted scalars."""
+        """Return what update `place` of a generator, counted over the run, minimises the sum of; weighted scalars."""
         raise NotImplementedError
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:

@@ -48,7 +48,7 @@ class ActiveMixSource(Maker):
     pairs: int = Field(1000, ge=1, le=1_000_000, description="Pairs of local images that are tried in each round.")
 
     def build(self, scene: Scene) -> Making:
-        """The pool, with room for what will join.
+        """Return the pool, with room for what will join.
 
         Raises:
             BadInput: the data are no images, or more mixtures are to join than pairs are tried.
@@ -85,7 +85,9 @@ class ActiveMixSource(Maker):
         return pool[rows].float() / 127.5 - 1
 
     def _uncertain(self, scene: Scene, turn: int) -> Tensor:
-        """The mixtures (A, K, H, W) uint8 that join in a round: of each pair the least sure, and of these again."""
+        """Return the mixtures (A, K, H, W) uint8 that join in a round: of each pair the least sure, and of these
+        again.
+        """
         chance = torch.Generator().manual_seed(mix(scene.seed, turn, salt=25))
         first, other = onto(torch.randint(len(scene.x), (2, self.pairs), generator=chance), scene.x.device)
         sure = torch.stack([self._sureness(scene, first, other, weight) for weight in GRID])  # (G, P)
@@ -95,7 +97,7 @@ class ActiveMixSource(Maker):
         return mixture(scene.x[first[chosen]], scene.x[other[chosen]], weights)
 
     def _sureness(self, scene: Scene, first: Tensor, other: Tensor, weight: float) -> Tensor:
-        """The student's largest probability (P,) for the mixtures of pairs at one weight."""
+        """Return the student's largest probability (P,) for the mixtures of pairs at one weight."""
         weights = torch.full((len(first),), weight, device=first.device)
         parts = zip(*(torch.split(one, CHUNK) for one in (first, other, weights)), strict=True)
         mixed = (mixture(scene.x[a], scene.x[b], w).float() / 127.5 - 1 for a, b, w in parts)
@@ -109,7 +111,7 @@ def mixture(first: Tensor, other: Tensor, weights: Tensor) -> Tensor:
 
 
 def _asked(student: Net, inputs: Tensor) -> Tensor:
-    """The student's logits (B, C), float32, in eval mode; the mode is put back."""
+    """Return the student's logits (B, C), float32, in eval mode; the mode is put back."""
     training = student.training
     logits: Tensor = student.eval()(inputs).logits.float()
     student.train(training)

@@ -54,7 +54,7 @@ class DAFL(Game):
     balance: float = Field(5.0, ge=0.0, le=100.0, description="Weight of classes in equal parts; published: 5.")
 
     def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
-        """The three terms."""
+        """Return the three terms."""
         assert scene.teacher_net is not None
         told = scene.teacher_net(scene.inputs(images))
         one_hot, activation, even = parts(told)
@@ -66,7 +66,7 @@ class DAFL(Game):
 
 
 def parts(told: Outputs) -> tuple[Tensor, Tensor, Tensor]:
-    """The three terms of the teacher's answer, before their weights; scalars."""
+    """Return the three terms of the teacher's answer, before their weights; scalars."""
     logits = told.logits.float()
     one_hot = F.cross_entropy(logits, logits.argmax(1))
     return one_hot, -pooled(told.features[-1].float()).abs().mean(), balance(logits)

@@ -71,7 +71,7 @@ class DeepInversion(Maker):
         return -(-self.pool // self.made)
 
     def build(self, scene: Scene) -> Making:
-        """The pixels of one round, and the pool.
+        """Return the pixels of one round, and the pool.
 
         Raises:
             BadInput: the teacher has no batch norm.
@@ -104,7 +104,7 @@ class DeepInversion(Maker):
         return {name: term.detach() for name, term in terms.items()}
 
     def _terms(self, scene: Scene, pixels: Tensor, labels: Tensor, competing: bool) -> dict[str, Tensor]:
-        """The weighted terms."""
+        """Return the weighted terms."""
         assert scene.teacher_net is not None
         with watched(scene.teacher_net) as apart:
             theirs = scene.teacher_net(scene.inputs(pixels)).logits.float()
@@ -122,13 +122,13 @@ class DeepInversion(Maker):
         return shown(making, scene, batch, self.pool, step, SHOWN)
 
     def sample(self, making: Making, latents: Tensor) -> Tensor:
-        """The first images of the pool, as many as there are latents."""
+        """Return the first images of the pool, as many as there are latents."""
         pool = making.get_buffer("pool")
         return from_bytes(pool[torch.arange(len(latents), device=pool.device) % len(pool)])
 
 
 def batch_norms(net: nn.Module) -> list[_BatchNorm]:
-    """The layers of a network that remember statistics."""
+    """Return the layers of a network that remember statistics."""
     return [layer for layer in net.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
 
 

@@ -37,7 +37,7 @@ class DFAD(Game):
     needs: ClassVar[frozenset[Grant]] = frozenset({"gradients"})
 
     def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
-        """The difference of logits, negative."""
+        """Return the difference of logits, negative."""
         assert scene.teacher_net is not None
         theirs = scene.teacher_net(scene.inputs(images)).logits
         return {"difference": -logit_distance(theirs, tried(scene, images).logits)}

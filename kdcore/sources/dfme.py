@@ -70,7 +70,7 @@ class DFME(Game):
         making.tell("generator", {"disagreement": found[0][: len(raw)].mean()})
 
     def _losses(self, scene: Scene, images: Tensor) -> Tensor:
-        """What the generator minimises for each image (N,): the disagreement, negative."""
+        """Return what the generator minimises for each image (N,): the disagreement, negative."""
         theirs = scene.ask(scene.inputs(images), False).logits
         return -disagreement(theirs, tried(scene, images).logits, self.disagreement)
 

@@ -43,7 +43,7 @@ class KnockoffSource(Source):
         return True
 
     def drawn(self, rows: int, seed: int) -> Tensor:
-        """The transfer set: places (P,) int64 among `rows`, ascending."""
+        """Return the transfer set: places (P,) int64 among `rows`, ascending."""
         count = min(rows, max(LEAST, round(self.share * rows)))
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(mix(seed, 0, salt=20)))
         return order[:count].sort().values
@@ -62,5 +62,5 @@ class KnockoffSource(Source):
             epoch, skip = epoch + 1, 0
 
     def transform(self, x: Tensor, seed: int, step: int) -> Tensor:
-        """The batch as it is."""
+        """Return the batch as it is."""
         return x

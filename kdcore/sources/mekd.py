@@ -66,7 +66,7 @@ class MEKDSource(Maker):
     )
 
     def build(self, scene: Scene) -> Making:
-        """Generator, discriminator, the spread of answers, and the pool once it is made."""
+        """Return generator, discriminator, the spread of answers, and the pool once it is made."""
         shape = tuple(scene.x.shape[1:])
         making = Making()
         making.generator = Generator(scene.classes, shape, self.width, self.nets == "published")
@@ -128,7 +128,7 @@ class MEKDSource(Maker):
 
     @torch.no_grad()
     def _settle(self, making: Making, answers: Tensor) -> None:
-        """The spread follows that of the teacher's centred answers, slowly."""
+        """Let the spread follow that of the teacher's centred answers, slowly."""
         centred = answers.float() - answers.float().mean(1, keepdim=True)
         making.get_buffer("spread").lerp_(centred.square().mean().sqrt(), 0.1)
 
@@ -170,7 +170,7 @@ class MEKDSource(Maker):
 
 
 def information(seeming: Tensor, answers: Tensor | None, access: str, form: Literal["paper", "released"]) -> Tensor:
-    """The information term of MEKD, before its weight alpha; a scalar.
+    """Return the information term of MEKD, before its weight alpha; a scalar.
 
     Args:
         seeming: (B,), -log D(G(z)).

@@ -38,13 +38,13 @@ class Noise(Maker):
     spread: float = Field(0.5, gt=0.0, le=10.0, description="Standard deviation of Gaussian pixels, white being 1.")
 
     def build(self, scene: Scene) -> Making:
-        """The shape of an image."""
+        """Return the shape of an image."""
         making = Making()
         making.register_buffer("blank", torch.zeros(only_images(tuple(scene.x.shape[1:])), dtype=torch.uint8))
         return making
 
     def images(self, making: Making, scene: Scene, batch: int, step: int) -> Tensor:
-        """New noise."""
+        """Return new noise."""
         return self._drawn(making, batch, mix(scene.seed, step, SHOWN))
 
     def sample(self, making: Making, latents: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class SliceSource(DataSource):
     rows: str = Field("", description="Training rows of the slice, such as 3,7-12; empty takes all rows.")
 
     def drawn(self, rows: int, seed: int) -> Tensor | None:
-        """The slice alone where it fills every batch.
+        """Return the slice alone where it fills every batch.
 
         Raises:
             BadInput: the slice has rows that the training data have not.

@@ -63,7 +63,7 @@ class ZOInversion(Generated):
         return -(-self.pool // self.made)
 
     def build(self, scene: Scene) -> Making:
-        """The generator and the pool."""
+        """Return the generator and the pool."""
         making = super().build(scene)
         lay_out(making, scene, self.pool)
         return making

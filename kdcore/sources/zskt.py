@@ -40,7 +40,7 @@ class ZSKT(Game):
     needs: ClassVar[frozenset[Grant]] = frozenset({"gradients"})
 
     def terms(self, scene: Scene, images: Tensor) -> dict[str, Tensor]:
-        """The divergence, negative."""
+        """Return the divergence, negative."""
         assert scene.teacher_net is not None
         theirs = scene.teacher_net(scene.inputs(images)).logits
         return {"divergence": -kl(log_probs(theirs), log_probs(tried(scene, images).logits))}

@@ -57,7 +57,7 @@ Entry = dict[str, Any]  # name, title, family, doc, source, departs, zero_when, 
 
 
 def home() -> Path:
-    """The folder that holds runs, data and the catalogue: KDLAB_HOME, or ~/.kdlab."""
+    """Return the folder that holds runs, data and the catalogue: KDLAB_HOME, or ~/.kdlab."""
     return Path(os.environ.get("KDLAB_HOME") or Path.home() / ".kdlab")
 
 
@@ -115,7 +115,7 @@ def _check_room(folder: Path) -> None:
 
 
 def entry(kind: str, name: str) -> Entry:
-    """What the catalogue says of one thing.
+    """Return what the catalogue says of one thing.
 
     Raises:
         BadInput: there is none of that name.
@@ -128,19 +128,19 @@ def entry(kind: str, name: str) -> Entry:
 
 @cache
 def knobs_model(kind: str, name: str) -> type[BaseModel]:
-    """The knobs of one thing as a pydantic model with the same fields, bounds and descriptions."""
+    """Return the knobs of one thing as a pydantic model with the same fields, bounds and descriptions."""
     return _model(name, entry(kind, name)["schema"])
 
 
 def _model(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
-    """A pydantic model with the fields of a JSON schema."""
+    """Return a pydantic model with the fields of a JSON schema."""
     fields = {key: _field(key, value) for key, value in schema.get("properties", {}).items()}
     model: type[BaseModel] = create_model(f"{name} knobs", __base__=FrozenModel, **fields)  # type: ignore[call-overload]
     return model
 
 
 def check_knobs(kind: str, name: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs, checked, with every default spelled out.
+    """Return the knobs, checked, with every default spelled out.
 
     Raises:
         BadInput: an unknown name or knob, or a value out of bounds.
@@ -185,7 +185,7 @@ def _field(key: str, schema: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _type(schema: Mapping[str, Any]) -> Any:
-    """What values a JSON schema describes, its bounds aside."""
+    """Return what values a JSON schema describes, its bounds aside."""
     if "enum" in schema or "const" in schema:
         return Literal[tuple(schema.get("enum", [schema.get("const")]))]
     if "anyOf" in schema:
@@ -269,7 +269,7 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
 
 
 def build() -> dict[str, dict[str, Entry]]:
-    """The catalogue, from the registries; imports torch."""
+    """Return the catalogue, from the registries; imports torch."""
     import torch
 
     from kdcore.spec.registry import REGISTRIES
@@ -282,7 +282,9 @@ def build() -> dict[str, dict[str, Entry]]:
 
 
 def _costs() -> dict[str, list[Entry]]:
-    """The table of costs by model; most of a catalogue's time goes into it, so it is kept while models are the same."""
+    """Return the table of costs by model; most of a catalogue's time goes into it, so it is kept while models are
+    the same.
+    """
     shipped = _read(SHIPPED)
     if shipped["weighed"] == sources_digest(WEIGHED):
         return {name: found["costs"] for name, found in shipped["model"].items()}

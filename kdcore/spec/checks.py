@@ -15,7 +15,7 @@ WITHOUT_LABELS = "kd"  # what needs no label
 
 
 def check(spec: Spec) -> None:
-    """What a spec alone cannot know, to be asked before a run starts and never of one that is only looked at.
+    """Check what a spec alone cannot know, before a run starts and never of one that is only looked at.
 
     Raises:
         BadInput: the data are not there, a network cannot read them, a teacher knows other data, mentors are missing,

@@ -71,7 +71,7 @@ def _shape(stage: Sequence[int]) -> str:
 
 
 def stages_of(model: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> list[list[int]] | None:
-    """The shapes of a network's stages for inputs of `shape`; None where the catalogue does not know them."""
+    """Return the shapes of a network's stages for inputs of `shape`; None where the catalogue does not know them."""
     chosen = check_knobs("model", model, knobs)
     rows = entry("model", model)["costs"]
     found = (row["stages"] for row in rows if row["shape"] == list(shape) and row["knobs"] == chosen)

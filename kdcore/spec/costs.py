@@ -42,7 +42,7 @@ def _multiply_adds(net: Net, shape: tuple[int, ...]) -> int:
 
 
 def costs(model_class: type[Model], shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
-    """The cost of every member of a family for every shape it can read, as JSON-ready rows.
+    """Return the cost of every member of a family for every shape it can read, as JSON-ready rows.
 
     A row is {"knobs", "shape", "stages", "parameters", "multiply_adds", "size_bytes"}: stages are the shapes of the
     stage features; each figure is [base, per_class], for a cost is linear in the number of classes: two counts of them

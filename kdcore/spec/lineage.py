@@ -32,7 +32,7 @@ def recommended(
     seed: int = 0,
     teacher_seed: int = 0,
 ) -> Spec:
-    """The run a data set recommends for itself on two cores: its teacher, its student, its schedules.
+    """Return the run a data set recommends for itself on two cores: its teacher, its student, its schedules.
 
     A method of generations starts from a network like the student, trained alone from other weights; other runs that a
     method wants to come first are added as `lineage` says. A method that cannot join the two gets others,
@@ -65,7 +65,7 @@ def alike(spec: Spec) -> Spec:
 
 
 def paced(schedule: Schedule, method: str) -> Schedule:
-    """The schedule at the learning rate that suits a method; Adam's steps do not grow with a loss."""
+    """Return the schedule at the learning rate that suits a method; Adam's steps do not grow with a loss."""
     rate = entry("method", method)["rate"] if schedule.optimizer == "sgd" else 1.0
     return schedule.model_copy(update={"lr": schedule.lr * rate})
 
@@ -85,13 +85,15 @@ def _signature(data: Choice) -> tuple[tuple[int, ...], int]:
 
 
 def _smallest(model: str, shape: tuple[int, ...]) -> Choice:
-    """The member of a family with the fewest parameters."""
+    """Return the member of a family with the fewest parameters."""
     rows = [row for row in entry("model", model)["costs"] if row["shape"] == list(shape)]
     return Choice(name=model, knobs=dict(min(rows, key=lambda row: row["parameters"][0])["knobs"]))
 
 
 def lineage(spec: Spec) -> Spec:
-    """The spec with the teachers that its method asks for; unchanged where the method takes one teacher or none."""
+    """Return the spec with the teachers that its method asks for; unchanged where the method takes one teacher or
+    none.
+    """
     kind = entry("method", spec.method.name)["lineage"]
     if kind == "teacher" or spec.teacher is None:
         return spec
@@ -102,7 +104,7 @@ def lineage(spec: Spec) -> Spec:
 
 
 def rooted(spec: Spec) -> Spec:
-    """The spec with the one teacher that a person chose."""
+    """Return the spec with the one teacher that a person chose."""
     root = spec.teacher
     if entry("method", spec.method.name)["lineage"] == "teacher" or root is None:
         return spec
@@ -112,7 +114,7 @@ def rooted(spec: Spec) -> Spec:
 
 
 def between(spec: Spec, share: float) -> Choice:
-    """The network whose size is nearest to (student's size)^(1 - share) * (teacher's size)^share.
+    """Return the network whose size is nearest to (student's size)^(1 - share) * (teacher's size)^share.
 
     It is of the teacher's or the student's family; the teacher itself where no size is known.
     """
@@ -134,7 +136,7 @@ def between(spec: Spec, share: float) -> Choice:
 
 
 def _generations(spec: Spec, count: int) -> Spec:
-    """Generation `count` learns from the one before, the first from the chosen teacher; each has its own seed."""
+    """Let generation `count` learn from the one before, the first from the chosen teacher; each has its own seed."""
     teacher = spec.teacher
     for generation in range(1, count + 1):
         knobs = spec.method.knobs | {"generations": generation}
@@ -145,7 +147,7 @@ def _generations(spec: Spec, count: int) -> Spec:
 
 
 def _assistants(spec: Spec, count: int) -> Spec:
-    """A chain of networks, each smaller than the one before and taught by it."""
+    """Return a chain of networks, each smaller than the one before and taught by it."""
     teacher = spec.teacher
     for place in range(count, 0, -1):
         assert teacher is not None
@@ -181,7 +183,9 @@ def taught(spec: Spec) -> bool:
 
 
 def forerunners(spec: Spec) -> dict[str, str]:
-    """What each network that is trained before a spec's student is to it, such as "assistant 1", by its spec's hash."""
+    """Return what each network that is trained before a spec's student is to it, such as "assistant 1", by its
+    spec's hash.
+    """
     kind, chain = entry("method", spec.method.name)["lineage"], _chain(spec)
     named = {"generations": "generation", "assistants": "assistant"}.get(kind)
     teacher, between = (chain[:1], chain[1:]) if named else (chain[-1:], chain[:-1])
@@ -194,7 +198,7 @@ def forerunners(spec: Spec) -> dict[str, str]:
 
 
 def _chain(spec: Spec) -> list[Spec]:
-    """The spec's teacher, that one's teacher and so on, the first to be trained first."""
+    """Return the spec's teacher, that one's teacher and so on, the first to be trained first."""
     return [*_chain(spec.teacher), spec.teacher] if spec.teacher else []
 
 
@@ -203,7 +207,7 @@ def _numbered(name: str, specs: Sequence[Spec]) -> dict[str, str]:
 
 
 def further(spec: Spec, rows: Sequence[int], steps: int = 200) -> Spec:
-    """The run that goes on from the final weights of `spec` with a half of each batch from some training rows.
+    """Return the run that goes on from the final weights of `spec` with a half of each batch from some training rows.
 
     It learns at a tenth of the learning rate, as its optimiser begins anew; of too many rows it takes as many as a
     slice may name, spread evenly.

@@ -13,14 +13,14 @@ PART = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 
 
 def written(rows: Iterable[int]) -> str:
-    """The text of rows; each counts once, and their order is lost."""
+    """Return the text of rows; each counts once, and their order is lost."""
     ordered = sorted({int(row) for row in rows})
     runs = [[row for _, row in run] for _, run in groupby(enumerate(ordered), lambda one: one[1] - one[0])]
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def read(text: str) -> list[int]:
-    """The rows of a text, ascending; [] for "".
+    """Return the rows of a text, ascending; [] for "".
 
     Raises:
         BadInput: it reads otherwise, or means more than MOST rows.

@@ -35,7 +35,8 @@ class Schedule(FrozenModel):
 
 
 def led_for(leading: Sequence[str], knobs: Mapping[str, Any]) -> int:
-    """Steps of a source before the student's first: its updates, in each of the rounds in which a pool is filled.
+    """Return steps of a source before the student's first: its updates, in each of the rounds in which a pool is
+    filled.
 
     Args:
         leading: the knobs that say so, see `Source`; none where the student does not wait.

@@ -213,7 +213,7 @@ def canonical(spec: Spec) -> str:
 
 
 def parse(value: Mapping[str, Any] | str | bytes) -> Spec:
-    """A spec from JSON text or a mapping.
+    """Return a spec from JSON text or a mapping.
 
     Raises:
         BadInput: one sentence on the first thing that is wrong.
@@ -239,7 +239,8 @@ SETTABLE = ("schedule.lr", "schedule.momentum", "schedule.weight_decay")
 
 
 def change(spec: Spec, path: str, value: Json) -> Spec:
-    """The spec with one setting changed that may change while a run is under way: see SETTABLE, or a method's knob.
+    """Return the spec with one setting changed that may change while a run is under way: see SETTABLE, or a method's
+    knob.
 
     Raises:
         BadInput: the path cannot be changed, or the value is out of bounds.
@@ -255,7 +256,7 @@ def change(spec: Spec, path: str, value: Json) -> Spec:
 
 
 def course(spec: Spec) -> Iterator[tuple[Change, Json]]:
-    """The changes of a spec in their order, each with the value before it.
+    """Yield the changes of a spec in their order, each with the value before it.
 
     Of several changes of one setting at one step the last counts; what changes nothing is left out.
 
@@ -275,7 +276,7 @@ def course(spec: Spec) -> Iterator[tuple[Change, Json]]:
 
 
 def setting(spec: Spec, path: str) -> Json:
-    """The value of a setting that `change` can change."""
+    """Return the value of a setting that `change` can change."""
     section, _, key = path.partition(".")
     value: Json = spec.method.knobs[key] if section == "method" else getattr(spec.schedule, key)
     return value

@@ -118,12 +118,12 @@ Row = dict[str, Any]  # `Trial.place`, commit, steps, step_s, METRICS, teacher_a
 
 
 def key(row: Row) -> str:
-    """The name of a row's trial."""
+    """Return the name of a row's trial."""
     return "|".join(str(row[part]) for part in ("task", "method", "seed", "budget", "spec"))
 
 
 def read(path: Path) -> Study:
-    """The study in a YAML file.
+    """Return the study in a YAML file.
 
     Raises:
         BadInput: the file is absent, is not YAML or describes no study.
@@ -139,7 +139,7 @@ def read(path: Path) -> Study:
 
 
 def trials(study: Study, rows: Mapping[str, Row]) -> list[Trial]:
-    """What the study consists of as far as the rows tell: trials of equal time follow those of equal steps.
+    """Return what the study consists of as far as the rows tell: trials of equal time follow those of equal steps.
 
     Raises:
         BadInput: a task and a method do not go together.
@@ -181,7 +181,7 @@ def _timed(study: Study, done: Sequence[Trial], rows: Mapping[str, Row]) -> Iter
 
 
 def step_costs(study: Study, rows: Iterable[Row]) -> dict[tuple[str, str], float]:
-    """The time of a step over the reference's, by task and method: the ratio of the medians over the seeds.
+    """Return the time of a step over the reference's, by task and method: the ratio of the medians over the seeds.
 
     A row without a time, such as one that was timed on a busy machine, has no say in it.
     """
@@ -194,7 +194,9 @@ def step_costs(study: Study, rows: Iterable[Row]) -> dict[tuple[str, str], float
 
 
 def priced(study: Study, rows: Sequence[Row]) -> list[Row]:
-    """The rows, with "dollars" in the notes of each whose images were counted, at the price of its trial's wall."""
+    """Return the rows, with "dollars" in the notes of each whose images were counted, at the price of its trial's
+    wall.
+    """
     counted = {(row["task"], row["method"]) for row in rows if "images" in row.get("notes", {})}
     walls = {
         (task.name, variant.label): _trial(task, variant, 0, "steps").spec
@@ -247,7 +249,7 @@ class Verdict(NamedTuple):
 
 
 def cells(study: Study, rows: Sequence[Row]) -> list[Cell]:
-    """The table, task by task in the study's order of methods."""
+    """Return the table, task by task in the study's order of methods."""
     costs, table = step_costs(study, rows), _table(rows)
     tasks, methods = [task.name for task in study.tasks], [variant.label for variant in study.compared()]
     return [
@@ -269,7 +271,9 @@ def _table(rows: Iterable[Row]) -> Table:
 
 
 def _rows_of(table: Table, costs: Costs, task: str, method: str, budget: Budget) -> list[Row]:
-    """The trials of one method on one task; those of equal steps serve for equal time where a step costs the same."""
+    """Return the trials of one method on one task; those of equal steps serve for equal time where a step costs the
+    same.
+    """
     near = abs(costs.get((task, method), 0.0) - 1) <= NEAR
     return table.get((task, method, "steps" if near else budget), [])
 
@@ -312,12 +316,12 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[Verdict]:
 
 
 def strict(compared: int) -> float:
-    """The p below which one of so many comparisons is significant at LEVEL (Bonferroni)."""
+    """Return the p below which one of so many comparisons is significant at LEVEL (Bonferroni)."""
     return (1 - LEVEL) / max(1, compared)
 
 
 def level_of_tasks(tasks: int) -> float:
-    """The p that a two-sided sign test over so many tasks reaches where all are won; at most 1."""
+    """Return the p that a two-sided sign test over so many tasks reaches where all are won; at most 1."""
     return min(1.0, 2 * 0.5**tasks)
 
 
@@ -326,7 +330,7 @@ Gaps = dict[Student, float]  # test accuracy minus the reference's
 
 
 def _gaps(study: Study, table: Table, costs: Costs, method: str, budget: Budget) -> list[Gaps]:
-    """The gaps on every task that has any.
+    """Return the gaps on every task that has any.
 
     Tasks share a student where what tells them apart does not reach it, as an answer's form does not reach one who
     reads labels only. It is known by all its METRICS being equal.
@@ -350,7 +354,7 @@ def _single(by_task: Sequence[Gaps]) -> list[float]:
 
 
 def _distinct(by_task: Sequence[Gaps]) -> list[Gaps]:
-    """The gaps by task, once for tasks that share all students: means over these."""
+    """Return the gaps by task, once for tasks that share all students: means over these."""
     groups: dict[frozenset[Student], list[Gaps]] = {}
     for own in by_task:
         groups.setdefault(frozenset(own), []).append(own)

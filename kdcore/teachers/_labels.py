@@ -27,8 +27,10 @@ def are_numbers(kind: str, shape: Sizes, classes: int) -> bool:
 
 
 def telling(outputs: Sequence[Output], classes: int) -> int:
-    """The place of the output that counts, of one or more: the first of rows (B, C) in floating point with a number for
-    each class; without any the first, unless that holds one number an image or none, and then that of class numbers."""
+    """Return the place of the output that counts, of one or more: the first of rows (B, C) in floating point with a
+    number for each class; without any the first, unless that holds one number an image or none, and then that of
+    class numbers.
+    """
     exact = [kind in ("", "f") and list(shape[1:2]) == [classes] and _is_row(shape) for kind, shape in outputs]
     if any(exact):
         return exact.index(True)
@@ -63,7 +65,7 @@ def one_hot(numbers: np.ndarray, classes: int) -> Told:
 
 
 def check_grade(access: Access) -> None:
-    """That no more than labels is wanted of a teacher that tells no more.
+    """Check that no more than labels is wanted of a teacher that tells no more.
 
     Raises:
         BadInput: it is.

@@ -54,7 +54,7 @@ def allow() -> None:
 
 
 def check(content: bytes) -> None:
-    """That a file is ONNX, whole in itself and of standard operators.
+    """Check that a file is ONNX, whole in itself and of standard operators.
 
     Raises:
         BadInput: it is not.
@@ -88,7 +88,7 @@ def _check_inside(tensor: Any, external: int) -> None:
 
 
 def messages(message: Any) -> Iterator[Any]:
-    """A protobuf message and all inside it."""
+    """Yield a protobuf message and all inside it."""
     yield message
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:
@@ -97,7 +97,7 @@ def messages(message: Any) -> Iterator[Any]:
 
 
 def session(content: bytes) -> Any:
-    """A session with one thread on the CPU.
+    """Return a session with one thread on the CPU.
 
     Raises:
         BadInput: the runtime refuses the model.
@@ -115,7 +115,7 @@ def session(content: bytes) -> Any:
 
 
 def answer(session: Any, images: np.ndarray, *outputs: str) -> list[np.ndarray]:
-    """What a session says to images in the outputs of these names.
+    """Return what a session says to images in the outputs of these names.
 
     Raises:
         BadInput: it fails.
@@ -130,7 +130,7 @@ def answer(session: Any, images: np.ndarray, *outputs: str) -> list[np.ndarray]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises; its errors have no base of their own."""
+    """Return what onnxruntime raises; its errors have no base of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [thing for thing in vars(state).values() if isinstance(thing, type) and issubclass(thing, Exception)]
@@ -138,13 +138,13 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def reason(error: Exception) -> str:
-    """The gist of what onnxruntime says."""
+    """Return the gist of what onnxruntime says."""
     said = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ :\s*", "", gist(error, 200))
     return said.rstrip(".") or type(error).__name__
 
 
 def tried(path: Path, shape: tuple[int, ...] | None) -> dict[str, Any]:
-    """What a file reads and answers, tried on black images of `shape`, or of the shape that it fixes itself.
+    """Return what a file reads and answers, tried on black images of `shape`, or of the shape that it fixes itself.
 
     Raises:
         BadInput: it cannot be used.
@@ -173,8 +173,9 @@ def tried(path: Path, shape: tuple[int, ...] | None) -> dict[str, Any]:
 
 
 def row_for(reads: Sequence[int | None], shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """The shape in which it can be asked about one image: that of the data, or a flat row of a grey image, as
-    scikit-learn's models read; None where it reads others, or where it fixes none and the data are not known."""
+    """Return the shape in which it can be asked about one image: that of the data, or a flat row of a grey image,
+    as scikit-learn's models read; None where it reads others, or where it fixes none and the data are not known.
+    """
     if shape is None:
         return None if None in reads else tuple(size for size in reads if size is not None)
     rows = [shape, *([(math.prod(shape),)] if len(shape) == 3 and shape[0] == 1 else [])]
@@ -211,7 +212,7 @@ def _probable(answers: np.ndarray) -> bool:
 
 
 def apart(path: Path, shape: tuple[int, ...] | None, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-    """What a process of its own found out about a file, asked as `tried` is.
+    """Return what a process of its own found out about a file, asked as `tried` is.
 
     Raises:
         BadInput: it refuses the file, or ended otherwise than by answering.

@@ -51,7 +51,7 @@ class OnnxTeacher(Reader):
     file: str = Field("", description="Name of the uploaded file, as `kdlab upload FILE` prints it.")
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
-        """The line to the file, once it has been tried.
+        """Return the line to the file, once it has been tried.
 
         Raises:
             BadInput: also where the file is refused.
@@ -69,7 +69,7 @@ class OnnxTeacher(Reader):
         return _Opened(self, path, facts, output, classes, access)
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The sides that the file fixes, and those of the data where it takes any."""
+        """Return the sides that the file fixes, and those of the data where it takes any."""
         reads = _facts(uploads.path(self.file, self.upload), shape)["reads"][1:]
         if len(reads) != len(shape):
             return None
@@ -104,7 +104,7 @@ class _Opened:
 
 
 def _output(facts: dict[str, Any], classes: int, access: Access) -> str:
-    """The name of the output that counts.
+    """Return the name of the output that counts.
 
     Raises:
         BadInput: it cannot be read, or tells less than `access` grants.
@@ -126,7 +126,7 @@ def _output(facts: dict[str, Any], classes: int, access: Access) -> str:
 
 @lru_cache(16)
 def _facts(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What a process of its own found out about a file.
+    """Return what a process of its own found out about a file.
 
     Raises:
         BadInput: it refuses the file, or ended otherwise than by answering.

@@ -64,7 +64,7 @@ class WeightsTeacher(Reader):
     )
 
     def connect(self, shape: tuple[int, ...], classes: int, access: Access = "labels") -> Line:
-        """The line to the network with these weights.
+        """Return the line to the network with these weights.
 
         Raises:
             BadInput: also where they do not fit it; the first tensor that differs is named.
@@ -78,7 +78,7 @@ class WeightsTeacher(Reader):
         return _LocalLine(reader, _filled(self._nets(head, shape, classes), path, head), access)
 
     def made_for(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """That of the data whose run wrote the weights."""
+        """Return that of the data whose run wrote the weights."""
         head = _head(uploads.path(self.file, self.upload))
         if self.model or "spec" not in head.said:
             return None
@@ -86,7 +86,7 @@ class WeightsTeacher(Reader):
         return DATA[data.name](**data.knobs).signature()[0]
 
     def classes(self) -> tuple[str, ...]:
-        """The names of its classes in its own order, where the file says them."""
+        """Return the names of its classes in its own order, where the file says them."""
         return tuple(map(str, _listed(_head(uploads.path(self.file, self.upload)), "classes")))
 
     def _reading(self, head: _Head) -> Reader:
@@ -128,7 +128,7 @@ class _LocalLine:
 
 
 def _head(path: Path) -> _Head:
-    """The head of a file; its tensors are not read."""
+    """Return the head of a file; its tensors are not read."""
     with (
         parsing(f"The safetensors file {path.name} is damaged", "upload it again"),
         safe_open(path, framework="pt") as stored,
@@ -140,13 +140,13 @@ def _head(path: Path) -> _Head:
 
 
 def _prefix(names: list[str], found: str = "") -> str:
-    """What wrappers have put before all names."""
+    """Return what wrappers have put before all names."""
     further = next((one for one in WRAPPERS if names and all(name.startswith(found + one) for name in names)), "")
     return _prefix(names, found + further) if further else found
 
 
 def _listed(head: _Head, name: str) -> list[Any]:
-    """A list that stands in the head; [] where there is none."""
+    """Return a list that stands in the head; [] where there is none."""
     try:
         found = read_json(head.said.get(name, "[]"))
     except ValueError:
@@ -172,7 +172,7 @@ def _value(text: str) -> Any:
 
 
 def _torchvision(name: str, classes: int) -> nn.Module:
-    """A network of torchvision under its own names."""
+    """Return a network of torchvision under its own names."""
     from torchvision import models
 
     net: nn.Module = models.get_model(name, weights=None, num_classes=classes)
@@ -180,7 +180,7 @@ def _torchvision(name: str, classes: int) -> nn.Module:
 
 
 def _filled(nets: list[nn.Module], path: Path, head: _Head) -> nn.Module:
-    """The first network that the weights fit, with them, in eval mode and without gradients."""
+    """Return the first network that the weights fit, with them, in eval mode and without gradients."""
     net = next((net for net in nets if not _misfit(net, head)), None)
     if net is None:
         reasons = [_misfit(net, head) for net in nets]
@@ -190,7 +190,7 @@ def _filled(nets: list[nn.Module], path: Path, head: _Head) -> nn.Module:
 
 
 def _misfit(net: nn.Module, head: _Head) -> str:
-    """The first tensor in which a network and a file differ; "" where they agree."""
+    """Return the first tensor in which a network and a file differ; "" where they agree."""
     for name, tensor in net.state_dict().items():
         if name not in head.shapes:
             return f"they have no tensor {name!r}"

@@ -42,7 +42,7 @@ def _try_onnx(path: Path) -> None:
 
 
 def _try_weights(path: Path) -> None:
-    """That the head of weights can be read and names tensors."""
+    """Check that the head of weights can be read and names tensors."""
     from safetensors import safe_open
 
     with parsing("The safetensors file is damaged or cut off", "save and upload it again"), ExitStack() as opened:

@@ -55,7 +55,7 @@ def mimic(run_id: str, depth: int, of_class: str | None, row: int, as_json: bool
 
 
 def answers(run_id: str) -> ProbeAnswers:
-    """The teacher's answers to the probe rows of a run.
+    """Return the teacher's answers to the probe rows of a run.
 
     Raises:
         BadInput: there is no such run, or it has no teacher.
@@ -84,7 +84,7 @@ def answers(run_id: str) -> ProbeAnswers:
 
 
 def _class(told: ProbeAnswers, name: str | None) -> int:
-    """The class of a name; the one that the teacher answers most often where none is named."""
+    """Return the class of a name; the one that the teacher answers most often where none is named."""
     if name is None:
         return int(np.bincount(told.probabilities.argmax(1)).argmax())
     if name not in told.classes:
@@ -93,7 +93,7 @@ def _class(told: ProbeAnswers, name: str | None) -> int:
 
 
 def _input(told: ProbeAnswers, feature: int) -> str:
-    """What an input is called: a pixel by channel, row and column, or a coordinate."""
+    """Return what an input is called: a pixel by channel, row and column, or a coordinate."""
     if len(told.shape) == 3:
         channel, row, column = np.unravel_index(feature, told.shape)
         return f"pixel {row},{column}" + (f" of channel {channel}" if told.shape[0] > 1 else "")
@@ -127,7 +127,7 @@ def _print_trees(told: ProbeAnswers, found: TreeMimic, depth: int, row: int) -> 
 
 
 def _print_additive(told: ProbeAnswers, found: GamMimic, varied: np.ndarray, place: int) -> None:
-    """The largest shapes beside those of the outcome model, and what both leave unexplained."""
+    """Print the largest shapes beside those of the outcome model, and what both leave unexplained."""
     say(
         f"\nAdditive model of the teacher's log-odds of {told.classes[place]!r}, by the {len(varied)} inputs that vary "
         f"most: it explains {percent(max(0.0, found.r2))} of their variance and is on the teacher's side in "
@@ -154,7 +154,7 @@ def _ends(values: np.ndarray) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same as lists and numbers, for JSON."""
+    """Return the same as lists and numbers, for JSON."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -78,7 +78,9 @@ def distil(spec: Spec, *, fresh: bool, json: bool) -> int:
 
 
 def _promised(spec: Spec) -> list[str]:
-    """What rounding hides, what a remote teacher will cost at most, and whether that leaves enough for measuring."""
+    """Return what rounding hides, what a remote teacher will cost at most, and whether that leaves enough for
+    measuring.
+    """
     return [said for said in (drowned(spec), costs(spec) if spec.remote else "", cramped(spec)) if said]
 
 
@@ -100,7 +102,7 @@ def resume(run_id: str, *, json: bool) -> int:
 
 
 def _broken_off(store: Store, spec: Spec) -> Run | None:
-    """The newest run of the terminal with the same settings that broke off behind its first step."""
+    """Return the newest run of the terminal with the same settings that broke off behind its first step."""
     found = (run for run in store.runs(states=RESUMABLE) if run.owner == TERMINAL and run.hash == spec.hash)
     return next((run for run in found if run.step), None)
 

@@ -25,8 +25,9 @@ lacks = needs.labels
 
 
 def claims(case: Case, view: View, *own: str) -> dict[str, Forecast]:
-    """The claims of the models there are about the selected rows, the same objects for every panel; `own` as `chosen`
-    has it."""
+    """Return the claims of the models there are about the selected rows, the same objects for every panel; `own` as
+    `chosen` has it.
+    """
     meant = chosen(case, view.select, *own)
     return _claims(scaled(case), None if meant is None else meant.tobytes())
 
@@ -58,13 +59,13 @@ _scores = remembered(scores)
 
 
 def ranges(edges: Floats) -> list[str]:
-    """The bins as selections say them; the last one has no end, so that it holds 1."""
+    """Return the bins as selections say them; the last one has no end, so that it holds 1."""
     low = [repr(float(edge)) for edge in edges[:-1]]
     return [f"{a}..{b}" for a, b in zip(low, [*low[1:], ""], strict=True)]
 
 
 def bands(view: View, look: Theme) -> list[dict[str, Any]]:
-    """A stripe behind the confidences that are selected."""
+    """Return a stripe behind the confidences that are selected."""
     marks = []
     for key, colour in zip(CONFIDENCE, (theme.STUDENT, theme.TEACHER), strict=True):
         low, dots, high = (value(view.select, key) or "").partition("..")

@@ -11,7 +11,7 @@ Lacks = Callable[[Case], str | None]
 
 
 def first(*checks: Lacks) -> Lacks:
-    """The first thing that is missing."""
+    """Return the first thing that is missing."""
     return lambda case: next((sentence for check in checks if (sentence := check(case))), None)
 
 

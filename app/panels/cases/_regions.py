@@ -36,7 +36,7 @@ def some(case: Case, view: View, here: Ints) -> Ints:
 def regions(
     case: Case, view: View, plane: Arrays, spots: Spots, note: str, faces: list[list[Any]] | None = None
 ) -> bytes:
-    """The bytes of the drawing; the note may say {drawn}."""
+    """Return the bytes of the drawing; the note may say {drawn}."""
     labels = case.rows.labels[spots.rows[spots.drawn]]
     shown, numbered = compact(plane, labels[labels >= 0])
     classes = np.where(labels >= 0, np.searchsorted(shown, labels), -1).tolist()
@@ -66,6 +66,6 @@ def _place(spots: Spots, row: int) -> list[float] | None:
 
 
 def columns(plane: Arrays) -> dict[str, list[Any]]:
-    """The grid as columns: places, classes, shares of 255."""
+    """Return the grid as columns: places, classes, shares of 255."""
     x, y = grid(plane["extent"], len(plane["student_class"])).T
     return {"x": x.tolist(), "y": y.tolist()} | {name: plane[name].ravel().tolist() for name in PLANES if name in plane}

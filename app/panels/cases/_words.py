@@ -14,5 +14,5 @@ def asked(rows: int, of: int, select: str) -> str:
 
 
 def aside(*lines: str, lifted: int = 0) -> dict[str, Any]:
-    """What a figure says above itself, lifted by so many pixels; the margin is the figure's to leave."""
+    """Return what a figure says above itself, lifted by so many pixels; the margin is the figure's to leave."""
     return note("<br>".join(lines), 0.0, 1.0, font={"size": SMALL}, yshift=lifted)

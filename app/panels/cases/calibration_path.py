@@ -52,7 +52,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def _inherited(found: CalibrationCourse, look: Theme) -> list[dict[str, Any]]:
-    """The correlation with the teacher's gaps, and the band in which it lies."""
+    """Return the correlation with the teacher's gaps, and the band in which it lies."""
     middle, low, high = found.inherited.T
     edge = {"yaxis": "y4", "showlegend": False, "hoverinfo": "skip", "line": {"width": 0}}
     band = line("inherited high", found.steps, high, theme.GOOD[look])

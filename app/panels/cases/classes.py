@@ -25,7 +25,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def lines(found: ComparedSample, classes: tuple[str, ...]) -> list[str]:
-    """What the bars do not tell."""
+    """Return what the bars do not tell."""
     label = "no label" if found.label < 0 else f"label <b>{brief(classes[found.label], 20)}</b>"
     said = [f"row {found.row} · {label} · τ = {found.temperature:g}"]
     if found.gap:

@@ -54,7 +54,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def _now(found: ConfusionCourse, view: View) -> list[dict[str, Any]]:
-    """A frame around the step that is looked at."""
+    """Return a frame around the step that is looked at."""
     if view.at is None:
         return []
     place = max(0, int(np.searchsorted(found.steps, view.at, side="right")) - 1)

@@ -48,7 +48,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def _axes(sides: dict[str, list[float]]) -> dict[str, Any]:
-    """The student's axes, and beside them the teacher's, which show the same stretch of the plane."""
+    """Return the student's axes, and beside them the teacher's, which show the same stretch of the plane."""
     bare: dict[str, Any] = {"visible": False}
     axes: dict[str, Any] = {"xaxis": bare | {"domain": sides["student"]}, "yaxis": bare | {"domain": [0.0, 0.93]}}
     if "teacher" in sides:
@@ -120,7 +120,7 @@ def _points(case: Case, plane: Arrays, found: DrawnRows, view: View, side: str) 
 
 
 def _scale(name: str, classes: int, look: theme.Theme) -> dict[str, Any]:
-    """The colours of numbers: of KL by its logarithm, or of classes that are too many for a legend."""
+    """Return the colours of numbers: of KL by its logarithm, or of classes that are too many for a legend."""
     if name == "class":
         colours = theme.classes(classes, look)
         steps = [[(k + edge) / classes, colours[k]] for k in range(classes) for edge in (0, 1)]

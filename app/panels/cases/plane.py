@@ -26,13 +26,13 @@ class Corners(NamedTuple):
 
 
 def wanted(view: View) -> Corners:
-    """The rows whose plane a view looks at."""
+    """Return the rows whose plane a view looks at."""
     third = knob(view, "third")
     return Corners(view.sample, view.beside, int(third) if third.isdecimal() else None)
 
 
 def found(case: Case, view: View) -> Arrays:
-    """The plane of these rows.
+    """Return the plane of these rows.
 
     Raises:
         BadInput: both models are still being asked about it.
@@ -63,7 +63,7 @@ def _all(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _faces(case: Case, plane: Arrays) -> list[list[Any]]:
-    """The three rows as pictures at their corners."""
+    """Return the three rows as pictures at their corners."""
     pictures = case.pictures
     if pictures is None or pictures.ndim != 4:
         return []

@@ -42,7 +42,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def _curve(name: str, bins: Bins, look: Theme) -> dict[str, Any]:
-    """The bins that are not empty, with intervals."""
+    """Return the bins that are not empty, with intervals."""
     full = np.flatnonzero(bins.count)
     low, high = (side[full] for side in bins.interval)
     colour, held = _claims.COLOURS[name][look], bins.accuracy[full]

@@ -38,7 +38,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def _said(name: str, score: ComparisonScore) -> list[str]:
-    """The score, and its interval where it has one."""
+    """Return the score, and its interval where it has one."""
     form = ".2%" if name in PERCENT else ".4f"
     if not isfinite(score.value) or isnan(score.low):
         return [number(score.value, form), ""]

@@ -25,7 +25,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def maps(case: Case) -> dict[str, str]:
-    """What the panel can show, and how that is called; for the section's control."""
+    """Return what the panel can show, and how that is called; for the section's control."""
     found = similarity(case).maps
     return {_name(one): f"{one.of} and {one.with_}" if one.of != one.with_ else f"{one.of} alone" for one in found}
 

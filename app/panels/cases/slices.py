@@ -46,7 +46,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def said(case: Case, select: str) -> str:
-    """A slice in words."""
+    """Return a slice in words."""
     return ", ".join(_worded(key, words) for key, words in told(case, select))
 
 

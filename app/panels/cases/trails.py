@@ -46,7 +46,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
 
 
 def _lines(found: Trails, here: np.ndarray, name: str, colour: str) -> dict[str, Any]:
-    """The ways of one class as one line with gaps; its points grow from step to step."""
+    """Return the ways of one class as one line with gaps; its points grow from step to step."""
     gap = np.full((len(here), 1, 2), np.nan)
     x, y = np.concatenate([found.places[here], gap], axis=1).reshape(-1, 2).T
     steps = len(found.steps)

@@ -17,7 +17,7 @@ BYTE = 255
 
 
 def image(pair: ComparedPair, asked: Asked) -> Tensor:
-    """The image (1, ...), raw, of {"row"} or {"pixels"}.
+    """Return the image (1, ...), raw, of {"row"} or {"pixels"}.
 
     Raises:
         BadInput: there is no such row, or the pixels are no image of these data.
@@ -26,7 +26,7 @@ def image(pair: ComparedPair, asked: Asked) -> Tensor:
 
 
 def drawn(shape: tuple[int, ...], pixels: Any) -> Tensor:
-    """What a person drew (1, ...): whole numbers from 0 to 255, or for points any finite numbers.
+    """Return what a person drew (1, ...): whole numbers from 0 to 255, or for points any finite numbers.
 
     Raises:
         BadInput: it is something else.
@@ -52,7 +52,7 @@ def _odd(found: np.ndarray) -> float:
 
 
 def sides(pair: ComparedPair) -> dict[str, ComparedModel]:
-    """The models by their names, the teacher first."""
+    """Return the models by their names, the teacher first."""
     return ({"teacher": pair.teacher} if pair.teacher else {}) | {"student": pair.student}
 
 
@@ -63,7 +63,7 @@ def shown(x: Tensor) -> list[Any]:
 
 
 def class_of(pair: ComparedPair, asked: Asked) -> int:
-    """The class {"of"} that is asked about.
+    """Return the class {"of"} that is asked about.
 
     Raises:
         BadInput: there is none of that number.

@@ -25,14 +25,16 @@ class Stop(NamedTuple):
 
 
 def first(spec: Spec, shape: tuple[int, ...], classes: int) -> Weights:
-    """The weights that a run of `spec` began with, as its seed makes them; the caller's chance is left as it was."""
+    """Return the weights that a run of `spec` began with, as its seed makes them; the caller's chance is left as it
+    was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
         return dict(network(spec, shape, classes).state_dict())
 
 
 def stops(folder: Path) -> Iterator[Stop]:
-    """The student at each checkpoint of a run's folder that can be read, in the order of their steps."""
+    """Yield the student at each checkpoint of a run's folder that can be read, in the order of their steps."""
     for path in sorted((folder / "checkpoints").glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as stored:

@@ -21,7 +21,7 @@ OfDistances = Callable[[np.ndarray, int], np.ndarray]  # (n, n), neighbours -> p
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """It warns of what is known: TensorFlow is missing, a seed means one thread, small sets are not connected."""
+    """Silence what is known: TensorFlow is missing, a seed means one thread, small sets are not connected."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

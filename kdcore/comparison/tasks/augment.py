@@ -137,7 +137,7 @@ def _bound(change: Change, strength: float, seed: int) -> Callable[[Tensor], Ten
 
 
 def _own(pair: ComparedPair) -> list[tuple[str, float, str, Callable[[Tensor], Tensor]]]:
-    """The augmentation of the student's own training, where it learned from data of this kind."""
+    """Return the augmentation of the student's own training, where it learned from data of this kind."""
     spec = parse(pair.question.student.spec) if pair.question.student.spec else None
     if spec is None or spec.source.name != "data" or len(pair.shape) != 3:
         return []

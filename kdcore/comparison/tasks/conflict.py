@@ -75,7 +75,7 @@ def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report) -> Arrays
 
 
 def _setup(pair: ComparedPair, asked: Mapping[str, Any]) -> Setup:
-    """The student's run as it stood after its last step."""
+    """Return the student's run as it stood after its last step."""
     party = pair.question.student
     if not (party.folder and party.spec):
         raise BadInput("The student is no run of this machine, so the gradients of its training cannot be taken again.")
@@ -104,7 +104,9 @@ def _check(spec: Spec, asked: Mapping[str, Any]) -> None:
 
 
 def grouped(student: Net) -> dict[str, list[nn.Parameter]]:
-    """The weights that learn, stage by stage, those of the head, and last all of them; empty stages are left out."""
+    """Return the weights that learn, stage by stage, those of the head, and last all of them; empty stages are left
+    out.
+    """
     parts = {f"stage {place}": block for place, block in enumerate(student.blocks, 1)} | {"head": student.head}
     found = {name: [w for w in part.parameters() if w.requires_grad] for name, part in parts.items()}
     every = [weight for weight in student.parameters() if weight.requires_grad]
@@ -112,7 +114,7 @@ def grouped(student: Net) -> dict[str, list[nn.Parameter]]:
 
 
 def _pools(setup: Setup, chance: np.random.Generator) -> list[np.ndarray]:
-    """The labelled training rows of each class that the run was shown, shuffled."""
+    """Return the labelled training rows of each class that the run was shown, shuffled."""
     rows = setup.shown.cpu().numpy()
     labels = setup.y.cpu().numpy()[rows]
     return [chance.permutation(rows[labels == k]) for k in range(len(setup.data.classes))]
@@ -123,7 +125,9 @@ def _drawn(pool: np.ndarray, chance: np.random.Generator) -> np.ndarray:
 
 
 def _worst(pair: ComparedPair, pools: list[np.ndarray]) -> list[int]:
-    """The classes on which the student errs most among the case's rows, at most MOST_CLASSES, in their own order."""
+    """Return the classes on which the student errs most among the case's rows, at most MOST_CLASSES, in their own
+    order.
+    """
     wrong = pair.student.logits(pair.x).argmax(1).numpy() != pair.labels
     share = [wrong[pair.labels == k].mean() if (pair.labels == k).any() else -1.0 for k in range(len(pools))]
     known = [k for k in np.argsort(share)[::-1].tolist() if len(pools[k]) > 1]

@@ -9,7 +9,7 @@ from kdcore.comparison.tasks.pair import ComparedPair
 
 
 def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
-    """The probabilities (C,) at temperature 1 and the answer of each model to {"pixels"} or {"row"}.
+    """Return the probabilities (C,) at temperature 1 and the answer of each model to {"pixels"} or {"row"}.
 
     Raises:
         BadInput: it is no image of these data.

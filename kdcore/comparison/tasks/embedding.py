@@ -52,7 +52,7 @@ def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report, lay: Toge
 
 
 def _values(pair: ComparedPair, of: str, report: Report) -> tuple[str, list[np.ndarray]]:
-    """What is laid out of student and teacher, (N, K) each; logits where one of them only answers."""
+    """Return what is laid out of student and teacher, (N, K) each; logits where one of them only answers."""
     if of == "features" and all(model.net is not None for model in pair.models):
         found = []
         for place, model in enumerate(pair.models):

@@ -67,7 +67,7 @@ def _plan(pair: ComparedPair) -> list[Stop]:
 
 
 def _course(pair: ComparedPair, plan: list[Stop], told: Any, done: int) -> Arrays:
-    """The student's entropies at its checkpoints; the student is put back afterwards."""
+    """Return the student's entropies at its checkpoints; the student is put back afterwards."""
     net, spec = pair.student.net, pair.question.student.spec
     if not plan or net is None or not spec:
         return {}
@@ -141,7 +141,7 @@ def entropies(model: ComparedModel, x: Tensor, report: Any) -> np.ndarray:
 
 
 def _feature(model: ComparedModel, images: Tensor) -> Tensor:
-    """The last stage's feature as vectors (M, K), float32."""
+    """Return the last stage's feature as vectors (M, K), float32."""
     found: Tensor = model.through(images).features[-1].float().flatten(1).cpu()
     return found
 

@@ -30,7 +30,8 @@ class Lookup(NamedTuple):
 
 
 def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
-    """Maps of each model for the class {"of"} of the image {"row"} or {"pixels"}, from the baseline {"baseline"}.
+    """Return maps of each model for the class {"of"} of the image {"row"} or {"pixels"}, from the baseline
+    {"baseline"}.
 
     Raises:
         BadInput: the image, the class or the baseline is none of these data's.
@@ -42,7 +43,7 @@ def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
 
 
 def baseline(pair: ComparedPair, name: str) -> Tensor:
-    """The input (1, ...), raw, where integrated gradients begin: black, or the mean of the training rows.
+    """Return the input (1, ...), raw, where integrated gradients begin: black, or the mean of the training rows.
 
     Points have no black, so theirs is always the mean.
 
@@ -58,7 +59,7 @@ def baseline(pair: ComparedPair, name: str) -> Tensor:
 
 
 def looked(model: ComparedModel, x: Tensor, start: Tensor, place: int) -> dict[str, Any]:
-    """What one model's maps show of an input (1, ...), raw; or one sentence on why there are none."""
+    """Return what one model's maps show of an input (1, ...), raw; or one sentence on why there are none."""
     if model.net is None:
         return {"lacks": f"{model.title} only answers; what goes on inside it cannot be looked at."}
     found: dict[str, Any] = {"logit": float(model.logits(x)[0, place])}
@@ -72,7 +73,7 @@ def looked(model: ComparedModel, x: Tensor, start: Tensor, place: int) -> dict[s
 
 
 def lookup(model: ComparedModel, x: Tensor) -> Lookup | None:
-    """The last stage whose feature is a map of more than one position."""
+    """Return the last stage whose feature is a map of more than one position."""
     features = model.through(x).features
     for place in reversed(range(len(features))):
         if features[place].ndim == 4 and features[place][0, 0].numel() > 1:
@@ -82,7 +83,7 @@ def lookup(model: ComparedModel, x: Tensor) -> Lookup | None:
 
 
 def grad_cam(model: ComparedModel, look: Lookup, x: Tensor, place: int) -> Tensor:
-    """What speaks for a class: (h, w), ReLU(sum over k of a_k A_k), a_k the mean slope of its logit on map A_k.
+    """Return what speaks for a class: (h, w), ReLU(sum over k of a_k A_k), a_k the mean slope of its logit on map A_k.
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017.
     """
@@ -92,7 +93,7 @@ def grad_cam(model: ComparedModel, look: Lookup, x: Tensor, place: int) -> Tenso
 
 
 def cam(model: ComparedModel, look: Lookup | None, place: int) -> tuple[list[Any] | None, str]:
-    """What speaks for (above 0) and against a class: (h, w), the sum over k of w_k A_k; else why there is none.
+    """Return what speaks for (above 0) and against a class: (h, w), the sum over k of w_k A_k; else why there is none.
 
     It is exact where the head is global average pooling and one linear layer: then its mean is the logit less the
     bias, which is checked.

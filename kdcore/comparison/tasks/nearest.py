@@ -43,7 +43,7 @@ def _told(pair: ComparedPair, row: int, distance: float) -> dict[str, Any]:
 
 
 def _own(pair: ComparedPair, asked: Asked) -> int:
-    """The row itself, where training rows are looked at; it is no neighbour of its own."""
+    """Return the row itself, where training rows are looked at; it is no neighbour of its own."""
     return int(asked["row"]) if pair.question.where == "train" and asked.get("pixels") is None else -1
 
 

@@ -38,18 +38,18 @@ def answer(pair: ComparedPair, wish: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unit(pair: ComparedPair) -> float:
-    """What the rows' values are divided by: pixels count from 0 to 1."""
+    """Return what the rows' values are divided by: pixels count from 0 to 1."""
     return 255.0 if len(pair.shape) == 3 else 1.0
 
 
 def flat(pair: ComparedPair, rows: list[int] | slice) -> np.ndarray:
-    """Some of the case's rows (M, F) float64 in the units of planes."""
+    """Return some of the case's rows (M, F) float64 in the units of planes."""
     x = pair.x[rows]
     return x.reshape(len(x), -1).numpy().astype(np.float64) / unit(pair)
 
 
 def asking(pair: ComparedPair, model: ComparedModel, plane: Plane | None) -> Ask:
-    """A model as a function of places (N, 2); pixels outside 0..255 are clipped, so each place is an image."""
+    """Return a model as a function of places (N, 2); pixels outside 0..255 are clipped, so each place is an image."""
 
     def ask(places: np.ndarray) -> np.ndarray:
         parts = [places[at : at + CHUNK] for at in range(0, len(places), CHUNK)]
@@ -67,7 +67,7 @@ def _points(pair: ComparedPair, plane: Plane | None, places: np.ndarray) -> torc
 def _through(
     pair: ComparedPair, row: int, beside: int | None, third: int | None
 ) -> tuple[Plane, dict[str, np.ndarray]]:
-    """The plane through three rows, which they are, and what else lies close to it."""
+    """Return the plane through three rows, which they are, and what else lies close to it."""
     for one in (row, beside, third):
         pair.row(0 if one is None else one)
     said = int(pair.student.logits(pair.row(row)).argmax())

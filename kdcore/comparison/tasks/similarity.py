@@ -69,7 +69,9 @@ def _likeness(features: list[Tensor]) -> Tensor:
 
 
 def _error(features: list[Tensor]) -> Tensor:
-    """Standard error of each likeness from those of disjoint groups of rows; NaN where groups would be too small."""
+    """Return standard error of each likeness from those of disjoint groups of rows; NaN where groups would be too
+    small.
+    """
     groups = min(GROUPS, len(features[0]) // SMALLEST_GROUP)
     if groups < 2:
         return torch.full((len(features), len(features)), torch.nan)

@@ -24,7 +24,7 @@ class SmallestChange(NamedTuple):
 
 
 def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
-    """The change of {"row"} or {"pixels"}: image, difference, its norm, and both answers before and after.
+    """Return the change of {"row"} or {"pixels"}: image, difference, its norm, and both answers before and after.
 
     Raises:
         BadInput: there is no teacher, or the student's inside is not known.
@@ -45,8 +45,9 @@ def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
 
 
 def change(gap: Tensor) -> dict[str, Any]:
-    """A difference (1, ...) of raw values: itself, its Euclidean norm and its largest part, for images of pixels from
-    0 to 1."""
+    """Return a difference (1, ...) of raw values: itself, its Euclidean norm and its largest part, for images of
+    pixels from 0 to 1.
+    """
     unit = BYTE if gap.ndim == 4 else 1
     return {"gap": (gap[0] / unit).tolist(), "norm": float(gap.norm() / unit), "largest": float(gap.abs().max() / unit)}
 
@@ -57,7 +58,8 @@ def answers(student: ComparedModel, teacher: ComparedModel, x: Tensor) -> Tensor
 
 
 def search(student: ComparedModel, teacher: ComparedModel, x: Tensor) -> SmallestChange:
-    """Steps across the student's nearest boundary that leads where it should, kept among images; then the way back.
+    """Return steps across the student's nearest boundary that leads where it should, kept among images; then the way
+    back.
 
     Each step is the shortest that would close the student's margin were it linear (Moosavi-Dezfooli, Fawzi and
     Frossard, DeepFool, CVPR 2016). What is found bounds the smallest change from above.
@@ -91,7 +93,7 @@ def _stepped(student: ComparedModel, x: Tensor, aim: int | None, beyond: float) 
 
 
 def _shortened(student: ComparedModel, teacher: ComparedModel, start: Tensor, end: Tensor, goal: bool) -> Tensor:
-    """The first place on the straight line from start to end where both agree as `goal` says."""
+    """Return the first place on the straight line from start to end where both agree as `goal` says."""
     share = torch.linspace(0, 1, GRAINS + 1).view(-1, *[1] * (start.ndim - 1))
     way = torch.lerp(start, end, share)
     way[-1] = end[0]

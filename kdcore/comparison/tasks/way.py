@@ -38,7 +38,7 @@ def answer(pair: ComparedPair, asked: Asked) -> dict[str, Any]:
 
 
 def _end(pair: ComparedPair, asked: Asked, x: Tensor, answers: dict[str, int]) -> tuple[Tensor, dict[str, Any]]:
-    """The row (1, ...) at the end of the way, and what is known of it."""
+    """Return the row (1, ...) at the end of the way, and what is known of it."""
     goal = str(asked["to"])
     if goal not in GOALS:
         raise unknown("goal", goal, GOALS)
@@ -54,7 +54,8 @@ def _end(pair: ComparedPair, asked: Asked, x: Tensor, answers: dict[str, int]) -
 
 
 def nearest_of(pair: ComparedPair, x: Tensor, label: int, own: int = -1) -> int:
-    """The training row with a label that is nearest to an input (1, ...) in its raw values; `own` does not count.
+    """Return the training row with a label that is nearest to an input (1, ...) in its raw values; `own` does not
+    count.
 
     Raises:
         BadInput: no training row has that label.
@@ -68,7 +69,9 @@ def nearest_of(pair: ComparedPair, x: Tensor, label: int, own: int = -1) -> int:
 
 
 def _classes(pair: ComparedPair, x: Tensor, answers: dict[str, int], label: int) -> list[int]:
-    """The two classes that are followed: both answers, or the common one and the end's label or the runner-up."""
+    """Return the two classes that are followed: both answers, or the common one and the end's label or the
+    runner-up.
+    """
     first, other = answers.get("teacher", answers["student"]), answers["student"]
     if first == other:
         likely = pair.student.logits(x)[0].argsort(descending=True).tolist()
