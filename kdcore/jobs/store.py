@@ -71,9 +71,7 @@ class Store:
             return rows.as_run(rows.find(connection, run_id), self.home)
 
     def runs(self, *, deleted: bool = False, states: Collection[State] | None = None) -> list[Run]:
-        """Return runs, newest first: those that were deleted, or those that were not. One that cannot be read is
-        left out.
-        """
+        """Return runs, newest first: the deleted ones, or the others. One that cannot be read is left out."""
         query = select(RUNS).where(RUNS.c.deleted_at.isnot(None) if deleted else RUNS.c.deleted_at.is_(None))
         if states is not None:
             query = query.where(RUNS.c.state.in_(states))
@@ -108,9 +106,7 @@ class Store:
             return float(connection.execute(select(func.max(COMMANDS.c.taken_at)).where(wishes_)).scalar() or 0.0)
 
     def finished_teacher(self, hash: str) -> Run | None:
-        """Return a done run of that hash, whoever owns it, whose weights are there; not one that a person brought
-        from elsewhere, whose weights may be anything.
-        """
+        """Return a done run of that hash that has its weights, whoever owns it; never one from elsewhere."""
         ours = or_(RUNS.c.folder.is_(None), RUNS.c.owner == rows.DEMO)
         same = select(RUNS).where(RUNS.c.hash == hash, RUNS.c.state == "done", ours)
         with self._read() as connection:
@@ -324,7 +320,7 @@ class Store:
         return self._end(late, "Its worker stopped answering; resume goes on from the last checkpoint.")
 
     def gone(self, pid: int, message: str) -> list[Run]:
-        """Return the runs of a process of this machine that ended become lost (or cancelled, where that was asked)."""
+        """Call the runs of a process of this machine that ended lost (or cancelled, where that was asked)."""
         return self._end(and_(RUNS.c.pid == pid, RUNS.c.host == rows.HOST), message)
 
     # Recorded runs --------------------------------------------------------------------------------------------------
