@@ -202,7 +202,7 @@ def test_a_memory_that_is_replaced_instead_of_written_to_is_seen(place: Place, a
         def connect(self, pair: Pair) -> nn.Module:
             return Memory()
 
-        def settle(self, batch: Batch, state: nn.Module | None) -> None:
+        def after_step(self, batch: Batch, state: nn.Module | None) -> None:
             assert isinstance(state, Memory)
             state.last = state.last + batch.student.logits.mean()
 

@@ -126,8 +126,8 @@ class Method(Knobs):
     The file's docstring starts with one sentence and holds the paragraphs `Source:`, `Departs from it:` and
     `Zero when:`. A term named "labels" is the one that reads true labels; all others distil.
 
-    `terms`, `notes` and `observe` change nothing: they are also called on rows that are only looked at, with the
-    networks in eval mode. What a method remembers is tensors in the buffers of `state`, written by `settle` alone.
+    `terms`, `metrics` and `arrays` change nothing: they are also called on rows that are only looked at, with the
+    networks in eval mode. What a method remembers is tensors in the buffers of `state`, written by `after_step` alone.
     None of them makes the host wait for the device: no `.item()`, no boolean index, no branch on a tensor.
     """
 
@@ -141,60 +141,60 @@ class Method(Knobs):
     rate: ClassVar[float] = 1.0  # of a data set's learning rate of SGD that suits it, where its loss is steep
     fixed: ClassVar[frozenset[str]] = frozenset()  # knobs that are read before training, so they cannot change in it
 
-    def remodel(self, student: Net, teacher: Net | None) -> Net:
-        """The network that is trained, measured and kept in the place of `student`; itself by default.
+    def adapt_student(self, student: Net, teacher: Net | None) -> Net:
+        """Return the network to train, evaluate and save in place of `student`; by default `student` itself.
 
         It must not depend on the values of the weights, as it is rebuilt before weights are loaded. Parameters of the
         teacher that it takes over stay frozen. `teacher` is given where "blocks" are needed.
         """
         return student
 
-    def reread(self, teacher: Net) -> Net:
-        """The teacher as this method reads it: of the same weights, perhaps cut elsewhere; itself by default."""
+    def wrap_teacher(self, teacher: Net) -> Net:
+        """Wrap the teacher for the loss: same weights, perhaps other stages; by default `teacher` itself."""
         return teacher
 
-    def read(self, student: Net) -> Net:
-        """The student as this method reads it: of the same weights, perhaps cut elsewhere; itself by default.
+    def wrap_student(self, student: Net) -> Net:
+        """Wrap the student for the loss: same weights, perhaps other stages; by default `student` itself.
 
-        What is measured and kept is the student as it is.
+        The unwrapped student is what is evaluated and saved.
         """
         return student
 
     def connect(self, pair: Pair) -> nn.Module | None:
-        """What the method needs beside the two networks: what it trains with the student, and what it remembers.
+        """Build what the method trains beside the student (parameters) and what it remembers (buffers).
 
         Raises:
             BadInput: the two networks cannot be joined.
         """
         return None
 
-    def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
-        """What the networks are shown in place of the normalised inputs (B, ...); called where "mixing" is asked for.
+    def mix_inputs(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
+        """Return what both networks see in place of the batch's inputs; called where "mixing" is in `asks`.
 
         Args:
-            inputs: (B, ...).
-            generator: on the CPU, seeded by run and step; the only source of chance.
-            teacher: the teacher's answer to any inputs.
+            inputs: (B, ...), normalised.
+            generator: on the CPU, seeded by run and step; the only source of randomness.
+            teacher: the teacher's outputs for any inputs.
         """
         raise NotImplementedError
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
-        """The loss of one batch, by the name of each term; `state` is what `connect` returned."""
+        """Return the summands of the loss of one batch by name; `state` is what `connect` returned."""
         raise NotImplementedError
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
-        """Scalars worth following, such as how often a repair fires; called without gradients at every step."""
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+        """Return scalars to log at every step, such as how often a repair fires; called without gradients."""
         return {}
 
-    def settle(self, batch: Batch, state: nn.Module | None) -> None:
-        """Remember, after the update that this batch led to; called without gradients at every step."""
+    def after_step(self, batch: Batch, state: nn.Module | None) -> None:
+        """Update the buffers of `state` after the optimiser step on this batch; called without gradients."""
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
-        """Arrays (N, ...) for the panels of this method, for the N probe rows, without gradients in eval mode."""
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+        """Return arrays (N, ...) of N probe rows for this method's panels; called in eval mode without gradients."""
         return {}
 
-    def conclude(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
-        """The last word on the student's weights, after the last step; `inputs` are batches of training rows."""
+    def finalize(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
+        """Change the student's weights once, after the last step; `inputs` are batches of training rows."""
 
 
 FAMILIES = {

@@ -31,7 +31,7 @@ def network(spec: Spec, shape: tuple[int, ...], classes: int) -> Net:
     student = build(spec.student, shape, classes)
     method = METHODS[spec.method.name](**spec.method.knobs)
     teacher = network(spec.teacher, shape, classes) if spec.teacher and "blocks" in method.needs else None
-    return method.remodel(student, teacher)
+    return method.adapt_student(student, teacher)
 
 
 def build(choice: Choice, shape: tuple[int, ...], classes: int) -> Net:

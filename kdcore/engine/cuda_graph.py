@@ -175,5 +175,5 @@ class Stepper:
 def copied(kept: Kept) -> Kept:
     """What a step left, apart from the tensors that the next one writes to."""
     terms = {name: Term(term.weight, term.value.clone()) for name, term in kept.terms.items()}
-    notes = {name: note.clone() for name, note in kept.notes.items()}
-    return Kept(terms, kept.logits.clone(), kept.labels.clone(), notes)
+    metrics = {name: value.clone() for name, value in kept.metrics.items()}
+    return Kept(terms, kept.logits.clone(), kept.labels.clone(), metrics)

@@ -60,13 +60,13 @@ def _learned(setup: Setup, step: int) -> Arrays:
 @torch.no_grad()
 def _observed(setup: Setup, step: int) -> Arrays:
     """What the method shows of itself on the probe rows, as own_<name>."""
-    if type(setup.method).observe is Method.observe:
+    if type(setup.method).arrays is Method.arrays:
         return {}
     labels = torch.from_numpy(setup.probe.static["probe_labels"]).to(setup.device)
     setup.modules.eval()
     try:
         batch = setup.composed(setup.probe.x, labels, torch.zeros_like(labels), step, known=False, looking=True)
-        found = setup.method.observe(batch, setup.state)
+        found = setup.method.arrays(batch, setup.state)
     finally:
         setup.modules.train()
     arrays = {f"own_{name}": array.float().cpu().numpy() for name, array in found.items()}

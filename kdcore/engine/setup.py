@@ -78,13 +78,13 @@ class Setup:
         self.learned, self.held = held_out(len(self.y), "validation" in self.method.asks, self.device)
         self.shown = shown(self.source, self.learned, spec.seed)
         self.teacher = self._trained(spec.teacher, teacher_weights) if spec.teacher else None
-        self.reread = self.method.reread(self.teacher) if self.teacher else None
+        self.reread = self.method.wrap_teacher(self.teacher) if self.teacher else None
         if len(mentor_weights) != len(spec.mentors):
             raise BadInput(f"This run needs the weights of {len(spec.mentors)} mentors, but got {len(mentor_weights)}.")
         mentors = [self._trained(*one) for one in zip(spec.mentors, mentor_weights, strict=True)]
         torch.manual_seed(spec.seed)
-        self.student = self.method.remodel(self._net(spec.student), self._lent()).to(self.device)
-        self.read = self.method.read(self.student)
+        self.student = self.method.adapt_student(self._net(spec.student), self._lent()).to(self.device)
+        self.read = self.method.wrap_student(self.student)
         if spec.start:
             self._begin(self._trained(spec.start, start_weights, "start"))
         self.student_cost = cost(self.student, self.shape)
@@ -343,7 +343,7 @@ class Setup:
         if "mixing" not in self.method.asks:
             return None
         generator = torch.Generator().manual_seed(mix(self.spec.seed, step, salt=3))
-        return self.method.show(
+        return self.method.mix_inputs(
             inputs, generator, lambda mixed: self._answer(None, mixed, local, looking) or self._unasked(mixed)
         )
 
@@ -367,7 +367,7 @@ class Setup:
 
     def conclude(self) -> None:
         """Let the method have the last word on the student's weights."""
-        self.method.conclude(self.student, self.state, (self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)))
+        self.method.finalize(self.student, self.state, (self.normalise(chunk) for chunk in torch.split(self.x, CHUNK)))
 
     def set(self, path: str, value: Json) -> tuple[Json, Json]:
         """Change one setting from the next step on; the value before and after."""

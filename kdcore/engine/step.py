@@ -20,7 +20,7 @@ class Kept(NamedTuple):
     terms: dict[str, Term]
     logits: Tensor  # (B, C)
     labels: Tensor  # (B,)
-    notes: dict[str, Tensor]  # scalars
+    metrics: dict[str, Tensor]  # scalars
 
 
 def total(terms: Iterable[Term]) -> Tensor:
@@ -42,7 +42,7 @@ def learn(setup: Setup, batch: Batch, rate: float) -> Kept:
     total(terms.values()).backward()  # type: ignore[no-untyped-call]
     setup.rule.step(rate)
     with torch.no_grad():
-        notes = method.notes(batch, state) if type(method).notes is not Method.notes else {}
-        method.settle(batch, state)
+        metrics = method.metrics(batch, state) if type(method).metrics is not Method.metrics else {}
+        method.after_step(batch, state)
     settled = {name: Term(term.weight, term.value.detach()) for name, term in terms.items()}
-    return Kept(settled, batch.student.logits.detach(), batch.labels, notes)
+    return Kept(settled, batch.student.logits.detach(), batch.labels, metrics)

@@ -308,7 +308,7 @@ class _Run:
         labels = torch.cat([one.labels for one in self.kept])
         labelled = int((labels >= 0).sum())
         right = int((logits.argmax(1) == labels).sum()) / labelled if labelled else None
-        notes = _averages([one.notes for one in self.kept])
+        notes = _averages([one.metrics for one in self.kept])
         source, names = _averages(self.told), list(self.kept[-1].terms)
         self.kept.clear()
         self.told.clear()

@@ -83,9 +83,9 @@ class LossExample(NamedTuple):
     def batch(self, x: Tensor, labels: Tensor, first: int = 0) -> Batch:
         """What the method is given for inputs x (B, ...), the training rows from number `first` on."""
         asks, needs = self.method.asks, self.method.needs
-        shown = self.method.show(x, torch.Generator().manual_seed(0), self.teacher) if "mixing" in asks else None
+        shown = self.method.mix_inputs(x, torch.Generator().manual_seed(0), self.teacher) if "mixing" in asks else None
         mine, theirs = (shown.student, shown.teacher) if shown else (x, x)
-        student, teacher = self.method.read(self.student)(mine), self.teacher(theirs)
+        student, teacher = self.method.wrap_student(self.student)(mine), self.teacher(theirs)
         return Batch(
             student=student,
             teacher=teacher if needs else None,
@@ -111,7 +111,7 @@ class LossExample(NamedTuple):
         """Let the method keep what it keeps of an earlier look."""
         with torch.no_grad():
             earlier = self._replace(progress=self.progress / 2).batch(x, labels)
-            self.method.settle(earlier, self.state)
+            self.method.after_step(earlier, self.state)
 
 
 def _inverse(classes: int) -> Callable[[Tensor], Tensor]:
@@ -168,7 +168,7 @@ def _five(method: Method, example: Example) -> Curves:
     batch, terms = scene.terms(x, labels)
     push = {key: _push(term.weight * term.value, batch) for key, term in terms.items()}
     with torch.no_grad():
-        seen, notes = method.observe(batch, scene.state), method.notes(batch, scene.state)
+        seen, notes = method.arrays(batch, scene.state), method.metrics(batch, scene.state)
     x[0, :5] += NUDGE * torch.linspace(-1, 1, 5)
     near, nearby = scene.terms(x, labels)
     beside = {key: _push(term.weight * term.value, near) for key, term in nearby.items()}
@@ -323,7 +323,10 @@ def _scene(
     """The method joined to its networks for inputs of `shape`, all in eval mode; `first` are rows it may ask about."""
     for net in (teacher, *mentors):
         net.eval().requires_grad_(False)
-    student, teacher = method.remodel(student, teacher if "blocks" in method.needs else None), method.reread(teacher)
+    student, teacher = (
+        method.adapt_student(student, teacher if "blocks" in method.needs else None),
+        method.wrap_teacher(teacher),
+    )
     fresh = _network if shape == IMAGE else lambda: Net([LogitsNet(classes, classes)], nn.Identity())
     rows = torch.randn(TRAINING_ROWS, *shape)
     known = rows if first is None else torch.cat((first, rows[len(first) :]))
@@ -339,7 +342,7 @@ def _scene(
 
     state = method.connect(
         Pair(
-            student=stage_shapes(method.read(student), shape),
+            student=stage_shapes(method.wrap_student(student), shape),
             teacher=stage_shapes(teacher, shape),
             classes=classes,
             labels=torch.arange(TRAINING_ROWS) % classes,

@@ -59,7 +59,7 @@ class AdaT(Method):
             "kd": Term(self.kd_weight, adat_loss(logits, teacher, largest_standardised(teacher))),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Mean temperature of standardised logits, and mean correlation of the two rows of logits."""
         assert batch.teacher is not None
         student, teacher = standardised(batch.student.logits), standardised(batch.teacher.logits)
@@ -69,7 +69,7 @@ class AdaT(Method):
             "correlation": correlation,
         }
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The temperature of the teacher's raw logits that makes of them what is imitated."""
         assert batch.teacher is not None
         logits = batch.teacher.logits.float()

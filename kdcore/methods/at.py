@@ -68,11 +68,11 @@ class AT(Method):
         description="Weight of the attention of all stages; 1000 is for images of 32x32, those of 8x8 want 50 or less.",
     )
 
-    def read(self, student: Net) -> Net:
+    def wrap_student(self, student: Net) -> Net:
         """The student, cut where the benchmark reads its stages."""
         return staged(student)
 
-    def reread(self, teacher: Net) -> Net:
+    def wrap_teacher(self, teacher: Net) -> Net:
         """The teacher, cut likewise."""
         return staged(teacher)
 

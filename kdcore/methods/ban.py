@@ -102,7 +102,7 @@ class BAN(Method):
             "kd": Term(self.kd_weight, learnt),
         }
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """What is imitated: the teacher's probabilities (N, C), shuffled in mode "dkpp", the labels in mode "cwtm"."""
         target = log_probs(self.taught(batch)).exp()
         return {"target": F.one_hot(batch.targets, target.shape[1]).float() if self.mode == "cwtm" else target}

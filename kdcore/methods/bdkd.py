@@ -96,7 +96,7 @@ class BDKD(Method):
             "teacher": Term(self.teacher_weight, kd_loss(ours.detach(), theirs, self.temperature)),
         }
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher as it is now: logits (1, N, C), probabilities (N, C), and the forward weight of each row (N,)."""
         assert state is not None
         logits = state(batch.inputs).logits

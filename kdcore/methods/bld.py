@@ -111,7 +111,7 @@ class BlockWise(Method):
         cross = agreement(student, stones, mean, self.temperature)
         return {"labels": Term(self.alpha, labels), "distill": distill, "cross": Term(self.gamma, cross)}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The stones' logits (S, N, C), in order."""
         return {"paths": torch.stack(self._stones(batch, state))}
 

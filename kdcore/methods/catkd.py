@@ -76,7 +76,7 @@ class CATKD(Method):
     positions: int = Field(2, ge=1, le=64, description="Positions a side at which maps are compared, at most.")
     normalise: bool = Field(False, description="Compare the form of each map and not its scale; wants a larger weight.")
 
-    def remodel(self, student: Net, teacher: Net | None) -> Net:
+    def adapt_student(self, student: Net, teacher: Net | None) -> Net:
         """The student with its classifier before the pooling, without bias.
 
         Raises:

@@ -83,7 +83,7 @@ class Classroom(Method):
             found[f"mentor_{place}"] = Term(self.kd_weight, now.mentors[place] * temperature**2 * divergence)
         return found
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Weights, 0 of a mentor that is not heard, and temperatures."""
         now = self.standing(batch)
         weights = {f"mentor_{place}": weight for place, weight in enumerate(now.mentors)}

@@ -161,7 +161,7 @@ class CRD(Method):
             "kd": Term(self.kd_weight, kd_loss(batch.student.logits, batch.teacher.logits, self.kd_temperature)),
         }
 
-    def settle(self, batch: Batch, state: nn.Module | None) -> None:
+    def after_step(self, batch: Batch, state: nn.Module | None) -> None:
         """Write the rows of the batch into the memory; the first step also sets Z."""
         assert isinstance(state, Memory)
         assert batch.teacher is not None
@@ -173,7 +173,7 @@ class CRD(Method):
         mixed = self.momentum * state.banks[:, batch.index] + (1 - self.momentum) * torch.stack(found)
         state.banks.index_copy_(1, batch.index, F.normalize(mixed, dim=2))
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Cosines between the embeddings of a row, and of rows of unlike classes, within the batch."""
         assert isinstance(state, Memory)
         assert batch.teacher is not None

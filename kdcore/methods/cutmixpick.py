@@ -54,7 +54,7 @@ class CutMixPick(Method):
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
 
-    def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
+    def mix_inputs(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
         """The images (B, ...), then the B samples of the pool that the teacher doubts most."""
         rows, device = len(inputs), inputs.device
         own = torch.arange(rows, device=device)
@@ -85,7 +85,7 @@ class CutMixPick(Method):
             "picked": Term(self.kd_weight, kd_loss(student[rows:], teacher[rows:], self.temperature)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's mean entropy on the images and on what was picked."""
         assert batch.teacher is not None
         plain, picked = entropies(batch.teacher.logits).chunk(2)

@@ -106,7 +106,7 @@ class DHKD(Method):
             terms["align"] = Term(self.alpha, bend(labels, logits, weights) if learns else torch.zeros_like(labels))
         return terms
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The second head's logits."""
         return {"paths": self._second(batch, state)[None]}
 

@@ -50,7 +50,7 @@ class DML(Method):
             "peer": Term(self.kd_weight, kd_loss(theirs, ours.detach(), self.temperature)),
         }
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The peer's logits (1, N, C)."""
         assert state is not None
         return {"paths": state(batch.inputs).logits[None]}

@@ -114,7 +114,7 @@ class E2KD(Method):
             "explanation": Term(self.explanation_weight, explanation_loss(*_explanations(batch), size)),
         }
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """What each network looks at (N, H, W) for the class that the teacher answers."""
         student, teacher = _explanations(batch)
         return {"explanation_student": student.detach(), "explanation_teacher": teacher}

@@ -58,7 +58,7 @@ class FunMatch(Method):
         description="Softens both distributions; 1 leaves them be, and a short run wants 4 or so.",
     )
 
-    def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
+    def mix_inputs(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
         """The student's mixture and the teacher's view."""
         mixed, partner, share = mixture(inputs, generator)
         seen = mixed
@@ -71,7 +71,7 @@ class FunMatch(Method):
         assert batch.teacher is not None
         return {"kd": Term(1.0, kd_loss(batch.student.logits, batch.teacher.logits, self.temperature))}
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How often both choose the same class for what they are shown."""
         assert batch.teacher is not None
         same = batch.student.logits.argmax(1) == batch.teacher.logits.argmax(1)

@@ -115,13 +115,13 @@ class HardAug(Method):
             ),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How far one standard deviation reaches, for each kind of change."""
         assert isinstance(state, _Augmenter)
         reach = state.bounds * torch.tanh(state.centre.abs() + state.spread.exp())
         return {f"reach_{name}": amount for name, amount in zip(BOUNDS, reach.unbind(), strict=True)}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """KL(teacher || student) in nats of each changed row, at temperature 1."""
         assert batch.teacher_net is not None
         assert state is not None

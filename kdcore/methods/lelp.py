@@ -114,7 +114,7 @@ class LELP(Method):
         16.0, ge=0.0, le=100.0, description="Weight of the teacher's subclasses; about four times their number suits."
     )
 
-    def remodel(self, student: Net, teacher: Net | None) -> Net:
+    def adapt_student(self, student: Net, teacher: Net | None) -> Net:
         """The student with S outputs for each class, added up in its head.
 
         Raises:

@@ -56,11 +56,11 @@ class LoCa(Method):
             "kd": Term(self.kd_weight, kd_loss(logits, self.calibrate(batch), self.temperature)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Share of rows that are calibrated."""
         assert batch.teacher is not None
         return {"teacher_repaired": wrong(batch.teacher.logits, batch.targets).float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's probabilities after calibration."""
         return {"target": self.calibrate(batch).exp()}

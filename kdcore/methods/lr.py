@@ -65,12 +65,12 @@ class LR(Method):
             "revision": Term(self.revision_weight, revision),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Share of rows that are revised."""
         assert batch.teacher is not None
         return {"teacher_repaired": wrong(batch.teacher.logits, batch.targets).float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's probabilities after revision."""
         assert batch.teacher is not None
         return {"target": revised(batch.teacher.logits, batch.targets, self.eta)}

@@ -52,13 +52,13 @@ class LSKD(Method):
             "kd": Term(self.kd_weight, lskd_loss(logits, batch.teacher.logits, self.temperature)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Mean standard deviation of a row of logits: the student's is its own choice."""
         assert batch.teacher is not None
         sides = {"teacher_std": batch.teacher, "student_std": batch.student}
         return {name: side.logits.float().std(1).mean() for name, side in sides.items()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The temperature of the teacher's raw logits that makes of them what is imitated."""
         assert batch.teacher is not None
         return {"temperature": self.temperature * batch.teacher.logits.float().std(1)}

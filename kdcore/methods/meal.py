@@ -83,7 +83,7 @@ class MEAL(Method):
             "critic": Term(self.critic_weight, critic_loss(state(judged), state(teachers.mean(0)))),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How far the teachers are from their mean (KL), and the share of the student's rows taken for theirs."""
         assert state is not None
         teachers = self.teachers(batch)
@@ -91,6 +91,6 @@ class MEAL(Method):
         spread = torch.stack([kl_rows(log_probs(teacher), mean).mean() for teacher in teachers]).mean()
         return {"spread": spread, "fooled": (state(batch.student.logits.float()) > 0).float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teachers' mean probabilities (N, C)."""
         return {"target": self.teachers(batch).softmax(2).mean(0)}

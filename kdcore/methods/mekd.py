@@ -64,7 +64,7 @@ class MEKD(Method):
         softened = scale * kl(log_probs(theirs, self.temperature), log_probs(ours, self.temperature))
         return {"image": Term(self.image_weight, difference), "kl": Term(self.kl_weight, softened)}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The pull of both terms on the logits of the first rows: norms (M,) and the cosine between them (M,)."""
         assert batch.teacher is not None
         ours, theirs = (said._replace(logits=said.logits[:PULLED]) for said in (batch.student, batch.teacher))

@@ -46,7 +46,7 @@ class MixKD(Method):
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels, mixed as the images.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
 
-    def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
+    def mix_inputs(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
         """The same mixtures to both."""
         rows, device = len(inputs), inputs.device
         partner, share = partners(rows, generator, device), shares(rows, generator, device)

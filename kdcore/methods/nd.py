@@ -101,7 +101,7 @@ class ND(Method):
             "nd": Term(self.nd_weight, nd_rows(*self._features(batch, state)).mean()),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How long the student's features are beside the teacher's, and the cosine to the direction of the class."""
         student, teacher, along = self._features(batch, state)
         return {

@@ -59,13 +59,13 @@ class NormKD(Method):
             "kd": Term(self.kd_weight, normkd_loss(logits, batch.teacher.logits, self.temperature)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Mean temperature of each network."""
         assert batch.teacher is not None
         sides = {"teacher_temperature": batch.teacher, "student_temperature": batch.student}
         return {name: row_temperature(side.logits, self.temperature).mean() for name, side in sides.items()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's temperature for each sample."""
         assert batch.teacher is not None
         return {"temperature": row_temperature(batch.teacher.logits, self.temperature)}

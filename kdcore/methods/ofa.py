@@ -85,7 +85,7 @@ class OFA(Method):
             "exits": Term(self.exit_weight, torch.stack(exits).sum()),
         }
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The exits' logits (S, N, C), in order."""
         return {"paths": torch.stack(_exits(batch, state))}
 

@@ -84,11 +84,11 @@ class OFD(Method):
         1e-3, ge=0.0, le=10.0, description="Weight of the features; it counts for each place of a map."
     )
 
-    def read(self, student: Net) -> Net:
+    def wrap_student(self, student: Net) -> Net:
         """The student, cut before the ReLU of each stage."""
         return staged(student, before_relu=True)
 
-    def reread(self, teacher: Net) -> Net:
+    def wrap_teacher(self, teacher: Net) -> Net:
         """The teacher, cut likewise."""
         return staged(teacher, before_relu=True)
 

@@ -94,7 +94,7 @@ class PESF(Method):
             "adapter": Term(self.adapter_weight, cross_entropy(adapted, batch.targets)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How much sharper than the student the teacher is, before and after the adapter; repaired rows."""
         assert batch.teacher is not None
         student, teacher = sharpness(batch.student.logits, self.temperature), batch.teacher.logits
@@ -105,6 +105,6 @@ class PESF(Method):
         names = ("gap_before", "gap", "teacher_repaired", "student_repaired")
         return dict(zip(names, (*gaps, *repaired), strict=True))
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The probabilities that are imitated (N, C)."""
         return {"target": log_probs(self.taught(batch, state)).exp()}

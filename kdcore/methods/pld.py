@@ -70,7 +70,7 @@ class PLD(Method):
         loss = pld_loss(batch.student.logits, batch.teacher.logits, batch.targets, self.temperature)
         return {"ranking": Term(self.kd_weight, loss)}
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How often the true class has to be moved to the front."""
         assert batch.teacher is not None
         return {"teacher_repaired": wrong(batch.teacher.logits, batch.targets).float().mean()}

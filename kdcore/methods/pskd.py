@@ -74,13 +74,13 @@ class PSKD(Method):
             "self": Term(share, soft_cross_entropy(logits, self.earlier(batch, state))),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The share of the earlier answer, and how far the answers moved since then (total variation)."""
         now = log_probs(batch.student.logits).exp()
         drift = (now - self.earlier(batch, state)).abs().sum(1).mean() / 2
         return {"share": torch.full_like(drift, self.alpha * batch.progress), "drift": drift}
 
-    def settle(self, batch: Batch, state: nn.Module | None) -> None:
+    def after_step(self, batch: Batch, state: nn.Module | None) -> None:
         """Keep this step's answers in the places of their rows."""
         assert isinstance(state, _Remembered)
         state.last.index_copy_(0, batch.index, log_probs(batch.student.logits.detach()).exp())

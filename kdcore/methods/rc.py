@@ -57,12 +57,12 @@ class RC(Method):
             "correction": Term(self.correction_weight, kd_loss(logits, corrected, self.temperature)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Share of rows in which the student is wrong and its corrected logits are right."""
         logits, targets = batch.student.logits, batch.targets
         repaired = wrong(logits, targets) & ~wrong(raised(logits, targets), targets)
         return {"student_repaired": repaired.float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The student's probabilities after the correction."""
         return {"target": raised(batch.student.logits, batch.targets).softmax(1)}

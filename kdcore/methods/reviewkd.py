@@ -157,11 +157,11 @@ class ReviewKD(Method):
     review_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's stages.")
     warmup: float = Field(0.083, ge=0.0, le=1.0, description="Share of the run in which distillation fades in.")
 
-    def read(self, student: Net) -> Net:
+    def wrap_student(self, student: Net) -> Net:
         """The student's stages, and what its head reads."""
         return staged(student, closing=True)
 
-    def reread(self, teacher: Net) -> Net:
+    def wrap_teacher(self, teacher: Net) -> Net:
         """The teacher's stages before their ReLU, and what its head reads."""
         return staged(teacher, before_relu=True, closing=True)
 

@@ -87,13 +87,13 @@ class RLD(Method):
             "ranked": Term(rise * self.beta, ranked),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Share of rows in which more than the target is masked."""
         assert batch.teacher is not None
         masked = at_or_above(batch.teacher.logits, batch.targets)
         return {"teacher_repaired": (masked.sum(1) > 1).float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """What is asked of the student at temperature 1; 0 at masked classes, of which nothing is asked."""
         assert batch.teacher is not None
         return {"target": refined(batch.teacher.logits, batch.targets)}

@@ -70,7 +70,7 @@ class SimKD(Method):
     feature_weight: float = Field(1.0, ge=0.0, le=1000.0, description="Weight of the teacher's last feature.")
     reduction: int = Field(2, ge=1, le=64, description="The projector's inner channels are the teacher's by this.")
 
-    def remodel(self, student: Net, teacher: Net | None) -> Net:
+    def adapt_student(self, student: Net, teacher: Net | None) -> Net:
         """The student's blocks, the projector as a last one, and the teacher's head.
 
         Raises:

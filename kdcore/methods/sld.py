@@ -84,13 +84,13 @@ class SLD(Method):
             "student": Term(self.kd_weight if started else 0.0, VIEWS * own_taught),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Share of rows, over both views, in which either swap fires."""
         student, teacher, targets = both_views(batch)
         sides = {"teacher_repaired": teacher, "student_repaired": student}
         return {name: wrong(logits, targets).float().mean() for name, logits in sides.items()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's probabilities after the swap, on the usual view."""
         assert batch.teacher is not None
         return {"target": swap(batch.teacher.logits.float(), batch.targets).softmax(1)}

@@ -46,12 +46,12 @@ class SwapLA(Method):
             "kd": Term(self.kd_weight, kd_loss(logits, swapped, self.temperature)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Share of rows in which the swap fires."""
         assert batch.teacher is not None
         return {"teacher_repaired": wrong(batch.teacher.logits, batch.targets).float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's probabilities after the swap."""
         assert batch.teacher is not None
         return {"target": swap(batch.teacher.logits.float(), batch.targets).softmax(1)}

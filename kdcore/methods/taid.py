@@ -106,18 +106,18 @@ class TAID(Method):
             "taid": Term(self.kd_weight, self._loss(batch, state)),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The teacher's share of the target in this step."""
         assert isinstance(state, Share)
         return {"share": state.share.clone()}
 
-    def settle(self, batch: Batch, state: nn.Module | None) -> None:
+    def after_step(self, batch: Batch, state: nn.Module | None) -> None:
         """Move the share on."""
         assert isinstance(state, Share)
         line = self.start + (1 - self.start) * batch.progress
         state.settle(self._loss(batch, state), line, self.alpha, self.beta)
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The moving target."""
         assert batch.teacher is not None
         assert isinstance(state, Share)

@@ -145,14 +145,14 @@ class TGeo(Method):
             "controller": Term(self.controller_weight, (self.coefficients(labels, divergences, batch) * balance).sum()),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The mean weight of the teacher where it is right and where it is wrong; of all rows where there are none."""
         assert batch.teacher is not None
         balance, right = self.balance(batch, state), batch.teacher.logits.argmax(1) == batch.labels
         wrong = ~right & (batch.labels >= 0)
         return {"share_right": _mean(balance, right), "share_wrong": _mean(balance, wrong)}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The weight of the teacher (N,), and the mixture of label and teacher that it stands for (N, C)."""
         assert batch.teacher is not None
         share, teacher = self.balance(batch, state), log_probs(batch.teacher.logits).exp()

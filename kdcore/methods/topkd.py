@@ -104,11 +104,11 @@ class TopKD(Method):
             "contrast": Term(self.contrast_weight, contrast / 2),
         }
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How often the scaling changes the teacher's choice."""
         assert batch.teacher is not None
         return {"teacher_repaired": wrong(self._scaled(batch), batch.teacher.logits.argmax(1)).float().mean()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """The scaled logits as probabilities."""
         return {"target": self._scaled(batch).softmax(1)}

@@ -95,19 +95,19 @@ class WAKD(Method):
         assert batch.teacher is not None
         return {"kd": Term(1.0, kd_loss(batch.student.logits, batch.teacher.logits, self.temperature))}
 
-    def settle(self, batch: Batch, state: nn.Module | None) -> None:
+    def after_step(self, batch: Batch, state: nn.Module | None) -> None:
         """Count the weights as they are now, once averaging has begun."""
         assert isinstance(state, _Average)
         if batch.progress >= self.start:
             state.add(_flat(batch.student_net.parameters()))
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """How far the weights are from their mean, relative to their length."""
         assert state is not None
         weights = _flat(batch.student_net.parameters())
         return {"distance": (weights - state(weights)).norm() / weights.norm()}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         """Logits of the averaged student as one other path, with the statistics that the student has now."""
         assert state is not None
         names, weights = zip(*batch.student_net.named_parameters(), strict=True)
@@ -116,7 +116,7 @@ class WAKD(Method):
         return {"paths": functional_call(batch.student_net, averaged, (batch.inputs,)).logits[None]}
 
     @torch.no_grad()
-    def conclude(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
+    def finalize(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
         """Put the mean into the student and take its statistics anew."""
         assert state is not None
         vector_to_parameters(state(_flat(student.parameters())), student.parameters())

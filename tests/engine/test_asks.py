@@ -29,10 +29,10 @@ from kdcore.spec.spec import Spec
 class Talkative(KD):
     """Tells how far the run is, and what it is shown when only looked at."""
 
-    def notes(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def metrics(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         return {"progress": torch.tensor(batch.progress), "rows": torch.tensor(len(batch.labels))}
 
-    def observe(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
+    def arrays(self, batch: Batch, state: nn.Module | None) -> dict[str, Tensor]:
         assert batch.teacher is not None
         assert not batch.student_net.training
         assert batch.index.eq(0).all()
@@ -104,7 +104,7 @@ class Borrower(KD):
 
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities", "blocks"})
 
-    def remodel(self, student: Net, teacher: Net | None) -> Net:
+    def adapt_student(self, student: Net, teacher: Net | None) -> Net:
         assert teacher is not None
         borrowed = nn.Linear(10, 10).requires_grad_(False)
         return Net(student.blocks, nn.Sequential(student.head, borrowed))
@@ -149,7 +149,7 @@ class Last(KD):
 
     seen: ClassVar[list[list[Tensor]]] = []
 
-    def conclude(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
+    def finalize(self, student: Net, state: nn.Module | None, inputs: Iterable[Tensor]) -> None:
         assert student.training
         type(self).seen.append(list(inputs))
         for weight in student.parameters():

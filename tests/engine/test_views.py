@@ -184,7 +184,7 @@ class Curious(KD):
     needs: ClassVar[frozenset[Grant]] = frozenset()
     asks: ClassVar[frozenset[Ask]] = frozenset({"mixing"})
 
-    def show(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
+    def mix_inputs(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:
         teacher(inputs)
         raise AssertionError("there is no teacher")
 

@@ -59,7 +59,7 @@ def steps(place: Place, spec: Spec, captured: bool) -> tuple[list[Kept], dict[st
 
 def values(kept: Kept) -> list[Tensor]:
     """All that one step left."""
-    return [*(term.value for term in kept.terms.values()), kept.logits, kept.labels, *kept.notes.values()]
+    return [*(term.value for term in kept.terms.values()), kept.logits, kept.labels, *kept.metrics.values()]
 
 
 def captured(place: Place, what: str, spec: Spec) -> Line:

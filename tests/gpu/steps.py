@@ -110,7 +110,7 @@ def _found(setup: Setup, kept: Kept) -> Found:
     return Found(
         _flat([term.weight * term.value for term in kept.terms.values()]),
         _flat([weight.grad for weight in weights if weight.grad is not None]),
-        _flat(list(kept.notes.values())),
+        _flat(list(kept.metrics.values())),
         _flat(buffers),
     )
 

@@ -42,7 +42,7 @@ def pair(method: Method, student: Net, teacher: Net, classes: int) -> Pair:
         return Outputs(outputs.logits, tuple(pooled(feature) for feature in outputs.features))
 
     return Pair(
-        student=stage_shapes(method.read(student), SHAPE),
+        student=stage_shapes(method.wrap_student(student), SHAPE),
         teacher=stage_shapes(teacher, SHAPE),
         classes=classes,
         labels=torch.arange(TRAINING_ROWS) % classes,
@@ -66,7 +66,10 @@ def situation(
 ) -> Situation:
     """Two networks, what `connect` made, and a batch in the middle of a run, whose outputs have `dtype`."""
     student, teacher = nets(classes)
-    student, teacher = method.remodel(student, teacher if "blocks" in method.needs else None), method.reread(teacher)
+    student, teacher = (
+        method.adapt_student(student, teacher if "blocks" in method.needs else None),
+        method.wrap_teacher(teacher),
+    )
     told = pair(method, student, teacher, classes)
     state = method.connect(told)
     labels = torch.arange(rows) % classes
@@ -77,7 +80,7 @@ def situation(
     def asked(inputs: Tensor) -> Outputs:
         return cast(teacher(inputs), dtype)
 
-    shown = method.show(x, torch.Generator().manual_seed(0), asked) if "mixing" in method.asks else None
+    shown = method.mix_inputs(x, torch.Generator().manual_seed(0), asked) if "mixing" in method.asks else None
     mine, theirs = (shown.student, shown.teacher) if shown else (x, x)
     index = torch.arange(rows)
     if shown and shown.row is not None:
@@ -85,7 +88,7 @@ def situation(
     strong = x + 0.1 * torch.randn_like(x)
     other = torch.randn(rows, *SHAPE)
     batch = Batch(
-        student=cast(method.read(student)(mine), dtype),
+        student=cast(method.wrap_student(student)(mine), dtype),
         teacher=asked(theirs) if method.needs else None,
         labels=labels,
         index=index,

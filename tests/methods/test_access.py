@@ -31,7 +31,7 @@ def elsewhere(batch: Batch) -> Batch:
 
 def told(method: Method, batch: Batch, state: torch.nn.Module | None) -> dict[str, Tensor]:
     """All that a method says of a batch in numbers."""
-    return {name: term.value for name, term in method.terms(batch, state).items()} | method.notes(batch, state)
+    return {name: term.value for name, term in method.terms(batch, state).items()} | method.metrics(batch, state)
 
 
 def sees_a_shift(name: str) -> bool:

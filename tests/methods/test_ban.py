@@ -113,7 +113,7 @@ def test_the_target_shown_is_the_one_that_is_imitated(mode: str) -> None:
     """A student that says what is shown has the least loss: no divergence, or none of the labels'."""
     *_, batch = situation(BAN(), unlabelled=False)
     method = BAN(mode=mode)
-    target = method.observe(batch, None)["target"]
+    target = method.arrays(batch, None)["target"]
     torch.testing.assert_close(target.sum(1), torch.ones(len(target)))
     copied = batch._replace(student=Outputs((target + 1e-12).log(), ()))
     assert method.terms(copied, None)["kd"].value.item() == pytest.approx(0.0, abs=1e-5)

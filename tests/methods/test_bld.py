@@ -159,7 +159,7 @@ def test_the_last_stone_is_the_students_feature_under_the_teachers_head() -> Non
 
 def test_the_stones_are_shown_in_order() -> None:
     case = situation(BlockWise())
-    paths = BlockWise().observe(case.batch, case.state)["paths"]
+    paths = BlockWise().arrays(case.batch, case.state)["paths"]
     torch.testing.assert_close(paths, torch.stack(by_hand(case)))
 
 

@@ -109,11 +109,11 @@ def test_weights_are_the_knobs() -> None:
 def test_a_network_that_ends_in_a_vector_is_refused(student: str, teacher: str) -> None:
     ours, theirs = (MODELS[name](width=8).build(SHAPE, 4) for name in (student, teacher))
     with pytest.raises(BadInput, match=r"vector of 8 units; choose .* such as 'cnn', 'resnet' or 'wrn'\."):
-        CATKD().remodel(ours, theirs)
+        CATKD().adapt_student(ours, theirs)
 
 
 def test_the_student_loses_its_bias_and_keeps_its_blocks() -> None:
     student, teacher = nets()
-    remodelled = CATKD().remodel(student, teacher)
+    remodelled = CATKD().adapt_student(student, teacher)
     assert remodelled.blocks[0] is student.blocks[0]
     assert [name for name, _ in remodelled.head.named_parameters()] == ["0.weight"]

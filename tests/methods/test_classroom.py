@@ -97,7 +97,7 @@ def test_skills_are_constants_for_the_gradient() -> None:
 
 def test_the_notes_are_the_weights_in_force() -> None:
     *_, batch = situation(Classroom())
-    notes, now = Classroom().notes(batch, None), Classroom().standing(batch)
+    notes, now = Classroom().metrics(batch, None), Classroom().standing(batch)
     assert notes["student"] == now.student
     assert [notes[f"mentor_{place}"] for place in range(3)] == now.mentors.tolist()
     assert [notes[f"temperature_{place}"] for place in range(3)] == now.temperatures.tolist()

@@ -113,7 +113,7 @@ def test_the_memory_moves_towards_the_embeddings_of_the_rows_it_saw() -> None:
     *_, state, batch = situation(method)
     batch = batch._replace(index=torch.tensor([7, 3, 11, 0, 39, 20]))
     before = state.banks.clone()
-    method.settle(batch, state)
+    method.after_step(batch, state)
     for bank, old, found in zip(state.banks, before, state.embeddings(batch.student, batch.teacher), strict=True):
         for row, unit in zip(batch.index.tolist(), found, strict=True):
             mixed = 0.25 * old[row] + 0.75 * unit
@@ -130,10 +130,10 @@ def test_z_is_set_by_the_first_step_and_kept() -> None:
     first = batch._replace(progress=0.0)
     expected = [log_partition(scores, 40) for scores in method._scores(first, state)[1]]
     loss = method.terms(first, state)["contrast"].value
-    method.settle(first, state)
+    method.after_step(first, state)
     kept = state.log_z.clone()
     torch.testing.assert_close(kept, torch.stack(expected))
-    method.settle(batch, state)
+    method.after_step(batch, state)
     assert torch.equal(state.log_z, kept)
     scores = method._scores(first, state)[1]
     again = sum(contrast_loss(each, log_z, 40) for each, log_z in zip(scores, kept, strict=True))
@@ -154,7 +154,7 @@ def test_rows_without_a_label_belong_to_the_teachers_choice() -> None:
 def test_notes_are_the_cosines_of_own_and_of_unlike_rows() -> None:
     *_, state, batch = situation(CRD(), rows=4, classes=2)
     student, teacher = state.embeddings(batch.student, batch.teacher)
-    notes = CRD().notes(batch, state)
+    notes = CRD().metrics(batch, state)
     own = [float(student[i] @ teacher[i]) for i in range(4)]
     unlike = [float(student[i] @ teacher[j]) for i in range(4) for j in range(4) if (i - j) % 2]
     assert notes["positive"].item() == pytest.approx(sum(own) / 4, abs=1e-6)

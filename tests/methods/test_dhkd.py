@@ -120,7 +120,7 @@ def test_terms_are_there_where_nothing_learns_and_without_label_weight() -> None
 def test_the_second_heads_logits_are_compared_at_the_knobs_temperature(temperature: float) -> None:
     method = DHKD(head="linear", temperature=temperature)
     *_, state, batch = situation(method)
-    expected = slow_loss(method.observe(batch, state)["paths"][0].detach(), batch.teacher.logits, temperature)
+    expected = slow_loss(method.arrays(batch, state)["paths"][0].detach(), batch.teacher.logits, temperature)
     assert method.terms(batch, state)["logits"].value.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_the_second_head_is_one_layer_or_two_and_is_shown_as_a_path() -> None:
     assert second_head("mlp", 3, 4)[0].weight.shape == (200, 3)
     method = DHKD(head="linear")
     *_, state, batch = situation(method)
-    paths = method.observe(batch, state)["paths"]
+    paths = method.arrays(batch, state)["paths"]
     pooled = batch.student.features[-1].flatten(2).mean(2)
     torch.testing.assert_close(paths, (pooled @ state.weight.T + state.bias)[None])
     assert method.connect(pair(method, *nets(3), classes=3)).out_features == 3

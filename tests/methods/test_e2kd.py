@@ -138,7 +138,7 @@ def test_a_student_that_is_its_teacher_explains_alike() -> None:
 
 def test_both_explain_the_class_that_the_teacher_answers() -> None:
     case = situation(E2KD())
-    found = E2KD().observe(case.batch, None)
+    found = E2KD().arrays(case.batch, None)
     answers = case.batch.teacher.logits.argmax(1)
     for name, net, outputs in (
         ("explanation_student", case.student, case.batch.student),

@@ -51,7 +51,7 @@ def test_what_is_refused_here_is_what_the_method_refuses_once_it_sees_the_networ
         refused = unjoined(Choice(name=name), mine, theirs, SHAPE) is not None
         try:
             told = pair(method, student, teacher, 4)
-            method.remodel(student, teacher)
+            method.adapt_student(student, teacher)
             method.connect(told)
         except BadInput:
             assert refused, (name, mine.name, theirs.name)

@@ -66,7 +66,7 @@ def test_the_terms_are_the_slow_loop() -> None:
     plain = slow_divergence(batch.teacher.logits, batch.student.logits.detach(), 2.0)
     assert terms["kd"].value.item() == pytest.approx(plain, rel=1e-4, abs=1e-6)
     assert [term.weight for term in terms.values()] == [2.0, 3.0, 5.0, -2.5]
-    gaps = method.observe(batch, state)["gap"]
+    gaps = method.arrays(batch, state)["gap"]
     rows = zip(theirs.tolist(), ours.tolist(), strict=True)
     assert gaps.tolist() == pytest.approx(
         [slow_kl(*(slow_softened(row, 1.0) for row in pair)) for pair in rows], rel=1e-3
@@ -131,7 +131,7 @@ def test_amounts_stay_within_their_bounds(strength: float) -> None:
     limit = strength * torch.tensor(list(BOUNDS.values()))
     assert (found.abs() <= limit + 1e-6).all()
     assert (found.abs().amax(0) >= 0.99 * limit).all()
-    assert list(method.notes(batch, state)) == [f"reach_{name}" for name in BOUNDS]
+    assert list(method.metrics(batch, state)) == [f"reach_{name}" for name in BOUNDS]
 
 
 def test_without_strength_nothing_changes_and_features_are_changed_in_place() -> None:

@@ -164,7 +164,7 @@ def test_more_subclasses_than_there_is_room_for_are_refused() -> None:
 
 def test_a_vector_network_stays_one() -> None:
     student, teacher = (MODELS["mlp"](width=8).build((2,), 2) for _ in range(2))
-    remodelled = LELP().remodel(student, teacher)
+    remodelled = LELP().adapt_student(student, teacher)
     assert remodelled(torch.randn(3, 2)).logits.shape == (3, 2)
     assert not reading(remodelled, "This").maps
 

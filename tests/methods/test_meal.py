@@ -96,15 +96,15 @@ def test_teachers_that_agree_have_no_spread_and_the_target_is_their_mean() -> No
     *_, state, batch = situation(MEAL())
     one, other = torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.5, 0.5]]).log()
     *_, state, batch = situation(MEAL(), 1, 2)
-    agreed = MEAL().notes(said(batch, one, [one, one, one]), state)
+    agreed = MEAL().metrics(said(batch, one, [one, one, one]), state)
     assert agreed["spread"].item() == pytest.approx(0.0, abs=1e-6)
     apart = said(batch, one, [one, other])
-    torch.testing.assert_close(MEAL().observe(apart, state)["target"], torch.tensor([[0.7, 0.3]]))
+    torch.testing.assert_close(MEAL().arrays(apart, state)["target"], torch.tensor([[0.7, 0.3]]))
     expected = [
         sum(p * math.log(p / m) for p, m in zip(ps, (0.7, 0.3), strict=True)) for ps in ((0.9, 0.1), (0.5, 0.5))
     ]
-    assert MEAL().notes(apart, state)["spread"].item() == pytest.approx(sum(expected) / 2, rel=1e-5)
-    assert MEAL().notes(apart, state)["fooled"].item() in (0.0, 1.0)
+    assert MEAL().metrics(apart, state)["spread"].item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+    assert MEAL().metrics(apart, state)["fooled"].item() in (0.0, 1.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -117,4 +117,4 @@ def test_half_precision_and_sure_teachers_are_fine(dtype: torch.dtype) -> None:
         assert term.value.item() == pytest.approx(exact[name].value.item(), rel=0.02, abs=0.01)
     sure = said(batch, student, [1e3 * torch.eye(4)[[0, 1, 2, 3, 0, 1]]] * 2)
     assert all(term.value.isfinite() for term in MEAL().terms(sure, state).values())
-    assert all(note.isfinite() for note in MEAL().notes(sure, state).values())
+    assert all(note.isfinite() for note in MEAL().metrics(sure, state).values())

@@ -104,24 +104,24 @@ def test_the_host_never_waits_for_a_value(name: str) -> None:
         loss = total(method.terms(batch, state))
         loss.backward()
         with torch.no_grad():
-            method.notes(batch, state)
-            method.settle(batch, state)
-            method.observe(batch, state)
+            method.metrics(batch, state)
+            method.after_step(batch, state)
+            method.arrays(batch, state)
     assert isinstance(loss, FakeTensor)
     assert any(weight.grad is not None for weight in student.parameters())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_looking_changes_nothing(name: str) -> None:
-    """Only `settle` writes: terms, notes and observe leave student, teacher and state as they are, in eval mode."""
+    """Only `after_step` writes: terms, metrics and arrays change no network in eval mode."""
     method = METHODS[name]()
     student, teacher, state, batch = situation(method)
     modules = [module.eval() for module in (student, teacher, state) if module is not None]
     before = [{key: value.clone() for key, value in module.state_dict().items()} for module in modules]
     terms, again = (method.terms(batch, state) for _ in range(2))
     with torch.no_grad():
-        method.notes(batch, state)
-        found = method.observe(batch, state)
+        method.metrics(batch, state)
+        found = method.arrays(batch, state)
     for module, kept in zip(modules, before, strict=True):
         assert all(torch.equal(value, kept[key]) for key, value in module.state_dict().items())
     assert list(terms) == list(again)
@@ -137,7 +137,7 @@ def test_what_is_remembered_is_in_the_buffers_and_the_teacher_never_changes(name
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
     total(method.terms(batch, state)).backward()
     with torch.no_grad():
-        method.settle(batch, state)
+        method.after_step(batch, state)
     assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
     assert not teacher.training
     held = set() if state is None else {id(module) for module in state.modules()}
@@ -238,3 +238,12 @@ def test_fitnet_is_zero_where_the_regressed_feature_is_the_teachers() -> None:
     *_, batch = situation(FitNet())
     same = batch._replace(student=batch.teacher)
     assert FitNet().terms(same, torch.nn.Identity())["hint"].value.item() == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hooks_have_the_names_of_the_contract(name: str) -> None:
+    """A hook under an old or misspelled name would never be called."""
+    own = {key: one for key, one in vars(METHODS[name]).items() if inspect.isfunction(one) and key[0] != "_"}
+    hooks = {key for key, one in own.items() if [*inspect.signature(one).parameters][1:] == ["batch", "state"]}
+    assert hooks <= {"terms", "metrics", "after_step", "arrays"}
+    assert not own.keys() & {"remodel", "reread", "read", "settle", "conclude", "notes", "observe", "show"}

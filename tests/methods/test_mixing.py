@@ -150,7 +150,7 @@ def test_mixkd_does_not_notice_the_scale_or_the_shift_of_logits() -> None:
 @pytest.mark.parametrize("mixed", [0.0, 0.1, 1.0])
 def test_mixkd_mixes_the_share_it_says(mixed: float) -> None:
     x = draw(2000, 1, 2, 2)
-    shown = MixKD(mixed=mixed).show(x, chance(), answer)
+    shown = MixKD(mixed=mixed).mix_inputs(x, chance(), answer)
     touched = shown.share < 1
     assert touched.float().mean().item() == pytest.approx(mixed, abs=0.02)
     assert torch.equal(shown.student[~touched], x[~touched])
@@ -180,16 +180,18 @@ def test_function_matching_is_the_slow_loop(scale: float, temperature: float) ->
 def test_the_same_network_agrees_with_itself_where_both_see_the_same(views: str) -> None:
     method = FunMatch(views=views)
     _, teacher, _, batch = situation(method)
-    shown = method.show(draw(6, 1, 8, 8), chance(), teacher)
+    shown = method.mix_inputs(draw(6, 1, 8, 8), chance(), teacher)
     same = batch._replace(student=teacher(shown.student), teacher=teacher(shown.teacher))
     loss = method.terms(same, None)["kd"].value.item()
     assert loss == 0 if views == "consistent" else loss > 1e-6
-    assert (method.notes(same, None)["agreement"].item() == 1) or views != "consistent"
+    assert (method.metrics(same, None)["agreement"].item() == 1) or views != "consistent"
 
 
 def test_views_are_what_they_say() -> None:
     x = draw(64, 1, 4, 4)
-    both, apart, still = (FunMatch(views=v).show(x, chance(), answer) for v in ("consistent", "independent", "fixed"))
+    both, apart, still = (
+        FunMatch(views=v).mix_inputs(x, chance(), answer) for v in ("consistent", "independent", "fixed")
+    )
     assert torch.equal(both.student, both.teacher)
     assert torch.equal(still.teacher, x)
     assert not torch.equal(apart.teacher, apart.student)
@@ -218,7 +220,7 @@ def test_cutmixpick_keeps_what_the_teacher_doubts_most(shape: tuple[int, ...]) -
         return answer(3 * inputs)
 
     x = draw(8, *shape)
-    shown = CutMixPick(pool=3).show(x, chance(), teacher)
+    shown = CutMixPick(pool=3).mix_inputs(x, chance(), teacher)
     assert [len(inputs) for inputs in asked] == [24]
     assert torch.equal(shown.student[:8], x)
     assert torch.equal(shown.student, shown.teacher)
@@ -247,7 +249,7 @@ def test_cutmixpick_is_the_slow_loop() -> None:
     plain = slow_mixed(student[:6], batch.labels[:6], torch.arange(6), torch.ones(6))
     assert terms["labels"].value.item() == pytest.approx(plain, rel=1e-5)
     assert [term.weight for term in terms.values()] == [2.0, 3.0, 3.0]
-    notes = method.notes(batch, None)
+    notes = method.metrics(batch, None)
     assert notes["entropy_picked"] == entropies(batch.teacher.logits[6:]).mean()
     assert notes["entropy"] == entropies(batch.teacher.logits[:6]).mean()
 

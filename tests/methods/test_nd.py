@@ -101,7 +101,7 @@ def test_equal_widths_need_no_layer_and_a_student_in_the_teachers_place_is_seen(
     side = batch.student._replace(features=(ideal,))
     same = batch._replace(student=side, teacher=batch.teacher._replace(features=(ideal / 3,)))
     assert ND().terms(same, state)["nd"].value.item() == pytest.approx(0.0, abs=1e-6)
-    notes = ND().notes(same, state)
+    notes = ND().metrics(same, state)
     assert notes["norm_ratio"].item() == pytest.approx(3.0)
     assert notes["alignment"].item() == pytest.approx(1.0)
 

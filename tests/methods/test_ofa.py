@@ -103,7 +103,7 @@ def test_an_exit_teaches_its_stage_and_those_before() -> None:
 def test_the_exits_are_shown_in_order() -> None:
     case = situation(OFA())
     case.state.eval()
-    paths = OFA().observe(case.batch, case.state)["paths"]
+    paths = OFA().arrays(case.batch, case.state)["paths"]
     assert paths.shape == (3, 6, 4)
     torch.testing.assert_close(paths[2], case.state[2](case.batch.student.features[2]))
 

@@ -62,7 +62,7 @@ def test_the_margin_of_gaussian_responses_is_the_published_codes_closed_form() -
 def test_margins_come_from_the_training_rows_before_the_relu() -> None:
     *_, state, _ = situation(OFD())
     assert isinstance(state, Overhaul)
-    student, teacher = (OFD().reread(net) for net in nets())
+    student, teacher = (OFD().wrap_teacher(net) for net in nets())
     told = pair(OFD(), student, teacher, classes=4)
     assert told.inputs is not None
     features = teacher(told.inputs(told.shown)).features

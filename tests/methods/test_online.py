@@ -129,7 +129,7 @@ def test_the_copy_of_the_teacher_says_the_same_learns_and_shares_nothing() -> No
 def test_the_other_network_is_shown(method: type[DML | BDKD]) -> None:
     *_, state, batch = situation(method())
     state.eval()
-    found = method().observe(batch, state)
+    found = method().arrays(batch, state)
     assert torch.equal(found["paths"][0], state(batch.inputs).logits)
     if method is BDKD:
         torch.testing.assert_close(found["target"], found["paths"][0].softmax(1))

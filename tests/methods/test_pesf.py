@@ -99,7 +99,7 @@ def test_with_the_swap_the_student_follows_the_repaired_teacher_alone() -> None:
     *_, state, batch = awake(PESF())
     student = slow.draw(6, 4).requires_grad_()
     batch, method = batch._replace(student=Outputs(student, ())), PESF(swap=True)
-    target = method.observe(batch, state)["target"].log()
+    target = method.arrays(batch, state)["target"].log()
     found = torch.autograd.grad(method.terms(batch, state)["kd"].value, student)[0]
     alone = KD().terms(batch._replace(teacher=Outputs(target, ())), None)["kd"].value
     torch.testing.assert_close(found, torch.autograd.grad(alone, student)[0])
@@ -122,7 +122,7 @@ def test_sharpness_and_its_gap() -> None:
         [math.log(2), math.log(math.e + 1)]
     )
     *_, state, batch = situation(PESF())
-    notes = PESF().notes(batch, state)
+    notes = PESF().metrics(batch, state)
     assert notes["gap"] == notes["gap_before"]
     expected = sharpness(batch.teacher.logits, 4.0).mean() - sharpness(batch.student.logits, 4.0).mean()
     assert notes["gap"].item() == pytest.approx(expected.item(), abs=1e-6)
@@ -133,7 +133,7 @@ def test_repairs_are_counted_where_they_are_made() -> None:
     *_, state, batch = situation(PESF(), 4, unlabelled=False)
     teacher, student = torch.eye(4)[[0, 1, 2, 0]], torch.eye(4)[[0, 0, 0, 0]]
     batch = batch._replace(teacher=Outputs(teacher, batch.teacher.features), student=Outputs(student, ()))
-    notes = PESF(swap=True).notes(batch, state)
+    notes = PESF(swap=True).metrics(batch, state)
     assert (notes["teacher_repaired"].item(), notes["student_repaired"].item()) == (0.25, 0.75)
 
 

@@ -94,6 +94,6 @@ def test_the_weight_is_the_knob_and_notes_tell_how_often_the_label_moves_to_the_
     method = PLD(kd_weight=2.0)
     batch = batch_of(method, CASES["target ranked last"])
     assert [term.weight for term in method.terms(batch, None).values()] == [2.0]
-    assert method.notes(batch, None)["teacher_repaired"] == 1
+    assert method.metrics(batch, None)["teacher_repaired"] == 1
     right = batch._replace(labels=batch.teacher.logits.argmax(1))
-    assert method.notes(right, None)["teacher_repaired"] == 0
+    assert method.metrics(right, None)["teacher_repaired"] == 0

@@ -47,7 +47,7 @@ def test_the_share_rises_to_alpha() -> None:
     for progress, share in [(0.0, 0.0), (0.5, 0.4), (1.0, 0.8)]:
         at = batch._replace(progress=progress)
         assert [term.weight for term in method.terms(at, state).values()] == pytest.approx([1 - share, share])
-        assert method.notes(at, state)["share"].item() == pytest.approx(share)
+        assert method.metrics(at, state)["share"].item() == pytest.approx(share)
 
 
 def test_without_alpha_it_is_the_cross_entropy() -> None:
@@ -71,19 +71,19 @@ def test_answers_are_kept_in_the_order_of_the_rows_and_not_of_the_draw() -> None
     before = state.last.clone()
     drawn = torch.tensor([7, 3, 39, 0, 12, 5])
     batch = batch._replace(index=drawn)
-    method.settle(batch, state)
+    method.after_step(batch, state)
     for place, row in enumerate(drawn.tolist()):
         expected = slow.softmax(slow.rows_of(batch.student.logits)[place])
         assert state.last[row].tolist() == pytest.approx(expected, abs=1e-6)
     others = [row for row in range(TRAINING_ROWS) if row not in drawn.tolist()]
     assert torch.equal(state.last[others], before[others])
-    assert method.notes(batch, state)["drift"].item() == pytest.approx(0.0, abs=1e-6)
+    assert method.metrics(batch, state)["drift"].item() == pytest.approx(0.0, abs=1e-6)
     assert torch.equal(method.earlier(batch._replace(index=torch.tensor([3])), state)[0], state.last[3])
 
 
 def test_the_table_is_a_buffer_and_has_no_gradient() -> None:
     *_, state, batch = situation(PSKD())
-    PSKD().settle(batch, state)
+    PSKD().after_step(batch, state)
     assert set(state.state_dict()) == {"last"}
     assert not state.last.requires_grad
     assert not list(state.parameters())
@@ -93,9 +93,9 @@ def test_the_table_is_a_buffer_and_has_no_gradient() -> None:
 def test_half_precision_is_near(dtype: torch.dtype) -> None:
     method = PSKD()
     *_, state, batch = situation(method)
-    method.settle(batch, state)
+    method.after_step(batch, state)
     cut = batch._replace(student=Outputs(batch.student.logits.to(dtype), ()))
     for name, term in method.terms(cut, state).items():
         assert term.value.item() == pytest.approx(method.terms(batch, state)[name].value.item(), rel=0.02)
-    method.settle(cut, state)
+    method.after_step(cut, state)
     assert state.last.dtype == torch.float32

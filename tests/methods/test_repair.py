@@ -80,8 +80,8 @@ def test_rc_raises_the_true_class_or_lowers_it_where_all_logits_are_negative() -
     assert found.tolist() == [[4.0, 3.0], [-1.0, -4.0]]
     assert not found.requires_grad
     batch = batch_of(logits.detach(), draw(2, 2), torch.tensor([0, 1]))
-    assert RC().notes(batch, None)["student_repaired"].item() == 0.5
-    torch.testing.assert_close(RC().observe(batch, None)["target"], found.softmax(1))
+    assert RC().metrics(batch, None)["student_repaired"].item() == 0.5
+    torch.testing.assert_close(RC().arrays(batch, None)["target"], found.softmax(1))
 
 
 # ---- calibration: LoCa and LR
@@ -141,7 +141,7 @@ def test_loca_and_the_swap_are_plain_distillation_where_the_teacher_is_right() -
     assert values(LoCa(), batch)["kd"] == pytest.approx(plain, rel=1e-5)
     assert values(SwapLA(), batch)["kd"] == plain
     for method in (LoCa(), SwapLA(), LR()):
-        assert method.notes(batch, None)["teacher_repaired"].item() == 0
+        assert method.metrics(batch, None)["teacher_repaired"].item() == 0
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -171,8 +171,8 @@ def test_lr_is_the_slow_loop_over_right_and_wrong_rows(scale: float) -> None:
 
 def test_the_target_of_lr_is_that_of_loca() -> None:
     batch = drawn()
-    torch.testing.assert_close(LR(eta=0.7).observe(batch, None), LoCa(alpha=0.7).observe(batch, None))
-    assert torch.equal(revised(batch.teacher.logits, batch.labels, 0.7), LR(eta=0.7).observe(batch, None)["target"])
+    torch.testing.assert_close(LR(eta=0.7).arrays(batch, None), LoCa(alpha=0.7).arrays(batch, None))
+    assert torch.equal(revised(batch.teacher.logits, batch.labels, 0.7), LR(eta=0.7).arrays(batch, None)["target"])
 
 
 def test_lr_with_no_row_of_a_kind_is_zero_there() -> None:
@@ -220,7 +220,7 @@ def test_the_mask_of_rld_by_hand() -> None:
     found = at_or_above(logits, torch.tensor([2, 0, 1]))
     assert found.tolist() == [[True, False, True, False], [True, False, False, False], [True, True, False, False]]
     batch = batch_of(draw(3, 4), logits, torch.tensor([2, 0, 1]))
-    assert RLD().notes(batch, None)["teacher_repaired"].item() == pytest.approx(2 / 3)
+    assert RLD().metrics(batch, None)["teacher_repaired"].item() == pytest.approx(2 / 3)
     kept = without(log_probs(logits), found).exp().masked_fill(found, 0)
     torch.testing.assert_close(kept.sum(1), torch.ones(3))
 
@@ -282,7 +282,7 @@ def test_half_precision_is_computed_in_float32(method: Method, dtype: torch.dtyp
 @pytest.mark.parametrize("repair", [*REPAIRS, RC])
 def test_targets_that_are_shown_are_probabilities_and_right(repair: type[Method]) -> None:
     batch = drawn(12, scale=3.0)
-    target = repair().observe(batch, None)["target"]
+    target = repair().arrays(batch, None)["target"]
     torch.testing.assert_close(target.sum(1), torch.ones(12))
     if repair not in (RC, RLD):  # these promise less
         assert not wrong(target, batch.targets).any()
@@ -299,4 +299,4 @@ def test_an_unlabelled_row_is_right_by_definition_on_the_usual_view() -> None:
         ours, theirs = values(method, none), values(method, chosen)
         assert {key: ours[key] for key in ours if key != "labels"} == {k: theirs[k] for k in ours if k != "labels"}
         assert ours["labels"] == 0
-    assert SwapLA().notes(none, None)["teacher_repaired"].item() == 0
+    assert SwapLA().metrics(none, None)["teacher_repaired"].item() == 0

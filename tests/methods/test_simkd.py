@@ -90,7 +90,7 @@ def test_the_projector_narrows_by_the_reduction() -> None:
 def test_maps_and_vectors_are_joined(student: str, teacher: str) -> None:
     ours, theirs = (MODELS[name](width=8).build(SHAPE, 4).eval() for name in (student, teacher))
     told = theirs(torch.randn(2, *SHAPE))
-    answer = SimKD().remodel(ours, theirs).eval()(torch.randn(2, *SHAPE))
+    answer = SimKD().adapt_student(ours, theirs).eval()(torch.randn(2, *SHAPE))
     assert answer.logits.shape == (2, 4)
     assert feature_loss(answer.features[-1], told.features[-1]).isfinite()
     assert answer.features[-1].dim() == told.features[-1].dim()
@@ -98,7 +98,7 @@ def test_maps_and_vectors_are_joined(student: str, teacher: str) -> None:
 
 def test_a_vector_may_be_projected_below_zero() -> None:
     ours, theirs = (MODELS["mlp"](width=8).build(SHAPE, 4) for _ in range(2))
-    assert SimKD().remodel(ours, theirs)(torch.randn(8, *SHAPE)).features[-1].min() < 0
+    assert SimKD().adapt_student(ours, theirs)(torch.randn(8, *SHAPE)).features[-1].min() < 0
 
 
 def test_the_weight_is_the_knob() -> None:
@@ -132,11 +132,11 @@ def test_a_student_with_another_head_is_built_anew_from_its_file_and_teaches(
 
 def test_the_network_does_not_depend_on_the_values_of_weights() -> None:
     student, teacher = nets()
-    shapes = {name: value.shape for name, value in SimKD().remodel(student, teacher).state_dict().items()}
+    shapes = {name: value.shape for name, value in SimKD().adapt_student(student, teacher).state_dict().items()}
     with torch.no_grad():
         for weight in (*student.parameters(), *teacher.parameters()):
             weight.fill_(torch.nan)
-    again = SimKD().remodel(student, teacher).state_dict()
+    again = SimKD().adapt_student(student, teacher).state_dict()
     assert shapes == {name: value.shape for name, value in again.items()}
 
 

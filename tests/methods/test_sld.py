@@ -119,7 +119,7 @@ def test_a_detached_target_pulls_two_classes_and_the_released_one_all() -> None:
 def test_sld_counts_what_it_repairs_over_both_views() -> None:
     right, off = torch.eye(3)[:2], torch.eye(3)[[1, 2]]  # labels 0 and 1
     batch = batch_of(right, off, torch.tensor([0, 1]), (off, torch.cat((right[:1], off[1:]))))
-    found = {name: value.item() for name, value in SLD().notes(batch, None).items()}
+    found = {name: value.item() for name, value in SLD().metrics(batch, None).items()}
     assert found == {"teacher_repaired": 0.75, "student_repaired": 0.5}
     for logits in both_views(batch)[:2]:
         assert logits.shape == (4, 3)

@@ -119,10 +119,10 @@ def test_the_share_starts_where_told_and_only_settle_moves_it() -> None:
     *_, state, batch = situation(method)
     terms = method.terms(batch, state)
     assert [term.weight for term in terms.values()] == [2.0, 3.0]
-    assert method.notes(batch, state)["share"].item() == pytest.approx(0.2)
-    before = method.notes(batch, state)["share"]
+    assert method.metrics(batch, state)["share"].item() == pytest.approx(0.2)
+    before = method.metrics(batch, state)["share"]
     with torch.no_grad():
-        method.settle(batch._replace(progress=0.5), state)
+        method.after_step(batch._replace(progress=0.5), state)
     assert before.item() == pytest.approx(0.2)  # what was noted stays as it was
     assert state.share.item() == pytest.approx(0.6)
     assert state.last == terms["taid"].value
@@ -134,10 +134,10 @@ def test_how_far_ahead_and_how_slowly_are_the_knobs() -> None:
     *_, state, batch = situation(method)
     batch = batch._replace(progress=0.0)
     with torch.no_grad():
-        method.settle(batch, state)
+        method.after_step(batch, state)
         assert state.share.item() == pytest.approx(0.2 + 0.5 * 0.5 * 0.8)  # no trend yet, whose sigmoid is a half
         state.last.copy_(2 * method.terms(batch, state)["taid"].value)  # so that the loss has halved
-        method.settle(batch, state)
+        method.after_step(batch, state)
     assert state.trend.item() == pytest.approx(0.25 * 0.5)
     assert state.share.item() == pytest.approx(0.4 + 0.5 / (1 + math.exp(-0.125)) * 0.6)
 
@@ -145,7 +145,7 @@ def test_how_far_ahead_and_how_slowly_are_the_knobs() -> None:
 def test_it_shows_the_moving_target() -> None:
     method = TAID(start=0.3)
     *_, state, _ = situation(method)
-    found = method.observe(batch_of(method, CASES["random"]), state)["target"]
+    found = method.arrays(batch_of(method, CASES["random"]), state)["target"]
     student, teacher, _ = CASES["random"]
     expected = [np.exp(softmax_log(0.7 * s + 0.3 * t)) for s, t in zip(plain(student), plain(teacher), strict=True)]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)

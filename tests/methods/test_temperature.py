@@ -162,7 +162,7 @@ def test_losses_of_standardised_rows_are_zero_for_scaled_and_shifted_copies(loss
 def test_normkds_targets_are_lskds_and_only_the_weight_differs() -> None:
     student, teacher = draw(6, 5, 3.0), draw(6, 5, 2.0, seed=1)
     batch = batch_of(student, teacher)
-    shown = [method.observe(batch, None)["temperature"] for method in (NormKD(), LSKD())]
+    shown = [method.arrays(batch, None)["temperature"] for method in (NormKD(), LSKD())]
     torch.testing.assert_close(*shown)
     as_written = (teacher / (2.0 * teacher.std(1, keepdim=True))).softmax(1)
     torch.testing.assert_close((standardised(teacher) / 2.0).softmax(1), as_written)
@@ -197,7 +197,9 @@ def test_adaptive_temperature_follows_one_minus_the_correlation_when_high() -> N
     correlation = float(np.corrcoef(student[0].numpy(), teacher[0].numpy())[0, 1])
     found = adat_loss(student, teacher, torch.tensor([100.0])).item()
     assert found == pytest.approx(19 / 20 * (1 - correlation), rel=0.05)
-    assert AdaT().notes(batch_of(student, teacher), None)["correlation"].item() == pytest.approx(correlation, abs=1e-5)
+    assert AdaT().metrics(batch_of(student, teacher), None)["correlation"].item() == pytest.approx(
+        correlation, abs=1e-5
+    )
 
 
 def test_columns_have_mean_zero_and_one_variance() -> None:
@@ -255,16 +257,16 @@ def test_what_is_shown_of_the_teacher() -> None:
     student, teacher = draw(6, 4), draw(6, 4, 5.0, seed=1)
     batch = batch_of(student, teacher)
     torch.testing.assert_close(
-        AdaT().notes(batch, None)["standardised_temperature"], largest_standardised(teacher).mean()
+        AdaT().metrics(batch, None)["standardised_temperature"], largest_standardised(teacher).mean()
     )
-    torch.testing.assert_close(LSKD().notes(batch, None)["student_std"], student.std(1).mean())
-    torch.testing.assert_close(NormKD().notes(batch, None)["teacher_temperature"], 2 * teacher.std(1).mean())
+    torch.testing.assert_close(LSKD().metrics(batch, None)["student_std"], student.std(1).mean())
+    torch.testing.assert_close(NormKD().metrics(batch, None)["teacher_temperature"], 2 * teacher.std(1).mean())
 
 
 @pytest.mark.parametrize("method", [LSKD(temperature=3.0), NormKD(temperature=3.0), AdaT()])
 def test_a_teacher_at_the_temperature_shown_is_what_the_student_imitates(method: Method) -> None:
     teacher = draw(6, 4, 5.0, seed=1)
-    shown = method.observe(batch_of(draw(6, 4), teacher), None)["temperature"]
+    shown = method.arrays(batch_of(draw(6, 4), teacher), None)["temperature"]
     within = largest_standardised(teacher) if isinstance(method, AdaT) else torch.full((6,), 3.0)
     imitated = (standardised(teacher) / within[:, None]).softmax(1)
     torch.testing.assert_close((teacher / shown[:, None]).softmax(1), imitated)

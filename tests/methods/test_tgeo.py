@@ -163,13 +163,13 @@ def test_notes_part_rows_where_the_teacher_is_right_and_wrong() -> None:
     half = batch._replace(teacher=Outputs(torch.eye(4)[[0, 1, 0, 0]], ()))
     unlabelled = half._replace(labels=torch.tensor([0, 1, 2, -1]))
     for one, expected in [(right, (0.3, 0.3)), (half, (0.15, 0.45)), (unlabelled, (0.15, 0.3))]:
-        assert [note.item() for note in TGeo().notes(one, Fixed(share)).values()] == pytest.approx(expected)
+        assert [note.item() for note in TGeo().metrics(one, Fixed(share)).values()] == pytest.approx(expected)
 
 
 def test_the_target_is_the_mixture_that_the_share_stands_for() -> None:
     *_, batch = situation(TGeo(), 4, unlabelled=False)
     share = torch.tensor([0.0, 0.25, 0.5, 1.0])
-    found = TGeo().observe(batch, Fixed(share))
+    found = TGeo().arrays(batch, Fixed(share))
     for row, (a, said) in enumerate(zip(share.tolist(), slow.rows_of(batch.teacher.logits), strict=True)):
         expected = [a * p + (1 - a) * (c == row) for c, p in enumerate(slow.softmax(said))]
         assert found["target"][row].tolist() == pytest.approx(expected, abs=1e-6)

@@ -82,12 +82,12 @@ def test_it_shows_and_counts_what_the_scaling_changes() -> None:
     batch = batch_of(method, (torch.zeros(2, 3), teacher, torch.tensor([0, 1])))
     first = top_scaled(teacher, batch.labels, 1, 9.0, 0.1)
     assert first.argmax(1).tolist() == [0, 0]  # the largest logit is amplified as much as the true one
-    assert method.notes(batch, None)["teacher_repaired"] == 0
+    assert method.metrics(batch, None)["teacher_repaired"] == 0
     wrong = batch._replace(labels=torch.tensor([0, 1]), teacher=batch.teacher._replace(logits=-teacher[:, [2, 0, 1]]))
     repaired = top_scaled(wrong.teacher.logits, wrong.labels, 1, 9.0, 0.1).argmax(1)
     expected = (repaired != wrong.teacher.logits.argmax(1)).float().mean()
-    assert method.notes(wrong, None)["teacher_repaired"] == expected
-    torch.testing.assert_close(method.observe(batch, None)["target"], first.softmax(1))
+    assert method.metrics(wrong, None)["teacher_repaired"] == expected
+    torch.testing.assert_close(method.arrays(batch, None)["target"], first.softmax(1))
 
 
 def test_terms_are_labels_direction_and_contrast_with_their_knobs() -> None:

@@ -29,7 +29,7 @@ def walk(method: WAKD, steps: int = 8) -> tuple[Net, nn.Module, list[Tensor]]:
         for step in range(steps):
             vector_to_parameters(torch.randn_like(weights(student)), student.parameters())
             been.append(weights(student))
-            method.settle(batch._replace(progress=step / steps), state)
+            method.after_step(batch._replace(progress=step / steps), state)
     return student, state, been
 
 
@@ -37,7 +37,7 @@ def walk(method: WAKD, steps: int = 8) -> tuple[Net, nn.Module, list[Tensor]]:
 def test_the_mean_is_of_all_weights_from_the_start_on(start: float, first: int) -> None:
     method = WAKD(start=start)
     student, state, been = walk(method)
-    method.conclude(student, state, [torch.randn(8, 1, 8, 8)])
+    method.finalize(student, state, [torch.randn(8, 1, 8, 8)])
     expected = sum(vector.double() for vector in been[first:]) / len(been[first:])
     torch.testing.assert_close(weights(student).double(), expected, atol=1e-5, rtol=1e-5)
 
@@ -47,9 +47,9 @@ def test_a_student_that_never_moved_or_was_never_counted_is_kept() -> None:
         student, _, state, batch = situation(method)
         before = weights(student)
         for _ in range(steps):
-            method.settle(batch, state)
-        assert method.notes(batch, state)["distance"].item() == pytest.approx(0, abs=1e-6)
-        method.conclude(student, state, [])
+            method.after_step(batch, state)
+        assert method.metrics(batch, state)["distance"].item() == pytest.approx(0, abs=1e-6)
+        method.finalize(student, state, [])
         torch.testing.assert_close(weights(student), before, atol=1e-7, rtol=1e-6)
 
 
@@ -64,8 +64,8 @@ def test_averaging_commutes_with_prediction_for_a_linear_network() -> None:
         for _ in range(6):
             vector_to_parameters(torch.randn_like(weights(linear)), linear.parameters())
             answers.append(linear(x).logits)
-            method.settle(told, state)
-        method.conclude(linear, state, [x])
+            method.after_step(told, state)
+        method.finalize(linear, state, [x])
         torch.testing.assert_close(linear(x).logits, torch.stack(answers).mean(0))
 
 
@@ -74,7 +74,7 @@ def test_the_averaged_student_is_shown_before_it_is_kept() -> None:
     student, state, _ = walk(method)
     *_, batch = situation(method)
     student.eval()
-    path = method.observe(batch._replace(student_net=student), state)["paths"]
+    path = method.arrays(batch._replace(student_net=student), state)["paths"]
     vector_to_parameters(state(weights(student)), student.parameters())
     torch.testing.assert_close(path, student(batch.inputs).logits[None], atol=1e-5, rtol=1e-4)
 

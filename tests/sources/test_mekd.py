@@ -146,7 +146,7 @@ def test_a_generator_that_shows_one_image_pulls_at_nothing() -> None:
 def test_the_pull_of_each_term_is_its_gradient(generator: Generator) -> None:
     ours, theirs = draw(5, CLASSES, seed=1), draw(5, CLASSES, seed=2)
     method = MEKD()
-    seen = method.observe(batch(ours, theirs, generator), None)
+    seen = method.arrays(batch(ours, theirs, generator), None)
     for row in range(5):
         mine = ours[row : row + 1].clone().requires_grad_()
         alone = method.terms(batch(mine, theirs[row : row + 1], generator), None)
@@ -161,7 +161,7 @@ def test_the_pull_of_each_term_is_its_gradient(generator: Generator) -> None:
 
 def test_the_kl_pull_is_that_of_the_formula(generator: Generator) -> None:
     ours, theirs = draw(5, CLASSES, seed=1), draw(5, CLASSES, seed=2)
-    seen = MEKD(factor="T", temperature=5.0, kl_weight=0.5).observe(batch(ours, theirs, generator), None)
+    seen = MEKD(factor="T", temperature=5.0, kl_weight=0.5).arrays(batch(ours, theirs, generator), None)
     formula = 0.5 * ((ours / 5).softmax(1) - (theirs / 5).softmax(1))
     assert torch.allclose(seen["kl_pull"], formula.norm(dim=1), rtol=1e-4)
 
