@@ -23,14 +23,14 @@ helper = HelperProcess(MODULE, TIMEOUT_S, "The example")
 
 
 def kinds(method: Mapping[str, Any]) -> tuple[Kind, ...]:
-    """The examples in which a method of the catalogue can be shown, the most telling first."""
+    """Return the examples in which a method of the catalogue can be shown, the most telling first."""
     if {"features", "blocks", "gradients"} & set(method["needs"]):
         return ("features",)
     return ("two", "five", "features")
 
 
 def curves(name: str, knobs: Mapping[str, Any], example: Example) -> dict[str, Any]:
-    """What `kdcore.explain.loss_curves` computes of one method in one example; not to be changed.
+    """Return what `kdcore.explain.loss_curves` computes of one method in one example; not to be changed.
 
     Raises:
         BadInput: why it cannot be shown.

@@ -72,7 +72,7 @@ def _picture(static: Arrays, row: int) -> str:
 
 
 def _teachers_veil(static: Arrays, sight: Sight) -> str:
-    """Return the teacher's map does not change, so it is made once per run and size."""
+    """Return the teacher's map, made once per run and size, as it does not change."""
     made, name = _pictures(static), f"veil {sight.row} {sight.teacher.shape}"
     if name not in made:
         made[name] = veil_url(sight.teacher, GLOW["teacher"])

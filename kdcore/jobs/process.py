@@ -74,7 +74,7 @@ class WorkerProcess:
                 stream.close()
 
     def errors(self) -> str:
-        """The end of what it wrote to stderr before it began a run."""
+        """Return the end of what it wrote to stderr before it began a run."""
         with suppress(OSError, ValueError):
             size = self._errors.seek(0, os.SEEK_END)
             self._errors.seek(max(0, size - TAIL_BYTES))
@@ -92,7 +92,7 @@ class WorkerProcess:
 
 
 def command_line(pid: int) -> str:
-    """What a process was started with; "" when it has ended."""
+    """Return what a process was started with; "" when it has ended."""
     if Path("/proc/self").exists():
         with suppress(OSError):
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()

@@ -41,8 +41,8 @@ def trial(spec: Spec) -> Row:
 
 
 def _told(spec: Spec, folder: Path) -> Row:
-    """What the events of one run come to. A step is timed from the student's first loss point to its last, by the
-    processor's clock where it runs on one, so that what else the machine does counts for little.
+    """Return what the events of one run come to. A step is timed from the student's first loss point to its last, by
+    the processor's clock where it runs on one, so that what else the machine does counts for little.
 
     Its notes are the method's, averaged, what was measured last, and what was asked of a teacher behind a wall.
     """
@@ -70,7 +70,7 @@ def _told(spec: Spec, folder: Path) -> Row:
 
 
 def _asked(spec: Spec, meter: Meter) -> dict[str, float]:
-    """What was counted, and what it cost in dollars."""
+    """Return what was counted, and what it cost in dollars."""
     counted = {name: count for name, count in meter.model_dump().items() if count is not None}
     return counted | {"dollars": bill(spec, meter).dollars}
 
@@ -82,7 +82,7 @@ def _events(spec: Spec, folder: Path) -> Iterator[Event]:
 
 
 def _weights(spec: Spec) -> Path:
-    """The weights of a teacher, trained here where nobody has yet."""
+    """Return the weights of a teacher, trained here where nobody has yet."""
     folder = home() / "teachers" / spec.hash
     path = folder / "student.safetensors"
     with _alone(folder.with_suffix(".lock")):

@@ -46,7 +46,7 @@ class Apart:
         self._timed(self._told)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """What it answers to images.
+        """Return what it answers to images.
 
         Raises:
             BadInput: it fails, or takes too much time or memory; it is not asked again after that.
@@ -104,7 +104,7 @@ def _send(stream: IO[bytes], array: np.ndarray | None, **more: str) -> None:
 
 
 def _received(stream: IO[bytes]) -> np.ndarray | None:
-    """The next array.
+    """Return the next array.
 
     Raises:
         BadInput: a sentence came in its place.

@@ -23,7 +23,7 @@ TIMEOUT_S = 300  # of the clock, beyond what the trial of a file takes at most
 
 
 def check_file(spec: Spec) -> None:
-    """That the uploaded file of a run's teacher, where it has one, can answer about its data what is asked of it.
+    """Check that the uploaded file of a run's teacher, where it has one, can answer about its data what is asked of it.
 
     Raises:
         BadInput: it cannot.

@@ -74,7 +74,7 @@ def _do(left: list[Trial], kept: Path, jobs: int) -> None:
 
 
 def _process() -> HelperProcess:
-    """A process that does one trial at a time with one thread, however long that takes."""
+    """Return a process that does one trial at a time with one thread, however long that takes."""
     one_thread = {"KDLAB_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return HelperProcess("kdcore.study.trials", TIMEOUT_MAX, "The trial", one_thread)
 
