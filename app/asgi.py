@@ -24,7 +24,7 @@ from app.live.cookie import NameBrowsers
 from app.live.hub import Hub
 from app.live.routes import routes
 from app.paths import APP, ASSETS
-from kdcore.comparison.cache import release
+from kdcore.comparison.cache import CASES
 from kdcore.comparison.case import purge
 from kdcore.errors import BadInput
 from kdcore.jobs.local import Supervisor
@@ -76,7 +76,7 @@ async def collect_garbage() -> None:
     with suppress(asyncio.CancelledError):
         while True:
             await asyncio.sleep(COLLECT_S)
-            release()
+            CASES.release()
             await to_thread.run_sync(gc.collect)
 
 

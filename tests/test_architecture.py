@@ -23,6 +23,7 @@ GROUND = (
     "events",
     "frozen",
     "seeding",
+    "single_entry_cache",
     "stdio_rpc",
     "terminal",
     "untrusted",

@@ -20,6 +20,7 @@ from kdcore.blackbox.loaded_run import Bench, weights_of
 from kdcore.contracts.method import Batch, Method
 from kdcore.contracts.outputs import Outputs
 from kdcore.runs.record import stamp_of
+from kdcore.single_entry_cache import SingleEntryCache
 from kdcore.spec.spec import parse
 from kdcore.stdio_rpc import answered, serve
 
@@ -111,17 +112,16 @@ def _shown(images: Tensor) -> list[Any]:
     return pixels
 
 
-_benches: dict[str, tuple[int, Bench]] = {}  # at most one: its images may fill much of the memory
+BENCHES: SingleEntryCache[Bench] = SingleEntryCache()
 
 
 def bench_of(folder: Path, spec: str, teacher: str | None) -> Bench:
     """The bench of a run, set up anew when its weights have changed."""
-    key, stamp = f"{folder} {teacher}", stamp_of(folder)
-    if key not in _benches or _benches[key][0] != stamp:
-        weights = weights_of(folder)
-        _benches.clear()
-        _benches[key] = stamp, Bench(parse(spec), folder, Path(teacher) if teacher else None, weights)
-    return _benches[key][1]
+
+    def make() -> Bench:
+        return Bench(parse(spec), folder, Path(teacher) if teacher else None, weights_of(folder))
+
+    return BENCHES.get((folder, teacher, stamp_of(folder)), make)
 
 
 def answer(line: str) -> dict[str, Any]:

@@ -31,26 +31,53 @@ class _Entry(NamedTuple):
     at: float  # when it was last asked for
 
 
-_entries: OrderedDict[Hashable, _Entry] = OrderedDict()
-_lock = threading.RLock()
+class ArrayCache:
+    """Keeps what functions of hashable arguments return, within a bound that all of them share.
+
+    Args:
+        most_bytes: of all arrays that are kept; the newest value stays whatever its size.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def kept(self, function: Function) -> Function:
+        """Decorate a function whose values are to be kept."""
+
+        @wraps(function)
+        def asked(*arguments: Any) -> Any:
+            key = (function, *arguments)
+            with self._lock:
+                known = self._entries.pop(key, None)
+            value = known.value if known else function(*arguments)
+            entry = _Entry(value, known.held if known else dict(_arrays((arguments, value))), time.monotonic())
+            with self._lock:
+                self._entries[key] = entry
+                self._shrink()
+            return value
+
+        return cast("Function", asked)
+
+    def held_bytes(self) -> int:
+        """Bytes of all arrays that are kept, each counted once."""
+        with self._lock:
+            return sum({key: size for entry in self._entries.values() for key, size in entry.held.items()}.values())
+
+    def release(self, idle_s: float = IDLE_S) -> None:
+        """Let go of what nobody has asked for that long."""
+        with self._lock:
+            for key in [key for key, entry in self._entries.items() if entry.at <= time.monotonic() - idle_s]:
+                del self._entries[key]
+
+    def _shrink(self) -> None:
+        while len(self._entries) > 1 and self.held_bytes() > self.most_bytes:
+            self._entries.popitem(last=False)
 
 
-def kept(function: Function) -> Function:
-    """Keep what a function of hashable arguments makes, within the bound that all share."""
-
-    @wraps(function)
-    def asked(*arguments: Any) -> Any:
-        key = (function, *arguments)
-        with _lock:
-            known = _entries.pop(key, None)
-        value = known.value if known else function(*arguments)
-        entry = _Entry(value, known.held if known else dict(_arrays((arguments, value))), time.monotonic())
-        with _lock:
-            _entries[key] = entry
-            _shrink()
-        return value
-
-    return cast("Function", asked)
+CASES = ArrayCache()  # of all cases that this process shows
+kept = CASES.kept
 
 
 def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
@@ -65,24 +92,6 @@ def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
         return found[more]
 
     return asked
-
-
-def held_bytes() -> int:
-    """Return what all arrays that are kept take."""
-    with _lock:
-        return sum({key: size for entry in _entries.values() for key, size in entry.held.items()}.values())
-
-
-def release(idle_s: float = IDLE_S) -> None:
-    """Let go of what nobody has asked for that long."""
-    with _lock:
-        for key in [key for key, entry in _entries.items() if entry.at <= time.monotonic() - idle_s]:
-            del _entries[key]
-
-
-def _shrink() -> None:
-    while len(_entries) > 1 and held_bytes() > MOST_BYTES:
-        _entries.popitem(last=False)
 
 
 def _arrays(thing: Any) -> list[tuple[int, int]]:

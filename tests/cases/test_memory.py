@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from app.live.case_watcher import CaseWatcher
 from app.live.render import Looker, draw
 from app.panels import case_panels, panel
 from kdcore.comparison import cache, log_probabilities
-from kdcore.comparison.cache import held_bytes, kept, release, remembered
+from kdcore.comparison.cache import CASES, kept, remembered
 from kdcore.comparison.calibration import forecast
 from kdcore.comparison.case import Case, folder_of
 from kdcore.comparison.log_probabilities import Logs
 from kdcore.comparison.scores import scores
 from kdcore.comparison.temperature_scaling import fitted, off, strip
 from kdcore.probes._numerics import log_softmax
+from kdcore.single_entry_cache import SingleEntryCache
 
 ROWS, CLASSES = 4000, 250
 ANSWERS_BYTES = 2 * ROWS * CLASSES * 4  # both models', as they lie on disk
@@ -29,9 +31,9 @@ ANSWERS_BYTES = 2 * ROWS * CLASSES * 4  # both models', as they lie on disk
 
 @pytest.fixture(autouse=True)
 def _nothing_kept() -> Iterator[None]:
-    release(idle_s=-1)
+    CASES.release(idle_s=-1)
     yield
-    release(idle_s=-1)
+    CASES.release(idle_s=-1)
 
 
 @pytest.mark.usefixtures("home")
@@ -42,18 +44,18 @@ def test_all_panels_of_a_case_hold_little_more_than_its_answers(monkeypatch: pyt
     watcher = CaseWatcher(case.id)
     for name in case_panels():  # what is imported and what is kept for ever is no part of the figure
         draw(watcher, panel(name), Looker(theme="light"), 1)
-    release(idle_s=-1)
+    CASES.release(idle_s=-1)
     watcher = CaseWatcher(case.id)
     tracemalloc.start()
     drawn = [draw(watcher, panel(name), Looker(theme="light"), 1).payload for name in case_panels()]
     held, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(drawn) == len(case_panels())
-    assert ANSWERS_BYTES <= held_bytes() <= 1.2 * ANSWERS_BYTES
+    assert ANSWERS_BYTES <= CASES.held_bytes() <= 1.2 * ANSWERS_BYTES
     assert held - sum(map(len, drawn)) <= 1.6 * ANSWERS_BYTES
     assert most <= 7 * ANSWERS_BYTES  # tables of classes and resamples among them, which do not grow with the rows
-    release(idle_s=-1)
-    assert held_bytes() == 0
+    CASES.release(idle_s=-1)
+    assert CASES.held_bytes() == 0
 
 
 def random(rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,16 +109,16 @@ def test_what_is_kept_is_bounded_in_bytes_and_the_newest_stays(monkeypatch: pyte
         whole = np.zeros(size, dtype=np.uint8)
         return Pair(whole[::2], whole)  # one array in memory
 
-    monkeypatch.setattr(cache, "MOST_BYTES", 1000)
+    monkeypatch.setattr(CASES, "most_bytes", 1000)
     for size in (400, 500, 400):
         made(size)
-    assert (asked, held_bytes()) == ([400, 500], 900)
+    assert (asked, CASES.held_bytes()) == ([400, 500], 900)
     made(300)  # 500 was asked for longest ago
-    assert held_bytes() == 700
+    assert CASES.held_bytes() == 700
     made(400)
-    assert (asked, held_bytes()) == ([400, 500, 300], 700)
+    assert (asked, CASES.held_bytes()) == ([400, 500, 300], 700)
     made(5000)
-    assert held_bytes() == 5000
+    assert CASES.held_bytes() == 5000
     made(5000)
     assert asked == [400, 500, 300, 5000]
 
@@ -129,8 +131,8 @@ def test_what_nobody_asks_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None
     now[0] = 200.0
     made(20)
     now[0] = 350.0
-    release()
-    assert held_bytes() == 20
+    CASES.release()
+    assert CASES.held_bytes() == 20
 
 
 @pytest.mark.usefixtures("home")
@@ -141,3 +143,20 @@ def test_what_is_remembered_of_a_thing_goes_with_it() -> None:
     assert len(made.__closure__[1].cell_contents) <= 2  # type: ignore[attr-defined, index]
     del case
     assert not list(made.__closure__[1].cell_contents)  # type: ignore[attr-defined, index]
+
+
+def test_a_cache_of_one_value_makes_it_once_a_key() -> None:
+    cached: SingleEntryCache[str] = SingleEntryCache()
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        assert cached.value is None  # what was kept before is let go first
+        made.append(name)
+        return name
+
+    for key in ("a", "a", "b", "b", "a"):
+        assert cached.get(key, partial(make, key)) == key
+    assert made == ["a", "b", "a"]
+    with pytest.raises(ZeroDivisionError):
+        cached.get("c", lambda: str(1 / 0))
+    assert cached.value is None

@@ -92,7 +92,8 @@ def test_its_losses_are_those_of_the_method_for_one_image(look: Look) -> None:
 def test_the_nearest_image_is_the_nearest(look: Look) -> None:
     latent = [0.3 * k for k in range(10)]
     sight = look(latent=latent)["sight"]
-    (seen,) = [one for _, one in microscope._benches.values()]
+    seen = microscope.BENCHES.value
+    assert seen
     pixels = seen.latent(latent).numpy().reshape(1, -1) / 2 + 0.5
     for found in sight["nearest"]:
         images = seen.images[found["where"]].numpy().reshape(-1, 64) / 255
@@ -105,7 +106,8 @@ def test_the_nearest_image_is_the_nearest(look: Look) -> None:
 
 def test_cycle_accuracy_stands_beside_every_inversion(look: Look) -> None:
     sight = look(row=0)["sight"]
-    (seen,) = [one for _, one in microscope._benches.values()]
+    seen = microscope.BENCHES.value
+    assert seen
     assert seen.teacher_net
     again = []
     for row in range(min(128, len(seen.probe))):

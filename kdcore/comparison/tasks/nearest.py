@@ -11,6 +11,7 @@ from kdcore.comparison.tasks._asked import Asked, image, shown, sides
 from kdcore.comparison.tasks.pair import ComparedPair
 from kdcore.errors import BadInput
 from kdcore.runs.record import read_arrays, written_ns
+from kdcore.single_entry_cache import SingleEntryCache
 
 MOST = 5
 
@@ -52,10 +53,7 @@ def _known(pair: ComparedPair) -> dict[str, np.ndarray]:
     stamp = written_ns(path)
     if not stamp:
         raise BadInput("The features of the training rows have not been measured yet; have them measured first.")
-    if _kept.get("key") != (path, stamp):
-        _kept.update(arrays=read_arrays(path), key=(path, stamp))
-    found: dict[str, np.ndarray] = _kept["arrays"]
-    return found
+    return FEATURES.get((path, stamp), lambda: read_arrays(path))
 
 
-_kept: dict[str, Any] = {}  # at most one case's: they may fill 80 MB
+FEATURES: SingleEntryCache[dict[str, np.ndarray]] = SingleEntryCache()  # of a case's training rows, up to 80 MB

@@ -23,6 +23,7 @@ from kdcore.engine.checkpoint import head_of
 from kdcore.errors import BadInput, upshot
 from kdcore.nn.pixels import Pixels
 from kdcore.runs.record import written_ns
+from kdcore.single_entry_cache import SingleEntryCache
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import DATA, TEACHERS
 from kdcore.spec.spec import Choice, Spec, parse
@@ -328,12 +329,7 @@ def pair_of(folder: Path) -> ComparedPair:
     """The models of a case, set up anew where another was looked at before."""
     key = folder / "question.json"
     stamp = written_ns(key)
-    if _known.get("key") != (folder, stamp):
-        _known.clear()
-        question = asked(folder)
-        _known.update(pair=ComparedPair(question), key=(folder, stamp))
-    found: ComparedPair = _known["pair"]
-    return found
+    return PAIRS.get((folder, stamp), lambda: ComparedPair(asked(folder)))
 
 
-_known: dict[str, Any] = {}  # at most one pair: its rows may fill much of the memory
+PAIRS: SingleEntryCache[ComparedPair] = SingleEntryCache()
