@@ -9,22 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from app import run_store
 from app.text import phrases
+from app.text.consent import OTHERS
 from app.text.phrases import paid
 from kdcore.comparison.case import Case, Progress, Where, folder_of, progress, tell
 from kdcore.comparison.question import Party, Question, asked, specs
 from kdcore.comparison.uploaded_images import keep, rows_of
 from kdcore.errors import BadInput
+from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.runs import private_rows
 from kdcore.runs.bill import dollars
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.runs.record import stamp_of
+from kdcore.runs.spare import Rows, Spare, spare
 from kdcore.spec.spec import Choice, parse
 from kdcore.stdio_rpc import HelperProcess
 
@@ -59,7 +63,7 @@ def question(
     """What is asked when a student is opened beside a teacher: its own where none is named.
 
     The data are, unless they are named, what the student learned from, or else the teacher. `sends` says whether a
-    remote teacher may be sent the rows.
+    remote teacher may be sent the rows, as one always may whose run allows it to measure on real ones.
 
     Raises:
         BadInput: a run has kept no weights yet, a file is missing, or nobody says on which data they are asked.
@@ -67,6 +71,8 @@ def question(
     data = data or next((one.spec.data for one in (student, teacher) if isinstance(one, Run)), None)
     if data is None:
         raise BadInput("A file does not say on which data it is to be asked; choose the data set.")
+    if isinstance(student, Run) and teacher is None and student.spec.remote and student.spec.wall:
+        sends = sends or student.spec.wall.measure == "real"
     ours, theirs = _side(student), _taught_by(student, teacher)
     return Question(data=data, where=where, student=ours, teacher=theirs, sends=sends)
 
@@ -92,6 +98,28 @@ def _side(one: Run | Choice) -> Party:
     return party(one)
 
 
+def owned(theirs: Party | None) -> bool:
+    """Whether who looks owns the run whose remote teacher a case asks, and so may have it sent something."""
+    from app import state  # here: a terminal, which has no visitor, loads no pages
+
+    run = run_store.known(Path(theirs.folder).name) if theirs and theirs.service and theirs.folder else None
+    return run is not None and state.owns(run)
+
+
+def _sends(folder: Path) -> bool:
+    with suppress(BadInput):  # nothing but answers was given
+        return owned(asked(folder).teacher)
+    return False
+
+
+def spare_of(run: Run) -> Spare | None:
+    """What a run's budget leaves for queries by hand; None where nothing limits them, or it has not begun."""
+    began = next((one.event for one in run_store.store().events(run.id, limit=1)), None)
+    if not isinstance(began, Started):
+        return None
+    return spare(run.spec, run.folder, Rows(len(began.classes), began.rows["train"], began.rows["test"]))
+
+
 def walled(case: Case) -> bool:
     """Whether the rows of a case are those of an edge that asks a teacher behind a wall."""
     return any(map(private_rows.walled, specs(case.folder)))
@@ -106,7 +134,12 @@ def sent(case: Case) -> str:
     if not spec.remote or spec.wall is None:
         return ""
     price = paid(told.images, dollars(told.images, spec.wall.price), spec.wall.price)
-    return f"Sent to the remote teacher from microscope and Inspector: {price}; {told.real:,} local or held-out ones."
+    said = f"Sent to the remote teacher from microscope and Inspector: {price}; {told.real:,} local or held-out ones."
+    if not owned(theirs):
+        return f"{said} {OTHERS}"
+    run = run_store.known(Path(theirs.folder).name)
+    limit = spare_of(run) if run else None
+    return f"{said} {limit.says}" if limit else said
 
 
 def anew(case: Case, run: Run) -> Question:
@@ -131,7 +164,9 @@ def _own_teacher(student: Run) -> Run | None:
 
 
 def opened(one: Question) -> str:
-    """The case of a question, begun where it is not there; its id."""
+    """The case of a question, begun where it is not there; its id. Of another user's run it sends nothing."""
+    if one.sends and not owned(one.teacher):
+        one = one.model_copy(update={"sends": False})
     told = progress(one.folder, FIRST)
     if told is None or told.state == "failed":
         one.write()
@@ -145,7 +180,7 @@ def start(folder: Path, task: str, **wishes: Any) -> None:
         return
     tell(folder, task, Progress(state="waiting", says="waiting for its turn"))
     _under_way.add((folder, task))
-    _queue().submit(_do, folder, task, wishes)
+    _queue().submit(_do, folder, task, wishes, _sends(folder))
 
 
 def working(folder: Path, task: str) -> bool:
@@ -163,9 +198,9 @@ def under_way(folder: Path, task: str) -> bool:
 _under_way: set[tuple[Path, str]] = set()  # what this process has begun: what another left undone is begun again
 
 
-def _do(folder: Path, task: str, wishes: Mapping[str, Any]) -> None:
+def _do(folder: Path, task: str, wishes: Mapping[str, Any], sends: bool) -> None:
     try:
-        slow.ask({"task": task, "folder": str(folder), "asked": dict(wishes)})
+        slow.ask({"task": task, "folder": str(folder), "asked": dict(wishes), "sends": sends})
     except BadInput as error:
         told = progress(folder, task)
         if told is None or told.state != "failed":  # the process died before it could say why
@@ -181,7 +216,13 @@ def ask(folder: Path, task: str, **wishes: Any) -> dict[str, Any]:
     Raises:
         BadInput: what hinders it.
     """
-    told: dict[str, Any] = quick.ask({"task": task, "folder": str(folder), "asked": wishes})["told"]
+    return _told(folder, task, wishes, _sends(folder))
+
+
+def _told(folder: Path, task: str, wishes: Mapping[str, Any], sends: bool) -> dict[str, Any]:
+    """The examiner's answer; `sends` says that a run's remote teacher may be sent images for it."""
+    request = {"task": task, "folder": str(folder), "asked": dict(wishes), "sends": sends}
+    told: dict[str, Any] = quick.ask(request)["told"]
     return told
 
 
@@ -192,12 +233,12 @@ def later(folder: Path, task: str, **wishes: Any) -> None:
     """
     tell(folder, task, Progress(state="waiting"))
     waits = (folder, task) in _wished
-    _wished[folder, task] = wishes
+    _wished[folder, task] = wishes, _sends(folder)
     if not waits:
         _answers().submit(_answer, folder, task)
 
 
-_wished: dict[tuple[Path, str], dict[str, Any]] = {}  # what waits for its turn
+_wished: dict[tuple[Path, str], tuple[dict[str, Any], bool]] = {}  # what waits for its turn
 
 
 @cache
@@ -207,7 +248,7 @@ def _answers() -> ThreadPoolExecutor:
 
 def _answer(folder: Path, task: str) -> None:
     try:
-        ask(folder, task, **_wished.pop((folder, task)))
+        _told(folder, task, *_wished.pop((folder, task)))
         tell(folder, task, Progress(state="done", share=1.0))
     except BadInput as error:
         tell(folder, task, Progress(state="failed", says=str(error)))
@@ -225,6 +266,12 @@ def case(case_id: str) -> Case:
 
 
 def again(folder: Path) -> None:
-    """Begin a case once more, where its first task was left undone by a server that ended."""
-    asked(folder)
+    """Begin a case once more, where its first task was left undone by a server that ended.
+
+    Raises:
+        BadInput: it has no models, or rows may be sent for it to the teacher of another user's run.
+    """
+    one = asked(folder)
+    if one.sends and not owned(one.teacher):
+        raise BadInput(OTHERS)
     start(folder, FIRST)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import run_store, state
 from app.reports.microscope_card import Sight, card
+from app.text.consent import OTHERS
 from app.text.phrases import money, verbatim
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
@@ -47,12 +48,16 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
     if found is None:
         return
     st.html(card(found, state.view().theme))
-    if found["may_ask"]:
+    if found["may_ask"] and not state.owns(run):
+        st.caption(OTHERS)
+    elif found["may_ask"]:
         spent = found.get("left") == 0
+        if says := found.get("says"):
+            st.caption(verbatim(says))
         st.button(
             _offer(run, asked),
             disabled=spent,
-            help="The run's budget of images is used up, so nothing more can be sent." if spent else None,
+            help="Nothing more can be sent by hand." if spent else None,
             icon=":material/help:",
             key="lens asks",
             on_click=state.remember,
@@ -84,8 +89,10 @@ def sight(run: Run, asked: Mapping[str, Any]) -> Sight:
     """What the helper sees of one image.
 
     Raises:
-        BadInput: why it sees nothing.
+        BadInput: why it sees nothing, such as that its teacher is to be asked by somebody else than the run's owner.
     """
+    if asked.get("ask") and not state.owns(run):
+        raise BadInput(OTHERS)
     taught = run_store.store().finished_teacher(run.spec.teacher.hash) if run.spec.teacher else None
     place = {"folder": str(run.folder), "teacher": str(taught.weights) if taught else None}
     found: Sight = helper.ask({**asked, **place, "spec": run.spec.model_dump_json()})["sight"]

@@ -13,6 +13,7 @@ from app.helpers import comparison
 from app.links import inspector
 from app.links.inspector import PARTIES, brought
 from app.text import phrases
+from app.text.consent import OTHERS
 from app.text.phrases import paid
 from kdcore.comparison import uploaded_logits
 from kdcore.comparison.case import folder_of, progress
@@ -21,7 +22,6 @@ from kdcore.errors import BadInput
 from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.runs.bill import dollars
-from kdcore.runs.ledger import left
 from kdcore.runs.record import stamp_of
 from kdcore.spec.catalogue import catalogue, check_knobs, entry
 from kdcore.spec.spec import Choice
@@ -30,6 +30,7 @@ OWN = ""  # the teacher that the student learned from, and its data
 WHERE = {"val": "validation rows", "test": "test rows", "train": "training rows"}
 MOST = 200  # runs to choose from
 ANSWERS = "answers file"  # the widget
+KNOWN = "The rows open beside the teacher where it has answered all of them, and without it elsewhere."
 CONSENT = "rows may be sent"  # the box; it is in no link, since a link is no consent
 
 
@@ -72,16 +73,19 @@ def _consent(runs: Mapping[str, Run]) -> None:
     run = runs.get(str(state.shown().settings["student"] or next(iter(runs), "")))
     if run is None or state.shown().settings["teacher"] != OWN or not run.spec.remote or run.spec.wall is None:
         return
+    if not state.owns(run):
+        st.caption(f"{OTHERS} {KNOWN}")
+        return
     began = next((one.event for one in run_store.store().events(run.id, limit=1)), None)
     split = began.rows.get(str(state.shown().settings["where"]), ROWS) if isinstance(began, Started) else ROWS
-    has = left(run.folder, len(began.classes), run.spec.wall.budget) if isinstance(began, Started) else None
-    if has == 0:
-        st.caption(
-            f"The run's budget of {run.spec.wall.budget:,} images is used up, so nothing more is sent. The rows open "
-            "beside the teacher where it has answered all of them, and without it elsewhere."
-        )
+    limit = comparison.spare_of(run)
+    if limit and not limit.left:
+        used = f"The run's budget of {limit.budget:,} images is used up, so nothing more is sent."
+        st.caption(f"{used if limit.over else phrases.verbatim(limit.says)} {KNOWN}")
         return
-    rows = min(split, ROWS, split if has is None else has)
+    rows = min(split, ROWS, limit.left if limit else split)
+    if limit and not limit.over:
+        st.caption(phrases.verbatim(limit.says))
     most = f"At most {paid(rows, dollars(rows, run.spec.wall.price), run.spec.wall.price)}."
     if run.spec.wall.measure == "real":
         st.caption(f"This run may be sent real images for measuring, so rows without an answer are sent. {most}")

@@ -1,6 +1,7 @@
 """May files hold rows of an edge that asks a teacher behind a wall? One question, in the same words everywhere."""
 
 OPTION = "--real-images"
+OTHERS = "Read-only: this run belongs to another user, so nothing is sent to its teacher from here."
 ASKED = "Include local and held-out images in files"
 HELP = (
     "Whoever gets a file then sees images of the edge. Without it no file holds a local or held-out image, nor what "

@@ -1,7 +1,8 @@
 """Somebody else's teacher, asked beside its run by a person who looks: from the microscope, or in the Inspector.
 
 What the run has asked is known here and not asked again. What is new is counted, priced and kept in a book of its own
-beside the run's; of a remote teacher it is part of the run's budget. Who may send what is for those to say who ask.
+beside the run's; of a remote teacher it is part of the run's budget, and while the run is not over it takes nothing of
+what learning and the final test need. Who may send what is for those to say who ask.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from kdcore.contracts.service import Answered, Line
 from kdcore.engine.teacher import Spent, Teacher, packed
 from kdcore.errors import BadInput
 from kdcore.nn.pixels import Pixels
-from kdcore.runs.ledger import BOOKS, BY_HAND, Ledger, left
+from kdcore.runs.ledger import BOOKS, BY_HAND, Ledger
+from kdcore.runs.spare import Rows, Spare, spare
 from kdcore.spec.registry import TEACHERS
 from kdcore.spec.spec import Spec
 
@@ -27,14 +29,16 @@ class ByHand:
 
     Args:
         spec, folder: the run's.
-        shape, classes: of a row, and how many there are.
+        shape: of a row.
+        rows: how many classes and rows the run's data have.
         scale: of the data.
     """
 
-    def __init__(self, spec: Spec, folder: Path, shape: tuple[int, ...], classes: int, scale: Pixels) -> None:
+    def __init__(self, spec: Spec, folder: Path, shape: tuple[int, ...], rows: Rows, scale: Pixels) -> None:
         assert spec.service
         assert spec.wall
-        self.spec, self.folder, self.shape, self.classes, self.scale = spec, folder, shape, classes, scale
+        self.spec, self.folder, self.shape, self.rows, self.scale = spec, folder, shape, rows, scale
+        self.classes = rows.classes
         self.service = TEACHERS[spec.service.name](**spec.service.knobs)
         self.remote = self.service.remote
         budget = spec.wall.budget if self.remote else 0
@@ -47,9 +51,9 @@ class ByHand:
         return len({one for one in self._digests(inputs) if not any(one in book.places for book in books)})
 
     @property
-    def left(self) -> int | None:
-        """Images that the run's budget still has; None where nothing limits them."""
-        return left(self.folder, self.classes, self.wall.budget)
+    def spare(self) -> Spare | None:
+        """What the run's budget leaves for it; None where nothing limits it."""
+        return spare(self.spec, self.folder, self.rows)
 
     def answers(self, inputs: Tensor, real: bool) -> Tensor:
         """Answers (B, C) to inputs (B, ...); what is not known is sent. `real` says that they are no synthetic images.
@@ -61,14 +65,23 @@ class ByHand:
         place.mkdir(parents=True, exist_ok=True)
         with (place / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # nobody else writes the book meanwhile
+            self._check(inputs)
             try:
                 return self._teacher(place)(inputs, real).logits
-            except Spent:
-                missing = self.missing(inputs)
-                raise BadInput(
-                    f"Nothing was sent: {missing:,} more {'image' if missing == 1 else 'images'} would overrun the "
-                    f"run's budget of {self.wall.budget:,}, of which {self.left:,} are left."
-                ) from None
+            except Spent:  # the run took the rest meanwhile
+                raise BadInput("Nothing was sent: the run's budget does not reach for it any more.") from None
+
+    def _check(self, inputs: Tensor) -> None:
+        """Pass inputs (B, ...) whose answers are known, or for which enough is left.
+
+        Raises:
+            BadInput: there is not.
+        """
+        limit = self.spare
+        if limit is None or (missing := self.missing(inputs)) <= limit.left:
+            return
+        images = f"{missing:,} more {'image' if missing == 1 else 'images'} would have to be sent"
+        raise BadInput(f"Nothing was sent: {images}. {limit.says}")
 
     def _teacher(self, place: Path) -> Teacher:
         """The teacher with all books as they stand; its own lie at `place`."""

@@ -41,6 +41,7 @@ def sight(bench: Bench, image: Tensor, row: int | None, ask: bool) -> Sight:
     """
     theirs, ours = bench.teachers(image, row, ask), bench.student(bench.inputs(image)).logits.float()
     sets = [where for where in bench.images if row is None or where != "held out"]  # probe images are held out
+    limit = bench.by_hand.spare if bench.by_hand else None
     found: Sight = {
         "classes": list(bench.classes),
         "label": None if row is None else bench.labels[row],
@@ -48,7 +49,8 @@ def sight(bench: Bench, image: Tensor, row: int | None, ask: bool) -> Sight:
         "student": ours[0].softmax(0).tolist(),
         "teacher": None if theirs is None else _believed(bench, theirs),
         "may_ask": theirs is None and bench.spec.service is not None,
-        "left": bench.by_hand.left if bench.by_hand else None,  # of the budget; None where nothing limits it
+        "left": limit.left if limit else None,  # of the budget; None where nothing limits it
+        "says": limit.says if limit else "",
         "asked": bench.asked,
         "samples": bench.samples,
         "step": bench.step,

@@ -18,6 +18,7 @@ ROWS = 10_000
 MOST_ROWS = 50_000
 FILE = "question.json"
 SENDS = "Rows may be sent to the remote teacher"  # as the form asks for `Question.sends`
+OTHERS = "only who owns the run may send its teacher anything."
 ALLOW = f"to allow that, tick \u201c{SENDS}\u201d where the models are chosen, and open them again."
 
 

@@ -1,8 +1,8 @@
 """A process that examines two models: `python -m kdcore.comparison.worker` answers a line of JSON with one.
 
-A request is {"task", "folder", "asked"}, an answer {"told"} or {"error"}. Tasks are the files of
-`kdcore/comparison/tasks`. What a long one has measured lies in the case's folder afterwards, and <task>.json there says
-how far it is.
+A request is {"task", "folder", "asked", "sends"}, an answer {"told"} or {"error"}; `sends` says that who asks may have
+a run's remote teacher sent images, as far as the question allows it. Tasks are the files of `kdcore/comparison/tasks`.
+What a long one has measured lies in the case's folder afterwards, and <task>.json there says how far it is.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def _asked(request: dict[str, Any]) -> Answer:
     known = [path.stem for path in TASKS.glob("[!_]*.py") if path.stem != "pair"]
     if name not in known:
         raise unknown("task", name, known)
-    task = import_module(f"kdcore.comparison.tasks.{name}")
+    task, sends = import_module(f"kdcore.comparison.tasks.{name}"), request.get("sends") is True
     if hasattr(task, "answer"):
-        return {"told": task.answer(pair_of(folder), asked)}
-    _work(name, folder, asked, task.work)
+        return {"told": task.answer(pair_of(folder, sends), asked)}
+    _work(name, folder, asked, task.work, sends)
     return {"told": None}
 
 
-def _work(name: str, folder: Path, asked: dict[str, Any], work: Any) -> None:
+def _work(name: str, folder: Path, asked: dict[str, Any], work: Any, sends: bool) -> None:
     """A task that takes long; its progress stands beside what it measures."""
     told_at, said = 0.0, ""
 
@@ -53,7 +53,7 @@ def _work(name: str, folder: Path, asked: dict[str, Any], work: Any) -> None:
 
     tell(folder, name, Progress(says="reading data and models"))
     try:
-        found = work(pair_of(folder), asked, report)
+        found = work(pair_of(folder, sends), asked, report)
     except BadInput as error:
         tell(folder, name, Progress(state="failed", says=str(error)))
         raise

@@ -19,8 +19,8 @@ from kdcore.contracts.outputs import Outputs
 from kdcore.events import Score
 from kdcore.nn.representations import attention, unit_grams
 from kdcore.probes.field import surrounding
+from kdcore.spec.query_limits import PROBE_ROWS
 
-PROBE_ROWS = 512
 PLANE = 100  # points along one side of the decision field
 GRADIENT_ROWS = 32
 MAP_ROWS = 12  # probe rows whose maps of attention are taken

@@ -244,13 +244,13 @@ class _Run:
         """The weights, the one look at the test split, and the result."""
         if self.setup.answers:
             self.setup.answers.release()
+        last = self._evaluated(step, "test")  # before the weights say that the run is over: it may send images
         weights = dict(self.setup.student.state_dict())
         path = self.folder / "student.safetensors"
         checkpoint.save_tensors(path, weights, self._labelled())
         if isinstance(self.setup.source, Maker):
             made = dict(self.setup.making.state_dict())
             checkpoint.save_tensors(self.folder / "source.safetensors", made, self._labelled())
-        last = self._evaluated(step, "test")
         yield last
         result = {f"student_{name}": value for name, value in last.student}
         result |= {f"teacher_{name}": value for name, value in last.teacher or ()}

@@ -18,6 +18,7 @@ from kdcore.spec.spec import Measure, Spec
 
 ANEW = frozenset({"mixing", "second_view"})  # asks that show the teacher further images in each step
 Refusal = Literal["permission", "limit", "budget"]
+PROBE_ROWS = 512  # of a split that stand for all of it, where a remote teacher is measured
 
 
 def learning(asked: Spec, local: int | None = None) -> int | None:
@@ -58,6 +59,13 @@ def measuring(asked: Spec, local: int | None = None) -> int:
     if wall is None or not asked.remote or wall.measure == "nothing":
         return 0
     return wall.room(learning(asked, local))
+
+
+def closing(asked: Spec, tested: int, local: int | None = None) -> int:
+    """Images that measuring keeps for the final test on `tested` rows; 0 where it may not send them, or has no room."""
+    rows = min(tested, PROBE_ROWS)
+    allowed = asked.remote and asked.wall is not None and asked.wall.allows("real")
+    return rows if allowed and rows <= measuring(asked, local) else 0
 
 
 def most(asked: Spec) -> int | None:

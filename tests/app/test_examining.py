@@ -19,13 +19,13 @@ def idle() -> None:
 def test_of_several_wishes_the_last_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go, seen = Event(), Event(), list[int]()
 
-    def ask(*_: Any, **wishes: Any) -> dict[str, Any]:
+    def ask(_: Path, __: str, wishes: dict[str, Any], ___: bool) -> dict[str, Any]:
         begun.set()
         assert go.wait(10)
         seen.append(wishes["row"])
         return {}
 
-    monkeypatch.setattr(comparison, "ask", ask)
+    monkeypatch.setattr(comparison, "_told", ask)
     comparison.later(tmp_path, "plane", row=1)
     assert begun.wait(10)
     for row in (2, 3, 4):
@@ -42,7 +42,7 @@ def test_what_hinders_an_answer_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     def ask(*_: Any, **__: Any) -> dict[str, Any]:
         raise BadInput("These three rows lie on one line.")
 
-    monkeypatch.setattr(comparison, "ask", ask)
+    monkeypatch.setattr(comparison, "_told", ask)
     comparison.later(tmp_path, "plane", row=1)
     idle()
     told = progress(tmp_path, "plane")

@@ -6,12 +6,14 @@ from math import sqrt
 from typing import Any
 
 import pytest
+from lab_driver import Finish, Open
 from streamlit.testing.v1 import AppTest
 
 from app import state
 from app.helpers import microscope
 from app.panels import View
 from app.reports.microscope_card import card, lines
+from app.text.consent import OTHERS
 from kdcore.errors import BadInput
 
 PIXELS = [[[0, 128], [255, 64]]]
@@ -96,10 +98,31 @@ def test_a_question_that_cannot_be_asked_takes_nothing_else_away(monkeypatch: py
     monkeypatch.setattr(microscope, "sight", sight)
     monkeypatch.setattr(state, "_state", {})
     monkeypatch.setattr(state, "view", View)
+    monkeypatch.setattr(state, "owns", lambda _: True)
     page = AppTest.from_function(_looking).run(timeout=60)
     assert not page.button[0].disabled
     page.button[0].click().run(timeout=60)
     assert [one.value for one in page.info] == ["Nothing was sent."]
     assert "student says" in page.get("html")[0].proto.body
     assert page.button[0].disabled
-    assert "budget of images is used up" in page.button[0].help
+    assert "Nothing more can be sent by hand." in page.button[0].help
+
+
+def test_only_the_owner_of_a_run_has_its_teacher_asked(lab: Open, finish: Finish) -> None:
+    """Neither by a button, nor by a request that somebody makes up: the old page asked for whoever pressed."""
+    lab()  # a visitor
+    run = finish()
+    with pytest.raises(BadInput, match="belongs to another user, so nothing is sent"):
+        microscope.sight(run, {"row": 0, "ask": True})
+
+
+def test_another_user_finds_no_button_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(microscope, "sight", lambda *_: SILENT | {"may_ask": True, "left": 9, "says": "9 are left."})
+    monkeypatch.setattr(state, "_state", {})
+    monkeypatch.setattr(state, "view", View)
+    for mine in (True, False):
+        monkeypatch.setattr(state, "owns", lambda _, mine=mine: mine)
+        page = AppTest.from_function(_looking).run(timeout=60)
+        assert len(page.button) == mine
+        (told,) = [one.value for one in page.caption]
+        assert told == ("9 are left." if mine else OTHERS)

@@ -146,6 +146,31 @@ def test_a_budget_promises_no_more_than_is_left_of_it(lab: Open, store: Store) -
     assert not page.checkbox
 
 
+def test_of_another_users_run_nothing_is_sent(lab: Open, store: Store, begun: Begun) -> None:
+    """Neither by the form, which says so, nor by a question that somebody makes up."""
+    wish = Order(
+        service=Choice(name="http", knobs={"model": "m"}), budget=900, measure="real", preset="paper", pool=600
+    )
+    run = store.submit(spec(wish), "f" * 32)
+    assert store.claim(1, run.id)
+    store.append(run.id, story(run.spec, 0.9))
+    run.weights.parent.mkdir(parents=True, exist_ok=True)
+    run.weights.write_bytes(WEIGHTS)
+    page = lab("inspector", student=run.id)
+    assert "this run belongs to another user, so nothing is sent to its teacher from here" in said(page)
+    assert not page.checkbox
+    page = button(page, "Open")
+    asked = comparison.question(run, sends=True)
+    assert asked.sends
+    comparison.opened(asked)
+    assert [Question.model_validate_json((folder / "question.json").read_text()).sends for folder, _ in begun] == [
+        False
+    ]
+    asked.write()
+    with pytest.raises(BadInput, match="belongs to another user"):
+        comparison.again(asked.folder)
+
+
 def test_a_file_needs_its_data(lab: Open, begun: Begun) -> None:
     page = lab("inspector", student="weights", **{"student.file": "0123456789abcdef.safetensors"})
     assert "choose the data set" in said(button(page, "Open"))

@@ -19,10 +19,13 @@ from kdcore.comparison.question import Party, Question
 from kdcore.events import Meter
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.runs.record import read_arrays
-from kdcore.spec.spec import Spec
+from kdcore.runs.spare import ENDED, Rows, Spare, spare
+from kdcore.spec.query_limits import closing, learning
+from kdcore.spec.spec import Choice, Spec
 from kdcore.teachers import http
 
 CLASSES = 10
+ROWS = Rows(CLASSES, 259, 359)  # of the data that the runs learn
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +70,8 @@ class Over(NamedTuple):
         return microscope.answer(json.dumps(request))
 
 
-def ask(folder: Path, task: str, **asked: Any) -> dict[str, Any]:
-    return worker.answer(json.dumps({"task": task, "folder": str(folder), "asked": asked}))
+def ask(folder: Path, task: str, sends: bool = True, **asked: Any) -> dict[str, Any]:
+    return worker.answer(json.dumps({"task": task, "folder": str(folder), "asked": asked, "sends": sends}))
 
 
 def over(server: Counting, folder: Path, **wall: Any) -> Over:
@@ -165,14 +168,17 @@ def test_no_budget_is_overrun_by_hand(home: Path) -> None:
         rows = len(case.rows)
         assert case.rows.teacher is None
         assert case.about.notes == (
-            f"the teacher was not queried: {rows} of these {rows} rows would have to be sent to it, but only 1 of the "
-            f"run's budget of {budget:,} images are left.",
+            f"the teacher was not queried: {rows} of these {rows} rows would have to be sent to it. 1 of the run's "
+            f"budget of {budget:,} images is left.",
         )
         assert (run.sent, run.by_hand) == (before, (0, 0))
         assert run.look(row=0)["sight"]["left"] == 1
         sight = run.look(row=0, ask=True)["sight"]
         assert (sight["asked"], sight["left"]) == (1, 0)
-        assert "1 more image would overrun" in run.look(row=1, ask=True)["error"]
+        assert (
+            "Nothing was sent: 1 more image would have to be sent. 0 of the run's budget"
+            in run.look(row=1, ask=True)["error"]
+        )
         assert run.sent == budget
 
 
@@ -198,5 +204,67 @@ def test_a_budget_that_reaches_for_a_part_of_the_rows_pays_for_none(home: Path) 
         before = run.sent
         case = run.case(where="test")
         assert case.rows.teacher is None
-        assert "but only 300 of the run's budget of" in case.about.notes[0]
+        assert "300 of the run's budget of" in case.about.notes[0]
         assert run.sent == before
+
+
+@pytest.mark.parametrize("measure", ["nothing", "real"])
+def test_who_does_not_own_a_run_has_its_teacher_sent_nothing(home: Path, measure: str) -> None:
+    """Whatever the run or the question allows: neither the rows nor an image drawn in a case that its owner opened."""
+    with counting(8, CLASSES) as server:
+        run = over(server, home / "run", measure=measure)
+        before, question = run.sent, run.question(where="train", sends=True)
+        question.write()
+        assert ask(question.folder, "answers", sends=False) == {"told": None}
+        case = Case(question.folder)
+        assert case.rows.teacher is None
+        assert case.about.notes[0].endswith("only who owns the run may send its teacher anything.")
+        known = run.case(where="val", sends=True)
+        sent = run.sent
+        new = [[int(pixel) for pixel in line] for line in np.arange(64).reshape(8, 8)]
+        assert "only who owns the run" in ask(known.folder, "drawn", sends=False, pixels=[new])["error"]
+        assert (run.sent, sent >= before) == (sent, True)
+        assert "error" not in ask(known.folder, "drawn", pixels=[new]), "its owner may"
+
+
+@pytest.mark.parametrize("measure", ["nothing", "real"])
+def test_before_a_run_is_over_nothing_is_taken_of_what_it_needs(home: Path, measure: str) -> None:
+    """The old rule let queries by hand take all of the budget that was not spent yet, learning's share included."""
+    with counting(8, CLASSES) as server:
+        run = over(server, home / "run", measure=measure)
+        wanted, tested = learning(run.spec, ROWS.local), closing(run.spec, ROWS.tested, ROWS.local)
+        assert wanted is not None
+        assert tested == (359 if measure == "real" else 0)
+        budget = wanted + run.meter.looked + tested + 2
+        wall = run.spec.wall.model_copy(update={"budget": budget})  # type: ignore[union-attr]
+        run = run._replace(spec=run.spec.model_copy(update={"wall": wall}))
+        ended = (run.folder / ENDED).read_bytes()
+        (run.folder / ENDED).unlink()
+        before = run.sent
+        assert run.look(row=0)["sight"]["left"] == 2
+        kept = f"until it ends, the run keeps {wanted:,} to learn from" + (
+            " and 359 for its final test." if tested else "."
+        )
+        drawn = [[0.1 * step] + [1.0] * 9 for step in range(3)]
+        for latent in drawn[:2]:
+            assert run.look(latent=latent, ask=True)["sight"]["says"].endswith(kept)
+        refused = run.look(latent=drawn[2], ask=True)["error"]
+        assert refused.startswith("Nothing was sent: 1 more image would have to be sent. 0 of the run's budget of")
+        assert refused.endswith(kept)
+        assert run.sent - before == 2
+        (run.folder / ENDED).write_bytes(ended)
+        assert spare(run.spec, run.folder, ROWS) == Spare(budget, budget - run.sent, over=True), "all it did not use"
+
+
+def test_where_nobody_knows_what_learning_asks_nothing_is_sent_before_the_end(home: Path) -> None:
+    with counting(8, CLASSES) as server:
+        run = over(server, home / "run")
+        wall = run.spec.wall.model_copy(update={"budget": 10**6})  # type: ignore[union-attr]
+        spec = run.spec.model_copy(update={"wall": wall, "source": Choice(name="data", knobs={"augment": "shift"})})
+        assert learning(spec) is None
+        assert spare(spec, run.folder, ROWS) == Spare(10**6, 10**6 - run.sent, over=True)
+        (run.folder / ENDED).unlink()
+        limit = spare(spec, run.folder, ROWS)
+        assert limit
+        assert limit.left == 0
+        assert "may need its whole budget of 1,000,000 images" in limit.says

@@ -47,7 +47,7 @@ def _answer(folder: Any) -> None:
     """Have both models asked in this process."""
     from kdcore.comparison.worker import answer  # here, as it brings torch with it
 
-    told = answer(jsonlib.dumps({"task": comparison.FIRST, "folder": str(folder)}))
+    told = answer(jsonlib.dumps({"task": comparison.FIRST, "folder": str(folder), "sends": True}))
     if "error" in told:
         raise BadInput(told["error"])
 

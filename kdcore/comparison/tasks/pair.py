@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from kdcore.blackbox.loaded_run import weights_of
 from kdcore.blackbox.manual_queries import ByHand
-from kdcore.comparison.question import ALLOW, Party, Question, asked
+from kdcore.comparison.question import ALLOW, OTHERS, Party, Question, asked
 from kdcore.comparison.uploaded_images import kept
 from kdcore.contracts.data import Data, Dataset, Split, silent
 from kdcore.contracts.net import CHUNK, Net, pooled
@@ -23,6 +23,7 @@ from kdcore.engine.checkpoint import head_of
 from kdcore.errors import BadInput, upshot
 from kdcore.nn.pixels import Pixels
 from kdcore.runs.record import written_ns
+from kdcore.runs.spare import Rows
 from kdcore.single_entry_cache import SingleEntryCache
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import DATA, TEACHERS
@@ -34,11 +35,8 @@ SCALES = {  # mean and deviation of pixels from 0 to 1 that give the scales of u
     "bytes": ((0.0,), (1 / 255,)),
 }
 PART = 2048  # rows that are looked for in the books at a time
-UNASKED = "{title} is remote and was not asked: {missing:,} of these {rows:,} rows would have to be sent to it; {allow}"
-OVERDRAWN = (
-    "{title} was not asked: {missing:,} of these {rows:,} rows would have to be sent to it, but only {left:,} of the "
-    "run's budget of {budget:,} images are left."
-)
+UNASKED = "{title} is remote and was not queried: {missing:,} of these {rows:,} rows would have to be sent to it; {why}"
+OVERDRAWN = "{title} was not queried: {missing:,} of these {rows:,} rows would have to be sent to it. {why}"
 
 
 class ComparedModel:
@@ -49,14 +47,23 @@ class ComparedModel:
         data, choice: the data set of the case, and what names it.
         device: where it is asked.
         sends: whether a remote one may be sent rows, and images made of them.
+        owned: whether who asks may have its run's remote teacher sent anything.
 
     Raises:
         BadInput: it cannot be read, or knows other rows or classes.
     """
 
-    def __init__(self, party: Party, data: Dataset, choice: Choice, device: torch.device, sends: bool = False) -> None:
-        self.sends = sends
-        self.party, self.title, self.device, self.data = party, party.title, device, choice
+    def __init__(
+        self,
+        party: Party,
+        data: Dataset,
+        choice: Choice,
+        device: torch.device,
+        sends: bool = False,
+        owned: bool = False,
+    ) -> None:
+        self.sends, self.owned = sends, owned
+        self.party, self.title, self.device, self.data, self.whole = party, party.title, device, choice, data
         self.rows, self.classes = tuple(data.train.x.shape[1:]), data.classes  # of the case
         self.shape = self.rows  # of one row as this model reads it
         self.mean, self.std = data.mean, data.std
@@ -91,8 +98,10 @@ class ComparedModel:
     def _beside_its_run(self, spec: Spec) -> None:
         """A service that teaches a run: what that has asked is known, and what is asked here is counted there."""
         assert self.party.folder
+        own = self.whole if spec.data == self.data else dataset(spec.data, home() / "data", silent)
+        rows = Rows(len(self.classes), len(own.train.x), len(own.test.x))
         scale = Pixels(self.mean, self.std)
-        self.by_hand = ByHand(spec, Path(self.party.folder), self.shape, len(self.classes), scale)
+        self.by_hand = ByHand(spec, Path(self.party.folder), self.shape, rows, scale)
 
     def _load(self) -> None:
         """The network of a run, with the newest weights."""
@@ -209,7 +218,7 @@ class ComparedModel:
             return self._line(x / 255 if x.ndim == 4 else x).logits
         inputs = self.by_hand.scale.normalised(x)
         if not self.allowed and (missing := self.by_hand.missing(inputs)):
-            raise BadInput(f"{self.title} is remote, and this would send it {missing:,} images; {ALLOW}")
+            raise BadInput(f"{self.title} is remote, and this would send it {missing:,} images; {self._why}")
         return self.by_hand.answers(inputs, real=True)
 
     def refusal(self, x: Tensor) -> str:
@@ -217,21 +226,29 @@ class ComparedModel:
 
         They are counted before the first is sent: those of a part that still fits would be paid for in vain.
         """
-        left = self.by_hand.left if self.by_hand else None
-        if self.by_hand is None or (self.allowed and left is None):
+        limit = self.by_hand.spare if self.by_hand else None
+        if self.by_hand is None or (self.allowed and limit is None):
             return ""
         parts = (self.by_hand.scale.normalised(self._sized(part.float())) for part in torch.split(x, PART))
         missing = sum(map(self.by_hand.missing, parts))
         told = {"title": self.title, "missing": missing, "rows": len(x)}
-        if left is not None and missing > left:
-            return OVERDRAWN.format(**told, left=left, budget=self.by_hand.wall.budget)
-        return UNASKED.format(**told, allow=ALLOW) if missing and not self.allowed else ""
+        if missing and not self.owned:
+            return UNASKED.format(**told, why=self._why)
+        if limit is not None and missing > limit.left:
+            return OVERDRAWN.format(**told, why=limit.says)
+        return UNASKED.format(**told, why=self._why) if missing and not self.allowed else ""
+
+    @property
+    def _why(self) -> str:
+        """Why nothing may be sent."""
+        return ALLOW if self.owned else OTHERS
 
     @property
     def allowed(self) -> bool:
-        """Whether it may be asked about anything: it is on this machine, or its run or this case allows it."""
+        """Whether it may be asked about anything: it is on this machine, or its run or this case allows it to who
+        owns the run."""
         wall = self.by_hand.wall if self.by_hand and self.by_hand.remote else None
-        return wall is None or wall.measure == "real" or self.sends
+        return wall is None or (self.owned and (wall.measure == "real" or self.sends))
 
     def through(self, x: Tensor) -> Any:
         """`Outputs` of raw rows (B, ...), with gradients to `x` where it asks for them; its inside must be known.
@@ -264,12 +281,14 @@ class ComparedPair:
 
     Args:
         question: the case's.
+        owned: whether who asks may have a run's remote teacher sent anything.
 
     Raises:
         BadInput: data or models cannot be read.
     """
 
-    def __init__(self, question: Question, device: str = "auto") -> None:
+    def __init__(self, question: Question, device: str = "auto", owned: bool = False) -> None:
+        self.owned = owned
         self.question, self.folder, self.device = question, question.folder, device_for(device)
         self.data = dataset(question.data, home() / "data", silent)
         self.classes, self.shape = self.data.classes, tuple(self.data.train.x.shape[1:])
@@ -282,7 +301,7 @@ class ComparedPair:
 
     def _model(self, side: str, party: Party) -> ComparedModel:
         try:
-            return ComparedModel(party, self.data, self.question.data, self.device, self.question.sends)
+            return ComparedModel(party, self.data, self.question.data, self.device, self.question.sends, self.owned)
         except BadInput as error:
             raise BadInput(f"The {side}: {error}") from error
 
@@ -325,11 +344,15 @@ class ComparedPair:
         return [self.student, *([self.teacher] if self.teacher else [])]
 
 
-def pair_of(folder: Path) -> ComparedPair:
-    """The models of a case, set up anew where another was looked at before."""
-    key = folder / "question.json"
-    stamp = written_ns(key)
-    return PAIRS.get((folder, stamp), lambda: ComparedPair(asked(folder)))
+def pair_of(folder: Path, owned: bool = False) -> ComparedPair:
+    """The models of a case, set up anew where another was looked at before, or by somebody who may send less or more.
+
+    Args:
+        folder: the case's.
+        owned: whether who asks may have a run's remote teacher sent anything.
+    """
+    key = folder, written_ns(folder / "question.json"), owned
+    return PAIRS.get(key, lambda: ComparedPair(asked(folder), owned=owned))
 
 
 PAIRS: SingleEntryCache[ComparedPair] = SingleEntryCache()
