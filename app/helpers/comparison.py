@@ -28,7 +28,7 @@ from kdcore.runs import private_rows
 from kdcore.runs.bill import dollars
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.runs.record import stamp_of
-from kdcore.runs.spare import Rows, Spare, spare
+from kdcore.runs.spare import RowCounts, Spare, spare
 from kdcore.spec.spec import Choice, parse
 from kdcore.stdio_rpc import HelperProcess
 
@@ -117,7 +117,7 @@ def spare_of(run: Run) -> Spare | None:
     began = next((one.event for one in run_store.store().events(run.id, limit=1)), None)
     if not isinstance(began, Started):
         return None
-    return spare(run.spec, run.folder, Rows(len(began.classes), began.rows["train"], began.rows["test"]))
+    return spare(run.spec, run.folder, RowCounts(len(began.classes), began.rows["train"], began.rows["test"]))
 
 
 def walled(case: Case) -> bool:

@@ -26,7 +26,7 @@ from kdcore.generation.source import Maker, Scene
 from kdcore.nn.pixels import Pixels
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.runs.record import read_arrays, stamp_of
-from kdcore.runs.spare import Rows
+from kdcore.runs.spare import RowCounts
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import METHODS, SOURCES
 from kdcore.spec.spec import Spec
@@ -74,7 +74,7 @@ class Bench:
         self.source = SOURCES[spec.source.name](**spec.source.knobs)
         self.making = self._making(weights) if isinstance(self.source, Maker) else None
         self.method = METHODS[spec.method.name](**spec.method.knobs)
-        rows = Rows(len(self.classes), len(data.train.x), len(data.test.x))
+        rows = RowCounts(len(self.classes), len(data.train.x), len(data.test.x))
         self.by_hand = ByHand(spec, folder, self.shape, rows, self.scale) if spec.service else None
         self._cycle: float | None = None
 

@@ -17,7 +17,7 @@ from kdcore.engine.teacher import Spent, Teacher, packed
 from kdcore.errors import BadInput
 from kdcore.nn.pixels import Pixels
 from kdcore.runs.ledger import BOOKS, BY_HAND, Ledger
-from kdcore.runs.spare import Rows, Spare, spare
+from kdcore.runs.spare import RowCounts, Spare, spare
 from kdcore.spec.registry import TEACHERS
 from kdcore.spec.spec import Spec
 
@@ -34,7 +34,7 @@ class ByHand:
         scale: of the data.
     """
 
-    def __init__(self, spec: Spec, folder: Path, shape: tuple[int, ...], rows: Rows, scale: Pixels) -> None:
+    def __init__(self, spec: Spec, folder: Path, shape: tuple[int, ...], rows: RowCounts, scale: Pixels) -> None:
         assert spec.service
         assert spec.wall
         self.spec, self.folder, self.shape, self.rows, self.scale = spec, folder, shape, rows, scale

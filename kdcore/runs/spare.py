@@ -12,7 +12,7 @@ from kdcore.spec.spec import Spec
 ENDED = "student.safetensors"  # in a run's folder, once its final test has been paid for
 
 
-class Rows(NamedTuple):
+class RowCounts(NamedTuple):
     """Of a run's data: how many classes, local images and test images there are."""
 
     classes: int
@@ -44,7 +44,7 @@ class Spare(NamedTuple):
         return f"{left} for queries by hand: until it ends, the run keeps {self.learning:,} to learn from{test}."
 
 
-def spare(spec: Spec, folder: Path, rows: Rows) -> Spare | None:
+def spare(spec: Spec, folder: Path, rows: RowCounts) -> Spare | None:
     """What a run of `spec` in `folder` leaves for queries by hand; None where nothing limits them."""
     budget = spec.wall.budget if spec.wall and spec.remote else 0
     whole = left(folder, rows.classes, budget)

@@ -19,13 +19,13 @@ from kdcore.comparison.question import Party, Question
 from kdcore.events import Meter
 from kdcore.runs.ledger import BY_HAND, totals
 from kdcore.runs.record import read_arrays
-from kdcore.runs.spare import ENDED, Rows, Spare, spare
+from kdcore.runs.spare import ENDED, RowCounts, Spare, spare
 from kdcore.spec.query_limits import closing, learning
 from kdcore.spec.spec import Choice, Spec
 from kdcore.teachers import http
 
 CLASSES = 10
-ROWS = Rows(CLASSES, 259, 359)  # of the data that the runs learn
+ROWS = RowCounts(CLASSES, 259, 359)  # of the data that the runs learn
 
 
 @pytest.fixture(autouse=True)

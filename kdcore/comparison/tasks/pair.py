@@ -23,7 +23,7 @@ from kdcore.engine.checkpoint import head_of
 from kdcore.errors import BadInput, upshot
 from kdcore.nn.pixels import Pixels
 from kdcore.runs.record import written_ns
-from kdcore.runs.spare import Rows
+from kdcore.runs.spare import RowCounts
 from kdcore.single_entry_cache import SingleEntryCache
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import DATA, TEACHERS
@@ -99,7 +99,7 @@ class ComparedModel:
         """A service that teaches a run: what that has asked is known, and what is asked here is counted there."""
         assert self.party.folder
         own = self.whole if spec.data == self.data else dataset(spec.data, home() / "data", silent)
-        rows = Rows(len(self.classes), len(own.train.x), len(own.test.x))
+        rows = RowCounts(len(self.classes), len(own.train.x), len(own.test.x))
         scale = Pixels(self.mean, self.std)
         self.by_hand = ByHand(spec, Path(self.party.folder), self.shape, rows, scale)
 
