@@ -45,7 +45,7 @@ class Spare(NamedTuple):
 
 
 def spare(spec: Spec, folder: Path, rows: RowCounts) -> Spare | None:
-    """What a run of `spec` in `folder` leaves for queries by hand; None where nothing limits them."""
+    """Return what a run of `spec` in `folder` leaves for queries by hand; None where nothing limits them."""
     budget = spec.wall.budget if spec.wall and spec.remote else 0
     whole = left(folder, rows.classes, budget)
     if whole is None:
