@@ -11,7 +11,7 @@ from kdcore.spec.checks import check
 from kdcore.spec.lineage import recommended
 from kdcore.spec.registry import DATA, METHODS
 from kdcore.spec.schedule import Schedule
-from kdcore.spec.spec import SETTABLE, Change, Choice, Spec, Watch, canonical, change, parse
+from kdcore.spec.spec import SETTABLE, Change, Choice, Spec, Wall, Watch, canonical, change, parse
 
 TEACHER: dict[str, Any] = {"student": {"name": "cnn"}, "method": {"name": "ce"}}
 STUDENT: dict[str, Any] = {"student": {"name": "mlp"}, "method": {"name": "kd"}, "teacher": TEACHER}
@@ -286,3 +286,17 @@ def test_text_that_cannot_be_written_down_is_refused_before_anything_begins() ->
         Change(step=1, path="method.temperature", value="\udcff")
     with pytest.raises(BadInput, match=r"^Choice.* holds text that is not UTF-8; rename"):
         parse({**recommended("digits").model_dump(mode="json"), "data": {"name": "digits\udcff"}})
+
+
+def test_validation_leaves_a_frozen_spec_as_it_is() -> None:
+    """What is missing is filled in in a new object, also where the one given is a spec already."""
+    service = Choice(name="onnx", knobs={"file": "0" * 16 + ".onnx"})
+    changes = (Change(step=3, path="schedule.lr", value=0.2), Change(step=1, path="schedule.lr", value=0.1))
+    whole = parse({"student": {"name": "mlp"}, "method": {"name": "kd"}, "service": service, "access": "logits"})
+    assert whole.wall == Wall()
+    copied = whole.model_copy(update={"student": Choice(name="mlp"), "wall": None, "changes": changes})
+    before = dict(vars(copied))
+    full = Spec.model_validate(copied)
+    assert vars(copied) == before
+    assert full.model_copy(update={"changes": ()}) == whole
+    assert full.changes == changes[::-1]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kdcore.contracts.access import GRANTS, Access
 from kdcore.contracts.method import ASKS, OF_ROWS
@@ -56,8 +56,13 @@ class Change(WrittenModel):
     value: bool | int | float | str
 
 
+KINDS = {"student": "model", "service": "teacher"}  # the catalogue's section of a field, where their names differ
+
+
 class Spec(FrozenModel):
     """One run, whole."""
+
+    model_config = ConfigDict(validate_default=True, revalidate_instances="always")  # a copy may be incomplete
 
     version: Literal[1] = 1
     data: Choice = Choice(name="digits")
@@ -76,14 +81,30 @@ class Spec(FrozenModel):
     watch: Watch = Watch()
     changes: tuple[Change, ...] = Field((), description="Settings that change during the run, planned or by hand.")
 
+    @field_validator("data", "source", "student", "method", "service")
+    @classmethod
+    def _with_all_knobs(cls, choice: Choice | None, info: ValidationInfo) -> Choice | None:
+        """Check knobs and fill in their defaults, so that the canonical JSON says everything."""
+        field = str(info.field_name)
+        return choice and _spelled(KINDS.get(field, field), choice)
+
+    @field_validator("wall")
+    @classmethod
+    def _wall_of_a_service(cls, wall: Wall | None, info: ValidationInfo) -> Wall | None:
+        """Give a service a wall: it is always a black box."""
+        return Wall() if wall is None and info.data.get("service") else wall
+
+    @field_validator("changes")
+    @classmethod
+    def _in_order(cls, changes: tuple[Change, ...], info: ValidationInfo) -> tuple[Change, ...]:
+        """Sort the changes and drop those without effect; left alone where another field is invalid already."""
+        if not changes or len(info.data) < len(cls.model_fields) - 1:
+            return changes
+        return tuple(one for one, _ in course(cls.model_construct(**info.data, changes=changes)))
+
     @model_validator(mode="after")
-    def _complete(self) -> Spec:
-        """Knobs are checked and spelled out, so that the canonical JSON says everything."""
-        for field, kind in (("data", "data"), ("source", "source"), ("student", "model"), ("method", "method")):
-            choice: Choice = getattr(self, field)
-            object.__setattr__(self, field, _spelled(kind, choice))
-        if self.service:
-            object.__setattr__(self, "service", _spelled("teacher", self.service))
+    def _consistent(self) -> Spec:
+        """Check what fields demand of each other."""
         method, source = entry("method", self.method.name), entry("source", self.source.name)
         self._check_grant("method", self.method.name, method)
         self._check_grant("source", self.source.name, source)
@@ -99,8 +120,6 @@ class Spec(FrozenModel):
                 f"Method {self.method.name!r} learns from one teacher, but the spec names mentors; take them out, or "
                 f"choose {' or '.join(methods_that(lambda one: one['lineage'] in SEVERAL))}."
             )
-        if self.changes:
-            object.__setattr__(self, "changes", tuple(one for one, _ in course(self)))
         return self
 
     def _check_grant(self, kind: str, name: str, one: Mapping[str, Any]) -> None:
@@ -144,8 +163,6 @@ class Spec(FrozenModel):
     def _check_wall(self) -> None:
         if self.service and self.teacher:
             raise BadInput("The teacher is a run or a service, but the spec names both; take one of them out.")
-        if self.service and not self.wall:
-            object.__setattr__(self, "wall", Wall())
         if self.access == "white_box" and self.wall:
             raise BadInput(
                 "A teacher behind a wall grants logits, probabilities or labels, but access is 'white_box'; set the "
