@@ -26,7 +26,7 @@ page = st.navigation(
     position="top",
 )
 if not catalogue.cache_info().currsize:
-    with st.spinner("Getting to know data, networks and methods; this is done once after an update …"):
+    with st.spinner("Building the catalogue of data, networks and methods; only needed once after an update …"):
         catalogue()
 try:
     page.run()

@@ -29,7 +29,7 @@ def find(run_id: str | None) -> Run | None:
     """
     run = store().get(run_id) if run_id else None
     if run and run.deleted_at:
-        raise BadInput(f"Run {run_id} was deleted; whoever owns it can bring it back on the Runs page.")
+        raise BadInput(f"Run {run_id} was deleted; its owner can restore it on the Runs page.")
     return run
 
 

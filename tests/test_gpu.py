@@ -335,7 +335,7 @@ def test_a_run_says_that_another_may_end_in_other_bits(place: Place, monkeypatch
     told = list(place.run(place.spec(), "told"))[-1]
     assert isinstance(told, Finished)
     assert told.unsteady == ("a", "b")
-    assert "2 operations have no form on this GPU" in outcome(told.result)
+    assert "2 operations have no deterministic implementation on this GPU" in outcome(told.result)
     assert "GPU" not in outcome(calm.result)
 
 

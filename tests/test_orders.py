@@ -168,10 +168,10 @@ def test_what_has_no_effect_is_refused() -> None:
     ("order", "titles"),
     [
         ({"access": "labels", "digits": 2, "top": 3}, ("Only the largest probabilities", "Rounded to decimals")),
-        ({"preset": "kd"}, ("Its own images may be sent to the teacher", "MEKD, aligned and quick (quick)")),
-        ({"preset": "kd", "local": True, "pool": 9}, ("Pool: images made once and reused", "MEKD as in the paper")),
+        ({"preset": "kd"}, ("Local images may be sent to the teacher", "MEKD, aligned and quick (quick)")),
+        ({"preset": "kd", "local": True, "pool": 9}, ("Pool size: synthetic images reused", "MEKD as in the paper")),
         ({"measure": "real"}, ("Also send for measuring",)),
-        ({"preset": "aligned", "budget": 9}, ("Budget: most images sent", "MEKD as in the paper (paper)", "Pool: ")),
+        ({"preset": "aligned", "budget": 9}, ("Query budget (images)", "MEKD as in the paper (paper)", "Pool size: ")),
         ({"preset": "deepinversion"}, ("MEKD, aligned and quick (quick)",)),
     ],
 )

@@ -26,14 +26,14 @@ def remote(**order: Any) -> Spec:
         (
             {"pool": 800, "budget": 3000},
             2800,
-            "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 717 kB of images. Up to 800 of them are to "
-            "learn from, the others for measuring.",
+            "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 717 kB of images. Up to 800 of them are for "
+            "learning, the others for measuring.",
         ),
         (
             {"pool": 300, "budget": 900},
             900,
-            "At most 900 queries; cost $2.25 ($2.50 per 1,000); 230 kB of images. Up to 300 of them are to "
-            "learn from, the others for measuring.",
+            "At most 900 queries; cost $2.25 ($2.50 per 1,000); 230 kB of images. Up to 300 of them are for "
+            "learning, the others for measuring.",
         ),
         (
             {"pool": 800, "budget": 3000, "measure": "nothing"},
@@ -43,8 +43,8 @@ def remote(**order: Any) -> Spec:
         (
             {"pool": 800, "measure": "synthetic", "upload": "uint8"},
             2800,
-            "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 179 kB of images. Up to 800 of them are to "
-            "learn from, the others for measuring.",
+            "At most 2,800 queries; cost $7.00 ($2.50 per 1,000); 179 kB of images. Up to 800 of them are for "
+            "learning, the others for measuring.",
         ),
         (
             {"budget": 500, "access": "labels"},
@@ -64,8 +64,8 @@ def remote(**order: Any) -> Spec:
         (
             {"preset": "aligned", "local": True, "pool": 500, "access": "labels", "measure": "nothing"},
             500,
-            "At most 500 queries; cost $1.25 ($2.50 per 1,000); 128 kB of images. The edge's own images come on "
-            "top, each once.",
+            "At most 500 queries; cost $1.25 ($2.50 per 1,000); 128 kB of images. Local images are sent "
+            "in addition, each once.",
         ),
     ],
 )

@@ -25,7 +25,7 @@ from kdcore.spec.spec import Spec
 HEIGHT = 420
 FONT = '"Source Sans", "Source Sans 3", sans-serif'  # the page's own; an inherited one is measured wrongly here
 FEW = 8  # runs whose table needs no unfolding
-GROUPS = {"mekd": "MEKD", "maker": "other made images", "local": "the edge's own images"}
+GROUPS = {"mekd": "MEKD", "maker": "other synthetic images", "local": "local images"}
 MARKS = {"mekd": "circle", "maker": "diamond", "local": "square"}
 MEASURES: dict[Measure, str] = {"agreement": "Agreement with the teacher", "accuracy": "Accuracy"}
 
@@ -34,7 +34,7 @@ def frontier(run: Run) -> None:
     """All finished runs against the teacher of this one, and what a student on the real images reaches."""
     points, beside = gathered(run)
     if not points:
-        st.info("No run against this teacher is over yet; each that ends becomes a point here.")
+        st.info("No run with this teacher has finished yet; each finished run adds a point.")
         return
     names = named_apart(points)
     measure, look = _measure(points), state.view().theme
@@ -42,7 +42,7 @@ def frontier(run: Run) -> None:
         chart(figure(points, beside, measure, run.id, look), look, height=HEIGHT, key="frontier chart")
         st.caption(_caption(run.spec, beside, measure))
     else:
-        st.info("No run against this teacher has asked it about an image, so there is nothing to draw.")
+        st.info("No run with this teacher has sent a query, so there is nothing to plot.")
     with st.expander("These runs by name", expanded=len(points) <= FEW, key="frontier table"):
         st.dataframe(
             [line(point, names[point.run]) for point in sorted(points, key=lambda one: one.images)],
@@ -54,7 +54,7 @@ def frontier(run: Run) -> None:
 def _measure(points: list[Point]) -> Measure:
     """What the runs are measured by: as chosen, or by accuracy where no agreement is known."""
     if not drawn(points, "agreement"):
-        st.info("No run against this teacher has a measured agreement with it, so the frontier shows accuracy.")
+        st.info("Agreement was not measured in any run with this teacher, so accuracy is shown.")
         return "accuracy"
     return st.segmented_control(
         "Measured by", list(MEASURES), default="agreement", required=True, format_func=MEASURES.__getitem__,
@@ -77,18 +77,17 @@ def gathered(run: Run) -> tuple[list[Point], Reference | None]:
 
 
 def _caption(spec: Spec, beside: Reference | None, measure: Measure) -> str:
-    said = "Each point is a finished run on this machine, measured on the test split; the line joins those that no "
-    said += "other beats with as few images."
+    said = "Each point is a finished run on this machine, measured on the test split; the line connects runs that no "
+    said += "other run beats with as few images."
     if beside is None:
         which = "other run" if on_real(spec) else "run"
         return (
-            f"{said} No {which} with this teacher learned on the edge's real images themselves, so there is no line "
-            "for that."
+            f"{said} No {which} with this teacher was trained on the real local images, so there is no reference line."
         )
     if beside.value(measure) is None:
         return said
     which = "another" if on_real(spec) else "a"
-    return f"{said} The dashed line is {which} student on the edge's real images ({on_images(spec, beside)})."
+    return f"{said} The dashed line is {which} student trained on the real local images ({on_images(spec, beside)})."
 
 
 def kind(spec: Spec) -> str:
@@ -141,7 +140,7 @@ def figure(points: list[Point], beside: Reference | None, measure: Measure, show
     layout = theme.layout(
         look,
         "frontier",
-        xaxis={"type": "log", "title": {"text": "different images asked about"}, "dtick": 1},
+        xaxis={"type": "log", "title": {"text": "queries (different images)"}, "dtick": 1},
         yaxis={"title": {"text": MEASURES[measure].lower() + ", test"}} | SHARES,
         shapes=[shape for shape, _ in lines],
         annotations=[note for _, note in lines],
@@ -177,7 +176,7 @@ def _dots(
 
 def _hover(point: Point, told: str) -> str:
     agreed = "" if point.agreement is None else f", agreement {percent(point.agreement)}"
-    end = "<br>its budget was used up" if point.spent else ""
+    end = "<br>query budget used up" if point.spent else ""
     return (
         f"<b>{escape(told)}</b>, seed {point.spec.seed}<br>{point.images:,} queries, {_real(point)}"
         f"<br>cost {money(point.money)}<br>accuracy {percent(point.accuracy)}{agreed}{end}"

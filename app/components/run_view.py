@@ -60,7 +60,7 @@ def next_run(asked: Spec | None, run: Run | None) -> None:
     left = phrases.differences([run.spec, asked]) if run and asked else {}
     if left:
         told = run_names.few([run_names.setting(path) for path in run_names.ordered(left)])
-        st.info(f"**Settings for the next run.** The run on show differs in {told}.", icon=":material/next_plan:")
+        st.info(f"**Settings for the next run.** The displayed run differs in {told}.", icon=":material/next_plan:")
 
 
 def playing(recorded: Run, asked: Spec | None) -> str:
@@ -94,7 +94,7 @@ def _submit(asked: Callable[[], Spec]) -> None:
     check_file(wanted)
     run = run_store.store().submit(wanted, state.viewer(), also=state.owners())
     if run.state == "done":
-        state.complain("You have run exactly this before, so here it is; another seed gives a new run.")
+        state.complain("This run was already done, so its results are shown; change the seed for a new run.")
     state.show(run.id)
 
 
@@ -123,7 +123,7 @@ def show(run: Run, demo: bool, take: Take, chosen: Order = list, between: Callab
     with st.container(key="head").container(key=f"title-{run.id}"):  # the bar reads off it whose title stands there
         st.subheader(phrases.verbatim(phrases.heading(run)), anchor=False, help=phrases.unnamed(run.spec))
     if not mine and run.owner != run_store.DEMO:
-        st.caption("Read-only: this run belongs to another user. To have one of your own, press Run.")
+        st.caption("Read-only: this run belongs to another user. Press Run to start your own.")
     live("transport", run.id, **shared, settings=knobs, autoplay=demo)  # close behind its title
     again = 1.0 if run.state in ACTIVE else None
     state.fragment(_aftermath, again, _outdated)(run.id, _moment(run), mine, suited(run), take)
@@ -231,14 +231,14 @@ def _again(run: Run) -> None:
 def _share(run: Run) -> None:
     with st.popover("Share", icon=":material/share:"):
         query = state.codec().write(state.shown()._replace(run=run.id))
-        st.caption("A link to this view:")
+        st.caption("Link to this view:")
         _copied(f"{(st.context.url or '').partition('?')[0]}?{urlencode(query)}")
         early = phrases.broken_off(run)
-        told = f"This run was {early}; from a command line its settings do all {run.steps:,}:"
-        st.caption(told if early else "The same run from a command line:")
+        told = f"This run was {early}; from the command line, these settings run all {run.steps:,} steps:"
+        st.caption(told if early else "The same run from the command line:")
         _copied(command(run.spec) or f"kdlab run --spec {run.id}.json", "sh")
         text = run.spec.model_dump_json(indent=2)
-        st.download_button("Settings as a file", text, f"{run.id}.json", "application/json", icon=":material/download:")
+        st.download_button("Download settings", text, f"{run.id}.json", "application/json", icon=":material/download:")
 
 
 def _copied(text: str, language: str | None = None) -> None:

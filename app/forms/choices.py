@@ -62,7 +62,7 @@ def lacking(method: str, settings: Settings) -> str | None:
     missing = needs - GRANTS[settings["access"]]  # type: ignore[index]
     if missing:
         return f"needs the teacher's {' and '.join(sorted(missing))}"
-    return "cannot join these two networks" if needs and _unjoined(method, settings) else None
+    return "is incompatible with these two networks" if needs and _unjoined(method, settings) else None
 
 
 def _unjoined(method: str, settings: Settings) -> str | None:
@@ -136,4 +136,4 @@ def _misfit(settings: Settings, part: str) -> str | None:
         return None
     titles = ", ".join(catalogue.entry("model", name)["title"] for name in sorted(readers))
     told = " × ".join(map(str, shape))
-    return f"{option(part, str(settings[part]), settings)} cannot read inputs of {told}; these can: {titles}."
+    return f"{option(part, str(settings[part]), settings)} does not accept inputs of shape {told}; these do: {titles}."

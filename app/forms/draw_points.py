@@ -202,7 +202,7 @@ def editor(settings: Settings) -> None:
     points: Points = settings[SETTING]  # type: ignore[assignment]
     names: list[str] = settings[NAMES]  # type: ignore[assignment]
     st.caption(
-        "Choose a class and click to set points; hold and drag to spray. Keys: arrows move, space sets, 1 to 8 choose."
+        "Choose a class and click to add points; drag to spray. Keys: arrows move, space adds, 1 to 8 choose the class."
     )
     _canvas()(
         key=KEY,

@@ -190,7 +190,7 @@ def access(settings: Settings, title: str) -> None:
         key=state.widget("access", settings["access"]),
         on_change=state.changed,
         args=("access", str),
-        help="A method can use only what the teacher grants; an interface on the web often grants labels alone.",
+        help="A method can only use what the teacher exposes; many web APIs return labels only.",
     )
 
 

@@ -34,7 +34,9 @@ def pieces(part: str, settings: Settings) -> None:
     first = [key for key in keys if base[key] == "" or key.partition(".")[2] in one["required"]]
     _fields(settings, base, first)
     more = [key for key in keys if key not in first]
-    with st.expander("How it is asked", key=f"more {part}"):  # fields that are not there would forget what is typed
+    with st.expander(
+        "Connection and input settings", key=f"more {part}"
+    ):  # fields that are not there would forget what is typed
         _fields(settings, base, more)
 
 
@@ -70,4 +72,4 @@ def lacking(order: Order) -> str | None:
         return None
     required: dict[str, str] = entry("teacher", order.service.name)["required"]
     missing = next((says for knob, says in required.items() if not order.service.knobs[knob]), None)
-    return None if missing is None else f"Somebody else's teacher needs {missing}."
+    return None if missing is None else f"An external teacher requires {missing}."

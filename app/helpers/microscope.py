@@ -18,7 +18,7 @@ from kdcore.runs.bill import dollars
 from kdcore.spec.catalogue import entry
 from kdcore.stdio_rpc import HelperProcess
 
-Under = Literal["A probe image", "A walk between two classes", "Any latent"]
+Under = Literal["A probe image", "Between two classes", "Any latent"]
 MOST = 10  # classes with a slider each
 REACH = 4.0  # of a latent's numbers, in standard deviations of those that the generator learned with
 
@@ -34,7 +34,7 @@ def lens(run: Run, classes: tuple[str, ...]) -> None:
     )
     asked = {
         kinds[0]: _row,
-        "A walk between two classes": _walk,
+        "Between two classes": _walk,
         "Any latent": _latent,
     }[under or kinds[0]](classes)
     _look(run, asked)
@@ -65,7 +65,7 @@ def _look(run: Run, asked: Mapping[str, Any]) -> None:
             kwargs={"local": True},
         )
     elif found["teacher"] is None:
-        st.caption("The teacher of this run is not on this machine, so it says nothing of images it was never shown.")
+        st.caption("The teacher of this run is not on this machine, so it has no output for new images.")
 
 
 def _seen(run: Run, asked: Mapping[str, Any], ask: bool) -> Sight | None:
@@ -121,7 +121,7 @@ def _walk(classes: tuple[str, ...]) -> dict[str, Any]:
     with columns[2]:
         end = st.selectbox("To", places, index=min(1, len(classes) - 1), format_func=classes.__getitem__, key="lens to")
     with columns[1]:
-        share = st.slider("Share of the way", 0.0, 1.0, 0.5, 0.05, key="lens share")
+        share = st.slider("Interpolation", 0.0, 1.0, 0.5, 0.05, key="lens share")
     return {"latent": between(len(classes), start, end, share)}
 
 

@@ -88,7 +88,7 @@ def along(case: Case, told: dict[str, Any]) -> list[str]:
             )
     if "teacher" in told:
         same = np.mean(np.array(told["teacher"]["answers"]) == np.array(told["student"]["answers"]))
-        said.append(f"They give the same answer on <b>{percent(float(same))}</b> of {len(told['share'])} steps.")
+        said.append(f"They agree on <b>{percent(float(same))}</b> of {len(told['share'])} steps.")
     return said
 
 

@@ -102,9 +102,7 @@ def _inversions(record: Record, facts: Facts) -> str:
     known = "was not measured"
     if "cycle" in facts.notes:
         known = f"is {measured(facts.notes, 'cycle', 1 / facts.classes)}"
-    return _figure(
-        "inversions", "Inversions", grid, f"What the generator makes of both answers. Cycle accuracy {known}."
-    )
+    return _figure("inversions", "Inversions", grid, f"Images generated from both outputs. Cycle accuracy {known}.")
 
 
 def _course(record: Record) -> str:
@@ -202,9 +200,9 @@ def settings(run: Run) -> str:
     spec = run.spec
     rows: dict[str, Any] = {
         "data": entry("data", spec.data.name)["title"],
-        "share the edge owns": percent(float(str(spec.data.knobs["train_fraction"]))),
-        "the teacher tells": answer(spec.access, spec.wall),
-        **({"images are sent as": spec.wall.upload} if spec.wall else {}),
+        "share of local images": percent(float(str(spec.data.knobs["train_fraction"]))),
+        "teacher output": answer(spec.access, spec.wall),
+        **({"data type of the images sent": spec.wall.upload} if spec.wall else {}),
         "source": _said(spec.source.name, spec.source.knobs),
         "method": _said(spec.method.name, spec.method.knobs),
         "student's steps": f"{spec.schedule.steps:,} of {spec.schedule.batch} images",

@@ -93,7 +93,7 @@ def report(run: Run, facts: Facts, record: Record, address: str = "", real: bool
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>Verdict: {escape(title(run.spec))}</title>'
         f"<style>{_style()}</style></head><body><h1>{escape(title(run.spec))}</h1>"
-        f'<p class="muted">A student at the edge learned from a teacher that it could only query. Run {run.id}, '
+        f'<p class="muted">A student learned from a black-box teacher that could only be queried. Run {run.id}, '
         f"seed {run.spec.seed}.</p>{parts}{''.join(drawn.values())}{settings(run)}{again}</body></html>"
     )
 

@@ -13,9 +13,9 @@ from app.theme import Theme
 
 Sight = dict[str, Any]
 WHERE = {
-    "local": "nearest image of the edge",
-    "training": "nearest image the teacher learned from",
-    "held out": "nearest image that nobody learned from",
+    "local": "nearest local image",
+    "training": "nearest training image of the teacher",
+    "held out": "nearest held-out image",
 }
 
 
@@ -32,7 +32,7 @@ def _answers(sight: Sight) -> list[str]:
     found = [figure(sight["image"], "x′", f"what is asked about<br>{label}")]
     for key, name, who in (("inverse_teacher", "G(T(x′))", "teacher"), ("inverse_student", "G(S(x′))", "student")):
         if key in sight:
-            found.append(figure(sight[key], name, f"{who} says {_top(sight, who)}"))
+            found.append(figure(sight[key], name, f"{who} predicts {_top(sight, who)}"))
     if "difference" in sight:
         found.append(figure(sight["difference"], "|difference|", "what the image term sees"))
     return found
@@ -63,7 +63,7 @@ def lines(sight: Sight) -> list[str]:
         found.append(f"Shown G(T(x′)), the teacher says <b>{shown}</b>: {'the same class' if same else 'another one'}.")
     if sight["cycle"] is not None:
         found.append(
-            f"Cycle accuracy <b>{percent(sight['cycle'])}</b>: so many images of an answer get that answer again. "
+            f"Cycle accuracy <b>{percent(sight['cycle'])}</b>: the share of generated images with the intended class. "
             "Where it is low, G(T(x′)) shows some image of the data and not this one's class."
         )
     if sight["step"] is not None:

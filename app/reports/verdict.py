@@ -78,12 +78,12 @@ def verdict(facts: Facts) -> list[Said]:
 def _quality(facts: Facts) -> Said:
     result = facts.ended.result
     if "student_accuracy" not in result:
-        return Said("learned", "The run left no test result, so nothing is known of what was learned.", "accuracy")
-    text = f"The student is right on {percent(result['student_accuracy'])} of {tested(result)}"
+        return Said("learned", "The run has no test result.", "accuracy")
+    text = f"The student is correct on {percent(result['student_accuracy'])} of {tested(result)}"
     if "teacher_accuracy" in result:
         text += f", its teacher on {percent(result['teacher_accuracy'])} of {compared(result)}"
     if "agreement" in result:
-        text += f"; they give the same answer on {percent(result['agreement'])} of {compared(result)}"
+        text += f"; they agree on {percent(result['agreement'])} of {compared(result)}"
     said = " ".join(filter(None, (f"{text}.", stuck(result))))
     return Said("learned", said, "fidelity" if "agreement" in result else "accuracy")
 
@@ -125,12 +125,12 @@ def _alone(spec: Spec) -> str:
 
 def _inversions(facts: Facts) -> Said:
     if "cycle" not in facts.notes:
-        text = f"Whether images of answers show what was answered was not measured{_because(facts, 'real')}."
+        text = f"Whether generated images show the predicted class was not measured{_because(facts, 'real')}."
         return Said("learned", text, "inversions")
     means = (
-        "so the images of answers mostly show the class that was answered"
+        "so the generated images mostly show the predicted class"
         if facts.notes["cycle"] >= SHOWS
-        else "so the images of answers look like the data but do not show what was answered; do not read them so"
+        else "so the generated images look like the data but do not show the predicted class; do not interpret them"
     )
     cycle = measured(facts.notes, "cycle", 1 / facts.classes)
     return Said("learned", f"Cycle accuracy of the inversions is {cycle}, {means}.", "inversions")
@@ -139,14 +139,14 @@ def _inversions(facts: Facts) -> Said:
 def _coverage(facts: Facts) -> Said:
     entropy = facts.notes.get("class_entropy")
     if entropy is None:
-        text = f"Which classes the made images cover was not measured{_because(facts, 'synthetic')}."
+        text = f"Which classes the synthetic images cover was not measured{_because(facts, 'synthetic')}."
         return Said("learned", text, "coverage")
     most = log(facts.classes)
     even = "nearly evenly" if entropy > 0.9 * most else "unevenly" if entropy > 0.5 * most else "hardly"
     return Said(
         "learned",
-        f"The made images cover the {facts.classes} classes {even}: class entropy {entropy:.2f} of at most {most:.2f} "
-        "nats, by the teacher's own answers.",
+        f"The synthetic images cover the {facts.classes} classes {even}: class entropy {entropy:.2f} of at most "
+        f"{most:.2f} nats, by the teacher's own predictions.",
         "coverage",
     )
 
@@ -162,7 +162,7 @@ def _costs(facts: Facts) -> list[Said]:
     traffic = f"{quantity(meter.bytes_up, 'B')} sent and {quantity(meter.bytes_down, 'B')} received"
     said = [f"{paid(told.images, told.dollars, wall.price)}; {traffic}.", *_limits(facts, told, wall.budget)]
     if told.measuring:
-        said.append(f"{told.learning:,} of them were to learn from and {told.measuring:,} for measuring alone.")
+        said.append(f"{told.learning:,} of them were for learning and {told.measuring:,} for measuring alone.")
     if meter.retried:
         said.append(f"{meter.retried:,} images were sent without a reply; they are not among those paid for here.")
     if facts.by_hand.images:
@@ -176,7 +176,7 @@ def _costs(facts: Facts) -> list[Said]:
 
 def _limits(facts: Facts, told: Bill, budget: int) -> list[str]:
     if facts.ended.spent:
-        return [f"The budget of {budget:,} images ended the run before its last step; nothing was sent beyond it."]
+        return [f"The budget of {budget:,} images ended the run before its last step; it was not exceeded."]
     return [f"That is {percent(told.images / budget)} of the budget of {budget:,}."] if budget else []
 
 
@@ -246,7 +246,7 @@ def _copies(facts: Facts) -> Said:
     found = judged(facts.notes)
     told = f"{found.verdict} {found.counts} {found.power}".split()
     if found.outcome in ("copies", "closer"):
-        told.append("What was sent reveals something of the local images.")
+        told.append("The queries reveal something about the local images.")
     return Said("leaked", " ".join(told), "copies")
 
 

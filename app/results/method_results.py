@@ -32,10 +32,10 @@ def standing(method: str) -> None:
     except (BadInput, OSError):
         return  # a copy without the study's results shows the rest
     reference = found.study.reference
-    st.subheader("How it fared", anchor=False)
+    st.subheader("Benchmark results", anchor=False)
     budgets = found.study.budgets
     budget = st.segmented_control(
-        "Every method was given",
+        "Same budget for every method",
         budgets,
         default=budgets[0],
         required=True,
@@ -48,7 +48,7 @@ def standing(method: str) -> None:
             st.markdown(sentence(verdict, reference, len(compared)))
     shown = [reference, ALONE, *([method] if method not in (reference, ALONE) else [])]
     own = [cell for cell in all_cells if cell.budget == budget and cell.method in shown]
-    st.table([line(cell) for cell in own], hide_index=True, alt="How it fared beside plain distillation and no teacher")
+    st.table([line(cell) for cell in own], hide_index=True, alt="Results against plain distillation and no teacher")
     title = "All methods, best first"
     with st.expander(title, icon=":material/leaderboard:", key="ranking", on_change="rerun") as ranking:
         if ranking.open:  # a browser builds what it hides, too
@@ -60,7 +60,7 @@ def standing(method: str) -> None:
     st.caption(
         f"Study of {found.date}, {commits(found)}, {found.machine}, {extent(found)}; "
         f"± is half of a {LEVEL:.0%} interval over the seeds. Tasks: {tasks}. "
-        f"`kdlab study assets/studies/{STUDY}.yaml` does it again."
+        f"`kdlab study assets/studies/{STUDY}.yaml` repeats it."
     )
 
 

@@ -4,8 +4,8 @@ OPTION = "--real-images"
 OTHERS = "Read-only: this run belongs to another user, so nothing is sent to its teacher from here."
 ASKED = "Include local and held-out images in files"
 HELP = (
-    "Whoever gets a file then sees images of the edge. Without it no file holds a local or held-out image, nor what "
-    "is made of them."
+    "Recipients of a file then see local images. Without this, no file contains a local or held-out image, or any "
+    "image derived from one."
 )
 UNASKED = f"This picture shows local or held-out images. To save it, tick \u201c{ASKED}\u201d above the panels."
 LEFT_OUT = (

@@ -7,6 +7,7 @@ INTRODUCTION = (
 )
 SEARCH = "Search"
 PLACEHOLDER = "A word, a method, a paper …"
+FILTERS = "More filters"
 MAP = "Map of the field"
 MAP_HELP = "Topics; the number of papers on each stands above its cards."
 STATUSES = {  # as the link says them, and as a card does

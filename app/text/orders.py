@@ -16,22 +16,22 @@ from kdcore.spec.spec import Spec, Wall
 APART = ("image_folder",)  # data that need more than a name; the Lab and the command line take them
 ACCESS = {
     "probabilities": "A probability for each class",
-    "labels": "Only the class it would choose",
+    "labels": "Only the predicted class",
     "logits": "Raw scores (logits)",
-    "white_box": "Everything inside: no wall",
+    "white_box": "White box (weights and gradients)",
 }
 MEANING = {
-    "probabilities": "Each answer says how sure the teacher is of its classes.",
-    "labels": "Each answer is one class, as from many services on the web.",
-    "logits": "Each answer holds raw scores, which few services tell.",
-    "white_box": "Gradients pass and nothing is counted. Only to compare with: no cloud gives this away.",
+    "probabilities": "Each reply is a probability for each class.",
+    "labels": "Each reply is one class, as with many web APIs.",
+    "logits": "Each reply contains logits, which few APIs return.",
+    "white_box": "Gradients are available and nothing is counted. For comparison only: no API offers this.",
 }
 MEASURE = {"nothing": "Nothing", "synthetic": "Synthetic images", "real": "Synthetic and real images"}
 UNMEASURED = (
     "The student's accuracy on labelled held-out images needs no teacher. Agreement with the teacher and the teacher's "
     "own accuracy are not measured."
 )
-KINDS = {"maker": "made images", "shown": "local images"}
+KINDS = {"maker": "synthetic images", "shown": "local images"}
 
 
 def data_sets() -> list[str]:
@@ -59,27 +59,27 @@ def option(name: str) -> str:
 def leaves(order: Order) -> str:
     """What leaves the edge, in one sentence."""
     if order.access == "white_box":
-        return "There is no wall, so nothing is sent and nothing counted."
+        return "White box: nothing is sent and nothing is counted."
     measured = " For measuring, held-out and local images are sent too." if order.measure == "real" else ""
     simulated = "" if remote(order.service) else f" {SIMULATED}"
     return _learning(order) + measured + simulated
 
 
 SIMULATED = (
-    "This teacher runs on this machine and stands for a cloud: what the page measures on held-out images is not "
-    "counted, and a real cloud would have seen those images."
+    "This teacher runs on this machine and simulates an API: measurements on held-out images are not "
+    "counted; a real API would receive those images."
 )
 
 
 def _learning(order: Order) -> str:
     """What leaves the edge to be learned from."""
     if preset(order.preset).kind == "local":
-        return "The edge's own images are sent, each once."
+        return "Your local images are sent, each once."
     if shows_local(order.preset):
-        return "The edge's own images are sent, as they are or mixed."
+        return "Your local images are sent, unchanged or mixed."
     if sends_local(order):
-        return "Synthetic images are sent, and the edge's own images too."
-    return "Only synthetic images are sent to learn from; none of the edge's own."
+        return "Synthetic images are sent, and your local images too."
+    return "Only synthetic images are sent for learning; no local image is sent."
 
 
 def measures(order: Order) -> str:
@@ -111,26 +111,26 @@ def _measured(spec: Spec, asked: int) -> str:
     wanted = learning(spec)
     if wanted is None or wanted >= asked:
         return ""
-    return f"Up to {wanted:,} of them are to learn from, the others for measuring."
+    return f"Up to {wanted:,} of them are for learning, the others for measuring."
 
 
 def _besides(spec: Spec, asked: int) -> str:
     """What the number leaves out, as nobody knows it before the data are read; "" where a budget limits it too."""
     if not on_top(spec) or (spec.wall and spec.wall.budget == asked):
         return ""
-    return "The edge's own images come on top, each once."
+    return "Local images are sent in addition, each once."
 
 
 def steps(order: Order, spec: Spec) -> str:
     """How long it takes, in steps, and how far that is from what was published."""
     mekd = preset(order.preset).kind == "mekd"
     lead = spec.steps - spec.schedule.steps
-    first = f"{lead:,} steps of the {'generator' if mekd else 'source'}, then " if lead else ""
+    first = f"{lead:,} steps of the {'generator' if mekd else 'image source'}, then " if lead else ""
     said = f"{first}{spec.schedule.steps:,} steps of the student with {spec.schedule.batch} images each."
     if not order.quick:
         if spec.teacher:
-            said += f" {spec.teacher.schedule.steps:,} steps of the teacher come first, unless it is there already."
-        said += " On two cores that takes hours, with large images days."
+            said += f" {spec.teacher.schedule.steps:,} steps of the teacher come first, unless it is already trained."
+        said += " On two CPU cores this takes hours, with large images days."
     elif mekd:
-        said += " Published were many more, small first weights, and SGD for the student."
+        said += " The paper uses many more steps, small initial weights, and SGD for the student."
     return said

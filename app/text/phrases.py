@@ -25,7 +25,7 @@ LINEAGES = {  # what is trained before the student, one and many
     "copies": ("another teacher", "other teachers"),
 }
 
-SPLITS = {"val": "validation rows", "test": "test rows", "train": "training rows", "given": "rows"}
+SPLITS = {"val": "validation samples", "test": "test samples", "train": "training samples", "given": "samples"}
 ANSWERS = {
     "probabilities": "a probability for each class",
     "labels": "one class",
@@ -81,7 +81,7 @@ def size(cost: Mapping[str, Any]) -> str:
 def ratio(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
     """How much larger the teacher is."""
     parameters, work = (teacher[key] / max(student[key], 1) for key in ("parameters", "multiply_adds"))
-    return f"The teacher has {parameters:.3g} times the student's parameters and does {work:.3g} times its work."
+    return f"The teacher has {parameters:.3g} times the student's parameters and {work:.3g} times its multiply-adds."
 
 
 def named(kind: str, choice: Choice) -> str:
@@ -96,14 +96,14 @@ def demands(method: Mapping[str, Any], knobs: Mapping[str, Json]) -> str:
     if (kind := method["lineage"]) in LINEAGES:
         count = int(str(knobs[kind])) - (kind in ("generations", "copies"))
         one, many = LINEAGES[kind]
-        said += [f"Trains {one if count == 1 else f'{count} {many}'} first."] if count > 0 else []
+        said += [f"First trains {one if count == 1 else f'{count} {many}'}."] if count > 0 else []
     if method["asks"]:
-        said.append(f"Asks for {' and '.join(ASKS[ask] for ask in method['asks'])}.")
+        said.append(f"Also requires {' and '.join(ASKS[ask] for ask in method['asks'])}.")
     return " ".join(said)
 
 
-WALLS = {"logits": "behind a wall, logits", "probabilities": "behind a wall, probabilities",
-         "labels": "behind a wall, labels only"}  # fmt: skip
+WALLS = {"logits": "black box (logits)", "probabilities": "black box (probabilities)",
+         "labels": "black box (labels only)"}  # fmt: skip
 
 
 def title(spec: Spec) -> str:
@@ -123,7 +123,7 @@ def verbatim(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#$~|&])", r"\\\1", str(text))
 
 
-UNPLANNED = "The form does not hold what was changed during the run; the command under Share repeats that too."
+UNPLANNED = "The form does not include changes made during the run; the command under Share does."
 
 
 def unnamed(spec: Spec) -> str | None:
@@ -161,7 +161,7 @@ def kind(spec: Spec) -> str:
     pair = f"{taught} → {student}" if taught else student
     made = [] if spec.source.name in ("data", spec.method.name) else [named("source", spec.source)]
     walled = [WALLS[spec.access]] if spec.wall else []
-    further = ["goes on from another run"] if spec.start else []
+    further = ["initialised from another run"] if spec.start else []
     return " · ".join([named("method", spec.method), *made, named("data", spec.data), pair, *walled, *further])
 
 
@@ -198,7 +198,7 @@ def measured(notes: Mapping[str, float], name: str, chance: float) -> str:
 def repeats(count: int, errors: int, expected: float) -> str:
     """How many of a teacher's errors a student repeats, beside what its own habit would give."""
     if not errors:
-        return "the teacher makes no error"
+        return "the teacher makes no errors"
     return f"repeats {count:,} of {errors:,} teacher errors ({percent(expected)} expected by chance)"
 
 
@@ -208,8 +208,8 @@ def stuck(result: Mapping[str, float]) -> str:
         return ""
     loss = f"{result['student_nll']:.2f} nats" if "student_nll" in result else "not finite"
     return (
-        f"Hardly anything was learned: {_counted(result)}, and the loss is {loss}, where chance gives "
-        f"{result['chance_nll']:.2f}; {_advice(result)}."
+        f"Almost nothing was learned: {_counted(result)}, and the loss is {loss} ({result['chance_nll']:.2f} by "
+        f"chance); {_advice(result)}."
     )
 
 
@@ -217,13 +217,13 @@ def _counted(result: Mapping[str, float]) -> str:
     """How many answers are right, and how many by chance; shares where a result of before says no number."""
     own, chance, rows = (result.get(name) for name in ("student_accuracy", "chance_accuracy", "test_rows"))
     if own is None or chance is None or not rows:
-        return f"chance is right on {percent(result['chance_accuracy'])}"
-    return f"{round(own * rows):,} of {rows:,.0f} are right, where chance gives {round(chance * rows):,}"
+        return f"chance accuracy is {percent(result['chance_accuracy'])}"
+    return f"{round(own * rows):,} of {rows:,.0f} are correct ({round(chance * rows):,} by chance)"
 
 
 def _advice(result: Mapping[str, float]) -> str:
     """What to try; not the steps that a budget did not reach for."""
-    rate = f"another learning rate than {result['learning_rate']:g}"
+    rate = f"a learning rate other than {result['learning_rate']:g}"
     return f"try a larger budget, or {rate}" if result.get("spent") else f"try {rate}, or more steps"
 
 
@@ -238,17 +238,18 @@ def unsteady(result: Mapping[str, float]) -> str:
     if not count:
         return ""
     subject = "One operation has" if count == 1 else f"{count} operations have"
-    return f"{subject} no form on this GPU that gives the same bits twice; another run may end a little differently."
+    return f"{subject} no deterministic implementation on this GPU; results may differ slightly between runs."
 
 
 def _outcome(result: Mapping[str, float], taught: bool) -> str:
     """How good the student is, beside its teacher where it has one."""
     student, teacher = result.get("student_accuracy"), result.get("teacher_accuracy")
-    spent = " The budget of questions was used up before the last step." if result.get("spent") else ""
+    spent = " The query budget was used up before the last step." if result.get("spent") else ""
     if student is None:
-        return f"The run is over; it left no test result.{spent}"
+        return f"The run ended without a test result.{spent}"
     if teacher is None:
-        return f"The {'student' if taught else 'network'} is right on {percent(student)} of {tested(result)}.{spent}"
+        learner = "student" if taught else "network"
+        return f"The {learner} is correct on {percent(student)} of {tested(result)}.{spent}"
     points = points_apart(student, teacher)
     gap = (
         "as often as its teacher"
@@ -257,9 +258,9 @@ def _outcome(result: Mapping[str, float], taught: bool) -> str:
     )
     agreement = ""
     if "agreement" in result:
-        agreement = f" They give the same answer on {percent(result['agreement'])} of {compared(result)}."
-    asked = f" The teacher was asked about {compared(result)}." if "compared_rows" in result else ""
-    return f"The student is right on {percent(student)} of {tested(result)}, {gap}.{agreement}{asked}{spent}"
+        agreement = f" They agree on {percent(result['agreement'])} of {compared(result)}."
+    asked = f" The teacher was queried with {compared(result)}." if "compared_rows" in result else ""
+    return f"The student is correct on {percent(student)} of {tested(result)}, {gap}.{agreement}{asked}{spent}"
 
 
 def tested(result: Mapping[str, float]) -> str:

@@ -36,11 +36,11 @@ def ask(settings: Settings, run: Run | None) -> None:
     order, asked, obstacle = _ordered(settings)
     _run_button(obstacle)
     run_view.next_run(asked, run)
-    st.markdown("**The cloud**")
+    st.markdown("**Teacher (black-box API)**")
     _teacher(settings)
     _choose("access", title("access"), list(orders.ACCESS), orders.ACCESS, settings)
     st.caption(orders.MEANING[str(settings["access"])])
-    st.markdown("**The edge**")
+    st.markdown("**Student and local images**")
     _fields(settings, "share", "local")
     granted = orders.options(order) if order else [str(settings["preset"])]
     _choose("preset", title("preset"), granted, {name: orders.option(name) for name in granted}, settings)
@@ -55,12 +55,12 @@ def ask(settings: Settings, run: Run | None) -> None:
         _choose("measure", title("measure"), list(orders.MEASURE), orders.MEASURE, settings)
         st.caption(orders.measures(order))
     worse = ("top", "digits", "noise") if settings["access"] == "probabilities" else ()
-    _more("How the teacher answers", settings, (*worse, "upload"))
+    _more("Teacher outputs", settings, (*worse, "upload"))
     _more("Steps and seed", settings, ("quick", "seed"))
     if order and asked:
         st.caption(orders.steps(order, asked))
     if black_box.complete({}) != settings:
-        st.button("Back to the beginning", on_click=_reset, icon=":material/restart_alt:", width="stretch")
+        st.button("Reset to defaults", on_click=_reset, icon=":material/restart_alt:", width="stretch")
 
 
 def _ordered(settings: Settings) -> tuple[Order | None, Spec | None, str | None]:
@@ -81,8 +81,8 @@ def _teacher(settings: Settings) -> None:
     """Who teaches: a network trained here, or somebody else's."""
     known = catalogue()["teacher"]
     if known:
-        names = {OURS: "One that is trained here"} | {name: str(one["title"]) for name, one in known.items()}
-        _choose(SERVICE, "Whose teacher", list(names), names, settings)
+        names = {OURS: "A teacher trained here"} | {name: str(one["title"]) for name, one in known.items()}
+        _choose(SERVICE, "Teacher type", list(names), names, settings)
     titles = {name: str(entry("data", name)["title"]) for name in orders.data_sets()}
     _choose("data", title("data"), list(titles), titles, settings)
     kin = [name for name in titles if black_box.kindred(name, str(settings["data"]))]
@@ -127,7 +127,7 @@ def _reset() -> None:
 
 def _run_button(obstacle: str | None, key: str = "run", width: run_view.Width = "stretch") -> None:
     here = state.shown().settings[SERVICE] == OURS
-    first = "; the teacher is trained first where it is not there yet." if here else "."
+    first = "; the teacher is trained first if needed." if here else "."
     run_view.run_button(_asked, obstacle, f"Start this run on this machine{first}", key, width)
     if obstacle and key == "run":
         st.warning(phrases.verbatim(obstacle))
@@ -148,10 +148,10 @@ def stage(settings: Settings, run: Run | None, demo: bool) -> None:
         run_view.show(run, demo, _take, _first, _verdict)
         _microscope(run)
         if run.spec.wall:
-            st.subheader("The frontier: what was learned for what was asked", anchor="frontier")
+            st.subheader("Cost frontier: accuracy and agreement against queries", anchor="frontier")
             with st.container(key="frontier"):  # where this run ended is among what it shows
                 state.fragment(frontier)(run)
-        st.subheader("More of this run", anchor=False)
+        st.subheader("More panels", anchor=False)
         run_view.panels(run, _others, "more panels")
 
 
@@ -165,7 +165,7 @@ def _verdict(run: Run) -> None:
             said = [f"- {one.text} [see](#{anchor(one.panel)})" for one in verdict(facts) if one.part == part]
             column.markdown("\n".join([f"**{heading}**", "", *said]))
         st.download_button(
-            "This verdict as one file",
+            "Download this report (HTML)",
             report(run, facts, record, (st.context.url or "").partition("?")[0], run_view.allowed(run)),
             f"verdict-{run.id}.html",
             "text/html",
@@ -179,7 +179,7 @@ def _microscope(run: Run) -> None:
     if isinstance(began, Started):
         st.subheader("Inversion microscope", anchor="microscope")
         st.caption(
-            "Any image x′, what both networks say of it, and the images that the generator makes of their answers."
+            "For any image x′: the outputs of both networks, and the images the generator makes from these outputs."
         )
         state.fragment(lens)(run, began.classes)
 
@@ -188,9 +188,9 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         said = f"{run_view.playing(recorded, _ordered(settings)[1])}\n\n" if recorded else ""
         st.markdown(
-            f"{said}A large network stands in the cloud and answers only questions, for money. A small one at the edge "
-            "wants to learn from it and keeps its own images to itself: it makes images, asks about those, and learns "
-            "from the answers. Everything that is asked is counted."
+            f"{said}A large cloud model can only be queried, and every query costs money. A small student learns "
+            "from it without sending its own images: a generator makes synthetic images, the teacher labels those, and "
+            "the student learns from the outputs. Every query is counted."
         )
         _run_button(_ordered(settings)[2], "run here", "content")
 
@@ -207,7 +207,9 @@ def _others(names: list[str]) -> list[str]:
 def _take(run: Run) -> None:
     """A run's settings into the form, where the form can say them."""
     if not state.follow(run):
-        raise BadInput("This run's settings are more than this form can say; open it in the Lab, or take its file.")
+        raise BadInput(
+            "This form cannot represent all settings of this run; open it in the Lab, or download its settings."
+        )
     if run.spec.changes:
         state.complain(phrases.UNPLANNED)
 

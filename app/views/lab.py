@@ -14,6 +14,7 @@ from app.components import run_view
 from app.forms import choices, draw_points, fields
 from app.links import lab
 from app.links.lab import NO_TEACHER, Settings
+from app.text import lab as text
 from app.text import phrases
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
@@ -38,7 +39,7 @@ def ask(settings: Settings, run: Run | None) -> None:
     if settings["teacher"] != NO_TEACHER:
         taught = [*_keys(settings, "teacher"), *_keys(settings, "teaching")]
         _more("teacher", "Teacher settings", settings, taught)
-        fields.access(settings, "What the teacher shows")
+        fields.access(settings, text.ACCESS)
     choices.pick("student", "Student", settings)
     _cost("student", settings)
     _more("student", "Student settings", settings, _keys(settings, "student"))
@@ -49,7 +50,7 @@ def ask(settings: Settings, run: Run | None) -> None:
     )
     fields.fields(settings, ["seed"])
     if lab.changed(settings):
-        st.button("Back to what is recommended", on_click=_reset, icon=":material/restart_alt:", width="stretch")
+        st.button(text.RESET, on_click=_reset, icon=":material/restart_alt:", width="stretch")
 
 
 def _keys(settings: Settings, part: str) -> list[str]:
@@ -74,7 +75,7 @@ def _cost(part: str, settings: Settings) -> None:
     if settings[part] == NO_TEACHER:
         return
     own = choices.cost(settings, part)
-    st.caption(phrases.size(own) if own else "Its size is known once it is built.")
+    st.caption(phrases.size(own) if own else text.SIZE_UNKNOWN)
     taught = part == "student" and settings["teacher"] != NO_TEACHER
     teacher = choices.cost(settings, "teacher") if taught else None
     if own and teacher:
@@ -87,14 +88,13 @@ def _method(settings: Settings) -> None:
     if demands := phrases.demands(method, lab.below(settings, "method")):
         st.caption(demands)
     _more("method", "Method settings", settings, _keys(settings, "method"))
-    fields.fold("Equation and source", "equation", partial(_equation, method))
+    fields.fold(text.EQUATION, "equation", partial(_equation, method))
 
 
 def _equation(method: Mapping[str, Any]) -> None:
     st.markdown(rf"$\displaystyle {method['equation']}$")  # within a text it is broken where the line ends
-    st.markdown(
-        f"{method['paper']}\n\n**Departs from it:** {method['departs']}\n\n**Zero when:** {method['zero_when']}"
-    )
+    parts = ("", method["paper"]), (text.DIFFERENCES, method["departs"]), (text.ZERO, method["zero_when"])
+    st.markdown("\n\n".join(f"**{title}:** {what}" if title else what for title, what in parts))
 
 
 def _reset() -> None:
@@ -104,7 +104,7 @@ def _reset() -> None:
 
 def _run_button(settings: Settings, key: str, width: run_view.Width = "stretch") -> None:
     obstacle = choices.hindrance(settings)
-    run_view.run_button(_asked, obstacle, "Start a run with these settings on this machine.", key, width)
+    run_view.run_button(_asked, obstacle, text.RUN_HELP, key, width)
     if obstacle:
         st.warning(phrases.verbatim(obstacle))
 
@@ -126,7 +126,7 @@ def _wished() -> Spec | None:
 def stage(settings: Settings, run: Run | None, demo: bool) -> None:
     """The run on show, or the newest recorded one."""
     if settings["data"] == "points":
-        with st.expander("Your points", expanded=demo, key="points", icon=":material/draw:"):
+        with st.expander(text.POINTS, expanded=demo, key="points", icon=":material/draw:"):
             draw_points.editor(settings)
     if demo:
         _invitation(settings, run)
@@ -139,10 +139,7 @@ def _invitation(settings: Settings, recorded: Run | None) -> None:
         if recorded:
             st.markdown(run_view.playing(recorded, _wished()))
         else:
-            st.markdown(
-                "**A large network teaches a small one, and you watch.** Choose data, a teacher, a student and a "
-                "method, or keep what is recommended, and press Run: the teacher is trained first, then the student."
-            )
+            st.markdown(text.INVITATION)
         _run_button(settings, "run here", "content")
 
 
@@ -152,7 +149,7 @@ def _fork(run: Run) -> None:
     if left.pop("changes", None):
         state.complain(phrases.UNPLANNED)
     if left:
-        state.complain(f"The form cannot show all of this run; it differs in {', '.join(left)}.")
+        state.complain(text.NOT_SHOWN.format(settings=", ".join(left)))
 
 
 state.arrive(state.LAB)

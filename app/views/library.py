@@ -146,9 +146,10 @@ def filters() -> tuple[list[Row], list[Baseline]]:
         text.MAP, list(tracks), format_func=tracks.__getitem__, selection_mode="multi",
         wrap=True, key="track", bind="query-params", help=text.MAP_HELP,
     )  # fmt: skip
-    statuses = _pills(text.STATUS, list(text.STATUSES), "status")
-    kinds = _pills(text.KIND, list(text.KINDS), "kind")
-    checked = _pills(text.CONFIDENCE, list(text.CONFIDENCES.values()), "checked")
+    with st.expander(text.FILTERS, icon=":material/tune:", key="filters"):
+        statuses = _pills(text.STATUS, list(text.STATUSES), "status")
+        kinds = _pills(text.KIND, list(text.KINDS), "kind")
+        checked = _pills(text.CONFIDENCE, list(text.CONFIDENCES.values()), "checked")
     confidence = [code for code, name in text.CONFIDENCES.items() if name in checked or code in _older("confidence")]
     found = find(sought or "", kinds=kinds, tracks=topics, confidence=confidence, statuses=statuses)
     unrated = topics or confidence or (kinds and "method" not in kinds)  # baselines are methods and have no more facts
@@ -181,11 +182,11 @@ def page() -> None:
     st.header(text.TITLE, anchor=False)
     st.markdown(text.INTRODUCTION)
     found, others = filters()
-    legend()
     st.caption(text.found(sum(row.same_as is None for row in found)))
     st.html(style() + topics(found))
     if not found and not others:
         st.info(text.NOTHING)
+    legend()
     if others:
         st.subheader(text.BASELINES, anchor=False)
         st.markdown(text.BASELINES_SAY)

@@ -17,6 +17,8 @@ from app.links import lab
 from app.links.lab import Settings
 from app.results.method_results import standing
 from app.results.papers import Row, place
+from app.text import lab as lab_text
+from app.text import methods as text
 from app.text import phrases
 from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
@@ -32,16 +34,6 @@ STYLE = """<style>
 @media (min-width: 768px) { .st-key-narrow { display: none; } }
 </style>"""
 HEIGHT = 460
-CAPTIONS = {
-    "two": "Above, each term of the loss times its weight; below, minus the gradient on the true class's logit: above "
-    "zero the student is pushed towards it, and a gap in the line is where the loss has no slope.",
-    "five": "Above, what both believe at the method's temperature T; below, minus the gradient on each logit, by term: "
-    "bars upwards lift a class, and a term without bars has no slope here, as where it divides by the spread of "
-    "equal logits.",
-    "features": "Two small networks with random weights and one fixed batch: the student's weights go from another "
-    "network's (0) to the teacher's own (1), and its features with them. Layers that the method trains beside the "
-    "student are fitted to the teacher's features first.",
-}
 
 
 # Choose
@@ -49,11 +41,11 @@ CAPTIONS = {
 
 def index(settings: Settings) -> None:
     """Every method that the teacher's grant allows, family by family."""
-    fields.access(settings, "What your teacher shows")
+    fields.access(settings, text.ACCESS)
     granted = [name for name in choices.options("method") if choices.allowed(name, settings)]
     hidden = len(catalogue()["method"]) - len(granted)
     if hidden:
-        st.caption(f"{hidden} of {len(catalogue()['method'])} methods need more than that and are left out.")
+        st.caption(text.HIDDEN.format(hidden=hidden, all=len(catalogue()["method"])))
     with st.container(key="list"):
         for family, title in FAMILIES.items():
             names = [name for name in granted if entry("method", name)["family"] == family]
@@ -105,9 +97,9 @@ def show(settings: Settings, example: Example) -> None:
     state.fragment(_source)(method["file"])
 
 
-def _verbatim(text: str) -> str:
+def _verbatim(told: str) -> str:
     """A docstring's text as Markdown that looks like it, one line to a paragraph."""
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", phrases.verbatim(text))
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", phrases.verbatim(told))
 
 
 def _facts(method: dict[str, Any], settings: Settings) -> str:
@@ -115,9 +107,9 @@ def _facts(method: dict[str, Any], settings: Settings) -> str:
     needs = " and ".join(method["needs"])
     said = [
         f"{FAMILIES[method['family']]} · {method['paper']}.",
-        f"Needs the teacher's {needs}." if needs else "Needs no teacher.",
+        f"Requires the teacher's {needs}." if needs else "Requires no teacher.",
         phrases.demands(method, lab.below(settings, "method")),
-        "" if choices.allowed(method["name"], settings) else "Yours does not show that.",
+        "" if choices.allowed(method["name"], settings) else text.NOT_AVAILABLE,
     ]
     return " ".join(filter(None, said))
 
@@ -130,14 +122,14 @@ def _ways(name: str, settings: Settings) -> None:
     with st.container(horizontal=True):
         st.page_link(
             "views/lab.py",
-            label="Try it in the Lab",
+            label=text.IN_LAB,
             icon=":material/science:",
             query_params={"method": name} | kept,
         )
         if row:
             st.page_link(
                 "views/library.py",
-                label="Paper in the Library",
+                label=text.IN_LIBRARY,
                 icon=":material/menu_book:",
                 query_params={"q": row.title if isinstance(row, Row) else row.paper},
             )
@@ -145,7 +137,7 @@ def _ways(name: str, settings: Settings) -> None:
 
 def _told(method: dict[str, Any]) -> None:
     """Where the method comes from, and how far it is from there."""
-    marks = (("Source", "source"), ("Departs from it", "departs"), ("Zero when", "zero_when"))
+    marks = (("Source", "source"), (lab_text.DIFFERENCES, "departs"), (lab_text.ZERO, "zero_when"))
     st.markdown("\n\n".join(f"**{title}:** {_verbatim(method[key])}" for title, key in marks))
 
 
@@ -175,13 +167,13 @@ def _example(name: str, method: dict[str, Any], settings: Settings, example: Exa
         _slider("gap", f"{other.capitalize()}'s logit of A minus its logit of B", example.gap, -REACH, REACH, 0.25)
     if example.kind == "five":
         _states_of_mind(example, other)
-    _slider("progress", "Share of the run that is done", example.progress, 0.0, 1.0, 0.05)
+    _slider("progress", text.PROGRESS, example.progress, 0.0, 1.0, 0.05)
 
 
 def _computed(name: str, settings: Settings, example: Example) -> dict[str, Any] | None:
     """The curves, or one sentence on why there are none."""
     try:
-        with st.spinner("Computing the example …", show_time=False):
+        with st.spinner(text.COMPUTING, show_time=False):
             return loss_curves.curves(name, lab.below(settings, "method"), example)
     except BadInput as error:
         st.info(phrases.verbatim(error))
@@ -198,17 +190,17 @@ def _picture(found: dict[str, Any], other: str | None, example: Example) -> None
     }
     chart(figures[example.kind](), look, height=HEIGHT, key="curves")
     theme_sync.follow(look)
-    said = [CAPTIONS[example.kind]]
+    said = [text.CAPTIONS[example.kind]]
     if example.kind != "features" and found["rows"] > 1:
-        said.append("The row stands in a batch of eight, as rows of this method matter to one another.")
+        said.append(text.IN_BATCH)
     if example.kind != "features" and found["remembers"] and other == "teacher":
-        said.append("What the method remembers comes from an earlier student, half as sure as the teacher.")
+        said.append(text.MEMORY)
     st.caption(" ".join(said))
     notes = [f"{fields.label(key).lower()} {value:.3g}" for key, value in found.get("notes", {}).items()]
     if "temperature" in found:
         notes.append(f"temperature {found['temperature']:.3g}")
     if notes:
-        st.caption(f"It notes: {', '.join(notes)}.")
+        st.caption(f"Diagnostics: {', '.join(notes)}.")
 
 
 def _labels(example: Example) -> None:
@@ -230,7 +222,7 @@ def _states_of_mind(example: Example, other: str | None) -> None:
             on_change=state.changed,
             args=(f"example.{side}", partial(_preset, own)),
         )
-    with st.expander("Move single logits", icon=":material/tune:", key="logits"):
+    with st.expander(text.LOGITS, icon=":material/tune:", key="logits"):
         for (side, who), column in zip(sides.items(), st.columns(len(sides)), strict=True):
             with column:
                 for place, value in enumerate(getattr(example, side)):

@@ -125,10 +125,10 @@ def incomparable(runs: list[Run]) -> str | None:
     if len(data) > 1:
         return (
             f"These runs are on different data ({', '.join(sorted(data.values()))}), so their accuracies and losses "
-            "do not measure the same thing; tick runs on one data set to lay them over each other."
+            "are not comparable; select runs on one data set to overlay them."
         )
     if len(runs) > ABREAST:
-        return f"More than {ABREAST} curves cannot be told apart; tick fewer runs."
+        return f"More than {ABREAST} curves are hard to distinguish; select fewer runs."
     return None
 
 
@@ -138,7 +138,7 @@ def caveats(runs: list[Run]) -> list[str]:
     if len({str(run.spec.data.knobs) for run in runs}) > 1:
         said.append("The data differ in their settings, so the validation images may not be the same.")
     if len({run.spec.method.name for run in runs}) > 1:
-        said.append("Losses of different methods have different scales; compare their shape, not their height.")
+        said.append("Losses of different methods have different scales; compare their shape, not their level.")
     return said
 
 
@@ -214,7 +214,7 @@ def difference(runs: list[Run]) -> None:
     found = phrases.differences([run.spec for run in runs])
     st.markdown("**Settings that differ**")
     if not found:
-        st.markdown("None: these are runs of the same settings.")
+        st.markdown("None: these runs have the same settings.")
         return
     heads = [f"{run.id[:4]} · {phrases.named('method', run.spec.method)}" for run in runs]
     changed = found.pop("changes", None)
@@ -284,11 +284,11 @@ def body() -> None:
         )
         mine = st.toggle("Only mine", key="mine", bind="query-params")
         deleted = st.toggle(
-            "Deleted", key="deleted", bind="query-params", help="Runs that were put away; yours can come back."
+            "Deleted", key="deleted", bind="query-params", help="Deleted runs; you can restore your own."
         )
     runs = sought(run_store.store().runs(deleted=deleted), text or "", mine)
     if not runs:
-        st.info("No run here yet. Start one in the Lab." if not text and not mine else "No run matches this.")
+        st.info("No runs yet. Start one in the Lab." if not text and not mine else "No run matches.")
         return
     if deleted:
         bring_back(runs)
@@ -299,7 +299,7 @@ def body() -> None:
     if len(picked) > 1:
         compare(picked)
     elif not picked:
-        st.caption("Tick one run to open or delete it, several to compare them.")
+        st.caption("Select one run to open or delete it, several to compare them.")
 
 
 def bring_back(runs: list[Run]) -> None:
@@ -309,17 +309,17 @@ def bring_back(runs: list[Run]) -> None:
             st.markdown(f"{phrases.verbatim(phrases.heading(run))} · `{run.id}`")
             if state.owns(run):
                 st.button(
-                    "Bring back", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)
+                    "Restore", key=f"restore {run.id}", on_click=state.attempt, args=(partial(restore, [run.id]),)
                 )
 
 
 def bring_in() -> None:
     """A way in for what was recorded elsewhere."""
-    with st.expander("Bring in a recorded run"):
-        st.caption("A zip of the folder that `kdlab export` wrote. It is shown as it was recorded.")
+    with st.expander("Import a recorded run"):
+        st.caption("Upload a zip of the folder written by `kdlab export`. The run is shown as recorded.")
         st.file_uploader("Record (zip)", type=["zip"], key=RECORD, on_change=state.attempt, args=(take,))
     if brought := state.recall("brought", ""):
-        st.success(f"Run `{brought}` is here now.")
+        st.success(f"Imported run `{brought}`.")
         st.page_link("views/lab.py", label="Open it", icon=":material/open_in_new:", query_params={"run": brought})
 
 

@@ -35,43 +35,41 @@ LIGHT = Choice(name="cnn", knobs={"width": 8})  # the edge's network where the d
 class Order(FrozenModel):
     """What is wanted: whose teacher, what it tells, what may be asked, and how the student learns."""
 
-    data: str = Field(
-        "digits", title="What is to be learned", description="What the teacher knows and the student is to learn."
-    )
+    data: str = Field("digits", title="Data set", description="What the teacher knows and the student is to learn.")
     taught: str = Field(
         "",
-        title="What the teacher learned from",
+        title="Teacher trained on",
         description="Other data that the teacher learned from, of the same shape; empty: the same.",
     )
     service: Choice | None = None  # somebody else's teacher; None trains one here
     access: Access = Field(
-        "probabilities", title="What it tells of an image", description="What the teacher tells of an image."
+        "probabilities", title="Teacher output", description="What the teacher returns for an image."
     )
     preset: str = Field(
-        "quick", title="How it learns", description="What makes the images that the teacher is asked about."
+        "quick", title="Distillation preset", description="What makes the images that the teacher is asked about."
     )
     share: float = Field(
         0.1,
-        title="Share of the images that the edge owns",
+        title="Share of local images",
         gt=0.0,
         le=1.0,
         description="Share of the training images that the edge owns, unlabelled.",
     )
     local: bool = Field(
         False,
-        title="Its own images may be sent to the teacher",
+        title="Local images may be sent to the teacher",
         description="Whether the edge's own images may be sent to the teacher.",
     )
     pool: int = Field(
         0,
-        title="Pool: images made once and reused",
+        title="Pool size: synthetic images reused",
         ge=0,
         le=1_000_000,
         description="Images made and asked about once, then reused; 0: always new.",
     )
     budget: int = Field(
         0,
-        title="Budget: most images sent",
+        title="Query budget (images)",
         ge=0,
         le=10**9,
         description="Most images that may be sent; 0 sets no limit.",
@@ -107,7 +105,7 @@ class Order(FrozenModel):
         description="Standard deviation of noise on its probabilities.",
     )
     upload: Literal["float32", "uint8"] = Field(
-        "float32", title="Values are sent as", description="How the values of an image are sent."
+        "float32", title="Values are sent as", description="Data type in which pixel values are sent."
     )
     quick: bool = Field(
         True,
@@ -200,7 +198,7 @@ def _agree(order: Order) -> None:
     worse = [name for name in WORSE if getattr(order, name)]
     if worse and order.access != "probabilities":
         raise BadInput(
-            f"Only probabilities can be cut, rounded or noised, but the teacher tells {ACCESSES[order.access]}; set "
+            f"Only probabilities can be cut, rounded or noised, but the teacher returns {ACCESSES[order.access]}; set "
             f"{' and '.join(repr(title(name)) for name in worse)} to 0."
         )
 

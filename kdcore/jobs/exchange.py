@@ -206,7 +206,7 @@ def known(connection: Connection, recorded: Recorded) -> Path | None:
     if row is not None and row.folder is None:
         raise BadInput(f"Run {recorded.id} was made here, so no other is brought in its place; it is shown as it is.")
     if row is not None and row.deleted_at:
-        raise BadInput(f"Run {recorded.id} was deleted here; whoever owns it can bring it back on the Runs page.")
+        raise BadInput(f"Run {recorded.id} was deleted here; its owner can restore it on the Runs page.")
     if row is not None and row.hash != recorded.spec.hash:
         raise BadInput(f"Run {recorded.id} is here with other settings; only one run can have that id.")
     return Path(row.folder) if row is not None else None

@@ -20,8 +20,8 @@ class Answers:
 def answers(record: Record) -> Answers:
     """Sliced Wasserstein distance between all outputs of student and teacher: 0 for the same distribution.
 
-    Answers are probabilities, or labels where the teacher tells no more. That both are spread alike does not say that
-    they agree on each image.
+    Answers are probabilities, or labels where the teacher returns nothing else. That both are spread alike does not say
+    that they agree on each image.
     """
     step, told = followed(record, "sliced_wasserstein")
     return Answers(

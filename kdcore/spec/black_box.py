@@ -17,7 +17,7 @@ class Wall(FrozenModel):
     top: int = Field(0, ge=0, le=1000, description="How many of the largest probabilities it tells; 0 tells all.")
     digits: int = Field(0, ge=0, le=8, description="Decimals its probabilities are rounded to; 0 leaves them be.")
     noise: float = Field(0.0, ge=0.0, le=1.0, description="Standard deviation of noise on its probabilities.")
-    upload: Literal["float32", "uint8"] = Field("float32", description="How the values of an image are sent.")
+    upload: Literal["float32", "uint8"] = Field("float32", description="Data type in which pixel values are sent.")
     price: float = Field(1.0, ge=0.0, le=1e6, description="Price per 1,000 images, in $.")
     budget: int = Field(0, ge=0, le=10**9, description="Most images that may be sent; 0 sets no limit.")
     looks: int = Field(2000, ge=0, le=10**9, description="Most of them that may be sent for measuring alone.")

@@ -37,7 +37,7 @@ _ALIGNED: dict[str, Json] = {"information": "paper", "alpha": 0.5, "align": "sel
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
         "MEKD, aligned and quick",
-        "A small generator that learns soon, made for two cores.",
+        "A small generator that trains quickly, designed for two CPU cores.",
         "The alignment, the small generator and its usual batch norm are ours.",
         "mekd",
         _ALIGNED | {"width": 32, "nets": "usual"},
@@ -45,7 +45,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "aligned": Preset(
         "MEKD, aligned",
-        "MEKD whose generator also learns to show the class that was answered.",
+        "MEKD whose generator also learns to show the predicted class.",
         "The alignment and the standardised answers are ours, and no part of MEKD.",
         "mekd",
         _ALIGNED,
@@ -90,7 +90,7 @@ def preset(name: str) -> Preset:
 
 
 def grants(name: str, access: Access) -> bool:
-    """Whether what the teacher tells is enough for a preset."""
+    """Whether what the teacher returns is enough for a preset."""
     one = preset(name)
     if one.kind == "local":
         return set(entry("method", name)["needs"]) <= GRANTS[access]

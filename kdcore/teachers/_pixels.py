@@ -18,7 +18,8 @@ from kdcore.teachers._labels import Told, are_numbers, check_grade, one_hot
 SUM_ERROR = 0.2  # how far from 1 rounded probabilities may sum
 PROBABLE = (
     "The teacher's answers look like probabilities, as in each row none is negative and all sum to 1, but are read as "
-    "logits; set 'Answers' (How it is asked) to 'probabilities', or to 'raw' if they are logits all the same."
+    "logits; set 'Answers' (Connection and input settings) to 'probabilities', or to 'raw' if they are logits all the "
+    "same."
 )
 
 
@@ -113,7 +114,7 @@ class Reader(Service):
         if known.size and (known.min() < -1e-3 or np.abs(known.sum(1) - 1).max() > SUM_ERROR):
             raise BadInput(
                 "The teacher's answers are no probabilities, as they are negative or do not sum to 1; set 'Answers' "
-                "(How it is asked) to 'logits'."
+                "(Connection and input settings) to 'logits'."
             )
         return logarithms(answers)
 

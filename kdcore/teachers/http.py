@@ -9,7 +9,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 extension.
 
 Departs from it: one input and one output are used: the first, unless that holds one number an image and another a row
-of them. Class numbers, integers (B,) or (B, 1), are labels, and then the teacher tells no more. A batch size that the
+of them. Class numbers, integers (B,) or (B, 1), are labels, and then the teacher returns no more. A batch size that the
 model fixes must be 1. Waits have no jitter, so that two runs of a spec ask alike.
 
 Zero when: nothing; a teacher has no loss.
@@ -335,8 +335,8 @@ def _check_answers(output: Mapping[str, Any], reader: HttpTeacher) -> bool:
         wanted = "logits" if told == "logits" else "probabilities"
         if reader.answers != wanted and (reader.answers, wanted) != ("raw", "logits"):
             raise BadInput(
-                f"The teacher answers with {told}, but is read as {reader.answers}; set 'Answers' (How it is asked) to "
-                f"{wanted!r}."
+                f"The teacher answers with {told}, but is read as {reader.answers}; set 'Answers' (Connection and "
+                f"input settings) to {wanted!r}."
             )
     return told == "labels"
 

@@ -22,12 +22,12 @@ def pick(page: AppTest, key: str, value: str) -> AppTest:
 def test_an_empty_store_explains_the_page(lab: Open) -> None:
     page = lab("blackbox")
     assert not page.exception
-    assert "stands in the cloud and answers only questions" in said(page)
+    assert "cloud model can only be queried" in said(page)
     assert "A recorded run is playing" not in said(page)
     assert components(page) == 0
     assert page.query_params == {}
-    assert "Only synthetic images are sent to learn from; none of the edge's own." in said(page)
-    assert "a real cloud would have seen those images" in said(page)
+    assert "Only synthetic images are sent for learning; no local image is sent." in said(page)
+    assert "a real API would receive those images" in said(page)
 
 
 def test_choices_say_what_leaves_the_edge(lab: Open) -> None:
@@ -35,7 +35,7 @@ def test_choices_say_what_leaves_the_edge(lab: Open) -> None:
     assert "does not allow that" in said(page)
     assert all(item.disabled for item in page.button if item.label == "Run")
     page = next(item for item in page.toggle if item.key == "form local").set_value(True).run()
-    assert "The edge's own images are sent, each once." in said(page)
+    assert "Your local images are sent, each once." in said(page)
     assert page.query_params == {"preset": "kd", "local": "true"}
 
 
@@ -82,7 +82,7 @@ def test_settings_of_a_run_come_into_the_form(lab: Open, store: Store) -> None:
 
 def test_somebody_elses_teacher_is_a_file_that_is_kept(lab: Open, home: Path, store: Store) -> None:
     page = pick(lab("blackbox"), "service", "weights")
-    assert "needs its file: upload one" in said(page)
+    assert "requires its file: upload one" in said(page)
     page.file_uploader[0].upload("teacher.safetensors", b"\x80\x04pickled", "application/octet-stream").run()
     assert not page.exception
     assert "service.file" not in page.query_params
@@ -117,7 +117,10 @@ def test_published_steps_say_that_they_take_hours(lab: Open) -> None:
     assert "takes hours" not in said(lab("blackbox"))
     text = said(lab("blackbox", preset="aligned", quick="false"))
     assert "18,800 steps of the generator, then 120,000 steps of the student with 128 images each." in text
-    assert "100,000 steps of the teacher come first, unless it is there already. On two cores that takes hours" in text
+    assert (
+        "100,000 steps of the teacher come first, unless it is already trained. On two CPU cores this takes hours"
+        in text
+    )
     assert "steps of the teacher" not in said(lab("blackbox", quick="false", service="http"))
 
 

@@ -23,7 +23,7 @@ def run_of(page: Page) -> str:
 def test_what_is_done_with_a_run_that_is_over_shows_at_once(page: Page) -> None:
     page.goto("/?data=moons&schedule.steps=20&teaching.steps=20")
     page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
-    expect(page.get_by_text("The student is right on")).to_be_visible()
+    expect(page.get_by_text("The student is correct on")).to_be_visible()
     first = run_of(page)
 
     page.goto(f"/?run={first}&seed=7")  # the form says something else
@@ -32,14 +32,14 @@ def test_what_is_done_with_a_run_that_is_over_shows_at_once(page: Page) -> None:
     expect(page.get_by_label("Data", exact=True)).to_have_value(re.compile("moons", re.IGNORECASE))
     expect(page.locator(".st-key-form-seed input")).to_have_value("0")
     page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()  # what the form says is what runs
-    expect(page.get_by_text("You have run exactly this before")).to_be_visible()
+    expect(page.get_by_text("This run was already done")).to_be_visible()
     assert run_of(page) == first
 
     press(page, "Another seed")
     expect(page).not_to_have_url(re.compile(first))
     second = run_of(page)
-    expect(page.get_by_text("You have run exactly this before")).to_have_count(0)
-    expect(page.get_by_text("The student is right on")).to_be_visible()
+    expect(page.get_by_text("This run was already done")).to_have_count(0)
+    expect(page.get_by_text("The student is correct on")).to_be_visible()
 
     press(page, "Delete")
     expect(page.get_by_text("The run was deleted.")).to_be_visible()

@@ -35,7 +35,7 @@ def size(picture: Path) -> tuple[int, int]:
 def _guarded(page: Page) -> None:
     """Pictures of rows behind a wall are given once that is allowed, others at once."""
     tools = {
-        name: page.locator(f".kd-card[data-panel='{name}']").get_by_role("button", name="The picture as a file")
+        name: page.locator(f".kd-card[data-panel='{name}']").get_by_role("button", name="Download the figure")
         for name in ("made", "inversions", "coverage")
     }
     for name in ("made", "inversions"):
@@ -69,7 +69,7 @@ def test_every_panel_gives_its_picture_and_its_numbers(page: Page, path: str) ->
     assert waiting.count() > len(names) / 2  # nobody has seen them, so nothing was drawn
     for name in names:
         card = page.locator(f".kd-card[data-panel='{name}']")
-        for picture in card.get_by_role("button", name="The picture as a file").all():
+        for picture in card.get_by_role("button", name="Download the figure").all():
             width, height = size(file_of(page, picture))
             assert min(width, height) > 100, name
         rows = list(csv.reader(file_of(page, card.locator("a.kd-tool")).read_text().splitlines()))

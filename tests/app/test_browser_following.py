@@ -86,7 +86,7 @@ def test_run_starts_what_stands_beside_the_run_of_a_link(page: Page, folder: Pat
     expect(page.locator(".st-key-form-seed input")).to_have_value(str(shown.spec.seed))
     expect(page.get_by_text(NEXT)).to_have_count(0)
     seed(page, 77)
-    expect(sidebar.get_by_text("The run on show differs in seed.")).to_be_visible()
+    expect(sidebar.get_by_text("The displayed run differs in seed.")).to_be_visible()
     expect(page).to_have_url(re.compile("seed=77"))  # which follows once the whole page is drawn
     page.go_back()
     expect(page.get_by_text(NEXT)).to_have_count(0)

@@ -66,7 +66,7 @@ def test_a_link_says_where_a_replay_was_halted_but_not_what_it_passes(page: Page
     halted = page.url
     step = re.compile(rf"^step {halted.rpartition('at=')[2]}$")
     expect(scrubber).to_have_attribute("aria-valuetext", step)
-    expect(page.get_by_text("The student is right on")).to_be_hidden()  # until the replay is there
+    expect(page.get_by_text("The student is correct on")).to_be_hidden()  # until the replay is there
     page.get_by_role("button", name="Play the recorded frames").click()
     expect(scrubber).not_to_have_attribute("aria-valuetext", step)
     page.get_by_role("link", name="Library", exact=True).click()
@@ -133,11 +133,11 @@ def test_a_run_is_started_watched_and_opened_by_another_person(page: Page, chrom
     ready(page, "/?data=moons&schedule.steps=400&teaching.steps=300")
     page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
     expect(page).to_have_url(re.compile("run="))
-    expect(page.get_by_text("The student is right on")).to_be_visible()
+    expect(page.get_by_text("The student is correct on")).to_be_visible()
     expect(page.get_by_role("button", name="Delete")).to_be_visible()
     with person(chromium, address) as other:
         other.goto(page.url)
-        expect(other.get_by_text("The student is right on")).to_be_visible()
+        expect(other.get_by_text("The student is correct on")).to_be_visible()
         expect(other.get_by_text("Read-only: this run belongs to another user")).to_be_visible()
         expect(other.get_by_role("button", name="Delete")).to_have_count(0)
 
@@ -270,8 +270,8 @@ def test_one_run_from_the_click_to_another_persons_browser(page: Page, chromium:
 
 def test_an_order_of_the_black_box_lives_in_its_link(page: Page) -> None:
     page.goto("/blackbox?preset=paper&budget=90000")
-    expect(page.get_by_label("How it learns")).to_have_value("MEKD as in the paper")
-    page.get_by_test_id("stSidebar").locator("label").filter(has_text="Its own images may be sent").click()
+    expect(page.get_by_label("Distillation preset")).to_have_value("MEKD as in the paper")
+    page.get_by_test_id("stSidebar").locator("label").filter(has_text="Local images may be sent").click()
     expect(page).to_have_url(re.compile("local=true"))
     page.reload()
     budget = page.locator(".st-key-form-budget input")

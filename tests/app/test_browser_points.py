@@ -38,7 +38,7 @@ def test_words_of_a_file_are_the_names_of_the_classes_and_a_long_link_scrolls(pa
     bar = page.get_by_role("toolbar", name="Class to draw")
     expect(bar.get_by_role("button", name="cat")).to_be_visible()
     page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
-    expect(page.get_by_text("The student is right on")).to_be_visible()
+    expect(page.get_by_text("The student is correct on")).to_be_visible()
     expect(page.get_by_role("heading", name=re.compile("70 points in 2 classes"))).to_be_visible()
     page.get_by_role("button", name="Share").click()
     link = page.get_by_test_id("stCode").first
@@ -46,4 +46,4 @@ def test_words_of_a_file_are_the_names_of_the_classes_and_a_long_link_scrolls(pa
     assert link.evaluate("node => node.getBoundingClientRect().height") < 200
     link.hover()
     expect(page.get_by_role("button", name="Copy to clipboard").first).to_be_in_viewport()
-    expect(page.get_by_role("button", name="Settings as a file")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Download settings")).to_be_in_viewport()

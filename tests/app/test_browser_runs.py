@@ -63,7 +63,7 @@ def test_a_small_screen_has_a_table_of_its_own_with_the_same_ticks(page: Page, f
     canvas = narrow.locator("canvas").first
     expect(canvas).to_be_visible()
     expect(wide).to_be_hidden()
-    expect(page.get_by_text("Bring in a recorded run")).to_be_visible()  # the last on the page: the table moves no more
+    expect(page.get_by_text("Import a recorded run")).to_be_visible()  # the last on the page: the table moves no more
     canvas.click(position={"x": 16, "y": 35 + 56}, force=True)  # the first row's tick; what scrolls lies over it
     expect(page).to_have_url(re.compile(rf"compare={only}$"))
     page.get_by_test_id("stBaseButton-secondary").filter(has_text="Delete").click()

@@ -56,7 +56,7 @@ def test_an_edited_form_says_whose_its_settings_are(lab: Open, store: Store, fin
     seed = next(item for item in page.number_input if item.key == "form seed")
     seed.set_value(7).run()
     assert page.query_params == {"seed": "7", "run": shown.id}
-    assert f"**{NEXT}** The run on show differs in seed." in said(page)
+    assert f"**{NEXT}** The displayed run differs in seed." in said(page)
     button(page, "Load these settings")
     assert NEXT not in said(page)
     assert "Load these settings" not in labels(page)
@@ -67,7 +67,7 @@ def test_settings_in_a_link_count_more_than_its_run(lab: Open, finish: Finish) -
     """Whoever shares a view with an edited form, even one that was put back to what is recommended, shares the form."""
     shown = finish(data="circles")
     page = lab(run=shown.id, data="digits")
-    assert f"**{NEXT}** The run on show differs in data" in said(page)
+    assert f"**{NEXT}** The displayed run differs in data" in said(page)
     assert page.query_params == {"data": "digits", "run": shown.id}
     again = lab(run=shown.id, seed="3", data="circles")
     assert "differs in seed." in said(again)

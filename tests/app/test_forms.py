@@ -133,7 +133,7 @@ def test_no_end_is_a_number_that_nobody_would_write(part: str, name: str) -> Non
 
 def test_what_is_refused_is_named_as_its_field_is() -> None:
     info = Order.model_fields["share"]
-    with pytest.raises(BadInput, match=r"^'Share of the images that the edge owns' should be greater than 0"):
+    with pytest.raises(BadInput, match=r"^'Share of local images' should be greater than 0"):
         forms.checked("share", info, 0.0)
 
 

@@ -61,7 +61,7 @@ def shown(points: list[Point], monkeypatch: pytest.MonkeyPatch) -> tuple[AppTest
 def test_without_any_agreement_the_page_says_so_and_shows_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     test, (drawn,) = shown([point._replace(agreement=None) for point in POINTS], monkeypatch)
     assert [one.value for one in test.info] == [
-        "No run against this teacher has a measured agreement with it, so the frontier shows accuracy."
+        "Agreement was not measured in any run with this teacher, so accuracy is shown."
     ]
     assert drawn["layout"]["yaxis"]["title"]["text"] == "accuracy, test"
     assert sum(len(trace["x"]) for trace in drawn["data"] if trace["mode"] == "markers") == 3
@@ -77,7 +77,7 @@ def test_with_an_agreement_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_runs_that_asked_nothing_draw_no_empty_plane(monkeypatch: pytest.MonkeyPatch) -> None:
     test, figures = shown([POINTS[0]._replace(images=0)], monkeypatch)
     assert not figures
-    assert "nothing to draw" in test.info[-1].value
+    assert "nothing to plot" in test.info[-1].value
 
 
 def test_a_point_says_what_it_cost() -> None:
@@ -88,7 +88,7 @@ def test_a_point_says_what_it_cost() -> None:
     )
     assert "MEKD as in the paper" in dots["hovertext"][0]
     assert "1,000 queries, 0 of them real<br>cost $1.00" in dots["hovertext"][0]
-    assert "its budget was used up" in dots["hovertext"][0]
+    assert "query budget used up" in dots["hovertext"][0]
     row = frontier_chart.line(POINTS[0], frontier_chart.named_apart(POINTS)["a"])
     assert row["run"] == "MEKD as in the paper, few steps · seed 0"  # as the other differs in that alone
     assert row["open"] == "./blackbox?run=a"
@@ -101,17 +101,21 @@ def test_the_honest_line_is_there_where_it_can_be() -> None:
     assert drawn["annotations"][0]["text"] == "on the real local images: 94.0 %"
     assert frontier_chart.figure(POINTS, beside, "agreement", "a", "light")["layout"]["shapes"] == []
     assert (
-        "The dashed line is a student on the edge's real images (Knowledge distillation)."
+        "The dashed line is a student trained on the real local images (Knowledge distillation)."
         in frontier_chart._caption(MADE, beside, "accuracy")
     )
     longer = LOCAL.model_copy(update={"schedule": LOCAL.schedule.model_copy(update={"steps": 2000})})
     told = frontier_chart._caption(MADE, Reference("r", longer, 0.94, None), "accuracy")
     assert "(Knowledge distillation, 2,000 steps against 800 here)." in told
-    assert "No run with this teacher learned on the edge's real images themselves" in frontier_chart._caption(
+    assert "No run with this teacher was trained on the real local images" in frontier_chart._caption(
         MADE, None, "accuracy"
     )
-    assert "The dashed line is another student on the edge's" in frontier_chart._caption(LOCAL, beside, "accuracy")
-    assert "No other run with this teacher learned on the edge's" in frontier_chart._caption(LOCAL, None, "accuracy")
+    assert "The dashed line is another student trained on the real local images" in frontier_chart._caption(
+        LOCAL, beside, "accuracy"
+    )
+    assert "No other run with this teacher was trained on the real local images" in frontier_chart._caption(
+        LOCAL, None, "accuracy"
+    )
 
 
 @pytest.mark.parametrize(

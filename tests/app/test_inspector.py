@@ -250,7 +250,7 @@ def test_shares_stand_beside_their_counts(lab: Open) -> None:
     assert "repeats 1 of 1 teacher errors (50.0 % expected by chance)" in told
     right = said(lab("inspector", case=CASE, select="true=2"))
     assert "**7** of 14 rows · student right **100.0 % (7 of 7)**" in right
-    assert "the teacher makes no error" in right
+    assert "the teacher makes no errors" in right
 
 
 def test_a_part_of_a_split_is_called_one(lab: Open) -> None:

@@ -23,7 +23,7 @@ from kdcore.spec.registry import DATA, METHODS
 def test_an_empty_store_invites(lab: Open) -> None:
     page = lab()
     assert not page.exception
-    assert "A large network teaches a small one" in said(page)
+    assert "Train a small network to imitate a large one" in said(page)
     assert labels(page).count("Run") == 2
     assert components(page) == 0
     assert page.query_params == {}
@@ -64,7 +64,7 @@ def test_the_same_settings_are_the_same_run(lab: Open, store: Store, finish: Fin
     page = button(lab(data="moons"), "Run")
     assert page.query_params["run"] == run.id
     assert len(store.runs()) == 1
-    assert "You have run exactly this before" in said(page)
+    assert "This run was already done" in said(page)
 
 
 def test_a_setting_goes_into_the_link_and_back_out(lab: Open) -> None:
@@ -72,7 +72,7 @@ def test_a_setting_goes_into_the_link_and_back_out(lab: Open) -> None:
     next(item for item in page.number_input if item.label == "Training temperature").set_value(7.5).run()
     assert page.query_params == {"method.temperature": "7.5"}
     assert any(item.label == "Training temperature · changed" for item in page.number_input)
-    button(page, "Back to what is recommended")
+    button(page, "Reset to defaults")
     assert page.query_params == {}
 
 
@@ -128,7 +128,7 @@ def test_a_method_says_why_it_cannot_run(lab: Open, store: Store) -> None:
 
 def test_a_network_that_cannot_read_the_data_is_named(lab: Open) -> None:
     page = lab(data="moons", student="resnet")
-    assert "cannot read inputs of 2; these can: MLP." in said(page)
+    assert "does not accept inputs of shape 2; these do: MLP." in said(page)
     assert all(item.disabled for item in page.button if item.label == "Run")
 
 
@@ -156,7 +156,7 @@ def test_a_broken_link_is_one_sentence(lab: Open, query: dict[str, str], sentenc
 
 def test_a_finished_run_of_mine(lab: Open, finish: Finish) -> None:
     page = lab(run=finish(accuracy=0.9).id)
-    assert "The student is right on 90.0 % of the test set, 5.0 points below its teacher (95.0 %)." in said(page)
+    assert "The student is correct on 90.0 % of the test set, 5.0 points below its teacher (95.0 %)." in said(page)
     assert {"Another seed", "Delete"} <= set(labels(page))
     assert not {"Resume", "Load these settings"} & set(labels(page))  # the form holds them already
 
@@ -193,7 +193,7 @@ def test_a_run_changed_by_hand_says_so_everywhere(lab: Open, store: Store, finis
     assert any(code.value == "kdlab run --data moons --change 0:method.temperature=8.0" for code in page.code)
     assert "differs in what was changed during training" in said(page)
     edited = lab(run=run.id, seed="1")
-    assert "does not hold what was changed" in said(button(edited, "Load these settings"))
+    assert "does not include changes made" in said(button(edited, "Load these settings"))
     runs = lab("runs", compare=f"{plain.id},{run.id}")
     assert mark in runs.dataframe[0].value["run"][0]
     assert list(runs.table[0].value.set_index("setting").loc["changed during training"]) == [
@@ -211,7 +211,7 @@ def test_a_stopped_run_says_where_it_ended_and_what_its_command_does(lab: Open, 
     page, ended = lab(run=run.id), store.get(run.id)
     mark = f"stopped at step {ended.step:,} of {ended.steps:,}"
     assert page.subheader[0].value.endswith(f" · {mark}")
-    assert f"This run was {mark}; from a command line its settings do all {ended.steps:,}:" in said(page)
+    assert f"This run was {mark}; from the command line, these settings run all {ended.steps:,} steps:" in said(page)
     assert mark in lab("runs").dataframe[0].value["run"][0]
 
 

@@ -41,7 +41,13 @@ SILENT |= {"teacher": None}  # nobody has asked the teacher
 def test_every_image_has_its_name_and_class() -> None:
     html = card(SIGHT, "light")
     assert html.count("<img ") == 5
-    for told in ("G(T(x′))", "teacher says <b>b</b>, 70.0 %", "student says <b>&lt;a&gt;</b>", "0.100 away", "it is b"):
+    for told in (
+        "G(T(x′))",
+        "teacher predicts <b>b</b>, 70.0 %",
+        "student predicts <b>&lt;a&gt;</b>",
+        "0.100 away",
+        "it is b",
+    ):
         assert told in html
     assert "<a>" not in html
     assert "http" not in html
@@ -103,7 +109,7 @@ def test_a_question_that_cannot_be_asked_takes_nothing_else_away(monkeypatch: py
     assert not page.button[0].disabled
     page.button[0].click().run(timeout=60)
     assert [one.value for one in page.info] == ["Nothing was sent."]
-    assert "student says" in page.get("html")[0].proto.body
+    assert "student predicts" in page.get("html")[0].proto.body
     assert page.button[0].disabled
     assert "Nothing more can be sent by hand." in page.button[0].help
 

@@ -46,8 +46,8 @@ def test_every_method_is_told_whole_and_drawn(lab: Open, method: str) -> None:
     assert [item.value for item in page.header] == [one["title"]]
     assert page.latex[0].value.strip("$\n ") == one["equation"]
     assert not page.code  # a browser runs 1.5 MB to colour it, so it waits for being unfolded
-    assert "**Departs from it:**" in said(page)
-    assert "**Zero when:**" in said(page)
+    assert "**Differences from the paper:**" in said(page)
+    assert "**The loss is zero when:**" in said(page)
     assert charts(page) == 1, said(page)
     keys = {item.key for kind in (page.number_input, page.selectbox, page.toggle, page.button_group) for item in kind}
     assert {f"form method.{knob}" for knob in one["schema"]["properties"]} <= keys
@@ -62,7 +62,7 @@ def test_the_list_holds_what_the_teacher_grants_family_by_family(lab: Open, acce
     assert sorted(listed) == sorted(fitting)
     order = [list(FAMILIES).index(METHODS[name].family) for name in listed]
     assert order == sorted(order)
-    assert ("are left out" in said(page)) == (len(fitting) < len(METHODS))
+    assert ("are not listed" in said(page)) == (len(fitting) < len(METHODS))
 
 
 def test_the_link_carries_method_knobs_and_example(lab: Open) -> None:
@@ -131,7 +131,7 @@ def test_a_method_that_the_reading_list_does_not_hold_has_its_card(lab: Open) ->
 
 def test_a_method_that_the_teacher_does_not_grant_says_so(lab: Open) -> None:
     page = lab("methods", method="fitnet", access="labels")
-    assert "Yours does not show that." in said(page)
+    assert "Not available at the chosen access level." in said(page)
     assert entry("method", "fitnet")["title"] not in labels(page)
 
 

@@ -17,7 +17,7 @@ from kdcore.jobs.store import Store
 def test_no_runs(lab: Open) -> None:
     page = lab("runs")
     assert not page.exception
-    assert "No run here yet." in said(page)
+    assert "No runs yet." in said(page)
 
 
 def test_the_table_lists_and_finds(lab: Open, finish: Finish) -> None:
@@ -27,7 +27,7 @@ def test_the_table_lists_and_finds(lab: Open, finish: Finish) -> None:
     assert list(page.dataframe[0].value["id"]) == [circles.id, moons.id]
     assert list(page.dataframe[0].value["whose"]) == ["another user", "mine"]
     page.text_input[0].set_value("moons kd").run()
-    assert "No run matches this." in said(page)
+    assert "No run matches." in said(page)
     page.text_input[0].set_value("moons distillation").run()
     assert list(page.dataframe[0].value["id"]) == [moons.id]
 
@@ -59,7 +59,7 @@ def test_a_record_from_elsewhere_is_brought_in(lab: Open, finish: Finish, store:
     assert len(store.runs()) == 1
     page.file_uploader[0].upload("record.zip", record, "application/zip").run()
     assert not page.exception
-    assert "Run from-elsewhere is here now" in said(page).replace("`", "")
+    assert "Imported run from-elsewhere" in said(page).replace("`", "")
     assert list(page.dataframe[0].value["whose"]).count("recorded") == 1
     assert store.get("from-elsewhere").recorded
 
@@ -106,7 +106,7 @@ def test_a_deleted_run_can_be_brought_back_later(lab: Open, store: Store, finish
     run = finish()
     store.delete(run.id, "me")
     page = lab("runs", deleted="true")
-    button(page, "Bring back")
+    button(page, "Restore")
     assert [found.id for found in store.runs()] == [run.id]
 
 

@@ -94,7 +94,7 @@ def test_what_was_typed_wrongly_stays_to_be_corrected(lab: Open) -> None:
 def test_what_was_typed_wrongly_goes_with_the_settings_it_was_typed_into(lab: Open) -> None:
     page = lab(data="moons", **{"schedule.decay": "step"})
     page = field(page, "schedule.milestones").set_value("half").run()
-    page = button(page, "Back to what is recommended")
+    page = button(page, "Reset to defaults")
     stands(page)
     assert not run(page).disabled
 

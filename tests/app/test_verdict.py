@@ -54,7 +54,7 @@ def test_learned_cost_and_leaked_in_this_order() -> None:
 
 def test_numbers_are_those_of_the_run() -> None:
     text = told(facts())
-    assert "right on 90.0 % of the test set, its teacher on 98.0 % of it; they give the same answer on 91.0 %" in text
+    assert "correct on 90.0 % of the test set, its teacher on 98.0 % of it; they agree on 91.0 %" in text
     assert "10,000 queries; cost $20.00 ($2.00 per 1,000); 2.56 MB sent and 400 kB received." in text
     assert "Real images sent: 0 of the edge's 129 and 0 held-out ones. Only synthetic images were sent." in text
     assert "Measured for this page on 40 held-out images." in text
@@ -91,8 +91,8 @@ def test_local_images_that_left_are_counted() -> None:
 @pytest.mark.parametrize(
     ("cycle", "words"),
     [
-        (0.95, "Cycle accuracy of the inversions is 95.0 % (chance is 10.0 %), so the images of answers mostly show"),
-        (0.08, "Cycle accuracy of the inversions is 8.0 % (chance is 10.0 %), so the images of answers look like"),
+        (0.95, "Cycle accuracy of the inversions is 95.0 % (chance is 10.0 %), so the generated images mostly show"),
+        (0.08, "Cycle accuracy of the inversions is 8.0 % (chance is 10.0 %), so the generated images look like"),
     ],
 )
 def test_inversions_never_stand_without_cycle_accuracy(cycle: float, words: str) -> None:
@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_said_to_be_so() -> None:
 def test_what_is_said_of_copies_has_its_numbers(changes: dict[str, float], reveals: bool, words: str) -> None:
     text = told(facts(notes=NOTES | changes))
     assert words in text
-    assert ("What was sent reveals something of the local images." in text) == reveals
+    assert ("The queries reveal something about the local images." in text) == reveals
 
 
 def test_a_source_that_sends_local_images_is_not_searched_for_copies() -> None:
@@ -163,7 +163,7 @@ def test_a_run_on_real_images_without_another_is_laid_beside_none() -> None:
 def test_a_budget_and_what_was_asked_besides() -> None:
     order = Order(budget=100_000)
     assert "That is 10.0 % of the budget of 100,000." in told(facts(order))
-    assert "ended the run before its last step; nothing was sent beyond it" in told(facts(order, spent=True))
+    assert "ended the run before its last step; it was not exceeded" in told(facts(order, spent=True))
     meter = METER.model_copy(update={"looked": 5, "retried": 3})
     text = told(facts(meter=meter))
     assert "10,000 queries" in text, "what is measured on this machine is not paid for"
@@ -184,7 +184,7 @@ REMOTE = Choice(name="http", knobs={"model": "m"})
         (
             "synthetic",
             (50, 0),
-            ["10,050 queries; cost $10.05", "10,000 of them were to learn from and 50"],
+            ["10,050 queries; cost $10.05", "10,000 of them were for learning and 50"],
         ),
         (
             "real",
@@ -226,7 +226,7 @@ def test_what_was_not_measured_names_its_reason(order: dict[str, Any], looked: i
     result = {"student_accuracy": 0.9}
     text = told(found._replace(ended=found.ended.model_copy(update={"result": result})))
     assert f"Agreement with the teacher was not measured, because {why}" in text
-    assert f"Whether images of answers show what was answered was not measured, because {why}" in text
+    assert f"Whether generated images show the predicted class was not measured, because {why}" in text
     assert text.count("was not measured, because") == 3
     assert text.count("would have sent it") == (2 if looked == 0 else 0) + (looked == 0)
 

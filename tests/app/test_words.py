@@ -34,12 +34,12 @@ def test_title_names_method_data_and_pair() -> None:
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
-        ({}, "The run is over; it left no test result."),
-        ({"student_accuracy": 0.5}, "The network is right on 50.0 % of the test set."),
+        ({}, "The run ended without a test result."),
+        ({"student_accuracy": 0.5}, "The network is correct on 50.0 % of the test set."),
         (
             {"student_accuracy": 0.9, "teacher_accuracy": 0.95, "agreement": 0.93},
-            "The student is right on 90.0 % of the test set, 5.0 points below its teacher (95.0 %). "
-            "They give the same answer on 93.0 % of it.",
+            "The student is correct on 90.0 % of the test set, 5.0 points below its teacher (95.0 %). "
+            "They agree on 93.0 % of it.",
         ),
         (
             {
@@ -49,8 +49,8 @@ def test_title_names_method_data_and_pair() -> None:
                 "test_rows": 10_000.0,
                 "compared_rows": 512.0,
             },
-            "The student is right on 71.3 % of 10,000 test samples, 18.7 points below its teacher (90.0 %). They give "
-            "the same answer on 70.0 % of 512 of them. The teacher was asked about 512 of them.",
+            "The student is correct on 71.3 % of 10,000 test samples, 18.7 points below its teacher (90.0 %). They "
+            "agree on 70.0 % of 512 of them. The teacher was queried with 512 of them.",
         ),
         (
             {
@@ -61,21 +61,21 @@ def test_title_names_method_data_and_pair() -> None:
                 "chance_nll": 2.3,
                 "learning_rate": 1e-6,
             },
-            "The network is right on 10.0 % of 360 test samples. Hardly anything was learned: 36 of 360 are right, "
-            "where chance gives 37, and the loss is 2.31 nats, where chance gives 2.30; try another learning rate than "
-            "1e-06, or more steps.",
+            "The network is correct on 10.0 % of 360 test samples. Almost nothing was learned: 36 of 360 are correct "
+            "(37 by chance), and the loss is 2.31 nats (2.30 by chance); try a learning rate other than 1e-06, "
+            "or more steps.",
         ),
         (
             {"student_accuracy": 0.96, "teacher_accuracy": 0.95},
-            "The student is right on 96.0 % of the test set, 1.0 points above its teacher (95.0 %).",
+            "The student is correct on 96.0 % of the test set, 1.0 points above its teacher (95.0 %).",
         ),
         (  # a gap is that of the numbers shown, here not 2.7
             {"student_accuracy": 0.95349, "teacher_accuracy": 0.98051},
-            "The student is right on 95.3 % of the test set, 2.8 points below its teacher (98.1 %).",
+            "The student is correct on 95.3 % of the test set, 2.8 points below its teacher (98.1 %).",
         ),
         (
             {"student_accuracy": 0.95, "teacher_accuracy": 0.95},
-            "The student is right on 95.0 % of the test set, as often as its teacher.",
+            "The student is correct on 95.0 % of the test set, as often as its teacher.",
         ),
     ],
 )
@@ -89,23 +89,21 @@ def test_a_run_that_its_budget_ended_is_not_advised_to_do_more_steps() -> None:
         "learning_rate": 0.002, "spent": 1.0,
     }  # fmt: skip
     said = phrases.outcome(result, taught=True)
-    assert said.startswith("The student is right on 9.7 % of 360 test samples. The budget of questions was used up")
-    assert said.endswith("chance gives 2.30; try a larger budget, or another learning rate than 0.002.")
+    assert said.startswith("The student is correct on 9.7 % of 360 test samples. The query budget was used up")
+    assert said.endswith("(2.30 by chance); try a larger budget, or a learning rate other than 0.002.")
     assert "steps" not in said.replace("before the last step", "")
 
 
 def test_a_loss_that_is_not_finite_is_said_to_be_so() -> None:
     result = {"student_accuracy": 0.1, "test_rows": 360.0, "chance_accuracy": 0.1, "chance_nll": 2.3}
     said = phrases.stuck(result | {"learning_rate": 5.0})
-    assert said.endswith(
-        "the loss is not finite, where chance gives 2.30; try another learning rate than 5, or more steps."
-    )
+    assert said.endswith("the loss is not finite (2.30 by chance); try a learning rate other than 5, or more steps.")
 
 
 def test_a_run_that_goes_on_says_so_and_its_start_is_told_as_one() -> None:
     alone = recommended("moons")
     begun = alone.model_copy(update={"start": alone})
-    assert phrases.title(begun) == f"{phrases.title(alone)} · goes on from another run"
+    assert phrases.title(begun) == f"{phrases.title(alone)} · initialised from another run"
     assert phrases.differences([alone, begun]) == {"start": [None, f"{phrases.title(alone)} ({alone.hash})"]}
 
 

@@ -94,9 +94,9 @@ def test_a_method_in_full(capsys: Read) -> None:
     for words in (
         "Equation: \\mathcal{L} = ",
         "Paper: Zhao",
-        "Departs from it: ",
-        "Zero when: ",
-        "Needs of the teacher: ",
+        "Differences from the paper: ",
+        "The loss is zero when: ",
+        "Requires from the teacher: ",
     ):
         assert f"\n{words}" in told
     assert "Trains first" not in told

@@ -55,7 +55,7 @@ def test_a_run_tells_one_story(kdlab: Kdlab, lab: Path) -> None:
 def test_for_people(kdlab: Kdlab) -> None:
     done = kdlab(*TOY)
     assert done.returncode == 0, done.stderr
-    assert "The network is right on 75.0 % of the test set." in done.stdout
+    assert "The network is correct on 75.0 % of the test set." in done.stdout
     assert done.stderr == ""  # no bar where nobody looks
 
 

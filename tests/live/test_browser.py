@@ -379,7 +379,7 @@ def test_a_panel_with_nothing_to_show_offers_no_file_until_it_has(context: Brows
     page = context.new_page()
     page.goto(f"/?run={stage.id}&panels=loss")
     loss = page.locator(card("loss"))
-    files = loss.locator("[aria-label*='as a file']")
+    files = loss.locator("[aria-label*='Download the']")
     reason = loss.locator(".kd-lacks")
     expect(loss).to_have_attribute("data-empty", "lacks")
     for tool in files.all():

@@ -209,7 +209,7 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     own.evaluate(10, 0.5)
     page.goto(f"/?run={stage.id}&panels=accuracy")
     expect(page.locator(".kd-caption")).to_contain_text(
-        "The teacher trains first. Then: Higher is better: the student's line"
+        "The teacher trains first. Then: Higher is better: the student's curve"
     )
     names = page.locator(".kd-readouts dt")
     expect(names.first).to_have_text("Teacher")

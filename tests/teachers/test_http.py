@@ -207,7 +207,7 @@ def entry(server: Faulty, side: str, **facts: object) -> None:
         (
             "outputs",
             {"parameters": {"answers": "probabilities"}},
-            r"set 'Answers' \(How it is asked\) to 'probabilities'",
+            r"set 'Answers' \(Connection and input settings\) to 'probabilities'",
         ),
         ("outputs", {"name": "another"}, "without success"),
     ],

@@ -21,15 +21,15 @@ NOT_USED = {
     r"pick Training speed$": "holds from the next step on; its own box says so",
     r"toggle Include local and held-out images in files$": "holds for files that are saved from then on",
     r"(fill Colour|slide Grey level) of the pen$": "holds from the next stroke on",
-    r"fill How many steps$": "holds for the next press of “steps”",
+    r"fill Number of steps$": "holds for the next press of “steps”",
 }
 
 # Controls that are the same in every state of a page: a pattern of "group kind name", each used once a page.
 ONCE = (
     r"st-key-opening ",
     r"press Section: ",
-    r"press The picture as a file \(PNG\): ",
-    r"follow The numbers as a file \(CSV\): ",
+    r"press Download the figure \(PNG\): ",
+    r"follow Download the data \(CSV\): ",
     r"press (Zoom|Pan|Autoscale|Reset axes|Box Select|Toggle Spike Lines|Show closest|Compare data|Zoom in|Zoom out)",
 )
 
