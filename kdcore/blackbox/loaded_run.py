@@ -19,7 +19,8 @@ from kdcore.engine import checkpoint
 from kdcore.engine.build import dataset, network
 from kdcore.engine.checkpoint import load_weights
 from kdcore.engine.measure import probe_rows
-from kdcore.engine.teacher import Teacher, worsened
+from kdcore.engine.teacher import Teacher
+from kdcore.engine.teacher_access import worsened
 from kdcore.errors import BadInput
 from kdcore.generation.networks import Making
 from kdcore.generation.source import Maker, Scene

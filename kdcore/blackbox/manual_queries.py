@@ -13,7 +13,8 @@ from pathlib import Path
 from torch import Tensor
 
 from kdcore.contracts.service import Answered, Line
-from kdcore.engine.teacher import Spent, Teacher, packed
+from kdcore.engine.teacher import Spent, Teacher
+from kdcore.engine.teacher_payload import packed
 from kdcore.errors import BadInput
 from kdcore.nn.pixels import Pixels
 from kdcore.runs.ledger import BOOKS, BY_HAND, Ledger

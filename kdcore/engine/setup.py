@@ -317,7 +317,7 @@ class Setup:
             return None
         if not looking:
             return self._taught(asked, index, inputs, local)
-        told = asked.recall(index) if index is not None and asked.kept else asked.look(inputs, real=local)
+        told = asked.cache.lookup(index) if index is not None and asked.cache.filled else asked.look(inputs, real=local)
         if told is None:
             raise UsedUp
         return told
@@ -325,9 +325,9 @@ class Setup:
     @staticmethod
     def _taught(asked: Teacher, index: Tensor | None, inputs: Tensor, local: bool) -> Outputs:
         """A teacher's answer to inputs: recalled where it was kept for training rows `index`."""
-        if index is not None and asked.kept:
+        if index is not None and asked.cache.filled:
             asked.cached += len(index)
-            return asked.recall(index)
+            return asked.cache.lookup(index)
         return asked(inputs, local)
 
     @property

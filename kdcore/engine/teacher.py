@@ -9,28 +9,27 @@ apart; of a remote teacher it needs the wall's permission, and is paid for and p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore.contracts.access import Access
 from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
 from kdcore.contracts.service import Answered, Line, RemoteLine, Unanswered
+from kdcore.engine.answer_cache import AnswerCache
+from kdcore.engine.teacher_access import granted, worsened
+from kdcore.engine.teacher_payload import packed, traffic
 from kdcore.errors import BadInput
 from kdcore.events import Meter
-from kdcore.runs.ledger import BOOKS, BY_HAND, DIGEST, Ledger, count, outlay
+from kdcore.runs.ledger import BOOKS, BY_HAND, Ledger, count, outlay
 from kdcore.seeding import mix
 from kdcore.spec.spec import Wall
 
 Translate = Callable[[Tensor], Tensor]
-CACHE_BYTES = 1 << 30  # answers kept for a whole split, at most
 SUMMED = ("requests", "retried", "bytes_up", "bytes_down")  # over learning and measuring
-LABEL_BYTES = 4  # of one label, and of the place of one of the top probabilities
 
 
 def _same(x: Tensor) -> Tensor:
@@ -43,49 +42,6 @@ class Spent(Exception):
 
 class UsedUp(Exception):
     """The wall allows no further question for measuring, so a measure is left out."""
-
-
-def granted(outputs: Outputs, access: Access) -> Outputs:
-    """Return what is left of an answer behind a grade of access.
-
-    Probabilities come back as their logarithm, minus its mean over classes, which is the logits up to a constant per
-    row; labels as one-hot rows.
-    """
-    if access == "white_box":
-        return outputs
-    logits = outputs.logits.float()
-    if access == "probabilities":
-        logits = logits - logits.mean(1, keepdim=True)
-    elif access == "labels":
-        logits = F.one_hot(logits.argmax(1), logits.shape[1]).float()
-    return Outputs(logits, ())
-
-
-def worsened(logits: Tensor, wall: Wall, generator: torch.Generator) -> Tensor:
-    """Centred log-probabilities (B, C) of an interface that adds noise, tells only the top, or rounds.
-
-    Noise is Gaussian on the probabilities. What is not told is shared evenly among the other classes, and what is
-    rounded to nothing counts as half of the last digit.
-
-    Args:
-        logits: (B, C), up to a constant per row.
-        wall: how it worsens its answers.
-        generator: on the CPU, the only source of chance.
-    """
-    p = logits.float().softmax(1)
-    if wall.noise:
-        p = (p + wall.noise * torch.randn(p.shape, generator=generator).to(p.device)).clamp(min=0.0)
-        p = p / p.sum(1, keepdim=True).clamp(min=1e-12)
-    classes = p.shape[1]
-    if 0 < wall.top < classes:
-        told, place = p.topk(wall.top, dim=1)
-        rest = ((1 - told.sum(1, keepdim=True)) / (classes - wall.top)).clamp(min=0.0)
-        p = rest.expand_as(p).scatter(1, place, told)
-    least = 1e-8
-    if wall.digits:
-        p, least = (p * 10**wall.digits).round() / 10**wall.digits, 0.5 * 10**-wall.digits
-    log_p = p.clamp(min=least).log()
-    return log_p - log_p.mean(1, keepdim=True)
 
 
 class Teacher:
@@ -126,8 +82,7 @@ class Teacher:
         self.remote, self.settled, self.before, self.wanted = remote, False, before, wanted
         self.ask, self.access, self.features, self.wall, self.closing = ask, access, features, wall, closing
         self.pixels, self.inputs, self.cached = pixels, inputs, 0
-        self.kept: Outputs | None = None
-        self.place: Tensor | None = None  # (N,) where a row's kept answer stands; None where all rows are kept
+        self.cache = AnswerCache()
         self.seed, self.classes = seed, classes
         if isinstance(ask, Net):
             ask.eval().requires_grad_(False)
@@ -289,21 +244,7 @@ class Teacher:
         """
         if self.wall and self.wall.budget and rows > self.wall.budget:
             return
-        sample = self(batches[0][:2], local=True)
-        row_bytes = sum(part[0].numel() * part.element_size() for part in (sample.logits, *sample.features))
-        if row_bytes * rows <= CACHE_BYTES:
-            answers = [self(batch, local=True) for batch in batches]
-            features = zip(*(answer.features for answer in answers), strict=True)
-            self.kept = Outputs(
-                torch.cat([answer.logits for answer in answers]), tuple(torch.cat(stage) for stage in features)
-            )
-            self.place = place
-
-    def recall(self, index: Tensor) -> Outputs:
-        """Return the kept answer for rows `index` (B,)."""
-        assert self.kept is not None, "keep() has kept nothing"
-        at = index if self.place is None else self.place[index]
-        return Outputs(self.kept.logits[at], tuple(stage[at] for stage in self.kept.features))
+        self.cache.fill(lambda x: self(x, local=True), batches, rows, place)
 
     def _plain(self, x: Tensor) -> Outputs:
         """Return the answer of a network of ours, neither counted nor worsened."""
@@ -363,25 +304,6 @@ class Teacher:
             logits = worsened(logits, self.wall, torch.Generator().manual_seed(place))
         up, down = traffic(self.wall, self.access, asked[0], logits.shape[1])
         book.add(digests, answered._replace(logits=logits), local, up, down)
-
-
-def packed(sent: Tensor, wall: Wall) -> tuple[Tensor, list[bytes]]:
-    """Values from 0 to 1, or features, as the wall has them sent, and the digest of the bytes of each row."""
-    as_bytes = sent
-    if wall.upload == "uint8" and sent.dim() == 4:
-        whole = (sent * 255).round()
-        sent, as_bytes = whole / 255, whole.to(torch.uint8)
-    rows = as_bytes.reshape(len(as_bytes), -1).cpu().numpy()
-    return sent, [blake2b(row.tobytes(), digest_size=DIGEST).digest() for row in rows]
-
-
-def traffic(wall: Wall, access: Access, image: Tensor, classes: int) -> tuple[int, int]:
-    """Bytes that one question and its answer take, as plain numbers without any protocol's own."""
-    up = image.numel() * (1 if wall.upload == "uint8" else 4)
-    if access == "labels":
-        return up, LABEL_BYTES
-    told = wall.top if access == "probabilities" and wall.top else 0
-    return up, told * (4 + LABEL_BYTES) if 0 < told < classes else 4 * classes
 
 
 def _first_of_each(digests: list[bytes]) -> list[int]:

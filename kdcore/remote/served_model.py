@@ -18,7 +18,7 @@ from kdcore.contracts.net import CHUNK, Net
 from kdcore.contracts.outputs import Outputs
 from kdcore.engine.build import dataset, device_for, network
 from kdcore.engine.checkpoint import load_weights
-from kdcore.engine.teacher import granted
+from kdcore.engine.teacher_access import granted
 from kdcore.errors import BadInput, shortened
 from kdcore.spec.catalogue import home
 from kdcore.spec.registry import DATA

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 
 from kdcore.contracts.control import Audience, Desk
 from kdcore.contracts.data import Data, Dataset, Split
+from kdcore.engine import answer_cache
 from kdcore.engine import build as parts_room
 from kdcore.engine import setup as setup_room
-from kdcore.engine import teacher as teacher_room
 from kdcore.engine.train import train
 from kdcore.events import Step
 from kdcore.runs.record import write_arrays
@@ -190,11 +190,11 @@ def engine(spec: Spec, weights: Path, audience: Audience | None = None) -> float
 @contextmanager
 def no_answers_kept() -> Iterator[None]:
     """The teacher is asked at every step, as the hand-written loop does."""
-    before, teacher_room.CACHE_BYTES = teacher_room.CACHE_BYTES, 0
+    before, answer_cache.CACHE_BYTES = answer_cache.CACHE_BYTES, 0
     try:
         yield
     finally:
-        teacher_room.CACHE_BYTES = before
+        answer_cache.CACHE_BYTES = before
 
 
 def ratio(name: str, least: float, base: Callable[[], float], ours: Callable[[], float]) -> Row:

@@ -12,7 +12,9 @@ from kdcore.contracts.access import Access
 from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
 from kdcore.contracts.service import Answered
-from kdcore.engine.teacher import Spent, Teacher, granted, traffic, worsened
+from kdcore.engine.teacher import Spent, Teacher
+from kdcore.engine.teacher_access import granted, worsened
+from kdcore.engine.teacher_payload import traffic
 from kdcore.errors import BadInput
 from kdcore.runs.ledger import Ledger
 from kdcore.spec.spec import Wall

@@ -156,7 +156,7 @@ def test_the_teacher_answers_what_it_is_shown_and_keeps_nothing(weights: Weights
     made = parts(taught("funmatch", views="independent"), weights)
     assert made.source.static
     assert made.answers is not None
-    assert made.answers.kept is None
+    assert not made.answers.cache.filled
     batch = made.batch(torch.arange(8), step=3)
     assert batch.shown is not None
     assert made.teacher is not None
@@ -164,7 +164,7 @@ def test_the_teacher_answers_what_it_is_shown_and_keeps_nothing(weights: Weights
     assert torch.equal(batch.inputs, batch.shown.student)
     plain = parts(taught("kd"), weights)
     assert plain.answers is not None
-    assert plain.answers.kept is not None
+    assert plain.answers.cache.filled
 
 
 def test_labels_and_rows_follow_what_is_shown(weights: Weights) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdcore.device import onto
+from kdcore.engine.answer_cache import AnswerCache
 from kdcore.engine.setup import Setup
 from kdcore.engine.step import learn
 from kdcore.nn.optim import Rule
@@ -115,7 +116,7 @@ def dry(setup: Setup, what: str) -> Line:
     """A step of a run on the device without values, and one of its source's lead."""
     parts = on_meta(setup)
     if parts.answers:
-        parts.answers.kept = None  # so that the teacher is asked there
+        parts.answers.cache = AnswerCache()  # so that the teacher is asked there
     with same_draws(double=False):
         parts.method.connect(parts._pair())
     with counted() as moves:

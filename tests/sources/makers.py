@@ -6,7 +6,7 @@ from torch import Tensor
 from kdcore.contracts.access import Access
 from kdcore.contracts.net import Net
 from kdcore.contracts.outputs import Outputs
-from kdcore.engine.teacher import granted
+from kdcore.engine.teacher_access import granted
 from kdcore.generation.networks import Making
 from kdcore.generation.source import Maker, Scene
 from kdcore.models.cnn import CNN
