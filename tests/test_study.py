@@ -8,10 +8,24 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from app.cli.commands import study as command
 from app.results import method_results, studies
 from app.results.studies import COLUMNS, FOLDER, markdown, publish, published
 from kdcore.errors import BadInput
-from kdcore.study.study import Row, Study, cells, half_width, key, load, priced, read, step_costs, trials, verdicts
+from kdcore.study.study import (
+    Row,
+    Study,
+    Trial,
+    cells,
+    half_width,
+    key,
+    load,
+    priced,
+    read,
+    step_costs,
+    trials,
+    verdicts,
+)
 
 NET = {"name": "mlp", "knobs": {"width": 8, "depth": 1}}
 SPEC = {
@@ -279,3 +293,29 @@ def test_the_studies_kept_here_are_whole(path: Path) -> None:
         kept = published(asked.name)
         assert path.with_suffix(".md").read_text() == markdown(kept)
         assert tuple(json.loads(path.with_suffix(".json").read_text())["columns"]) == COLUMNS
+
+
+def test_a_study_sends_no_local_images_without_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trials ran as any other: the edge's images were sent to the server that a spec named."""
+    begun: list[int] = []
+    monkeypatch.setenv("KDLAB_HOME", str(tmp_path))
+    monkeypatch.setattr(command, "_do", lambda left, *_: begun.append(len(left)) or kept_rows(left, tmp_path))
+    far = {"name": "http", "knobs": {"url": "http://127.0.0.1:9", "model": "m"}}
+    asked = {"data": {"name": "digits"}, "student": {"name": "cnn"}, "access": "probabilities", "wall": {}}
+    text = {"name": "far", "says": "So.", "methods": ["kd"], "reference": "kd", "seeds": [0], "budgets": ["steps"]}
+    task = {"name": "t", "says": "So.", "spec": asked | {"service": far}}
+    place = tmp_path / "far.yaml"
+    place.write_text(json.dumps(text | {"tasks": [task]}))
+    with pytest.raises(BadInput, match=r"sends local \(real\) images to the server at http://127.0.0.1:9"):
+        command.study(place, 1, False)
+    assert not begun
+    command.study(place, 1, False, send_local=True)
+    assert begun == [1]
+
+
+def kept_rows(left: list[Trial], home: Path) -> None:
+    """What the processes of a study leave behind."""
+    rows = [one.place | {"steps": 1, "step_s": 1.0, "accuracy": 0.5, "notes": {}} for one in left]
+    place = home / "studies" / "far.jsonl"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -132,6 +132,9 @@ def run(
     ] = None,
     spec: Annotated[Text, typer.Option(metavar="FILE", help="Start from a spec or a run in JSON; - is stdin.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what was run before.")] = False,
+    send_local: Annotated[
+        bool, typer.Option("--send-local", help="A remote teacher may be sent local (real) images to learn from.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON event a line; the last holds the result.")
     ] = False,
@@ -140,8 +143,9 @@ def run(
 
     KNOBS are knob=value,knob=value, or one value for the first knob: --method kd:temperature=2, --student resnet:20.
     """
-    from app.cli.arguments import wanted
+    from app.cli.arguments import allows_local, wanted
     from app.cli.commands.run import distil
+    from app.text.sending import check_sending
 
     prepare()
     flags = {
@@ -157,7 +161,10 @@ def run(
         "access": access,
         "preset": preset,
     }
-    return distil(wanted(spec, flags, setting or [], change or []), fresh=fresh, json=json)
+    asked = wanted(spec, flags, setting or [], change or [])
+    if not (send_local or allows_local(preset)):
+        check_sending(asked)
+    return distil(asked, fresh=fresh, json=json)
 
 
 @cli.command()
@@ -307,12 +314,15 @@ def study(
     ],
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Trials at the same time.")] = 2,
     table: Annotated[bool, typer.Option("--table", help="Only write the tables of what has been done.")] = False,
+    send_local: Annotated[
+        bool, typer.Option("--send-local", help="A remote teacher may be sent local (real) images to learn from.")
+    ] = False,
 ) -> None:
     """Do what is left of a study, and write its results beside its file."""
     from app.cli.commands.study import study as do
 
     prepare()
-    do(file, jobs, table)
+    do(file, jobs, table, send_local)
 
 
 @cli.command()

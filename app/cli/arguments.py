@@ -116,6 +116,12 @@ def assign(raw: dict[str, Any], path: str, text: str) -> None:
         holder[last] = typed(text, holder[last])
 
 
+def allows_local(preset: str | None) -> bool:
+    """Whether the words of `--preset` allow that local images are sent, as in aligned:local=true."""
+    parts = [part.partition("=") for part in (preset or "").partition(":")[2].split(",")]
+    return any(typed(value, False) is True for key, _, value in parts if key == "local")
+
+
 ORDERED = ("data", "access", "seed")  # flags that an order answers itself
 
 

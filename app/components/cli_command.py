@@ -7,9 +7,11 @@ import shlex
 
 from app.cli.arguments import wanted
 from app.text.phrases import differences
+from app.text.sending import OPTION
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import check_knobs
 from kdcore.spec.lineage import recommended
+from kdcore.spec.query_limits import sends_local
 from kdcore.spec.schedule import Json
 from kdcore.spec.spec import Choice, Spec
 
@@ -38,6 +40,7 @@ def command(spec: Spec) -> str | None:
     words = [word for part, text in flags.items() for word in (f"--{part}", text)]
     words += [word for setting in settings for word in ("--set", setting)]
     words += [word for change in changes for word in ("--change", change)]
+    words += [OPTION] if sends_local(spec) else []
     line = shlex.join(["kdlab", "run", *words])
     return line if len(line) <= LONGEST else None
 

@@ -11,11 +11,13 @@ import streamlit as st
 
 from app import run_store, state
 from app.components.cli_command import command
+from app.components.remote_consent import confirmation, start_button
 from app.forms import fields
 from app.links import lab
 from app.live import live, tokens
 from app.panels._applicable import suited
 from app.text import consent, phrases, run_names
+from app.text.sending import OPTION
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
@@ -23,6 +25,7 @@ from kdcore.runs.private_rows import walled
 from kdcore.runs.record import stamp_of
 from kdcore.spec.catalogue import entry
 from kdcore.spec.lineage import taught
+from kdcore.spec.query_limits import sends_local
 from kdcore.spec.schedule import Json
 from kdcore.spec.spec import SETTABLE, Spec
 from kdcore.upload_checks.before_run import check_file
@@ -199,13 +202,15 @@ def _aftermath(run_id: str, _: Moment, mine: bool, __: list[str], take: Take) ->
         if mine and run.state in RESUMABLE:
             _act("Resume", "play_arrow", partial(run_store.store().resume, run.id, state.owners()))
         if run.state not in ACTIVE:
-            _act("Another seed", "casino", partial(_again, run))
+            start_button("Another seed", "casino", f"seed {run.id}", partial(_reseeded, run), partial(_again, run))
         if not state.follows(run):
             _act("Load these settings", "fork_right", partial(take, run))
         _inspect(run)
         _share(run)
         if mine and run.state not in ACTIVE:
             _act("Delete", "delete", partial(_delete, run.id))
+    if run.state not in ACTIVE:
+        confirmation(f"seed {run.id}", partial(_reseeded, run), partial(_again, run))
 
 
 def _inspect(run: Run) -> None:
@@ -219,10 +224,14 @@ def _act(label: str, icon: str, act: Callable[[], object]) -> None:
     st.button(label, icon=f":material/{icon}:", on_click=state.attempt, args=(act,))
 
 
+def _reseeded(run: Run) -> list[Spec]:
+    return [run_store.altered(run.spec, seed=(run.spec.seed + 1) % 2**31)]
+
+
 def _again(run: Run) -> None:
     """The same settings with the next seed; a form that held the run's settings goes along."""
-    seed = (run.spec.seed + 1) % 2**31
-    new = run_store.store().submit(run_store.altered(run.spec, seed=seed), state.viewer())
+    (wanted,) = _reseeded(run)
+    new = run_store.store().submit(wanted, state.viewer())
     if state.follows(run):
         state.follow(new)
     state.show(new.id)
@@ -236,7 +245,8 @@ def _share(run: Run) -> None:
         early = phrases.broken_off(run)
         told = f"This run was {early}; from the command line, these settings run all {run.steps:,} steps:"
         st.caption(told if early else "The same run from the command line:")
-        _copied(command(run.spec) or f"kdlab run --spec {run.id}.json", "sh")
+        allowed = f" {OPTION}" if sends_local(run.spec) else ""
+        _copied(command(run.spec) or f"kdlab run --spec {run.id}.json{allowed}", "sh")
         text = run.spec.model_dump_json(indent=2)
         st.download_button("Download settings", text, f"{run.id}.json", "application/json", icon=":material/download:")
 

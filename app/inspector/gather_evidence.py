@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 
 from app import run_store, state
+from app.components.remote_consent import confirmation, start_button
 from app.helpers import comparison
 from app.inspector._cards import task
 from kdcore.comparison.case import Case
@@ -90,10 +91,9 @@ def _act(case: Case, runs: Wanted) -> None:
     absent = [spec for spec, run in _flat(runs) if run is None or run.state != "done"]
     if absent:
         act = partial(submit, absent)
-        st.button(
-            f"Gather evidence: {told(runs)}", icon=":material/play_arrow:", key="gather", on_click=state.attempt,
-            args=(act,), help="Ordinary runs, to be found on the Runs page; what is done already is not done again.",
-        )  # fmt: skip
+        says = "Ordinary runs, to be found on the Runs page; what is done already is not done again."
+        start_button(f"Gather evidence: {told(runs)}", "play_arrow", "gather", lambda: absent, act, says)
+        confirmation("gather", lambda: absent, act)
     ready = {kind: [run for _, run in some if run and run.state == "done"] for kind, some in runs.items()}
     parties = {kind: [comparison.party(run).model_dump() for run in some] for kind, some in ready.items() if some}
     if parties and not _asked(case, parties):

@@ -11,6 +11,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from app import run_store, state
+from app.components.remote_consent import confirmation, start_button
 from app.helpers import comparison
 from app.text.phrases import percent, verbatim
 from kdcore.atomic import write_text
@@ -22,6 +23,7 @@ from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, WORDS
 from kdcore.spec.lineage import further
+from kdcore.spec.spec import Spec
 
 STEPS = 200
 POLL_S = 1.0
@@ -58,11 +60,18 @@ def more(case: Case) -> None:
         work = after = None
     if work is None:
         act = partial(_begin, case)
-        st.button(f"{STEPS} more steps on this", icon=":material/fitness_center:", on_click=state.attempt, args=(act,))
+        start_button(f"{STEPS} more steps on this", "fitness_center", "more steps", partial(_planned, case), act)
+        confirmation("more steps", partial(_planned, case), act)
     elif after:
         _tell(case, after, select, work.run)
     else:
         state.fragment(_follow, run_every=POLL_S)(case, select, work)
+
+
+def _planned(case: Case) -> list[Spec]:
+    """Return the run that would come, of whichever rows; none where the student's is gone."""
+    run = run_store.known(case.about.student.run or "")
+    return [further(run.spec, [0], STEPS)] if run else []
 
 
 def _place(case: Case, select: str) -> Path:

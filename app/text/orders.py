@@ -9,7 +9,7 @@ from kdcore.blackbox.orders import Order, remote, sends_local
 from kdcore.runs.bill import dollars
 from kdcore.spec.catalogue import catalogue
 from kdcore.spec.presets import grants, preset, presets, shows_local
-from kdcore.spec.query_limits import learning, most, on_top
+from kdcore.spec.query_limits import learning, most, most_local, on_top
 from kdcore.spec.registry import DATA
 from kdcore.spec.spec import Spec, Wall
 
@@ -98,12 +98,13 @@ def costs(spec: Spec) -> str:
         return ""
     asked = most(spec)
     if asked is None:
-        return f"Each query costs {money(dollars(1, wall.price))}; there is no budget, so no limit."
+        said = f"Each query costs {money(dollars(1, wall.price))}; there is no budget, so no limit."
+        return " ".join(filter(None, (said, _local(spec))))
     shape, _ = DATA[spec.data.name].model_validate(spec.data.knobs).signature()
     image_bytes = prod(shape) * (1 if wall.upload == "uint8" else 4)
     cost = paid(asked, dollars(asked, wall.price), wall.price)
     told = f"At most {cost}; {quantity(asked * image_bytes, 'B')} of images."  # and a few bytes of each request's own
-    return " ".join(filter(None, (told, _measured(spec, asked), _besides(spec, asked))))
+    return " ".join(filter(None, (told, _measured(spec, asked), _local(spec), _besides(spec, asked))))
 
 
 def _measured(spec: Spec, asked: int) -> str:
@@ -112,6 +113,12 @@ def _measured(spec: Spec, asked: int) -> str:
     if wanted is None or wanted >= asked:
         return ""
     return f"Up to {wanted:,} of them are for learning, the others for measuring."
+
+
+def _local(spec: Spec) -> str:
+    """How many of the images a remote teacher is sent may be local ones; "" where none is, or they come on top."""
+    count = most_local(spec)
+    return f"Up to {count:,} of them are local (real) images." if count and not _besides(spec, most(spec) or 0) else ""
 
 
 def _besides(spec: Spec, asked: int) -> str:

@@ -182,6 +182,12 @@ def taught(spec: Spec) -> bool:
     return bool(spec.teacher or spec.service or spec.mentors)
 
 
+def members(spec: Spec) -> list[Spec]:
+    """Return a spec and all runs that come before it: teachers, mentors and the run it starts from, and theirs."""
+    before = [one for one in (spec.teacher, *spec.mentors, spec.start) if one]
+    return [spec, *(one for earlier in before for one in members(earlier))]
+
+
 def forerunners(spec: Spec) -> dict[str, str]:
     """Return what each network that is trained before a spec's student is to it, such as "assistant 1", by its
     spec's hash.

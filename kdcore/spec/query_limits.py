@@ -44,6 +44,20 @@ def on_top(asked: Spec) -> bool:
     return asked.source.name == OWN and asked.source.knobs["align"] == "local"
 
 
+def sends_local(asked: Spec) -> bool:
+    """Whether a run sends a remote teacher the edge's own images, or mixes of them, to learn from."""
+    return asked.remote and (bool(entry("source", asked.source.name)["local"]) or on_top(asked))
+
+
+def most_local(asked: Spec) -> int:
+    """How many local images, or mixes of them, a run with a wall sends its remote teacher to learn from at most."""
+    if not sends_local(asked):
+        return 0
+    shown = _drawn(asked) if on_top(asked) else asked.schedule.steps * asked.schedule.batch
+    budget = asked.wall.budget if asked.wall else 0
+    return min(shown, budget) if budget else shown
+
+
 def led(asked: Spec) -> int:
     """How many made images the lead of a run of MEKD asks about, before the student's first step."""
     knobs, tells = asked.source.knobs, asked.access != "labels"

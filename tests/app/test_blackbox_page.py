@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab_driver import Open, button, components, said
+from lab_driver import Finish, Open, button, components, said, story
 from safetensors.torch import save
 from streamlit.testing.v1 import AppTest
 
+from app.components import remote_consent
 from kdcore.blackbox.orders import Order, spec
 from kdcore.engine.build import build
 from kdcore.jobs.store import Store
+from kdcore.spec.lineage import further
 from kdcore.spec.spec import Choice
 
 
@@ -158,3 +160,30 @@ def test_a_remote_teacher_asks_what_may_be_sent_for_measuring(lab: Open) -> None
     assert "they cost the same and count towards the budget. The teacher sees real images." in said(page)
     page = pick(page, "service", "none")
     assert "measure" not in page.query_params
+
+
+def test_another_seed_of_a_remote_teacher_is_confirmed_first(lab: Open, store: Store) -> None:
+    """One press sent and paid at once, to the address that stood in the record."""
+    far = Choice(name="http", knobs={"url": "http://127.0.0.1:9", "model": "m"})
+    run = store.submit(spec(Order(preset="kd", local=True, service=far, budget=300)), "f" * 32)
+    assert store.claim(1, run.id)
+    store.append(run.id, story(run.spec, 0.9))
+    page = button(lab("blackbox", run=run.id), "Another seed")
+    assert len(store.runs()) == 1
+    told = said(page).replace("\\", "")
+    assert "Images go to the server at http://127.0.0.1:9. At most 300 queries; cost $0.30" in told
+    assert "Up to 300 of them are local (real) images. Local (real) images of this machine are sent" in told
+    page = button(page, "Cancel")
+    assert "Images go to" not in said(page)
+    assert len(store.runs()) == 1
+    button(button(page, "Another seed"), "Send and start")
+    assert [one.spec.seed for one in store.runs()] == [1, 0]
+
+
+def test_more_of_an_imported_run_counts_the_run_before_it(lab: Open, finish: Finish) -> None:
+    """The run it goes on from was not made here, so it is done first, and sends its images too."""
+    far = Choice(name="http", knobs={"url": "http://127.0.0.1:9", "model": "m"})
+    lab()
+    local = further(spec(Order(preset="kd", local=True, service=far, budget=300)), [0])
+    assert [one.source.name for one in remote_consent.sending([local])] == ["slice", "data"]
+    assert remote_consent.sending([finish().spec]) == []

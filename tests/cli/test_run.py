@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import main
 from app.cli.arguments import wanted
+from app.cli.commands import run
 from kdcore.blackbox import orders
 from kdcore.blackbox.orders import Order
 from kdcore.events import EVENT, Cost, Finished, Started
 from kdcore.jobs.rows import TERMINAL
 from kdcore.jobs.store import Store
 from kdcore.spec.schedule import Schedule
-from kdcore.spec.spec import Choice
+from kdcore.spec.spec import Choice, Spec
 
 Kdlab = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("run", "--data", "moons:samples=100", "--steps", "20", "--set", "teacher.schedule.steps=20")
@@ -78,6 +80,32 @@ def test_a_remote_teacher_has_its_price_named_before(kdlab: Kdlab) -> None:
     said = kdlab(*words, *service).stderr
     assert "At most 900 queries; cost $2.25 ($2.50 per 1,000); 230 kB of images." in said
     assert "leaves at most 600 for measuring" in said
+
+
+FAR = ("--teacher", "none", "--access", "probabilities", "--set", "service=http:url=http://127.0.0.1:9,model=m,retries=0",
+       "--set", "wall.budget=300", "--steps", "60")  # fmt: skip
+
+
+def test_local_images_are_sent_to_a_remote_teacher_only_by_consent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old command sent all of them, and said so afterwards."""
+    asked: list[Spec] = []
+    monkeypatch.setattr(run, "distil", lambda spec, **_: asked.append(spec) or 0)
+    assert main(["run", "--data", "digits", *FAR]) == 2
+    assert capsys.readouterr().err == (
+        "This sends local (real) images to the server at http://127.0.0.1:9 to learn from; add --send-local to allow "
+        "that.\n"
+    )
+    assert main(["run", "--preset", "quick", *FAR, "--set", "source=data"]) == 2
+    assert asked == []
+    assert main(["run", "--data", "digits", *FAR, "--send-local"]) == 0
+    (tmp_path / "run.json").write_text(asked[0].model_dump_json())
+    assert main(["run", "--spec", str(tmp_path / "run.json")]) == 2
+    assert main(["run", "--preset", "kd:local=true", *FAR]) == 0
+    assert main(["run", "--preset", "quick", *FAR]) == 0, "it sends none"
+    (price,) = run._promised(asked[0])
+    assert price.endswith("76.8 kB of images. Up to 300 of them are local (real) images.")
 
 
 @pytest.mark.usefixtures("toy_engine")

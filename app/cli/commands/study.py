@@ -11,6 +11,7 @@ from threading import TIMEOUT_MAX
 from typing import TextIO
 
 from app.results.studies import commit, publish, published
+from app.text.sending import check_sending
 from kdcore.atomic import write_text
 from kdcore.errors import BadInput
 from kdcore.spec.catalogue import catalogue, home
@@ -21,11 +22,12 @@ from kdcore.terminal import say, warn
 Answer = tuple[Trial, Row | None]  # no row where the process died
 
 
-def study(path: Path, jobs: int, table_only: bool) -> None:
+def study(path: Path, jobs: int, table_only: bool, send_local: bool = False) -> None:
     """Do the study in a YAML file; its results go beside it, as JSON and as a table in Markdown.
 
     Raises:
-        BadInput: the study cannot be read, has no results yet, or a process of it died.
+        BadInput: the study cannot be read, has no results yet, or a process of it died; or one of its runs would send
+            local images to a remote teacher to learn from, which `send_local` allows.
     """
     asked = read(path)
     catalogue()  # built once, before several processes would each build it
@@ -33,6 +35,8 @@ def study(path: Path, jobs: int, table_only: bool) -> None:
     _recall(path, kept)
     began = time.monotonic()
     while not table_only and (left := [trial for trial in trials(asked, load(kept)) if trial.key not in load(kept)]):
+        for trial in () if send_local else left:
+            check_sending(trial.spec)
         _do(left, kept, jobs)
     rows = load(kept)
     found = [row for row in (rows.get(trial.key) for trial in trials(asked, rows)) if row]
