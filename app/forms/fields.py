@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from app import state
 from app.links import lab
 from app.links.lab import Settings
+from app.text.formulas import plain
 from app.text.phrases import verbatim
 from kdcore.spec.schedule import Json
 
@@ -27,10 +28,17 @@ SHORT = 24  # characters that fit side by side
 
 
 def title_of(key: str, info: FieldInfo | None = None) -> str:
-    """A setting's name as people read it, told apart from what else is called so on a page."""
+    """A setting's name as people read it, unique on a page, with its symbol in the method's equation."""
     if info and info.title:
         return info.title
-    return "Training temperature" if key == "method.temperature" else label(key.rpartition(".")[2])
+    name = "Training temperature" if key == "method.temperature" else label(key.rpartition(".")[2])
+    return f"{name} {symbol}" if (symbol := symbol_of(info)) else name
+
+
+def symbol_of(info: FieldInfo | None) -> str:
+    """Return a knob's symbol in the method's equation, in plain Unicode; "" where it has none."""
+    extra = info.json_schema_extra if info else None
+    return plain(str(extra["symbol"])) if isinstance(extra, dict) and "symbol" in extra else ""
 
 
 def label(name: str) -> str:

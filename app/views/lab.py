@@ -14,8 +14,8 @@ from app.components import run_view
 from app.forms import choices, draw_points, fields
 from app.links import lab
 from app.links.lab import NO_TEACHER, Settings
+from app.text import formulas, phrases
 from app.text import lab as text
-from app.text import phrases
 from kdcore.errors import BadInput
 from kdcore.jobs.rows import Run
 from kdcore.spec.catalogue import entry
@@ -93,8 +93,7 @@ def _method(settings: Settings) -> None:
 
 def _equation(method: Mapping[str, Any]) -> None:
     st.markdown(rf"$\displaystyle {method['equation']}$")  # within a text it is broken where the line ends
-    parts = ("", method["paper"]), (text.DIFFERENCES, method["departs"]), (text.ZERO, method["zero_when"])
-    st.markdown("\n\n".join(f"**{title}:** {what}" if title else what for title, what in parts))
+    st.markdown(f"{phrases.verbatim(method['paper'])}\n\n{formulas.origin(method)}")
 
 
 def _reset() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,8 @@ from app.links import lab
 from app.links.lab import Settings
 from app.results.method_results import standing
 from app.results.papers import Row, place
-from app.text import lab as lab_text
+from app.text import formulas, phrases
 from app.text import methods as text
-from app.text import phrases
 from kdcore.contracts.method import FAMILIES
 from kdcore.errors import BadInput
 from kdcore.explain.examples import CLASSES, KINDS, PRESETS, REACH, Example
@@ -78,7 +76,7 @@ def show(settings: Settings, example: Example) -> None:
     """One method whole."""
     name = str(settings["method"])
     method = entry("method", name)
-    first, _, more = _verbatim(method["doc"]).partition("\n\n")
+    first, _, more = formulas.markdown(method["doc"]).partition("\n\n")
     with st.container(key="narrow"):  # where the list is folded away
         choices.pick("method", "Method", settings)
     st.header(method["title"], anchor=False)
@@ -92,14 +90,9 @@ def show(settings: Settings, example: Example) -> None:
         fields.fields(settings, [key for key in settings if key.startswith("method.")])
     with right:
         _example(name, method, settings, example)
-    _told(method)
+    st.markdown(formulas.origin(method))
     standing(name)
     state.fragment(_source)(method["file"])
-
-
-def _verbatim(told: str) -> str:
-    """A docstring's text as Markdown that looks like it, one line to a paragraph."""
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", phrases.verbatim(told))
 
 
 def _facts(method: dict[str, Any], settings: Settings) -> str:
@@ -133,12 +126,6 @@ def _ways(name: str, settings: Settings) -> None:
                 icon=":material/menu_book:",
                 query_params={"q": row.title if isinstance(row, Row) else row.paper},
             )
-
-
-def _told(method: dict[str, Any]) -> None:
-    """Where the method comes from, and how far it is from there."""
-    marks = (("Source", "source"), (lab_text.DIFFERENCES, "departs"), (lab_text.ZERO, "zero_when"))
-    st.markdown("\n\n".join(f"**{title}:** {_verbatim(method[key])}" for title, key in marks))
 
 
 def _source(file: str) -> None:

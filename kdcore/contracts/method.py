@@ -133,6 +133,7 @@ class Method(Knobs):
 
     family: ClassVar[str]  # one of FAMILIES
     equation: ClassVar[str]  # LaTeX
+    symbols: ClassVar[dict[str, str]] = {}  # of the equation, in LaTeX: those that are knobs, by the knob's name
     paper: ClassVar[str]  # authors, title, venue and year
     needs: ClassVar[frozenset[Grant]] = frozenset()  # of the teacher
     asks: ClassVar[frozenset[Ask]] = frozenset()  # of the engine

@@ -45,6 +45,7 @@ class AdaT(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T_i^2\,"
         r"\mathrm{KL}\big(\sigma(Z(z_t)/T_i)\,\|\,\sigma(Z(z_s)/T_i)\big), \quad T_i = \max_c Z(z_t)_c"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Matsuyama, Anjum, Matsuyama, Shoda and Zhan, 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")

@@ -57,6 +57,7 @@ class AT(Method):
         r"\tfrac{m(F_s^\ell)}{\lVert m(F_s^\ell)\rVert_2} - \tfrac{m(F_t^\ell)}{\lVert m(F_t^\ell)\rVert_2} "
         r"\Big\rVert_2^2,\quad m(F) = \frac{1}{K}\sum_k F_k^2"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "attention_weight": r"\beta"}
     paper: ClassVar[str] = "Zagoruyko and Komodakis, ICLR 2017"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
     joins: ClassVar[Joins] = "places"

@@ -70,6 +70,7 @@ class BAN(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_k, y) + \alpha\,T^2\,"
         r"\mathrm{KL}\big(\sigma(z_{k-1}/T)\,\|\,\sigma(z_k/T)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Furlanello, Lipton, Tschannen, Itti and Anandkumar, ICML 2018"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     lineage: ClassVar[Lineage] = "generations"

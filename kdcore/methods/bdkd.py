@@ -72,6 +72,12 @@ class BDKD(Method):
         r" + \alpha\,T^2\big(f\,\mathrm{KL}(\bar p\,\|\,q) + r\,\mathrm{KL}(q\,\|\,\bar p)\big)"
         r" + \beta\,T^2\,\mathrm{KL}(p\,\|\,\bar q)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "teacher_weight": r"\beta",
+    }
     paper: ClassVar[str] = "Amara, Sepahvand, Meyer, Gross and Clark, arXiv 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks"})
     temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

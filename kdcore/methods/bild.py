@@ -59,6 +59,13 @@ class BiLD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,\mathrm{KL}\big(\sigma(d_t/T)\,\|\,\sigma(d_s/T)\big)"
         r"_{\mathrm{top}_k(z_t)} + \beta\,\mathrm{KL}\big(\sigma(d_t/T)\,\|\,\sigma(d_s/T)\big)_{\mathrm{top}_k(z_s)}"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "top": "k",
+        "label_weight": r"\lambda",
+        "alpha": r"\alpha",
+        "beta": r"\beta",
+    }
     paper: ClassVar[str] = "Li, Zhou and Song, COLING 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(3.0, ge=0.1, le=100.0, description="Softens the differences; 1 leaves them be.")

@@ -71,6 +71,7 @@ class BlockWise(Method):
         r" + \beta\Big(d(T, S) + \sum_i \tfrac{d(T, N_i)}{2^{n-i}}\Big)"
         r" + \gamma\Big(d(\bar N, S) + \sum_i \tfrac{d(\bar N, N_i)}{2^{n-i}}\Big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"alpha": r"\alpha", "beta": r"\beta", "gamma": r"\gamma"}
     paper: ClassVar[str] = "Yu et al., IEEE Transactions on Artificial Intelligence 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "probabilities"})
     joins: ClassVar[Joins] = "blocks"

@@ -68,6 +68,7 @@ class CATKD(Method):
     equation: ClassVar[str] = (
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \frac{\beta}{|M|}\,\lVert \phi(M_s) - \phi(M_t) \rVert_2^2"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "cat_weight": r"\beta"}
     paper: ClassVar[str] = "Guo, Yan, Li and Lin, CVPR 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features"})
     joins: ClassVar[Joins] = "last_map"

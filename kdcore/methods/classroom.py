@@ -53,6 +53,7 @@ class Classroom(Method):
         r"\mathcal{L} = \lambda\,r_s\,\mathrm{CE}(z_s, y)"
         r" + \alpha \sum_{m:\,w_m \ge w_s} w_m\,T_m^2\,\mathrm{KL}\big(\sigma(z_m/T_m)\,\|\,\sigma(z_s/T_m)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Sarode, Khan, Shehzadi, Stricker and Afzal, IntelliSys 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     lineage: ClassVar[Lineage] = "peers"

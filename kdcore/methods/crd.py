@@ -115,6 +115,14 @@ class CRD(Method):
         r" + \sum_{j=1}^{M} \mathrm{softplus}(g_j)\Big) + \alpha\,T_{kd}^2\,\mathrm{KL},"
         r"\quad g_j = \frac{\langle u_i, v_j\rangle}{T} - \log Z - \log\frac{M}{N}"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "contrast_weight": r"\beta",
+        "kd_weight": r"\alpha",
+        "kd_temperature": "T_{kd}",
+        "temperature": "T",
+        "negatives": "M",
+    }
     paper: ClassVar[str] = "Tian, Krishnan and Isola, ICLR 2020"
     asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "probabilities"})

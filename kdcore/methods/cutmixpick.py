@@ -46,6 +46,7 @@ class CutMixPick(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\big(\mathrm{KL}(p_t(x)\,\|\,p_s(x))"
         r" + \mathrm{KL}(p_t(\hat x)\,\|\,p_s(\hat x))\big),\quad \hat x = \mathrm{top}_B\,H(p_t)"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Wang, Lohit, Jones and Fu, NeurIPS 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"mixing"})

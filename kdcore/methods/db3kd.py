@@ -96,6 +96,7 @@ class DB3KD(Method):
         r" + \alpha\,T^2\,\mathrm{KL}\big(\sigma(r/T)\,\|\,\sigma(z_s/T)\big),"
         r"\quad r_c = \frac{u}{d_c},\ r_y = \sum_{c \ne y} r_c"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Wang, ICML 2021"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})

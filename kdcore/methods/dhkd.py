@@ -80,6 +80,7 @@ class DHKD(Method):
     equation: ClassVar[str] = (
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\sum_c \log\cosh\frac{z_{2,c} - z_{t,c}}{2T}"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "alpha": r"\alpha"}
     paper: ClassVar[str] = "Yang, Zong, Huang, Feng and An, arXiv 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     fixed: ClassVar[frozenset[str]] = frozenset({"head"})

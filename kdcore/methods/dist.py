@@ -53,6 +53,12 @@ class DIST(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + T^2\Big(\frac{\beta}{B}\sum_i (1 - r(P_{i:}, Q_{i:}))"
         r" + \frac{\gamma}{C}\sum_c (1 - r(P_{:c}, Q_{:c}))\Big)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "beta": r"\beta",
+        "gamma": r"\gamma",
+    }
     paper: ClassVar[str] = "Huang, You, Wang, Qian and Xu, NeurIPS 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

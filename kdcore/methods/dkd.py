@@ -72,6 +72,12 @@ class DKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + w\,T^2\big(\alpha\,\mathrm{KL}(b_t\,\|\,b_s)"
         r" + \beta\,\mathrm{KL}(r_t\,\|\,r_s)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "alpha": r"\alpha",
+        "beta": r"\beta",
+    }
     paper: ClassVar[str] = "Zhao, Cui, Song, Qiu and Liang, CVPR 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

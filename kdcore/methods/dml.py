@@ -30,6 +30,7 @@ class DML(Method):
         r"\mathcal{L} = \lambda\big(\mathrm{CE}(z_s, y) + \mathrm{CE}(z_p, y)\big)"
         r" + \alpha\,T^2\big(\mathrm{KL}(\bar p\,\|\,q) + \mathrm{KL}(\bar q\,\|\,p)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Zhang, Xiang, Hospedales and Lu, CVPR 2018"
     temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels, for both networks.")

@@ -88,6 +88,12 @@ class E2KD(Method):
         r" + \alpha\,T^2\,\mathrm{KL}\big(\sigma(z_t/T)\,\|\,\sigma(z_s/T)\big)"
         r" + \gamma\,\big(1 - \cos(E_t, E_s)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "explanation_weight": r"\gamma",
+    }
     paper: ClassVar[str] = "Parchami-Araghi, Böhle, Rao and Schiele, ECCV 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "gradients", "probabilities"})
     joins: ClassVar[Joins] = "maps"

@@ -45,6 +45,7 @@ class FitNet(Method):
     equation: ClassVar[str] = (
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \gamma\,\frac{1}{|F_t|}\,\lVert r(F_s) - F_t \rVert_2^2"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "hint_weight": r"\gamma"}
     paper: ClassVar[str] = "Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, ICLR 2015"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
     fixed: ClassVar[frozenset[str]] = frozenset({"hint"})

@@ -45,6 +45,7 @@ class FunMatch(Method):
         r"\mathcal{L} = T^2\,\mathrm{KL}\big(\sigma(z_t(\tilde x)/T)\,\|\,\sigma(z_s(\tilde x)/T)\big),\quad"
         r" \tilde x = \lambda x_i + (1-\lambda) x_j"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T"}
     paper: ClassVar[str] = "Beyer, Zhai, Royer, Markeeva, Anil and Kolesnikov, CVPR 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"mixing"})

@@ -84,6 +84,12 @@ class HardAug(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(s(x), y) + \alpha\,D(t(x), s(x))"
         r" + \gamma\,\max_{a}\big(D(t(a(x)), s(a(x))) - \beta\,D(t(a(x)), t(x))\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "hard_weight": r"\gamma",
+        "stay_weight": r"\beta",
+    }
     paper: ClassVar[str] = "Nix, Burg and Sinz, arXiv 2305.14890, 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities", "gradients"})
     fixed: ClassVar[frozenset[str]] = frozenset({"strength"})

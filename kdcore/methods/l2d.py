@@ -49,6 +49,7 @@ class L2D(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\sum_c \mathrm{KL}\big(\mathrm{B}(s(z_{t,c}))\,\|\,"
         r"\mathrm{B}(s(z_{s,c}))\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, ICCV 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     rate: ClassVar[float] = 0.25

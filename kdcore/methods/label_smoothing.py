@@ -31,6 +31,7 @@ class LabelSmoothing(Method):
     title: ClassVar[str] = "Label smoothing"
     family: ClassVar[str] = "baseline"
     equation: ClassVar[str] = r"\mathcal{L} = (1-\epsilon)\,\mathrm{CE}(z_s, y) - \frac{\epsilon}{C}\sum_c \log q_c"
+    symbols: ClassVar[dict[str, str]] = {"epsilon": r"\epsilon"}
     paper: ClassVar[str] = "Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, CVPR 2016"
     epsilon: float = Field(0.1, ge=0.0, le=1.0, description="Share of the label that is spread over all classes.")
 

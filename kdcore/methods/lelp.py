@@ -104,6 +104,7 @@ class LELP(Method):
         r"\mathcal{L} = \alpha\,\mathrm{KL}(P\,\|\,q), \quad P_{c,s} = p_c\,"
         r"\mathrm{softmax}_s\big(\langle f_t - \mu_c, v_{c,s} \rangle / \tau\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"subclass_temperature": r"\tau", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Loo, Iliopoulos, Hu and Vee, arXiv 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features", "probabilities"})
     rate: ClassVar[float] = 0.5

@@ -34,6 +34,12 @@ class LoCa(Method):
         r"\mathrm{KL}\big(\sigma(\log p'/T)\,\|\,\sigma(z_s/T)\big), \quad"
         r" p' = s\,p + (1 - s)\,\mathbf{1}_y,\ s = \frac{\alpha}{1 - p_y + p_k}"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha_{\mathrm{KD}}",
+        "alpha": r"\alpha",
+    }
     paper: ClassVar[str] = "Yang, Wu and Yang, ECAI 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

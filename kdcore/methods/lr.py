@@ -45,6 +45,12 @@ class LR(Method):
         r" & \text{teacher right}\\ \frac{\beta}{C}\,\|q - b\,p - (1 - b)\,\mathbf{1}_y\|_2^2 & \text{wrong}\end{cases}"
         r" \quad b = \frac{\eta}{1 + \max p - p_y}"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "logit_weight": r"\alpha",
+        "revision_weight": r"\beta",
+        "eta": r"\eta",
+    }
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025 (a comparison method)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     rate: ClassVar[float] = 0.5

@@ -37,6 +37,7 @@ class LSKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\,"
         r"\mathrm{KL}\big(\sigma(Z(z_t)/T)\,\|\,\sigma(Z(z_s)/T)\big), \quad Z(z) = \frac{z - \bar z}{\mathrm{std}(z)}"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Sun, Ren, Li, Wang and Cao, CVPR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(2.0, ge=0.1, le=100.0, description="Softens the standardised logits of both.")

@@ -48,6 +48,7 @@ class LumiNet(Method):
         r"\mathrm{KL}\big(\sigma(h_t/T)\,\|\,\sigma(h_s/T)\big),"
         r"\quad h_{bc} = \frac{z_{bc} - \mu_c}{\sqrt{v_c + 10^{-5}}}"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "alpha": r"\alpha"}
     paper: ClassVar[str] = "Hossain, Elahi, Ramasinghe, Cheraghian, Rahman, Mohammed and Rahman, 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens the standardised logits of both.")

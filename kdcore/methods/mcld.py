@@ -47,6 +47,7 @@ class MCLD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,\big(\mathrm{NCE}(Z_s, Z_t)"
         r" + \mathrm{NCE}(Z_t, Z_s)\big) + w\,\beta\,\mathrm{NCE}(Z_s^\top, Z_t^\top)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "alpha": r"\alpha", "beta": r"\beta"}
     paper: ClassVar[str] = "Wang and Zhou, arXiv 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     temperature: float = Field(0.1, ge=0.01, le=10.0, description="Divides the cosines; small looks at the nearest.")

@@ -51,6 +51,7 @@ class MEAL(Method):
         r"\mathcal{L} = \alpha\,\mathrm{CE}\Big(z_s, \tfrac{1}{M}\sum_m \sigma(z_m)\Big)"
         r" + \beta\,\mathrm{BCE}\big(d(z_s), d(\bar z)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"kd_weight": r"\alpha", "critic_weight": r"\beta"}
     paper: ClassVar[str] = "Shen and Savvides, arXiv 2020"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     lineage: ClassVar[Lineage] = "copies"

@@ -42,6 +42,7 @@ class MEKD(Method):
         r"\mathcal{L} = \lambda\,\big\|G(z_s/\tau) - G(z_t/\tau)\big\|_1"
         r" + \beta\,T\,\mathrm{KL}\big(\sigma(z_t/T)\,\|\,\sigma(z_s/T)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"image_weight": r"\lambda", "kl_weight": r"\beta", "temperature": "T"}
     paper: ClassVar[str] = "Ma, Xiang, Wang, Wu and Li, CVPR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"inverse"})

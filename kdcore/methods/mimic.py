@@ -33,6 +33,7 @@ class Mimic(Method):
     title: ClassVar[str] = "Mimic logits"
     family: ClassVar[str] = "logits"
     equation: ClassVar[str] = r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \frac{\alpha}{C}\,\|z_s - z_t\|_2^2"
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "logit_weight": r"\alpha"}
     paper: ClassVar[str] = "Ba and Caruana, NeurIPS 2014"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     rate: ClassVar[float] = 0.5

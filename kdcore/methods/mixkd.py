@@ -39,6 +39,7 @@ class MixKD(Method):
         r"\mathcal{L} = \gamma\,\mathrm{CE}(u_s, \lambda y_i + (1-\lambda) y_j) + \alpha\,"
         r"\mathrm{KL}\big(\sigma(u_t)\,\|\,\sigma(u_s)\big),\quad u = z / \mathrm{std}(z)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\gamma", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Choi, Jeon, Shukla and Turaga, WACV 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"mixing"})

@@ -59,6 +59,12 @@ class MLKD(Method):
         r"\mathrm{KL}(P\,\|\,Q) + \frac{\beta}{C}\|P^\top P - Q^\top Q\|_F^2"
         r" + \frac{\gamma}{B}\|PP^\top - QQ^\top\|_F^2\Big)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "class_weight": r"\beta",
+        "batch_weight": r"\gamma",
+    }
     paper: ClassVar[str] = "Jin, Wang and Lin, CVPR 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"second_view"})

@@ -70,6 +70,12 @@ class ND(Method):
         r"\mathrm{KL}\big(\sigma(z_t/T)\,\|\,\sigma(z_s/T)\big) + \beta\,\Big(1 - "
         r"\frac{\langle f_s, e_y\rangle}{\max(\lVert f_s\rVert, \lVert f_t\rVert)}\Big)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "nd_weight": r"\beta",
+    }
     paper: ClassVar[str] = "Wang, Cheng, Duan, Wang, Feng and Kong, arXiv 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

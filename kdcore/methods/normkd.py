@@ -44,6 +44,7 @@ class NormKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T_t^2\,"
         r"\mathrm{KL}\big(\sigma(z_t/T_t)\,\|\,\sigma(z_s/T_s)\big), \quad T_{\cdot} = T_n\,\mathrm{std}(z_{\cdot})"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T_n", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Chi, Zheng, Li, Yang, Wu, Lin and Cai, 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(2.0, ge=0.1, le=100.0, description="Temperature in standard deviations of a row.")

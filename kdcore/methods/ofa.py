@@ -63,6 +63,12 @@ class OFA(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(q, y) + \alpha\,\ell(q) + \gamma \sum_i \ell(q_i), \quad"
         r"\ell(q) = -\sum_c \big((p_c + 1_{c=y})^{\varepsilon} - 1_{c=y}\big) \log q_c"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "exit_weight": r"\gamma",
+        "exponent": r"\varepsilon",
+    }
     paper: ClassVar[str] = "Hao, Guo, Han, Tang, Hu, Wang and Xu, NeurIPS 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")

@@ -77,6 +77,7 @@ class OFD(Method):
         r"d_p\big(r_i(F_s^i),\, \max(F_t^i, m_i)\big),\quad d_p(s, t) = \sum_j (s_j - t_j)^2\, "
         r"\mathbb{1}[s_j > t_j \vee t_j > 0]"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "feature_weight": r"\gamma"}
     paper: ClassVar[str] = "Heo et al., ICCV 2019"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "blocks"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")

@@ -55,6 +55,12 @@ class PESF(Method):
         r" + \alpha\,T^2\,\mathrm{KL}\big(\sigma(z'_t/T)\,\|\,\sigma(z_s/T)\big)"
         r" + \beta\,\mathrm{CE}(z'_t, y), \quad z'_t = z_t - A(f_t)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "adapter_weight": r"\beta",
+    }
     paper: ClassVar[str] = "Rao and others, arXiv 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits", "features"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

@@ -57,6 +57,7 @@ class PLD(Method):
     equation: ClassVar[str] = (
         r"\mathcal{L} = \sum_k \sigma(z_t/T)_{\pi_k}\Big(\log\sum_{l\ge k} e^{z_{s,\pi_l}} - z_{s,\pi_k}\Big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T"}
     paper: ClassVar[str] = "Bassam, Zhu and Bian, NeurIPS 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(

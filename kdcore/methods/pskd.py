@@ -51,6 +51,7 @@ class PSKD(Method):
         r"\mathcal{L} = (1 - a_t)\,\mathrm{CE}(z_s, y) + a_t\,\mathrm{CE}\big(z_s, p^{\mathrm{last}}\big),"
         r" \quad a_t = \alpha\,t"
     )
+    symbols: ClassVar[dict[str, str]] = {"alpha": r"\alpha"}
     paper: ClassVar[str] = "Kim, Ji, Yoon and Hwang, ICCV 2021"
     asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})
     alpha: float = Field(

@@ -39,6 +39,12 @@ class RC(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\,\mathrm{KL}(p\,\|\,q)"
         r" + \beta\,T^2\,\mathrm{KL}\big(\sigma(z'/T)\,\|\,q\big), \quad z' = z_s + \max_c z_{s,c}\,\mathbf{1}_y"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "correction_weight": r"\beta",
+    }
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025 (a comparison method)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens all distributions; 1 leaves them be.")

@@ -151,6 +151,7 @@ class ReviewKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + w\,\gamma \sum_{\ell} "
         r"\mathrm{HCL}\big(U_\ell(F_s^\ell, F_s^{\ell+1}, \dots, F_s^{L}),\, F_t^\ell\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "review_weight": r"\gamma"}
     paper: ClassVar[str] = "Chen, Liu, Zhao and Jia, CVPR 2021"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")

@@ -65,6 +65,11 @@ class RKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \lambda_D\,\frac{1}{B^2}\sum_{i,j} h(d^s_{ij}, d^t_{ij})"
         r" + \lambda_A\,\frac{1}{B^3}\sum_{i,j,k} h(a^s_{ijk}, a^t_{ijk})"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "distance_weight": r"\lambda_D",
+        "angle_weight": r"\lambda_A",
+    }
     paper: ClassVar[str] = "Park, Kim, Lu and Cho, CVPR 2019"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")

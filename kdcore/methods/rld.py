@@ -66,6 +66,13 @@ class RLD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + w\,\big(\alpha\,T'^2\,\mathrm{KL}(b_t\,\|\,b_s)"
         r" + \beta\,T^2\,\mathrm{KL}(r_t\,\|\,r_s)\big), \quad b_t = (\max p, 1 - \max p),\ b_s = (q_y, 1 - q_y)"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "confidence_temperature": "T'",
+        "label_weight": r"\lambda",
+        "alpha": r"\alpha",
+        "beta": r"\beta",
+    }
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens the classes ranked below the true one.")

@@ -64,6 +64,7 @@ class SimKD(Method):
     title: ClassVar[str] = "SimKD"
     family: ClassVar[str] = "features"
     equation: ClassVar[str] = r"\mathcal{L} = \frac{\gamma}{|F_t|}\,\lVert P(F_s) - F_t \rVert_2^2"
+    symbols: ClassVar[dict[str, str]] = {"feature_weight": r"\gamma"}
     paper: ClassVar[str] = "Chen, Mei, Zhang, Wang, Feng and Chen, CVPR 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features"})
     fixed: ClassVar[frozenset[str]] = frozenset({"reduction"})

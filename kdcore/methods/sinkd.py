@@ -63,6 +63,12 @@ class SinKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\,\mathrm{KL}(p\,\|\,q) +"
         r" \frac{\beta}{B}\,\langle P, W\rangle,\quad W_{ij} = \|q_i - p_j\|_1"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "temperature": "T",
+        "label_weight": r"\lambda",
+        "kd_weight": r"\alpha",
+        "sinkhorn_weight": r"\beta",
+    }
     paper: ClassVar[str] = "Cui, Qin, Gao, Zhang, Xu, Wu, Li, Sun, Zhou and Li, COLING 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(2.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

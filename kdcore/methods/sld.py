@@ -59,6 +59,7 @@ class SLD(Method):
         r"\mathrm{KL}(\sigma(\mathrm{swap}(z_t)/T)\,\|\,\sigma(z_s/T))"
         r" + w\,\mathrm{KL}(\sigma(\mathrm{swap}(z_s)/T)\,\|\,\sigma(z_s/T))\big)\Big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Limantoro, Lin, Wang, Tsai, Shuai, Huang and Cheng, Multimedia Systems 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"second_view"})

@@ -31,6 +31,7 @@ class SwapLA(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\,"
         r"\mathrm{KL}\big(\sigma(\mathrm{swap}(z_t, y)/T)\,\|\,\sigma(z_s/T)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025 (a comparison method)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")

@@ -81,6 +81,7 @@ class TAID(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha_{\mathrm{kd}}\,\mathrm{KL}\big("
         r"\sigma((1-t)\,\mathrm{sg}(z_s) + t\,z_t)\,\|\,\sigma(z_s)\big)"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "kd_weight": r"\alpha_{\mathrm{kd}}"}
     paper: ClassVar[str] = "Shing, Misaki, Bao, Yokoi and Akiba, ICLR 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     fixed: ClassVar[frozenset[str]] = frozenset({"start"})

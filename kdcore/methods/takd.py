@@ -32,6 +32,7 @@ class TAKD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,T^2\,"
         r"\mathrm{KL}\big(\sigma(z_a/T)\,\|\,\sigma(z_s/T)\big), \quad t \to a_1 \to \dots \to a \to s"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Mirzadeh, Farajtabar, Li, Levine, Matsukawa and Ghasemzadeh, AAAI 2020"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     lineage: ClassVar[Lineage] = "assistants"

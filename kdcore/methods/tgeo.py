@@ -99,6 +99,7 @@ class TGeo(Method):
         r"\mathcal{L} = \frac{1}{B}\sum_i (1 - a_i)\,\mathrm{CE}_i + a_i\,T^2\,\mathrm{KL}_i"
         r" + \gamma \sum_i \bar c_i\,a_i"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T", "controller_weight": r"\gamma"}
     paper: ClassVar[str] = "Hu, Wu, Li, Ma, Chen, Wang, Yan and Liu, ICLR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"validation"})

@@ -74,9 +74,16 @@ class TopKD(Method):
     title: ClassVar[str] = "TopKD"
     family: ClassVar[str] = "logits"
     equation: ClassVar[str] = (
-        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \sum_{g\in\{+,-,\mathrm{rest}\}} \alpha_g\big(1 -"
-        r" \cos(z_s^g, z'^g)\big) + \tfrac{\gamma}{2}\big(\mathrm{NCE}(Z_s, Z_t) + \mathrm{NCE}(Z_t, Z_s)\big)"
+        r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \sum_{g\in\{+,-,\mathrm{rest}\}} \omega_g\big(1 -"
+        r" \cos(z_s^g, z'^g)\big) + \tfrac{\gamma}{2}\big(\mathrm{NCE}(Z_s, Z_t) + \mathrm{NCE}(Z_t, Z_s)\big),"
+        r"\quad \omega_+ = \alpha,\ \omega_- = \beta,\ \omega_{\mathrm{rest}} = 1"
     )
+    symbols: ClassVar[dict[str, str]] = {
+        "label_weight": r"\lambda",
+        "alpha": r"\alpha",
+        "beta": r"\beta",
+        "contrast_weight": r"\gamma",
+    }
     paper: ClassVar[str] = "Wang and Zhou, arXiv 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     rate: ClassVar[float] = 0.5

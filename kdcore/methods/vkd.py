@@ -59,6 +59,7 @@ class VkD(Method):
         r"\mathcal{L} = \lambda\,\mathrm{CE}(z_s, y) + \alpha\,h\big(P f_s - \mathrm{LayerNorm}(f_t)\big),"
         r"\quad P^\top P = I"
     )
+    symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "feature_weight": r"\alpha"}
     paper: ClassVar[str] = "Miles, Elezi and Deng, CVPR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features"})
     rate: ClassVar[float] = 0.5

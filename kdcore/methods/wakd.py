@@ -81,6 +81,7 @@ class WAKD(Method):
         r"\mathcal{L} = T^2\,\mathrm{KL}\big(\sigma(z_t/T)\,\|\,\sigma(z_s/T)\big),\quad"
         r" \bar\theta = \frac{1}{n - n_0}\sum_{i > n_0}^{n} \theta_i"
     )
+    symbols: ClassVar[dict[str, str]] = {"temperature": "T"}
     paper: ClassVar[str] = "Berezovskiy and Morozov, arXiv 2309.11446, 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     start: float = Field(0.5, ge=0.0, lt=1.0, description="Share of the run that is over when averaging begins.")

@@ -181,7 +181,10 @@ def _field(key: str, schema: Mapping[str, Any]) -> tuple[Any, Any]:
     bounds = {ours: schema[theirs] for theirs, ours in BOUNDS.items() if theirs in schema}
     given = schema.get("title") != key.title().replace("_", " ")  # which pydantic says of a field without a title
     title = schema.get("title") if given else None
-    return _type(schema), Field(schema["default"], title=title, description=schema.get("description"), **bounds)
+    extra = {"symbol": schema["symbol"]} if "symbol" in schema else None
+    return _type(schema), Field(
+        schema["default"], title=title, description=schema.get("description"), json_schema_extra=extra, **bounds
+    )
 
 
 def _type(schema: Mapping[str, Any]) -> Any:
@@ -246,6 +249,8 @@ def _describe(kind: str, name: str, thing: type[Any]) -> Entry:
         "file": str(Path(module.__file__ or "").relative_to(ROOT.parent)),
     }
     if kind == "method":
+        for knob, symbol in thing.symbols.items():
+            described["schema"]["properties"][knob]["symbol"] = symbol
         described |= {
             "needs": sorted(thing.needs),
             "asks": sorted(thing.asks),

@@ -69,9 +69,9 @@ def test_the_same_settings_are_the_same_run(lab: Open, store: Store, finish: Fin
 
 def test_a_setting_goes_into_the_link_and_back_out(lab: Open) -> None:
     page = lab()
-    next(item for item in page.number_input if item.label == "Training temperature").set_value(7.5).run()
+    next(item for item in page.number_input if item.label == "Training temperature T").set_value(7.5).run()
     assert page.query_params == {"method.temperature": "7.5"}
-    assert any(item.label == "Training temperature · changed" for item in page.number_input)
+    assert any(item.label == "Training temperature T · changed" for item in page.number_input)
     button(page, "Reset to defaults")
     assert page.query_params == {}
 

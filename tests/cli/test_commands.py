@@ -92,7 +92,7 @@ def test_a_method_in_full(capsys: Read) -> None:
     told = capsys.readouterr().out
     assert told.startswith("Decoupled KD (Logits)")
     for words in (
-        "Equation: \\mathcal{L} = ",
+        "Equation: L = ",
         "Paper: Zhao",
         "Differences from the paper: ",
         "The loss is zero when: ",
@@ -119,7 +119,7 @@ def test_every_method_as_json_has_all_that_is_known_of_it(capsys: Read) -> None:
     (temperature,) = (knob for knob in json.loads(capsys.readouterr().out)["knobs"] if knob["name"] == "temperature")
     assert temperature == {
         "name": "temperature", "type": "number", "default": 4.0, "minimum": 0.1, "maximum": 100.0,
-        "description": temperature["description"],
+        "description": temperature["description"], "symbol": "T",
     }  # fmt: skip
 
 

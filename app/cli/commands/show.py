@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.cli.progress import ending
+from app.text.formulas import ORIGIN, plain, text
 from app.text.phrases import ago, differences, heading, headings, money
 from app.text.run_names import POINTS, drawn
 from kdcore.contracts.method import ASKS, FAMILIES, LINEAGES
@@ -33,9 +34,7 @@ TOLD = (
 PARAGRAPHS = {
     "equation": "Equation",
     "paper": "Paper",
-    "source": "Source",
-    "departs": "Differences from the paper",
-    "zero_when": "The loss is zero when",
+    **ORIGIN,
     "needs": "Requires from the teacher",
     "asks": "Also requires",
     "lineage": "Trains first",
@@ -119,14 +118,23 @@ def show_entry(kind: str, name: str, as_json: bool) -> None:
         say(json.dumps(_plain(one), indent=1))
         return
     family = FAMILIES.get(one["family"], one["family"])
-    say(f"{one['title']} ({family})\n\n{one['doc']}\n")
-    told = {**one, "asks": [ASKS[ask] for ask in one.get("asks", ())], "lineage": _before(one)}
+    say(f"{one['title']} ({family})\n\n{text(one['doc'])}\n")
+    told = {**one, **_equation(one), "asks": [ASKS[ask] for ask in one.get("asks", ())], "lineage": _before(one)}
     for key, words in PARAGRAPHS.items():
         if told.get(key):
-            say(f"{words}: {told[key] if isinstance(told[key], str) else ', '.join(told[key])}\n")
+            say(text(f"{words}: {told[key] if isinstance(told[key], str) else ', '.join(told[key])}\n"))
     knobs = one["schema"].get("properties", {})
     if knobs:
         table(("knob", "default", "allowed", "what"), (_knob(name, schema) for name, schema in knobs.items()))
+
+
+def _equation(one: Mapping[str, Any]) -> dict[str, str]:
+    """The equation of a method in plain Unicode, with the knobs that are symbols of it."""
+    if "equation" not in one:
+        return {}
+    symbols = {name: knob["symbol"] for name, knob in one["schema"].get("properties", {}).items() if "symbol" in knob}
+    where = ", ".join(f"{plain(symbol)} = {name}" for name, symbol in symbols.items())
+    return {"equation": plain(one["equation"]) + (f"\nwith {where}" if where else "")}
 
 
 def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
