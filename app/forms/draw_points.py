@@ -165,7 +165,7 @@ def advice(points: Points, names: Sequence[str] = (), least: int = 6) -> str | N
     """What is missing before a run can start, or None."""
     labels = [int(label) for _, _, label in points]
     if len(set(labels)) < 2:
-        return f"Draw at least two classes, with {least} points each."
+        return f"Draw at least two classes with at least {least} points each."
     counts = {label: labels.count(label) for label in range(max(labels) + 1)}
     short = next((label for label, count in counts.items() if count < least), None)
     if short is None:

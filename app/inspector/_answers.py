@@ -23,7 +23,7 @@ def answered(case: Case, task: str, **wishes: Any) -> dict[str, Any] | None:
     key = json.dumps([case.id, task, wishes])
     if key not in kept:
         try:
-            with st.spinner("Asking both models …", show_time=False):
+            with st.spinner("Evaluating both models …", show_time=False):
                 kept[key] = comparison.ask(case.folder, task, **wishes)
         except BadInput as error:
             st.info(verbatim(error))

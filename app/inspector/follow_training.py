@@ -44,8 +44,10 @@ def _look(case: Case, run_id: str) -> None:
         if run.state in ACTIVE:
             st.caption(f"The student is learning: step {run.step:,} of {run.steps:,}.")
         else:
-            st.caption("The student has learned more than is shown.")
-        follow = st.toggle("Follow it", key=f"follow {run_id}", help="Ask both models anew at each of its checkpoints.")
+            st.caption("The student has a newer checkpoint than shown.")
+        follow = st.toggle(
+            "Follow it", key=f"follow {run_id}", help="Evaluate both models again at each of its checkpoints."
+        )
         if not _newer(case, run):
             return
         act = partial(_go_on, case, run)

@@ -26,7 +26,7 @@ def show(case: Case) -> None:
     """Draw what can be gathered, how far it is, and what is there."""
     st.subheader("Evidence", anchor=False)
     if case.about.data is None:
-        st.caption("Only answers were given, so no further evidence can be gathered here.")
+        st.caption("Only outputs were uploaded, so no further evidence can be gathered here.")
         return
     task(case, "support", "Measure distances to the training rows",
          "Finds how far each row's 10th nearest training row is, in the teacher's features.")  # fmt: skip
@@ -91,14 +91,14 @@ def _act(case: Case, runs: Wanted) -> None:
     absent = [spec for spec, run in _flat(runs) if run is None or run.state != "done"]
     if absent:
         act = partial(submit, absent)
-        says = "Ordinary runs, to be found on the Runs page; what is done already is not done again."
+        says = "These are ordinary runs, listed on the Runs page; finished runs are reused."
         start_button(f"Gather evidence: {told(runs)}", "play_arrow", "gather", lambda: absent, act, says)
         confirmation("gather", lambda: absent, act)
     ready = {kind: [run for _, run in some if run and run.state == "done"] for kind, some in runs.items()}
     parties = {kind: [comparison.party(run).model_dump() for run in some] for kind, some in ready.items() if some}
     if parties and not _asked(case, parties):
         label = f"Ask the runs that are done ({sum(map(len, parties.values()))})"
-        task(case, "witnesses", label, "Asks them about the rows of this case.", **parties)
+        task(case, "witnesses", label, "Evaluates them on the samples of this comparison.", **parties)
 
 
 def _asked(case: Case, parties: dict[str, list[dict[str, object]]]) -> bool:

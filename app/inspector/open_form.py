@@ -27,7 +27,7 @@ from kdcore.spec.catalogue import catalogue, check_knobs, entry
 from kdcore.spec.spec import Choice
 
 OWN = ""  # the teacher that the student learned from, and its data
-WHERE = {"val": "validation rows", "test": "test rows", "train": "training rows"}
+WHERE = {"val": "validation samples", "test": "test samples", "train": "training samples"}
 MOST = 200  # runs to choose from
 ANSWERS = "answers file"  # the widget
 KNOWN = "The rows open beside the teacher where it has answered all of them, and without it elsewhere."
@@ -42,7 +42,7 @@ def form(case_id: str | None) -> None:
     with st.expander(label, expanded=not folded, icon=":material/compare:", key=f"opening {folded}"):
         runs = {run.id: run for run in run_store.store().runs() if stamp_of(run.folder)}
         if not runs:
-            st.info("No run has kept weights yet. Start one in the Lab, or bring files.")
+            st.info("No run has saved weights yet. Start one in the Lab, or upload files.")
         names = phrases.labels(list(runs.values()))
         left, right = st.columns(2)
         with left:
@@ -53,7 +53,7 @@ def form(case_id: str | None) -> None:
             _choice("data", "Data set", [OWN, *catalogue()["data"]], _of_data)
         _choice("where", "On which rows", list(WHERE), WHERE.__getitem__)
         if state.shown().settings["where"] == "test":
-            st.caption("Decisions that are made by looking at test rows make the test accuracy look better than it is.")
+            st.caption("Decisions based on test samples make the test accuracy look better than it is.")
         _consent(runs)
         st.button("Open", type="primary", icon=":material/troubleshoot:", on_click=state.attempt, args=(_open,))
         _answers()
@@ -61,7 +61,7 @@ def form(case_id: str | None) -> None:
 
 def _party(part: str, options: list[str], names: dict[str, str]) -> None:
     """A run, or a file with what must be told of it."""
-    own = "none" if state.shown().settings["student"] in brought() else "the one that it learned from"
+    own = "none" if state.shown().settings["student"] in brought() else "its own teacher"
     _choice(part, part.capitalize(), options, partial(_told, names, own))
     if state.shown().settings[part] in brought():
         with st.container(border=True, key=f"file {part}"):
@@ -100,7 +100,7 @@ def _consent(runs: Mapping[str, Run]) -> None:
 def _answers() -> None:
     """A file of answers opens without any model."""
     st.file_uploader(
-        "Or open answers alone (.npz)",
+        "Or open logits only (.npz)",
         type=["npz"],
         key=ANSWERS,
         on_change=state.attempt,
@@ -155,7 +155,7 @@ def question() -> Question:
     settings = state.shown().settings
     sides = [inspector.file_of(settings, part) or run_store.find(str(settings[part]) or None) for part in PARTIES]
     if sides[0] is None:
-        raise BadInput("No student is chosen; choose a run, or bring a file.")
+        raise BadInput("No student chosen; choose a run, or upload a file.")
     data = str(settings["data"])
     choice = Choice(name=data, knobs=check_knobs("data", data, {})) if data else None
     sends = bool(state.component(CONSENT))

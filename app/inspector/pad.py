@@ -39,7 +39,7 @@ def _component() -> Callable[..., Any]:
 def pad(case: Case) -> None:
     """Draw the pad and, beside it, what both models say; for points, a place in their plane."""
     if not case.about.shape or case.about.data is None:
-        st.info("There are no models here that could answer, only their answers; open two models.")
+        st.info("Only outputs were uploaded; open two models to evaluate images.")
         return
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -155,7 +155,7 @@ def _answers(case: Case, pixels: list[Any]) -> None:
         if maps:
             title = f"For {named(case, told['student']['answer'])}"
             st.html(_attributions.card(maps, title, look))
-    if case.part("neighbours") and st.toggle("Nearest training rows", key="pad near"):
+    if case.part("neighbours") and st.toggle("Nearest training samples", key="pad near"):
         near = answered(case, "nearest", pixels=pixels)
         if near:
             st.html(html_images.style(look) + _neighbours.neighbours(case, near, "this input"))

@@ -17,7 +17,7 @@ from kdcore.comparison.case import Case, progress
 from kdcore.comparison.plane import FINEST, name_of
 
 VIEWS = {"plane": "Plane", "embedding": "Embedding", "map": "Decision map"}
-ONLY_ANSWERS = "Only answers were given here, no models that could be asked about other places."
+ONLY_ANSWERS = "Only outputs were uploaded, so there are no models to evaluate elsewhere."
 SELECTED = "The selected rows come first, the others are spread evenly over all rows."
 MIXED = (
     "How far two rows are apart: this share by their pixels, the rest by how much both models change their minds on "

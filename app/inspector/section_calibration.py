@@ -13,9 +13,9 @@ from app.inspector._cards import cards, choice, task
 from kdcore.comparison.case import Case
 from kdcore.comparison.temperature_scaling import COLDEST, HOTTEST, TASK, TemperatureFit, halved, scaled
 
-TAKEN = "Its last linear layer is divided by T: same answers, and logits that come out scaled. As safetensors."
+TAKEN = "Its last linear layer is divided by T: same predictions, scaled logits. Saved as safetensors."
 LEVEL = 0.05  # p above which nothing is said of the student
-BINS = {"width": "Bins of equal width", "mass": "Bins of equal mass"}
+BINS = {"width": "Equal-width bins", "mass": "Equal-mass bins"}
 
 
 def show(case: Case) -> None:
@@ -23,10 +23,10 @@ def show(case: Case) -> None:
     found = scaled(case)
     st.markdown(_said(found))
     if found.temperature is None and not halved(case):
-        task(case, TASK, "Fit a temperature", "Asks the student about its validation rows and fits one number to them.")
+        task(case, TASK, "Fit a temperature", "Evaluates the student on its validation samples and fits one number.")
     else:
         _download(case, found)
-    choice("bins", "How rows are binned", BINS)
+    choice("bins", "Binning", BINS)
     cards(
         case, "reliability", "scores", "by_answer", "heritage", "risk", "temperature", "calibration_path",
         "reliability_play", key="calibration",
@@ -39,7 +39,7 @@ def _download(case: Case, found: TemperatureFit) -> None:
         return
     path = case.folder / f"student-{found.temperature:.4g}.safetensors"
     if path.exists():
-        st.download_button("Take the scaled student", path.read_bytes(), path.name, key="take", help=TAKEN,
+        st.download_button("Download the scaled student", path.read_bytes(), path.name, key="take", help=TAKEN,
                            icon=":material/download:")  # fmt: skip
         return
     act = partial(comparison.ask, case.folder, "tempered", temperature=found.temperature)
@@ -50,7 +50,7 @@ def _download(case: Case, found: TemperatureFit) -> None:
 def _said(found: TemperatureFit) -> str:
     """Return what the temperature is and where it comes from."""
     if found.temperature is None:
-        return "No temperature has been fitted yet. It is fitted on labelled validation rows."
+        return "No temperature fitted yet. It is fitted on labelled validation samples."
     text = (
         f"One temperature for all of the student's logits, fitted by NLL on {found.rows:,} labelled rows: "
         f"**{found.temperature:.3g}**. {_meaning(found.temperature, found.p)}"
@@ -69,10 +69,10 @@ def _meaning(temperature: float, p: float) -> str:
     chance.
     """
     if temperature in (COLDEST, HOTTEST):
-        return "That is the end of what was tried: NLL has no minimum on these rows."
+        return "This is the limit of the search range: NLL has no minimum on these samples."
     if math.isnan(p):
         return "Above 1 it softens the student, below 1 it sharpens it."
     if p > LEVEL:
-        return f"These rows do not show that the student is too sure or too shy at T = 1 (p = {p:.2g})."
-    how = "sure: it is softened" if temperature > 1 else "shy: it is sharpened"
-    return f"On them the student is too {how} (p = {p:.1g} were T = 1 right)."
+        return f"These samples do not show over- or underconfidence of the student at T = 1 (p = {p:.2g})."
+    how = "overconfident: it is softened" if temperature > 1 else "underconfident: it is sharpened"
+    return f"On these samples the student is {how} (p = {p:.1g} were T = 1 right)."

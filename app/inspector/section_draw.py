@@ -30,7 +30,7 @@ def _images(case: Case) -> None:
     """Several images become a case of their own."""
     st.subheader("Images of your own", anchor=False)
     if case.about.data is None:
-        st.info("Only answers were given here, so nobody can be asked about images; open two models.")
+        st.info("Only outputs were uploaded; open two models to evaluate images.")
         return
     if len(case.about.shape) != 3:
         st.info("These data are points, so there are no images to bring; the Lab takes points of your own as a CSV.")

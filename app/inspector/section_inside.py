@@ -83,7 +83,7 @@ def _gradients(case: Case) -> None:
     task(
         case,
         "conflict",
-        "Take the gradients",
+        "Compute gradients",
         "Sets up the student's training as it stood at its end and takes the gradients of 8 batches of training rows, "
         "and of one batch of each class: some seconds, a minute for large networks. Nothing is learned.",
         **_taught(case),
@@ -105,7 +105,7 @@ def _knowledge(case: Case) -> None:
     task(
         case,
         "knowledge",
-        "Count knowledge points",
+        "Compute knowledge points",
         "Learns for 16 of the selected rows how much noise each patch bears before a network's feature changes, for "
         "both networks and up to 8 checkpoints of the student: half a minute for small networks, minutes for large.",
         select=state.view().select,
@@ -117,7 +117,7 @@ def _changes(case: Case) -> None:
     done = task(
         case,
         "augment",
-        "Change the rows",
+        "Perturb the samples",
         "Asks both networks about up to 1,000 of the selected rows, changed in some twenty ways: seconds for small "
         "networks, a minute for large ones.",
         select=state.view().select,
@@ -141,7 +141,7 @@ def _line(case: Case) -> None:
     task(
         case,
         "line",
-        "Walk the line",
+        "Interpolate",
         "Mixes the two students' weights at 21 points and asks each mixture about 2,000 training and 2,000 validation "
         "rows: some seconds for small networks, minutes for large ones.",
         **there,
@@ -165,6 +165,6 @@ GROUPS: dict[str, Callable[[Case], None]] = {
     "Stages": _stages,
     "Gradients": _gradients,
     "Knowledge": _knowledge,
-    "Changed rows": _changes,
+    "Perturbations": _changes,
     "Line": _line,
 }

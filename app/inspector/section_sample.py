@@ -19,8 +19,8 @@ from kdcore.comparison.sample import ComparedSample, SampleSide, sample
 
 PIECES: dict[str, tuple[str, str, Callable[[Case], None]]] = {
     "maps": ("Where they look", ":material/center_focus_strong:", _attributions.show),
-    "near": ("Nearest training rows", ":material/hub:", _neighbours.show),
-    "ways": ("Where they part", ":material/route:", _input_paths.show),
+    "near": ("Nearest training samples", ":material/hub:", _neighbours.show),
+    "ways": ("Where predictions diverge", ":material/route:", _input_paths.show),
     "edit": ("Edit or draw", ":material/draw:", pad.pad),
 }
 
@@ -50,9 +50,9 @@ def _choose(case: Case) -> None:
         else:
             other = (rows[0] + 1) % (last + 1)
             st.button(
-                "Two side by side", icon=":material/splitscreen_right:", on_click=partial(state.look, beside=other)
+                "Compare two samples", icon=":material/splitscreen_right:", on_click=partial(state.look, beside=other)
             )
-    st.caption("A click on a row in a panel pins it here; with Shift it is pinned beside.")
+    st.caption("Click a sample in a panel to pin it here; Shift-click to pin a second one.")
 
 
 def _number(label: str, field: str, row: int, last: int) -> None:
@@ -83,13 +83,18 @@ def why(case: Case, found: ComparedSample) -> list[str]:
         return [label, ours]
     theirs = _says(case, "Teacher", found.teacher, found)
     if not found.gap.whole > 0:
-        return [label, theirs, ours, "Both give the very same answer."]
+        return [label, theirs, ours, "Both outputs are identical."]
     target = escape(named(case, found.target))
     share = found.gap.target / found.gap.whole
     about = f"whether it is {target}" if share >= 0.5 else f"the classes other than {target}"
     same = found.teacher.answer == found.student.answer
-    verdict = "They agree, but not on how sure to be" if same else "They disagree"
-    return [label, theirs, ours, f"{verdict}: {percent(max(share, 1 - share))} of their distance is about {about}."]
+    verdict = "They agree, with different confidence" if same else "They disagree"
+    return [
+        label,
+        theirs,
+        ours,
+        f"{verdict}: {percent(max(share, 1 - share))} of their KL divergence is about {about}.",
+    ]
 
 
 def _says(case: Case, who: str, side: SampleSide, found: ComparedSample) -> str:

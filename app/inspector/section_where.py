@@ -32,8 +32,8 @@ def _landscape(case: Case) -> None:
         st.caption("No other finished run on these data has been compared with a teacher.")
         return
     st.caption(
-        "Each point is a finished run, measured on its test rows. A student above the others copies its teacher more "
-        "faithfully; one to the right is more often right. Click one to inspect it."
+        "Each point is a finished run, measured on its test samples. A student above the others copies its teacher "
+        "more faithfully; one to the right is more often right. Click one to inspect it."
     )
     st.vega_lite_chart(points, _chart(), key=CHART, on_select=_open, selection_mode="run", height=340)
 

@@ -22,7 +22,7 @@ FEW = 6  # classes that are told
 def show(case: Case) -> None:
     """Draw the section."""
     if case.rows.teacher is None:
-        st.info("There is no teacher here to disagree with.")
+        st.info("There is no teacher to disagree with.")
         return
     cards(case, "causes", "samples", key="why")
     lacking = missing(case)

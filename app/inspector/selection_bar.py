@@ -19,16 +19,16 @@ def bar(case: Case) -> None:
     """Draw the selection as buttons that undo it, and how many rows it means."""
     text = state.view().select
     if not text:
-        split = "rows" if _among(case) else SPLITS[case.about.where]  # it is named once
+        split = "samples" if _among(case) else SPLITS[case.about.where]  # it is named once
         st.markdown(f"**{len(case.rows):,}** {split}{_among(case)}{figures(case, None)}")
-        st.caption("Click a bar, a cell or a point to select the rows that it stands for.")
+        st.caption("Click a bar, a cell or a point to select its samples.")
         return
     try:
         terms, meant = told(case, text), mask(case, text)
     except BadInput as error:
         st.warning(f"{verbatim(error)} The selection was left out.")
         terms, meant = [], np.ones(len(case.rows), dtype=np.bool_)
-    st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} rows{_among(case)}{figures(case, meant)}")
+    st.markdown(f"**{int(meant.sum()):,}** of {len(case.rows):,} samples{_among(case)}{figures(case, meant)}")
     with st.container(horizontal=True, vertical_alignment="center", key="selection"):
         for key, words in terms:
             act = partial(_drop, key)

@@ -40,12 +40,14 @@ class Work(BaseModel):
 def more(case: Case) -> None:
     """Draw the button while something is selected; afterwards how far the run is, and at its end what came of it."""
     select = state.view().select
-    st.subheader("More steps on the slice", anchor=False)
+    st.subheader("Train more on this slice", anchor=False)
     if case.about.student.run is None or case.about.data is None:
-        st.caption("Only a student that is a run here can learn on.")
+        st.caption("Only a student that is a run on this machine can be trained further.")
         return
     if not select:
-        st.caption(f"Select a slice, or anything else; then one click lets the student learn {STEPS} more steps on it.")
+        st.caption(
+            f"Select a slice, or any other samples; then one click trains the student for {STEPS} more steps on them."
+        )
         return
     st.caption(
         f"A run of its own goes on from the student's weights for {STEPS} steps at a tenth of its learning rate. Half "
@@ -60,7 +62,9 @@ def more(case: Case) -> None:
         work = after = None
     if work is None:
         act = partial(_begin, case)
-        start_button(f"{STEPS} more steps on this", "fitness_center", "more steps", partial(_planned, case), act)
+        start_button(
+            f"Train {STEPS} more steps on this slice", "fitness_center", "more steps", partial(_planned, case), act
+        )
         confirmation("more steps", partial(_planned, case), act)
     elif after:
         _tell(case, after, select, work.run)
@@ -102,7 +106,7 @@ def _follow(case: Case, select: str, work: Work) -> None:
 def _advance(case: Case, select: str, work: Work) -> None:
     """Training rows, then the run, then the answers of the student afterwards."""
     if not work.run:
-        if _there(work.training, "looking which training rows are meant"):
+        if _there(work.training, "finding the selected training samples"):
             run = _submitted(case, comparison.case(work.training), select)
             write_text(_place(case, select), work.model_copy(update={"run": run.id}).model_dump_json())
             st.rerun()
@@ -113,7 +117,7 @@ def _advance(case: Case, select: str, work: Work) -> None:
         return
     if run.state != "done":
         raise BadInput(f"The run ended early: {run.message or WORDS[run.state]}")
-    if _there(comparison.opened(comparison.anew(case, run)), "asking the student again"):
+    if _there(comparison.opened(comparison.anew(case, run)), "evaluating the student again"):
         st.rerun()
 
 

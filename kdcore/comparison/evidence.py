@@ -86,7 +86,7 @@ def _runs(kind: str) -> Callable[[Case, Thresholds, int], Said]:
     def say(case: Case, knobs: Thresholds, row: int) -> Said:
         one, seeds = witness(case, knobs, kind), witness(case, knobs, "seeds")
         if one is None:
-            return f"There is no answer of {WITNESSES[kind]}.", ()
+            return f"{WITNESSES[kind].capitalize()} was not evaluated.", ()
         verdict = "agrees" if one.share[row] > 0 else "does not agree"
         text = f"The answer of {WITNESSES[kind]} is {_name(case, int(one.answers[0, row]))}, which {verdict}"
         return f"{text} with the teacher; {_repeated(seeds, knobs, row)}", one.runs

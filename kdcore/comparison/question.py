@@ -70,7 +70,7 @@ def asked(folder: Path) -> Question:
     try:
         return Question.model_validate_json((folder / FILE).read_text())
     except (OSError, ValidationError) as error:
-        raise BadInput("This comparison has no models on this machine, only their answers; open two models.") from error
+        raise BadInput("This comparison has outputs only, no models on this machine; open two models.") from error
 
 
 def specs(folder: Path) -> list[Spec]:

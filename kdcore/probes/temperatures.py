@@ -13,7 +13,7 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Temperatures:
-    """Bins of equal width, and how many probe rows fall into each."""
+    """Equal-width bins, and how many probe rows fall into each."""
 
     centre: Floats  # (24,)
     width: float

@@ -63,4 +63,4 @@ def test_answers_without_models_have_no_other_places(lab: Open, view: str) -> No
     random_case(folder_of("case-0123456789ce"))
     page = lab("inspector", case="case-0123456789ce", section="boundary", knobs=f"boundary={view}")
     assert not page.exception
-    assert "Only answers were given here" in said(page) + " ".join(info.value for info in page.info)
+    assert "Only outputs were uploaded" in said(page) + " ".join(info.value for info in page.info)

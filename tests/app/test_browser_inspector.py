@@ -109,7 +109,7 @@ def test_the_five_minutes(chromium: Browser, address: str, arrive: object) -> No
 
 def learn(page: Page) -> None:
     """Let the student learn on what is selected; what that did there is told beside what it did elsewhere."""
-    page.get_by_role("button", name="200 more steps on this").click()
+    page.get_by_role("button", name="Train 200 more steps on this slice").click()
     afterwards = page.get_by_role("button", name="Inspect the student afterwards")
     expect(afterwards).to_be_visible(timeout=LONG_MS)
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()

@@ -50,12 +50,12 @@ def test_other_rows_wait_for_a_temperature_of_validation_rows(opened: Open) -> N
     one = Case(folder_of(CASE))
     write_about(one.folder, one.about.model_copy(update={"where": "test"}))
     page = opened()
-    assert "No temperature has been fitted yet" in said(page)
+    assert "No temperature fitted yet" in said(page)
     assert "Fit a temperature" in labels(page)
     fitted = {"temperature": np.array(0.5), "rows": np.array(1234)}
     for p, meaning in (
-        (1e-9, "too shy"),
-        (0.4, "do not show that the student is too sure or too shy"),
+        (1e-9, "underconfident"),
+        (0.4, "do not show over- or underconfidence of the student"),
         (None, "below 1"),
     ):
         tested = {} if p is None else {"p": np.array(p)}

@@ -19,10 +19,10 @@ from kdcore.runs.record import write_arrays
 CASE = "case-0123456789ab"
 TASKS = {
     "Stages": ("Compare all stages", "similarity"),
-    "Gradients": ("Take the gradients", "conflict"),
-    "Knowledge": ("Count knowledge points", "knowledge"),
-    "Changed rows": ("Change the rows", "augment"),
-    "Line": ("Walk the line", "line"),
+    "Gradients": ("Compute gradients", "conflict"),
+    "Knowledge": ("Compute knowledge points", "knowledge"),
+    "Perturbations": ("Perturb the samples", "augment"),
+    "Line": ("Interpolate", "line"),
 }
 
 
@@ -48,7 +48,7 @@ def test_a_button_begins_the_task_with_the_selection(opened: Open, monkeypatch: 
     button(opened(knobs=f"inside={group}", select="true=1"), label)
     folder, name = start.call_args.args
     assert (folder.name, name) == (CASE, task)
-    if group in ("Stages", "Knowledge", "Changed rows"):
+    if group in ("Stages", "Knowledge", "Perturbations"):
         assert start.call_args.kwargs == {"select": "true=1"}
 
 

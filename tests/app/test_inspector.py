@@ -34,7 +34,7 @@ def opened(lab: Open) -> Open:
 
 def test_without_a_run_it_says_what_to_do(lab: Open) -> None:
     page = lab("inspector")
-    assert "No run has kept weights yet" in said(page)
+    assert "No run has saved weights yet" in said(page)
     assert not page.exception
 
 
@@ -42,7 +42,7 @@ def test_a_case_shows_its_panels_and_an_unknown_one_a_sentence(opened: Open, lab
     page = opened()
     assert not page.exception
     assert components(page) == 1
-    assert "**200** validation rows · student right" in said(page)
+    assert "**200** validation samples · student right" in said(page)
     gone = lab("inspector", case="case-gone")
     assert "There is no comparison 'case-gone'" in gone.error[0].value
 
@@ -168,7 +168,7 @@ def test_newer_weights_are_offered_and_followed(lab: Open, finish: Finish, monke
     monkeypatch.setattr(comparison, "start", Mock())
     old, new = seen_at(run, 1), seen_at(run, comparison.party(run).stamp)
     page = lab("inspector", case=old.id)
-    assert "learned more than is shown" in said(page)
+    assert "newer checkpoint than shown" in said(page)
     assert button(page, "Its newest checkpoint").query_params["case"] == new.id
     followed = lab("inspector", case=old.id)
     followed.toggle[0].set_value(True).run()
@@ -196,9 +196,9 @@ def test_more_steps_are_kept_with_the_case(lab: Open, finish: Finish, monkeypatc
     monkeypatch.setattr(comparison, "start", Mock())
     question = seen_at(run, comparison.party(run).stamp)
     address = {"case": question.id, "section": "slices", "select": "true=1"}
-    button(lab("inspector", **address), "200 more steps on this")
+    button(lab("inspector", **address), "Train 200 more steps on this slice")
     training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
-    assert "200 more steps on this" not in labels(lab("inspector", **address))
+    assert "Train 200 more steps on this slice" not in labels(lab("inspector", **address))
     answered(training.folder)
     lab("inspector", **address)
     (submitted,) = [one for one in run_store.store().runs() if one.id != run.id]
@@ -219,12 +219,12 @@ def test_steps_that_no_training_row_is_meant_by_are_refused(
     monkeypatch.setattr(comparison, "start", Mock())
     question = seen_at(run, comparison.party(run).stamp)
     address = {"case": question.id, "section": "slices", "select": "brightness=2.."}
-    button(lab("inspector", **address), "200 more steps on this")
+    button(lab("inspector", **address), "Train 200 more steps on this slice")
     training = question.model_copy(update={"where": "train", "rows": MOST_ROWS})
     answered(training.folder)
     page = lab("inspector", **address)
     assert "No training row is in this slice" in said(page)
-    assert "200 more steps on this" in labels(page)
+    assert "Train 200 more steps on this slice" in labels(page)
 
 
 @pytest.mark.usefixtures("home")
@@ -249,13 +249,13 @@ def test_shares_stand_beside_their_counts(lab: Open) -> None:
     assert "same answer **100.0 % (14 of 14)**" in told
     assert "repeats 1 of 1 teacher errors (50.0 % expected by chance)" in told
     right = said(lab("inspector", case=CASE, select="true=2"))
-    assert "**7** of 14 rows · student right **100.0 % (7 of 7)**" in right
+    assert "**7** of 14 samples · student right **100.0 % (7 of 7)**" in right
     assert "the teacher makes no errors" in right
 
 
 def test_a_part_of_a_split_is_called_one(lab: Open) -> None:
     seen = random_case(folder_of(CASE))
     write_about(seen.folder, seen.about.model_copy(update={"where": "test", "whole": 10_000}))
-    assert "**200** rows (of 10,000 test rows)" in said(lab("inspector", case=CASE))
+    assert "**200** samples (of 10,000 test samples)" in said(lab("inspector", case=CASE))
     write_about(seen.folder, seen.about.model_copy(update={"where": "test", "whole": 200}))
     assert "(of" not in said(lab("inspector", case=CASE)).partition("student right")[0]

@@ -260,7 +260,7 @@ def test_a_shape_becomes_the_points(lab: Open) -> None:
     again = lab(**page.query_params)
     assert not again.warning
     page = button(again, "Empty")
-    assert "Draw at least two classes, with 6 points each." in said(page)
+    assert "Draw at least two classes with at least 6 points each." in said(page)
     assert all(item.disabled for item in page.button if item.label == "Run")
 
 

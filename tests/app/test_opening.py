@@ -325,19 +325,19 @@ def test_images_become_a_case_of_their_own(models: Case, begun: Begun) -> None:
 
 def test_more_steps_on_a_slice_begin_with_the_training_rows(lab: Open, models: Case, begun: Begun) -> None:
     page = lab("inspector", case=CASE, section="slices", select="true=1")
-    assert "200 more steps on this" not in labels(page)  # the student is no run
+    assert "Train 200 more steps on this slice" not in labels(page)  # the student is no run
     ours = models.about.student.model_copy(update={"run": "abc"})
     write_about(models.folder, models.about.model_copy(update={"student": ours}))
-    page = button(lab("inspector", case=CASE, section="slices", select="true=1"), "200 more steps on this")
+    page = button(lab("inspector", case=CASE, section="slices", select="true=1"), "Train 200 more steps on this slice")
     assert not page.exception
     ((folder, _),) = begun
     assert Question.model_validate_json((folder / "question.json").read_text()).where == "train"
-    assert "200 more steps on this" not in labels(page)
+    assert "Train 200 more steps on this slice" not in labels(page)
 
 
 def test_without_models_images_cannot_be_asked_about(lab: Open) -> None:
     random_case(folder_of(CASE), rows=20)
     page = lab("inspector", case=CASE, section="draw")
     assert not page.exception
-    assert "nobody can be asked about images" in said(page)
+    assert "to evaluate images" in said(page)
     assert "Ask both" not in labels(page)

@@ -92,8 +92,8 @@ def test_the_canvas_is_not_trusted(sent: object) -> None:
 
 def test_advice_names_the_class_that_is_short() -> None:
     enough = [[0.1 * k, 0.0, 0] for k in range(6)]
-    assert advice([]) == "Draw at least two classes, with 6 points each."
-    assert advice(enough) == "Draw at least two classes, with 6 points each."
+    assert advice([]) == "Draw at least two classes with at least 6 points each."
+    assert advice(enough) == "Draw at least two classes with at least 6 points each."
     assert advice([*enough, [1, 1, 1]], ["ant", "cat"]) == "Points of class cat: 1; draw at least 6."
     assert advice([*enough, [1, 1, 1]]) == "Points of class 1: 1; draw at least 6."
     assert advice([*enough, *[[1, 1, 2]] * 6]) == "Points of class 1: 0; draw at least 6."

@@ -89,7 +89,7 @@ def test_a_pin_shows_both_answers_and_asks_nobody(opened: Callable[..., AppTest]
 
 
 def test_two_rows_stand_side_by_side(opened: Callable[..., AppTest]) -> None:
-    page = button(opened(sample="3"), "Two side by side")
+    page = button(opened(sample="3"), "Compare two samples")
     assert page.query_params["beside"] == "4"
     assert all(f"Row {row}" in cards(page) for row in (3, 4))
     page = button(page, "One row")
@@ -153,7 +153,7 @@ def test_points_have_sliders(lab: Open, asked: list[Any]) -> None:
 def test_answers_without_models_have_no_pad(lab: Open) -> None:
     case(folder_of(CASE), np.zeros(4), np.eye(4))
     page = look(lab("inspector", case=CASE, section="sample"), "edit")
-    assert "There are no models here" in said(page)
+    assert "Only outputs were uploaded" in said(page)
 
 
 @pytest.mark.parametrize("sent", [None, "ink", [1, 2], [256] * 64, [-1] * 64, [[0.5]], {"a": 1}])
@@ -173,7 +173,7 @@ def test_why_tells_who_is_right_and_which_part_of_the_distance_is_larger(tmp_pat
         "Student says <b>&lt;a&gt;</b>, 50.0 %.",
     ]
     assert told[3].startswith("They disagree: ")
-    assert why(seen, sample(seen.rows, 1, 1.0))[3] == "Both give the very same answer."
+    assert why(seen, sample(seen.rows, 1, 1.0))[3] == "Both outputs are identical."
     assert why(seen, sample(seen.rows, 2, 1.0))[0] == "It has no label."
 
 

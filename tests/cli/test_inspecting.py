@@ -54,7 +54,7 @@ def test_words_and_json_and_a_run_that_is_not_there(
     monkeypatch.setattr(comparison, "question", lambda *_, **__: question)
     assert main(["inspect", "abc"]) == 0
     said = capsys.readouterr().out
-    assert "student\nbeside teacher\n5 validation rows, 4 of them labelled\n" in said
+    assert "student\nbeside teacher\n5 validation samples, 4 of them labelled\n" in said
     assert "  both wrong, same answer          1\n" in said
     assert f"/inspector?case={made.id}" in said
     assert main(["inspect", "abc", "--json"]) == 0

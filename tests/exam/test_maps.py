@@ -124,4 +124,4 @@ def test_who_only_answers_is_not_looked_into(digits: ComparedPair) -> None:
     model = object.__new__(ComparedModel)
     model.net, model.title = None, "somebody"
     found = maps.looked(model, digits.row(0).float(), digits.row(1).float(), 0)
-    assert found == {"lacks": "somebody only answers; what goes on inside it cannot be looked at."}
+    assert found == {"lacks": "somebody is a black box; its features and gradients are not available."}

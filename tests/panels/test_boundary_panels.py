@@ -73,7 +73,7 @@ def test_a_plane_shows_its_three_rows_and_only_classes_that_occur(case: Case) ->
 
 
 def test_a_plane_that_nobody_asked_about_yet_says_so(case: Case) -> None:
-    with pytest.raises(BadInput, match="being asked about this plane"):
+    with pytest.raises(BadInput, match="Evaluating both models on this plane"):
         drawn(case, "plane", sample=8)
 
 
@@ -155,8 +155,8 @@ def test_a_map_says_how_far_it_can_be_trusted(case: Case, tmp_path: Path) -> Non
 
 def test_a_map_waits_to_be_made(case: Case) -> None:
     panel = case_panels()["case-map"]
-    assert "No map has been made yet" in str(panel.lacks(case))
-    with pytest.raises(BadInput, match="No map has been made yet"):
+    assert "No map yet" in str(panel.lacks(case))
+    with pytest.raises(BadInput, match="No map yet"):
         panel.table(case, View())
 
 

@@ -100,7 +100,7 @@ def test_a_flow_of_nothing_is_a_sentence() -> None:
     seen = made("pictures")
     drawing = case_panels()["case-flow"].draw(seen, View(select="part=both_right"))
     assert drawing["data"] == []  # type: ignore[index]
-    assert "same answer" in drawing["layout"]["annotations"][0]["text"]  # type: ignore[index]
+    assert "same class" in drawing["layout"]["annotations"][0]["text"]  # type: ignore[index]
 
 
 def test_the_faces_of_rows_are_their_pixels() -> None:
@@ -131,5 +131,5 @@ def test_the_file_of_rows_holds_no_points_of_an_edge(tmp_path: Path, behind: boo
 
 @pytest.mark.parametrize("name", ["parts_over_time", "trails", "reliability_play", "calibration_path"])
 def test_a_file_of_answers_is_called_no_run(name: str) -> None:
-    says = "The student is a file of answers, not a run, so how it learned is unknown."
+    says = "The student is an uploaded file of outputs, not a run, so its training is unknown."
     assert case_panels()[f"case-{name}"].lacks(plain()) == says

@@ -120,7 +120,7 @@ def test_what_was_not_measured_is_one_sentence(tmp_path: Path, name: str) -> Non
 def test_without_a_teacher_the_student_stands_alone(tmp_path: Path) -> None:
     one = whole(tmp_path, teacher=False)
     assert len(drawn(one, "confusion")["data"]) == len(drawn(one, "course")["data"]) == 1
-    assert panel(CASE + "affinity").lacks(one) == "There is no teacher here to compare the student with."
+    assert panel(CASE + "affinity").lacks(one) == "There is no teacher to compare the student with."
 
 
 def test_a_cell_is_picked_by_its_place(tmp_path: Path) -> None:

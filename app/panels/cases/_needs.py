@@ -16,15 +16,15 @@ def first(*checks: Lacks) -> Lacks:
 
 
 def teacher(case: Case) -> str | None:
-    return None if case.rows.teacher is not None else "There is no teacher here to compare the student with."
+    return None if case.rows.teacher is not None else "There is no teacher to compare the student with."
 
 
 def labels(case: Case) -> str | None:
-    return None if (case.rows.labels >= 0).any() else "No row has a label, so nobody can be right or wrong."
+    return None if (case.rows.labels >= 0).any() else "No sample has a label, so correctness is unknown."
 
 
 def pictures(case: Case) -> str | None:
-    return None if case.pictures is not None else "The rows themselves were not given, only the answers about them."
+    return None if case.pictures is not None else "Only outputs were uploaded, not the samples themselves."
 
 
 def trail(case: Case) -> str | None:
@@ -36,9 +36,9 @@ def untrailed(case: Case, kept: str) -> str:
     try:
         student = asked(case.folder).student
     except BadInput:
-        return "The student is a file of answers, not a run, so how it learned is unknown."
+        return "The student is an uploaded file of outputs, not a run, so its training is unknown."
     if student.folder is None:
-        return "The student is a service, not a run, so how it learned is unknown."
+        return "The student is a service, not a run, so its training is unknown."
     return f"The student's run kept {kept} on this machine, so its way is unknown."
 
 

@@ -78,7 +78,7 @@ PANEL = Panel(
     caption=caption(augment),
     order=770,
     wide=True,
-    lacks=needs.part("augment", "The rows have not been changed yet; press the button above."),
+    lacks=needs.part("augment", "Not measured yet; press the button above."),
     draw=draw,
     table=table,
 )

@@ -53,7 +53,7 @@ PANEL = Panel(
     order=30,
     wide=False,
     lacks=needs.first(
-        needs.teacher, lambda case: None if causes(case).disagreements else "The two disagree on no row."
+        needs.teacher, lambda case: None if causes(case).disagreements else "The two models agree on every sample."
     ),
     draw=draw,
     table=table,

@@ -78,7 +78,7 @@ PANEL = Panel(
     caption=caption(conflict),
     order=750,
     wide=True,
-    lacks=needs.part("conflict", "The gradients have not been taken yet; press the button above."),
+    lacks=needs.part("conflict", "Gradients not computed yet; press the button above."),
     draw=draw,
     table=table,
 )

@@ -73,8 +73,8 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 def _followed(case: Case) -> str | None:
     found = trail(case)
     if found is None:
-        return "The student is no run of this machine, so nothing is known of how it learned."
-    return None if (found.labels >= 0).any() else "No probe row has a label, so nothing is a mistake."
+        return "The student is not a run on this machine, so its training is unknown."
+    return None if (found.labels >= 0).any() else "No probe sample has a label, so there are no known mistakes."
 
 
 PANEL = Panel(

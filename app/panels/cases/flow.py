@@ -32,7 +32,7 @@ def draw(case: Case, view: View) -> dict[str, Any]:
     layout = theme.layout(look, "flow", margin={"l": 8, "r": 8, "t": 8, "b": 8})
     if not ids:  # a flow without a link cannot be laid out
         axis = {"visible": False}
-        nothing = note("Both give the same answer on every row that is selected.", 0.5, 0.5, xanchor="center")
+        nothing = note("Both predict the same class for every selected sample.", 0.5, 0.5, xanchor="center")
         return {"data": [], "layout": layout | {"xaxis": axis, "yaxis": axis, "annotations": [nothing]}}
     return {"data": [sankey | {"textfont": {"color": theme.INK[look]}}], "layout": layout}
 
@@ -44,7 +44,11 @@ def table(case: Case, view: View) -> dict[str, list[Any]]:
 
 
 def _differs(case: Case) -> str | None:
-    return None if (case.rows.student_top != case.rows.teacher_top).any() else "Both give the same answer on every row."
+    return (
+        None
+        if (case.rows.student_top != case.rows.teacher_top).any()
+        else "Both predict the same class for every sample."
+    )
 
 
 PANEL = Panel(

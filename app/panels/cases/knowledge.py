@@ -79,7 +79,7 @@ PANEL = Panel(
     caption=caption(knowledge),
     order=760,
     wide=True,
-    lacks=needs.part("knowledge", "Knowledge points have not been counted yet; press the button above."),
+    lacks=needs.part("knowledge", "Knowledge points not computed yet; press the button above."),
     draw=draw,
     table=table,
 )

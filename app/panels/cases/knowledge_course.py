@@ -54,9 +54,7 @@ PANEL = Panel(
     caption=caption(learned),
     order=765,
     wide=False,
-    lacks=needs.first(
-        needs.part("knowledge", "Knowledge points have not been counted yet; press the button above."), _kept
-    ),
+    lacks=needs.first(needs.part("knowledge", "Knowledge points not computed yet; press the button above."), _kept),
     draw=draw,
     table=table,
 )

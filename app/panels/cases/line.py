@@ -62,7 +62,7 @@ PANEL = Panel(
     caption=caption(line),
     order=780,
     wide=True,
-    lacks=needs.part("line", "The line has not been walked yet; press the button above."),
+    lacks=needs.part("line", "Interpolation not computed yet; press the button above."),
     draw=draw,
     table=table,
 )

@@ -9,7 +9,7 @@ from kdcore.comparison.case import Case
 from kdcore.comparison.decision_map import BETWEEN, mapped
 
 PART = "map"
-NONE_YET = "No map has been made yet; the button above makes one."
+NONE_YET = "No map yet; press the button above."
 
 
 def draw(case: Case, view: View) -> bytes:

@@ -39,7 +39,7 @@ def found(case: Case, view: View) -> Arrays:
     """
     plane = case.part(name_of(case.about.shape, *wanted(view)))
     if not plane:
-        raise BadInput("Both models are being asked about this plane …")
+        raise BadInput("Evaluating both models on this plane …")
     return plane
 
 

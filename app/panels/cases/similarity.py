@@ -76,7 +76,7 @@ PANEL = Panel(
     caption=caption(similarity),
     order=740,
     wide=False,
-    lacks=needs.part("similarity", "The stages have not been compared yet; press the button above."),
+    lacks=needs.part("similarity", "Layer similarity not computed yet; press the button above."),
     draw=draw,
     table=table,
 )

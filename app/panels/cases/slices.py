@@ -77,7 +77,7 @@ def _found(case: Case) -> str | None:
     if found.slices:
         return None
     if not found.looked:
-        return f"Too few rows to look for slices: one needs {LEAST} rows in each half, and as many beside it."
+        return f"Too few samples to search for slices: one needs {LEAST} rows in each half, and as many beside it."
     return (
         f"Nothing found: of {found.looked:,} slices {found.tested} looked worse on one half of the rows, and none "
         f"of them is worse on the other half beyond chance ({RATE:.0%} false discoveries) and by as much as "

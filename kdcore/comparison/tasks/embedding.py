@@ -34,7 +34,7 @@ def work(pair: ComparedPair, asked: Mapping[str, Any], report: Report, lay: Toge
     most, neighbours = min(MOST, int(asked.get("rows", ROWS))), int(asked.get("neighbours", NEIGHBOURS))
     apart = float(asked.get("apart", APART))
     if len(pair.x) < LEAST:
-        raise BadInput(f"An embedding wants at least {LEAST} rows, but there are {len(pair.x)}; choose more.")
+        raise BadInput(f"An embedding needs at least {LEAST} samples, but there are {len(pair.x)}; choose more.")
     of, values = _values(pair, str(asked.get("of", "features")), report)
     laid = thinned(len(pair.x), most)
     neighbours = min(neighbours, len(laid) - 1)

@@ -62,7 +62,7 @@ def chosen(pair: ComparedPair, select: str, most: int) -> np.ndarray:
         BadInput: there are too few, or the selection names what is not there.
     """
     if len(pair.x) < LEAST:
-        raise BadInput(f"A map wants at least {LEAST} rows, but there are {len(pair.x)}; choose more.")
+        raise BadInput(f"A map needs at least {LEAST} samples, but there are {len(pair.x)}; choose more.")
     meant = np.flatnonzero(mask(Case(pair.folder), select)) if select else np.arange(0)
     first = meant[thinned(len(meant), most)] if len(meant) > most else meant
     rest = np.setdiff1d(np.arange(len(pair.x)), meant)

@@ -61,7 +61,7 @@ def baseline(pair: ComparedPair, name: str) -> Tensor:
 def looked(model: ComparedModel, x: Tensor, start: Tensor, place: int) -> dict[str, Any]:
     """Return what one model's maps show of an input (1, ...), raw; or one sentence on why there are none."""
     if model.net is None:
-        return {"lacks": f"{model.title} only answers; what goes on inside it cannot be looked at."}
+        return {"lacks": f"{model.title} is a black box; its features and gradients are not available."}
     found: dict[str, Any] = {"logit": float(model.logits(x)[0, place])}
     seen, left = integrated(model, x, start, place)
     found |= {"integrated": seen[0].tolist(), "left": left, "from": float(model.logits(start)[0, place])}

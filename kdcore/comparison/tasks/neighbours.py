@@ -25,7 +25,7 @@ def work(pair: ComparedPair, _: Asked, report: Report) -> Arrays:
     found = {"index": index}
     known = {name: model for name, model in sides(pair).items() if model.net}
     if not known:
-        raise BadInput("Both models only answer; they have no features in which images could be near.")
+        raise BadInput("Both models are black boxes, without features to measure distances in.")
     for place, (name, model) in enumerate(known.items()):
         parts = []
         for begin in range(0, len(index), CHUNK):

@@ -257,7 +257,7 @@ class ComparedModel:
             BadInput: the model only answers.
         """
         if self.net is None:
-            raise BadInput(f"{self.title} only answers; what goes on inside it cannot be looked at.")
+            raise BadInput(f"{self.title} is a black box; its features and gradients are not available.")
         found = self.net(self.inputs(x))
         return found if self.order is None else found._replace(logits=found.logits[:, self.order])
 
