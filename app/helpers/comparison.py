@@ -26,7 +26,7 @@ from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.runs import private_rows
 from kdcore.runs.bill import dollars
-from kdcore.runs.ledger import BY_HAND, totals
+from kdcore.runs.by_hand import by_hand
 from kdcore.runs.record import stamp_of
 from kdcore.runs.spare import RowCounts, Spare, spare
 from kdcore.spec.spec import Choice, parse
@@ -130,7 +130,7 @@ def sent(case: Case) -> str:
     theirs = asked(case.folder).teacher if specs(case.folder) else None
     if not theirs or not theirs.service or not theirs.spec or not theirs.folder:
         return ""
-    spec, told = parse(theirs.spec), totals(Path(theirs.folder) / BY_HAND, len(case.classes))
+    spec, told = parse(theirs.spec), by_hand(Path(theirs.folder), len(case.classes))
     if not spec.remote or spec.wall is None:
         return ""
     price = paid(told.images, dollars(told.images, spec.wall.price), spec.wall.price)

@@ -51,7 +51,7 @@ def _unmeasured(record: Record, level: Measure) -> str | None:
         return None
     if why == "limit":
         return LIMITED.format(looks=wall.looks)
-    return SPENT.format(why=used_up(wall.budget, meter, "leaves too few for this"))
+    return SPENT.format(why=used_up(wall.budget, meter, "leaves too few for this", record.by_hand))
 
 
 def first(*checks: Lacks) -> Lacks:

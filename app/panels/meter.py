@@ -7,7 +7,7 @@ from app.panels import Panel, View, caption
 from app.panels import _lacks as lacks
 from app.panels import _suits as suits
 from app.panels._figure import QUANTITIES, beginning, faint, line, note
-from app.text.phrases import money
+from app.text.phrases import money, sent_by_hand
 from kdcore.probes.meter import Meters, meter
 from kdcore.runs.record import Record
 
@@ -55,8 +55,9 @@ def _text(found: Meters) -> str:
     of = f" of {found.budget:,}" if found.budget else ""
     again = f" · {found.retried:,} sent without a reply" if found.retried else ""
     behind = f" by step {found.step[-1]:,}" if found.lags else ""
+    hand = f" · {sent_by_hand(found.by_hand)}" if found.by_hand else ""
     return (
-        f"<b>{found.images[-1]:,}</b>{of} queries{behind} · <b>{money(found.money[-1])}</b> "
+        f"<b>{found.images[-1]:,}</b>{of} queries{behind}{hand} · <b>{money(found.money[-1])}</b> "
         f"({money(found.price)} per 1,000)<br>"
         f"{found.local[-1]:,} local images to learn from{_measuring(found)}{_used(found)}<br>"
         f"{found.up_megabytes[-1]:.3g} MB up, {found.down_megabytes[-1]:.3g} down · "

@@ -16,7 +16,7 @@ from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE
 from kdcore.jobs.store import Store
 from kdcore.probes.copies import counted
-from kdcore.runs.ledger import BY_HAND, totals
+from kdcore.runs.by_hand import by_hand
 from kdcore.runs.record import Record, gather, read_frame
 
 PLACES = {"made": "made", "inversions": "inversions", "accuracy": "course", "fidelity": "course"}  # panel to figure
@@ -62,8 +62,8 @@ def facts_of(store: Store, run: Run) -> tuple[Facts, Record]:
     held = record.started.rows["val"] + record.started.rows["test"]
     known = {name: value for name, value in last.notes.items() if isfinite(value)} if last else {}
     notes = counted(record, known) if last else {}
-    by_hand = totals(run.folder / BY_HAND, classes)
-    return Facts(run.spec, ended, notes, classes, rows, held, by_hand, reference_of(store, run)), record
+    sent = by_hand(run.folder, classes)
+    return Facts(run.spec, ended, notes, classes, rows, held, sent, reference_of(store, run)), record
 
 
 def reference_of(store: Store, run: Run) -> Reference | None:

@@ -16,6 +16,7 @@ from app.text.phrases import (
     percent,
     points_apart,
     quantity,
+    sent_by_hand,
     stuck,
     tested,
     used_up,
@@ -176,7 +177,8 @@ def _costs(facts: Facts) -> list[Said]:
 
 def _limits(facts: Facts, told: Bill, budget: int) -> list[str]:
     if facts.ended.spent:
-        return [f"The budget of {budget:,} images ended the run before its last step; it was not exceeded."]
+        hand = f", with {sent_by_hand(_hand(facts))}" if _hand(facts) else ""
+        return [f"The budget of {budget:,} images ended the run before its last step{hand}; it was not exceeded."]
     return [f"That is {percent(told.images / budget)} of the budget of {budget:,}."] if budget else []
 
 
@@ -207,7 +209,12 @@ def _because(facts: Facts, level: Measure, last: bool = False) -> str:
         return f", because that would have sent it {UNSENT[level]}, which was not allowed"
     if why == "limit":
         return f", because the {spec.wall.looks:,} images that it may be sent for measuring alone were used up"
-    return f", because {used_up(spec.wall.budget, meter, 'left too few for it')}"
+    return f", because {used_up(spec.wall.budget, meter, 'left too few for it', _hand(facts))}"
+
+
+def _hand(facts: Facts) -> int:
+    """How many queries sent by hand are part of the budget."""
+    return facts.by_hand.images if facts.spec.remote else 0
 
 
 def _local(facts: Facts, meter: Meter, told: Bill) -> str:
@@ -257,7 +264,9 @@ def _taken(facts: Facts) -> list[Said]:
     if meter is None:
         return []
     told = answer(facts.spec.access, facts.spec.wall)
-    text = f"The teacher answered {bill(facts.spec, meter).images:,} queries, each with {told}"
+    hand = _hand(facts)
+    asked, of = bill(facts.spec, meter).images + hand, f" ({sent_by_hand(hand)})" if hand else ""
+    text = f"The teacher answered {asked:,} queries{of}, each with {told}"
     if agreed is not None:
         rows = int(result.get("compared_rows") or result.get("test_rows") or 0)
         counted = f" ({round(agreed * rows):,} of {rows:,})" if rows else ""

@@ -42,14 +42,20 @@ def quantity(value: float, unit: str = "") -> str:
     return f"{value:.0f} {unit}".strip()
 
 
-def used_up(budget: int, meter: Meter, leaves: str) -> str:
+def used_up(budget: int, meter: Meter, leaves: str, by_hand: int = 0) -> str:
     """What took a budget of images: learning comes first, but much of it may have gone to other measurements."""
-    if not meter.looked:
+    if not meter.looked and not by_hand:
         return f"learning comes first, and the budget of {budget:,} images {leaves}"
+    hand = f"; {sent_by_hand(by_hand)}" if by_hand else ""
     return (
         f"the budget of {budget:,} images {leaves}: {meter.images:,} went to learning and {meter.looked:,} to other "
-        "measurements"
+        f"measurements{hand}"
     )
+
+
+def sent_by_hand(count: int) -> str:
+    """Say how many queries a person sent beside those of the run."""
+    return f"{count:,} {'query' if count == 1 else 'queries'} sent by hand"
 
 
 def money(dollars: float) -> str:

@@ -25,7 +25,7 @@ from kdcore.errors import BadInput
 from kdcore.generation.networks import Making
 from kdcore.generation.source import Maker, Scene
 from kdcore.nn.pixels import Pixels
-from kdcore.runs.ledger import BY_HAND, totals
+from kdcore.runs.by_hand import by_hand
 from kdcore.runs.record import read_arrays, stamp_of
 from kdcore.runs.spare import RowCounts
 from kdcore.spec.catalogue import home
@@ -175,7 +175,7 @@ class Bench:
     @property
     def asked(self) -> int:
         """How many images somebody else's teacher was asked about by hand."""
-        return totals(self.folder / BY_HAND, len(self.classes)).images
+        return by_hand(self.folder, len(self.classes)).images
 
     def through_wall(self, net: Net, images: Tensor) -> Tensor:
         """Answers (B, C) of a network of ours, worsened as its wall has it."""

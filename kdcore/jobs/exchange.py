@@ -25,6 +25,7 @@ from kdcore.jobs.log import Heard
 from kdcore.jobs.rows import Run
 from kdcore.jobs.tables import EVENTS, RUNS
 from kdcore.runs import changes
+from kdcore.runs.by_hand import by_hand, carry
 from kdcore.runs.private_rows import files, walled
 from kdcore.runs.record import read_arrays, write_arrays
 from kdcore.spec.spec import Spec, parse
@@ -267,6 +268,9 @@ def save(run: Run, told: Sequence[Heard], destination: Path, real: bool = False)
         draft.mkdir()
         (_copy if whole else _copy_public)(run, draft)
         (draft / "run.json").write_text(_facts(run))
+        began = next((heard.event for heard in told if isinstance(heard.event, Started)), None)
+        if began:
+            carry(by_hand(run.folder, len(began.classes)), draft)
         lines = (json.dumps({"at": at} | event.model_dump(mode="json")) for _, at, event in told)
         (draft / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
         draft.rename(destination)

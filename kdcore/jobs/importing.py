@@ -24,6 +24,7 @@ from kdcore.atomic import draft_beside
 from kdcore.errors import BadInput, gist, shortened
 from kdcore.events import Frame
 from kdcore.jobs.exchange import Recorded, load
+from kdcore.runs.by_hand import carried
 from kdcore.runs.record import WITHHELD, whole_arrays
 from kdcore.untrusted import check_head, parsing, unzipping
 
@@ -182,6 +183,8 @@ def _check_whole(found: Recorded) -> None:
     for name in ("student.safetensors", *frames):
         if not (found.folder / name).is_file():
             raise BadInput(f"The record lacks {shortened(name)}; {REMEDY}.")
+    with parsing("The record tells no count of what was sent by hand", REMEDY):
+        carried(found.folder)
     for path in sorted((*found.folder.glob("*.*"), *found.folder.glob("frames/*"))):
         with parsing(f"{path.name} of the record is damaged or cut off", REMEDY):
             if path.suffix == ".npz":

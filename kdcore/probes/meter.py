@@ -33,6 +33,7 @@ class Meters:
     cached: int  # answers from memory
     budget: int | None  # images
     price: float  # dollars per 1,000
+    by_hand: int  # queries that a person sent beside the run, part of the same budget
 
 
 def meter(record: Record, limit: int = 2000) -> Meters:
@@ -70,6 +71,7 @@ def meter(record: Record, limit: int = 2000) -> Meters:
         cached=last.cached,
         budget=wall.budget or None,
         price=wall.price,
+        by_hand=record.by_hand,
     )
 
 

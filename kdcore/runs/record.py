@@ -7,6 +7,7 @@ A run's folder:
     live/field.npz       the newest decision field, faster and smaller
     checkpoints/         what a resume needs
     student.safetensors  the weights after the last step
+    by_hand.json         of a record: how many queries were sent by hand before it was exported
 
 Static arrays (N probe rows, C classes, R x R plane):
     probe_index (N,), probe_labels (N,), probe_x (N, K, H, W) uint8 or (N, F) float32, teacher_logits (N, C) float32,
@@ -47,6 +48,7 @@ from kdcore.atomic import replacing
 from kdcore.errors import BadInput
 from kdcore.events import Asked, Changed, Evaluated, Event, Finished, Frame, Meter, Started, Step
 from kdcore.runs.bill import outlays
+from kdcore.runs.by_hand import by_hand
 from kdcore.spec.spec import Spec
 from kdcore.untrusted import parsing, unzipping
 
@@ -69,6 +71,7 @@ class Record:
     ended: Finished | None = None
     static: Arrays = field(default_factory=dict)
     frame: Arrays = field(default_factory=dict)
+    by_hand: int = 0  # queries that a person sent to its remote teacher, which are part of the budget
     learner: str = "student"  # what the network that is trained is to those who look: "teacher" while that trains first
 
     @property
@@ -154,9 +157,11 @@ def gather(
     `static` spares reading the folder's static arrays again; `learner` is what the trained network is called.
     """
     seen = [event for event in events if until is None or event.step <= until]
+    began = next((event for event in reversed(seen) if isinstance(event, Started)), None)
     return Record(
         spec=spec,
-        started=next((event for event in reversed(seen) if isinstance(event, Started)), None),
+        started=began,
+        by_hand=by_hand(folder, len(began.classes)).images if began and spec.remote else 0,
         steps=tuple(event for event in seen if isinstance(event, Step)),
         evaluations=tuple(event for event in seen if isinstance(event, Evaluated)),
         changes=tuple(event for event in seen if isinstance(event, Changed)),

@@ -358,3 +358,11 @@ def test_the_recorded_runs_say_whether_images_are_copies(name: str) -> None:
     last = [heard.event for heard in told if isinstance(heard.event, Frame)][-1]
     assert judged(last.notes).outcome != "unknown"
     assert last.notes["copies_judged"] == 512
+
+
+def test_what_took_the_budget_by_hand_is_named() -> None:
+    """The verdict named learning and measuring alone, which did not add up to the budget."""
+    wish = Order(service=REMOTE, measure="real", budget=900, preset="paper", pool=600)
+    text = told(facts(wish, by_hand=Totals(359, 359)))
+    assert "359 queries sent by hand" in text
+    assert f"The teacher answered {METER.images + METER.looked + 359:,} queries (359 queries sent by hand)" in text

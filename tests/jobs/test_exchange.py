@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kdcore.contracts.control import Command
+from kdcore.contracts.service import Answered
 from kdcore.errors import BadInput, shortened
+from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
+from kdcore.runs.by_hand import CARRIED, by_hand
+from kdcore.runs.ledger import BY_HAND, Ledger
 from kdcore.runs.record import read_arrays, read_frame, write_arrays
 
 
@@ -41,6 +46,24 @@ def test_brought_elsewhere_it_is_the_same_run(folder: Path, store: Store, done: 
     assert (again / "events.jsonl").read_text() == (folder / "events.jsonl").read_text()
     assert (again / "run.json").read_text() == (folder / "run.json").read_text()
     elsewhere.close()
+
+
+def test_what_was_sent_by_hand_travels_as_counts(store: Store, done: Run, tmp_path: Path) -> None:
+    """It was lost on the way, so what had left was understated elsewhere; the book itself stays at home."""
+    classes = len(next(e for e in store.story(done.id) if isinstance(e, Started)).classes)
+    answered = Answered(torch.zeros(3, classes))
+    Ledger(done.folder / BY_HAND, classes).add([bytes([one] * 16) for one in range(3)], answered, True, 1, 1)
+    record = store.export(done.id, tmp_path / "recorded")
+    assert json.loads((record / CARRIED).read_text()) == {"images": 3, "real": 3}
+    assert not list(record.rglob("*.bin"))
+    elsewhere = Store(tmp_path / "elsewhere")
+    shown = elsewhere.take(record, "somebody")
+    assert by_hand(shown.folder, classes) == (3, 3)
+    again = elsewhere.export(shown.id, tmp_path / "again")
+    assert by_hand(again, classes) == (3, 3)
+    (record / CARRIED).write_text('{"images": 1, "real": 2}')
+    with pytest.raises(BadInput, match="by hand"):
+        Store(tmp_path / "third").take(record, "somebody")
 
 
 def test_brought_again_it_is_one_run_where_it_lies_now(folder: Path, tmp_path: Path) -> None:

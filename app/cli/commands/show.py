@@ -18,7 +18,7 @@ from kdcore.jobs.leases import settle
 from kdcore.jobs.rows import Run
 from kdcore.jobs.store import Store
 from kdcore.runs.bill import bill, dollars, outlays
-from kdcore.runs.ledger import BY_HAND, totals
+from kdcore.runs.by_hand import by_hand
 from kdcore.spec.catalogue import catalogue, entry
 from kdcore.spec.lineage import recommended
 from kdcore.terminal import say, warn
@@ -230,7 +230,7 @@ def _asked(run: Run) -> list[tuple[str, str]]:
 def _by_hand(run: Run) -> str:
     """Images that a person sent from microscope or Inspector, with their own cost; "" where there are none."""
     began = next((event for event in Store().story(run.id) if isinstance(event, Started)), None)
-    found = totals(run.folder / BY_HAND, len(began.classes)) if began else None
+    found = by_hand(run.folder, len(began.classes)) if began else None
     if not found or not found.images or not run.spec.wall:
         return ""
     return (
