@@ -19,8 +19,10 @@ from app.panels._applicable import suited
 from app.text import consent, phrases, run_names
 from app.text.sending import OPTION
 from kdcore.errors import BadInput
+from kdcore.events import Started
 from kdcore.jobs.rows import Run
 from kdcore.jobs.states import ACTIVE, RESUMABLE
+from kdcore.runs.by_hand import by_hand
 from kdcore.runs.private_rows import walled
 from kdcore.runs.record import stamp_of
 from kdcore.spec.catalogue import entry
@@ -196,8 +198,9 @@ def _aftermath(run_id: str, _: Moment, mine: bool, __: list[str], take: Take) ->
         st.rerun()
     if run.state == "done":
         with st.container(key="ending"):  # a replay hides it until its own end
-            result = run.result or {}
-            (st.warning if phrases.stuck(result) else st.success)(phrases.outcome(result, taught(run.spec)))
+            result, hand = _ending(run)
+            told = " ".join(filter(None, (phrases.outcome(result, taught(run.spec)), hand)))
+            (st.warning if phrases.stuck(result) else st.success)(told)
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine and run.state in RESUMABLE:
             _act("Resume", "play_arrow", partial(run_store.store().resume, run.id, state.owners()))
@@ -211,6 +214,18 @@ def _aftermath(run_id: str, _: Moment, mine: bool, __: list[str], take: Take) ->
             _act("Delete", "delete", partial(_delete, run.id))
     if run.state not in ACTIVE:
         confirmation(f"seed {run.id}", partial(_reseeded, run), partial(_again, run))
+
+
+def _ending(run: Run) -> tuple[dict[str, float], str]:
+    """Return the result with the number of test samples, which old runs leave out, and what was sent by hand of a
+    budget that was used up."""
+    result = dict(run.result or {})
+    began = next((heard.event for heard in run_store.store().events(run.id, limit=1)), None)
+    if not isinstance(began, Started):
+        return result, ""
+    sent = by_hand(run.folder, len(began.classes)).images if run.spec.remote and result.get("spent") else 0
+    hand = f"Part of that budget: {phrases.sent_by_hand(sent)}." if sent else ""
+    return {"test_rows": float(began.rows["test"])} | result, hand
 
 
 def _inspect(run: Run) -> None:

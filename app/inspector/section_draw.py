@@ -46,6 +46,8 @@ def _images(case: Case) -> None:
         type=["png", "jpg", "jpeg"],
         accept_multiple_files=True,
         key=IMAGES,
+        on_change=state.attempt,
+        args=(partial(_check, case),),
         help=f"Up to {uploaded_images.MOST} at once, of {uploaded_images.MOST_PIXELS // 10**6} million pixels at most.",
     )
     files = state.component(IMAGES) or []
@@ -58,9 +60,22 @@ def _images(case: Case) -> None:
     )
 
 
+def _files() -> dict[str, bytes]:
+    """Return what was uploaded by name; of several of one name the later ones say which they are."""
+    found: dict[str, bytes] = {}
+    for place, file in enumerate(state.component(IMAGES) or [], 1):
+        found[f"{file.name} ({place})" if file.name in found else file.name] = file.getvalue()
+    return found
+
+
+def _check(case: Case) -> None:
+    """Refuse at once what is no image."""
+    if files := _files():
+        uploaded_images.rows_of(files, case.about.shape)
+
+
 def _ask(case: Case) -> None:
-    files = {f"{place} {file.name}": file.getvalue() for place, file in enumerate(state.component(IMAGES) or [], 1)}
-    state.compare(comparison.brought(case, files))
+    state.compare(comparison.brought(case, _files()))
     state.put("section", "where")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kdcore.atomic import replacing
 from kdcore.comparison.case import FOLDER
@@ -47,6 +48,7 @@ def _row(name: str, content: bytes, shape: Sequence[int], done: dict[str, int]) 
     channels, height, width = shape
     with (
         parsing(f"{name[:60]!r} is no PNG or JPEG image that can be read", "give another"),
+        _identified(name),
         Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image,
     ):
         if image.width * image.height > MOST_PIXELS:
@@ -59,6 +61,15 @@ def _row(name: str, content: bytes, shape: Sequence[int], done: dict[str, int]) 
             still(image, repr(name[:60])).convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
         )
     return np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+@contextmanager
+def _identified(name: str) -> Iterator[None]:
+    """Say what is no image in a sentence of ours: Pillow's names an object of this process."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise BadInput(f"{name[:60]!r} is no PNG or JPEG image that can be read; give another.") from error
 
 
 def _note(done: dict[str, int], image: Image.Image, channels: int, size: tuple[int, int]) -> None:

@@ -319,7 +319,7 @@ def test_images_become_a_case_of_their_own(models: Case, begun: Begun) -> None:
     question = Question.model_validate_json((folder / "question.json").read_text())
     assert (folder.name, question.where) == (case_id, "given")
     assert len(question.notes) == 2
-    with pytest.raises(BadInput, match=r"a\.txt' is no PNG"):
+    with pytest.raises(BadInput, match=r"^'a\.txt' is no PNG or JPEG image that can be read; give another\.$"):
         comparison.brought(models, {"a.txt": b"text"})
 
 

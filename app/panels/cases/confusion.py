@@ -39,9 +39,10 @@ def draw(case: Case, view: View) -> dict[str, Any]:
             data[-1] |= {"texttemplate": "%{z:.0%}", "xgap": 1, "ygap": 1}
         axes |= _axes(case.classes, place, domains[place - 1], look)
         titles.append(heading(name, domains[place - 1], colour, look))
-    step = "after its last step" if found.step is None else f"at step {found.step:,}, on the run's probe rows"
+    ended = " after its last step" if case.about.student.run else ""  # of a file nothing is known of steps
+    step = ended if found.step is None else f" at step {found.step:,}, on the run's probe rows"
     full = f"full colour from {found.mistaken or 1.0:.1%} of a class"
-    said = aside(f"{found.rows:,} rows with a label · {full}", f"student {step}", lifted=20)
+    said = aside(f"{found.rows:,} rows with a label · {full}", f"student{step}", lifted=20)
     layout = theme.layout(look, "confusion", showlegend=False, annotations=[*titles, said], **axes)
     layout["margin"] |= {"t": 60}
     return {"data": data, "layout": layout}

@@ -121,7 +121,7 @@ class ComparedModel:
                 "data of its kind."
             ) from error
         if weights.step is not None:
-            self.notes.append(f"{self.title} still goes on: weights of step {weights.step:,}.")
+            self.notes.append(f"{self.title} is shown as of step {weights.step:,}, from before its end.")
         self.net = net.to(self.device).eval().requires_grad_(False)
 
     def _compare(self, theirs: Choice, finished: bool) -> None:
