@@ -10,7 +10,7 @@ import pytest
 from case_factory import case, random_case
 
 from app.panels import CASE, View, panel
-from kdcore.comparison.case import Case
+from kdcore.comparison.case import Case, write_about
 from kdcore.comparison.question import FILE, Party, Question
 from kdcore.runs.record import write_arrays
 from kdcore.spec.spec import Choice
@@ -134,10 +134,10 @@ def test_the_matrix_follows_the_step(tmp_path: Path) -> None:
     texts = [drawn(one, "confusion", at=at)["layout"]["annotations"][-1]["text"] for at in (None, 12)]
     said = [text.partition("<br>")[2] for text in texts]
     assert [text[:2] for text in texts] == ["60", "20"]
-    assert said == [
-        "student after its last step",
-        "student at step 10, on the run's probe rows",
-    ]
+    assert said == ["student", "student at step 10, on the run's probe rows"], "of a file nobody knows the steps"
+    about = one.about.model_copy(update={"student": one.about.student.model_copy(update={"run": "abc"})})
+    write_about(one.folder, about)
+    assert drawn(Case(one.folder), "confusion")["layout"]["annotations"][-1]["text"].endswith("after its last step")
     assert drawn(one, "course", at=12)["layout"]["shapes"][0]["x0"] == 0.5
 
 
