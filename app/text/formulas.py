@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,8 +44,9 @@ def origin(entry: Mapping[str, Any]) -> str:
 
 
 def text(words: str) -> str:
-    """Return a text of the catalogue with its formulas in plain Unicode, as for a terminal."""
-    return MATH.sub(lambda found: plain(found[1]), words)
+    """Return a text of the catalogue for a terminal: formulas in plain Unicode, at most 120 characters to a line."""
+    paragraphs = MATH.sub(lambda found: plain(found[1]), words).split("\n\n")
+    return "\n\n".join(textwrap.fill(one, 120, break_on_hyphens=False) for one in paragraphs)
 
 
 def plain(latex: str) -> str:
@@ -54,7 +56,7 @@ def plain(latex: str) -> str:
         ValueError: it holds a command that is not known here, or its braces do not match.
     """
     found = _Reader(TOKEN.findall(latex)).run()
-    found = re.sub(r"\s+([,;)⟩]|‖[₀-₉])", r"\1", re.sub(r"([(⟨])\s+", r"\1", found))
+    found = re.sub(r"\s+([,;)⟩]|‖[₀-₉²])", r"\1", re.sub(r"([(⟨])\s+", r"\1", found))
     return re.sub(r"\s+", " ", found).strip()
 
 

@@ -1,16 +1,17 @@
-"""Adaptive temperature: each sample is softened by the teacher's largest standardised logit.
+r"""Adaptive temperature: each sample is softened by the teacher's largest standardised logit.
 
-With Z(z) a row of logits standardised to mean 0 and standard deviation 1, sample i has the temperature
-T_i = max over classes of Z(z_t), used for both networks. The loss is label_weight * CE(student, y) + kd_weight * mean
-over the batch of T_i^2 * KL(softmax(Z(z_t) / T_i) || softmax(Z(z_s) / T_i)). At such a temperature the divergence is
-led by how the two rows of logits are correlated. T_i lies between 1 / sqrt(C) and (C - 1) / sqrt(C) for C classes.
+Let $Z(z)$ be a row of logits standardised to mean 0 and standard deviation 1. Sample $i$ gets the temperature $T_i =
+\max_c Z(z_t)_c$, used for both networks. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD weight
+$\alpha$ times the mean over the batch of $T_i^2\,\mathrm{KL}(\sigma(Z(z_t)/T_i)\,\|\,\sigma(Z(z_s)/T_i))$, with
+$\sigma$ the softmax. At such a temperature the divergence is governed mainly by the correlation between the two rows of
+logits. For $C$ classes, $T_i$ lies between $1/\sqrt{C}$ and $(C - 1)/\sqrt{C}$.
 
 Source: Matsuyama, Anjum, Matsuyama, Shoda and Zhan, Adaptive Temperature Based on Logits Correlation in Knowledge
 Distillation, 2025, arXiv 2503.09030; weights .1 and 9 as in the command of the released code's introduction.
 
 Departs from it: that the teacher's largest logit is the temperature is published, but the function that computes it
-could not be read: T_i of standardised logits for both networks and the factor T_i^2 are our reading. Where all of a
-teacher's logits are equal, T_i is 1 / sqrt(C), the least that any other row can have.
+could not be read: $T_i$ of standardised logits for both networks and the factor $T_i^2$ are our reading. Where all of a
+teacher's logits are equal, $T_i$ is $1/\sqrt{C}$, the smallest value that any other row can have.
 
 Zero when: each row of the student's logits is the teacher's times a positive number plus a constant (the term "kd").
 """

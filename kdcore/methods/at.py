@@ -1,16 +1,17 @@
-"""Attention transfer: the student looks at the places of the image where the teacher looks.
+r"""Attention transfer: the student attends to the image regions that the teacher attends to.
 
-Where a network looks at a stage is told by its map: the squares of the feature, averaged over the channels, flattened
-and divided by their length, Q = m / |m|. The loss is label_weight * CE(student, y) + attention_weight * sum over stages
-of mean((Q_s - Q_t)^2), the mean over samples and positions. It has no parameters, and the widths may differ.
+A network's attention at a stage is a map: the squared features, averaged over channels and flattened, $m(F)$, then
+divided by their norm, $Q = m / \lVert m\rVert_2$. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus
+attention weight $\beta$ times the sum over stages of the mean of $(Q_s - Q_t)^2$ over samples and positions. The method
+has no parameters, and the two networks may differ in width.
 
 Source: Zagoruyko and Komodakis, Paying More Attention to Attention, ICLR 2017, arXiv 1612.03928; the mean over
 positions and weight 1000 as in the mdistiller benchmark.
 
 Departs from it: stages are those of the benchmark, but paired from the last one backwards, where it pairs them from the
-first; pairs with no more than one position on a side are left out, as there is nowhere to look. The larger feature is
-averaged down to the smaller size, as the benchmark does. The mean over few positions is large, so that weight 1000
-drowns the labels on small images (8x8).
+first; pairs with no more than one position on a side are left out, as a single position leaves nothing to attend to.
+The larger feature is averaged down to the smaller size, as the benchmark does. The mean over few positions is large, so
+weight 1000 swamps the labels on small images (8x8).
 
 Zero when: the squares of the student's feature, averaged over channels, are proportional to the teacher's at each
 stage, as after a change of scale, sign or order of channels (the term "attention").
@@ -66,7 +67,7 @@ class AT(Method):
         1000.0,
         ge=0.0,
         le=10000.0,
-        description="Weight of the attention of all stages; 1000 is for images of 32x32, those of 8x8 want 50 or less.",
+        description="Weight of the attention of all stages; 1000 is for images of 32x32, use 50 or less for 8x8.",
     )
 
     def wrap_student(self, student: Net) -> Net:

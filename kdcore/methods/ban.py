@@ -1,16 +1,17 @@
-"""Born-again networks: the student is built like its teacher, learns from it, and then teaches the next generation.
+r"""Born-again networks: a student of its teacher's architecture learns from it and then teaches the next generation.
 
-The loss is label_weight * CE(student, y) + kd_weight * D. In mode "kd", D = T^2 * KL(p || q) at temperature T. Two
-ablations ask what of p helps. "cwtm" keeps only how sure the teacher is: D is the cross-entropy with y, each row
-weighted by max p over the sum of max p in the batch. "dkpp" keeps the largest probability and shuffles the others
-among the other classes, row by row, so that nothing is left of which classes are alike.
+The loss is label weight $\lambda$ times $\mathrm{CE}(z_k, y)$ plus KD weight $\alpha$ times $D$. In mode "kd", $D =
+T^2\,\mathrm{KL}(p\,\|\,q)$ with $p = \sigma(z_{k-1}/T)$ and $q = \sigma(z_k/T)$. Two ablations ask which part of $p$
+helps. "cwtm" keeps only the teacher's confidence: $D$ is the cross-entropy with $y$, each row weighted by $\max p$ over
+the sum of $\max p$ in the batch. "dkpp" keeps the largest probability and shuffles the others among the other classes,
+row by row, which destroys all information about class similarity.
 
-Source: Furlanello, Lipton, Tschannen, Itti and Anandkumar, Born-Again Neural Networks, ICML 2018, arXiv 1805.04770.
-The two ablations are called there confidence weighted by teacher max and dark knowledge with permuted predictions.
+Source: Furlanello, Lipton, Tschannen, Itti and Anandkumar, Born-Again Neural Networks, ICML 2018, arXiv 1805.04770. The
+two ablations are called there confidence weighted by teacher max and dark knowledge with permuted predictions.
 
 Departs from it: weights 1 and 1 and temperature 1 are ours; the first teacher is trained on labels alone and is the one
 the run names; no ensemble of the generations is formed; a new shuffle is drawn each time a row is seen, from the row's
-number and the progress of the run; on unlabelled rows the teacher's choice stands for y in "cwtm". To measure an
+index and the progress of the run; on unlabelled rows the teacher's prediction replaces $y$ in "cwtm". To measure an
 ablation alone, set label_weight to 0.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the term "kd" in mode "kd").
@@ -77,11 +78,11 @@ class BAN(Method):
     fixed: ClassVar[frozenset[str]] = frozenset({"generations"})
     generations: int = Field(1, ge=1, le=5, description="Generations after the first teacher.")
     mode: Literal["kd", "cwtm", "dkpp"] = Field(
-        "kd", description="All of the teacher's answer, only how sure it is, or its other classes shuffled."
+        "kd", description="The teacher's whole output, its confidence only, or its other classes shuffled."
     )
-    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the previous generation's answer.")
+    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the previous generation's probabilities.")
 
     def taught(self, batch: Batch) -> Tensor:
         """The teacher's logits (B, C) as the mode leaves them."""

@@ -1,16 +1,17 @@
-"""Balanced divergences: teacher and student learn together; each row decides which way their difference is measured.
+r"""Balanced divergences: teacher and student learn together; each row decides how forward and reverse KL weigh.
 
-With p and q the softmax of teacher and student at temperature T and H the entropy at temperature 1, the student's
-loss is label_weight * CE(student, y) + kd_weight * T^2 * mean(f * KL(p || q) + r * KL(q || p)). Where H(p) > H(q) the
-student is too sure: f = balance and r = 1 - balance, as the forward divergence spreads it out. Elsewhere f and r change
-places, as the reverse one sharpens it. The teacher goes on learning by label_weight * CE(teacher, y) + teacher_weight *
-T^2 * KL(p || q), in which p moves.
+Let $p$ and $q$ be the softmax of teacher and student at temperature $T$, and $H$ the entropy at temperature 1; a bar
+marks a constant, through which no gradient flows. The student's loss is label weight $\lambda$ times $\mathrm{CE}(z_s,
+y)$ plus KD weight $\alpha$ times the batch mean of $T^2(f\,\mathrm{KL}(\bar p\,\|\,q) + r\,\mathrm{KL}(q\,\|\,\bar
+p))$. Where $H(p) > H(q)$ the student is overconfident: $f$ is `balance` and $r = 1 - f$, as the forward divergence
+spreads it out. Elsewhere $f$ and $r$ swap, as the reverse divergence sharpens it. The teacher keeps training on
+$\lambda\,\mathrm{CE}(z_t, y)$ plus teacher weight $\beta$ times $T^2\,\mathrm{KL}(p\,\|\,\bar q)$.
 
 Source: Amara, Sepahvand, Meyer, Gross and Clark, BD-KD: Balancing the Divergences for Online Knowledge Distillation,
 arXiv 2212.12965.
 
 Departs from it: that the entropy gap switches two weights per row is theirs, but we found no published rule; balance
-0.75, temperature 1 and all weights are ours. The teacher that goes on learning is a copy of the trained one, where the
+0.75, temperature 1 and all weights are ours. The teacher that keeps training is a copy of the trained one, where the
 paper starts both anew; the original stays as it is, and every comparison with the teacher is with the original.
 
 Zero when: the logits of the two networks differ by a constant in each row (the terms "kd" and "teacher").
@@ -80,11 +81,11 @@ class BDKD(Method):
     }
     paper: ClassVar[str] = "Amara, Sepahvand, Meyer, Gross and Clark, arXiv 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks"})
-    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels, for both networks.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the student's two divergences.")
     teacher_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's divergence.")
-    balance: float = Field(0.75, ge=0.5, le=1.0, description="Share of the divergence that a row favours.")
+    balance: float = Field(0.75, ge=0.5, le=1.0, description="Share of the divergence that is weighted more in a row.")
 
     def connect(self, pair: Pair) -> nn.Module:
         """A copy of the teacher that goes on learning."""

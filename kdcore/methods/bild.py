@@ -1,15 +1,16 @@
-"""BiLD: the differences between the few largest logits agree, and the long tail of the others is left alone.
+r"""BiLD: matches the differences between the few largest logits and ignores the long tail of the others.
 
-Take the k classes that the teacher ranks highest and the differences d[i, j] = (z_i - z_j) / T of all their pairs
-i < j, in the teacher's order, for teacher and student. A softmax over the pairs makes distributions of both, and their
-KL is the teacher-led term; with the student's own k highest classes it is the student-led term. Then
-loss = label_weight * CE(student, y) + alpha * teacher-led + beta * student-led.
+Take the $k$ classes that the teacher ranks highest and the differences $d_{ij} = z_i - z_j$ of all their pairs $i < j$,
+in the teacher's order, for teacher ($d_t$) and student ($d_s$). A softmax over the pairs at temperature $T$ turns both
+into distributions, and their KL is the teacher-led term; with the student's own $k$ highest classes it is the
+student-led term. The weights are $\lambda$ for the labels (label weight), $\alpha$ for the teacher-led and $\beta$ for
+the student-led term.
 
-Source: Li, Zhou and Song, BiLD: Bi-directional Logits Difference Loss for Large Language Model
-Distillation, COLING 2025, arXiv 2406.13555; k 8, T 3 and weights 1 and 1. There is no factor T^2.
+Source: Li, Zhou and Song, BiLD: Bi-directional Logits Difference Loss for Large Language Model Distillation, COLING
+2025, arXiv 2406.13555; $k$ 8, $T$ 3 and weights 1 and 1. There is no factor $T^2$.
 
 Departs from it: it is a method for language models, and its use on images is ours, as is the weight of the true labels;
-k is at most the number of classes. With two classes there is one pair and nothing to learn.
+$k$ is at most the number of classes. With two classes there is one pair and nothing to learn.
 
 Zero when: the teacher's and the student's logits differ by a constant on the chosen classes (the terms "teacher_led"
 and "student_led").
@@ -68,7 +69,7 @@ class BiLD(Method):
     }
     paper: ClassVar[str] = "Li, Zhou and Song, COLING 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(3.0, ge=0.1, le=100.0, description="Softens the differences; 1 leaves them be.")
+    temperature: float = Field(3.0, ge=0.1, le=100.0, description="Softens the differences; 1 = no softening.")
     top: int = Field(8, ge=2, le=64, description="Largest logits that are compared, at most all of them.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's largest logits.")

@@ -1,24 +1,25 @@
-"""Block-wise logit distillation: the student's first blocks, carried on by the teacher's last ones, must answer too.
+r"""Block-wise logit distillation: the student's first blocks, followed by the teacher's last, must classify well.
 
-The stepping stone N_i sends an input through the student's blocks up to cut i, a trainable connector, and then the
-teacher's blocks after the cut and its head, which are frozen but let the gradient through. With n stones, weights
-w_i = 1 / 2^(n - i), d the divergence T^2 * KL at temperature T, and E the mean of the stones' logits, held constant,
-loss = alpha * (CE(student, y) + sum_i w_i CE(N_i, y)) + beta * (d(teacher, student) + sum_i w_i d(teacher, N_i))
-+ gamma * (d(E, student) + sum_i w_i d(E, N_i)). The simple mode keeps CE(student, y) of the first bracket and drops the
-third. The stones are dropped after training.
+The stepping stone $N_i$ sends an input through the student's blocks up to cut $i$, a trainable connector, and then the
+teacher's blocks after the cut and its head, which are frozen but let the gradient through. There are $n$ stones with
+weights $1/2^{n-i}$. Let $S$ be the student, $T$ the teacher, $d$ the KL divergence of their softened probabilities at
+temperature $\tau$, times $\tau^2$, and $\bar N$ the mean of the stones' logits, held constant. The bracket weighted by
+$\alpha$ compares student and stones with the labels, the one weighted by $\beta$ with the teacher, and the one weighted
+by $\gamma$ with $\bar N$. The simple mode keeps only the student in the first bracket and drops the third. The stones
+are discarded after training.
 
 Source: Yu et al., Decoupling Dark Knowledge via Block-wise Logit Distillation for Feature-level Alignment, IEEE
 Transactions on Artificial Intelligence 2024, arXiv 2411.01547. The three terms and the halving weights were read in a
 secondary source.
 
-Departs from it: we know of no published code, connector, weights or temperature. Ours are alpha = beta = gamma = 1,
-T = 4 and the factor T^2, a mean over logits that is held constant, and a connector of one convolution (3x3; strided or
-transposed where sizes are in a ratio of two; 1x1 in the simple mode), batch normalisation and, before a block that
-reads what a ReLU gave, a leaky ReLU. The simple mode stands for the paper's lightweight variant, whose form we do not
-know. Networks with unlike numbers of stages are cut at the nearest relative depth, as often as the shorter one allows.
+Departs from it: we know of no published code, connector, weights or temperature. Ours are $\alpha = \beta = \gamma =
+1$, $\tau = 4$ and the factor $\tau^2$, a mean over logits that is held constant, and a connector of one convolution
+(3x3; strided or transposed where sizes are in a ratio of two; 1x1 in the simple mode), batch normalisation and, before
+a block whose input comes from a ReLU, a leaky ReLU. The simple mode stands for the paper's lightweight variant, whose
+form we do not know. Networks with unlike numbers of stages are cut at the nearest relative depth, as often as the
+shorter one allows.
 
-Zero when: the student's blocks are the teacher's and every connector passes on what it reads (the terms "distill" and
-"cross").
+Zero when: the student's blocks are the teacher's and every connector is the identity (the terms "distill" and "cross").
 """
 
 from typing import ClassVar

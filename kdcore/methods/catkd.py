@@ -1,16 +1,17 @@
-"""Class attention transfer: where the teacher sees each class, the student shall see it too.
+r"""Class attention transfer: the student localises each class where the teacher localises it.
 
-The student's classifier, a linear layer without bias, is moved before the pooling: as a 1x1 convolution it gives a map
-for each class, whose mean over the positions is the logit. The teacher's maps come from its classifier's weights in the
-same way. The loss is label_weight * CE(student, y) + cat_weight * mean over samples, classes and positions of
-(M_s - M_t)^2, with M the maps averaged to a few positions, each divided by its length where `normalise` says so.
+The student's classifier, a linear layer without bias, is moved before the pooling: as a 1x1 convolution it yields a map
+for each class, whose mean over positions is the logit. The teacher's maps come from its classifier's weights in the
+same way. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus map weight $\beta$ (`cat_weight`) times
+the mean of $(\phi(M_s) - \phi(M_t))^2$ over samples, classes and positions. Here $\phi$ averages the maps $M$ down to a
+few positions and, if `normalise` is on, divides each by its norm.
 
 Source: Guo, Yan, Li and Lin, Class Attention Transfer Based Knowledge Distillation, CVPR 2023, arXiv 2304.12777, and
-its released code. For CIFAR-100 its weight depends on the pair of networks: .7, 1.5, 1.8, 4.5, 12 and 15 for maps as
-they are, at two positions a side, and 15, 40, 80 and 600 for normalised maps, at two or four.
+its released code. For CIFAR-100 its weight depends on the pair of networks: .7, 1.5, 1.8, 4.5, 12 and 15 for
+unnormalised maps, at two positions a side, and 15, 40, 80 and 600 for normalised maps, at two or four.
 
-Departs from it: the weight 4.5 is the code's for VGG13 to VGG8 only. Maps with fewer positions than asked for keep
-those that the smaller of both has; the variants with binarised maps or a few classes are left out.
+Departs from it: the weight 4.5 is the code's for VGG13 to VGG8 only. Maps with fewer positions than requested are
+compared at the size of the smaller one; the variants with binarised maps or a few classes are left out.
 
 Zero when: the class maps of student and teacher are equal (the term "maps").
 """
@@ -75,7 +76,7 @@ class CATKD(Method):
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     cat_weight: float = Field(4.5, ge=0.0, le=1000.0, description="Weight of the class maps.")
     positions: int = Field(2, ge=1, le=64, description="Positions a side at which maps are compared, at most.")
-    normalise: bool = Field(False, description="Compare the form of each map and not its scale; wants a larger weight.")
+    normalise: bool = Field(False, description="Compare the form of each map and not its scale; needs a larger weight.")
 
     def adapt_student(self, student: Net, teacher: Net | None) -> Net:
         """The student with its classifier before the pooling, without bias.

@@ -1,12 +1,12 @@
-"""Cross-entropy against the true labels: training without a teacher, the ground every gain is measured from.
+r"""Cross-entropy against the true labels: training without a teacher, the baseline from which every gain is measured.
 
-The loss is the mean over the labelled rows of the batch of -log q[y], where q is the student's softmax and y the
+The loss is the mean of $-\log q_y$ over the labelled rows of the batch, where $q$ is the student's softmax and $y$ the
 label.
 
 Source: the usual maximum-likelihood objective of classification; see Goodfellow, Bengio and Courville, Deep Learning,
 MIT Press 2016, section 6.2.
 
-Departs from it: nothing; unlabelled rows are left out of the mean.
+Departs from it: none; unlabelled rows are left out of the mean.
 
 Zero when: the student gives every true label probability 1; also when no row of the batch is labelled.
 """

@@ -1,19 +1,20 @@
-"""ClassroomKD: several mentors stand before the student, and in each batch only those that know more than it are heard.
+r"""ClassroomKD: several mentors teach the student, and in each batch only those that currently outperform it count.
 
-The skill of a network in a batch is r = exp(-mean CE), the geometric mean of what it gives the true classes; w = M * r
-over the sum of all r, for M mentors and the student. A mentor m is heard where w_m >= w_s, at a temperature of its own,
-T_m = 1 + reach * (w_m - w_s) / w_m. The loss is label_weight * r_s * CE(student, y) + kd_weight * sum over the mentors
-heard of w_m * T_m^2 * KL(p_m || q), with p_m and q the softmax at temperature T_m. Mentor 0 is the teacher.
+The skill of a network in a batch is $r = \exp(-\mathrm{mean}\ \mathrm{CE})$, the geometric mean of the probabilities it
+assigns to the true classes; $w$ is $M r$ over the sum of all $r$, for $M$ mentors and the student. Mentor $m$ counts
+where $w_m \ge w_s$, at its own temperature $T_m = 1 + \mathrm{reach} \cdot (w_m - w_s)/w_m$. The loss is label weight
+$\lambda$ times $r_s\,\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times the sum over these mentors of
+$w_m\,T_m^2\,\mathrm{KL}(\sigma(z_m/T_m)\,\|\,\sigma(z_s/T_m))$. Mentor 0 is the teacher.
 
 Source: Sarode, Khan, Shehzadi, Stricker and Afzal, Classroom-Inspired Multi-Mentor Distillation with Adaptive Learning
 Strategies, IntelliSys 2025, arXiv 2409.20237; reach 12.
 
-Departs from it: the released code rounds w to two decimals; the skills are constants for the gradient, and are taken
+Departs from it: the released code rounds $w$ to two decimals; no gradient flows through the skills, which are taken
 over the labelled rows of the batch; label_weight and kd_weight are ours. Without labels all are equally skilled, so
-each mentor is heard at temperature 1.
+each mentor counts at temperature 1.
 
-Zero when: the student gives the true classes more than any mentor does (the terms of the mentors), or a mentor's logits
-differ from the student's by a constant in each row (that mentor's term).
+Zero when: the student assigns the true classes more probability than any mentor does (the terms of the mentors), or a
+mentor's logits differ from the student's by a constant in each row (that mentor's term).
 """
 
 from typing import ClassVar, NamedTuple

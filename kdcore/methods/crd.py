@@ -1,23 +1,23 @@
-"""CRD: the student's feature of an image is told apart, by the teacher's features, from those of other classes' images.
+r"""CRD: the student's feature of an image must match the teacher's feature of it, not those of other classes.
 
-Features before the classifier pass through a linear layer each and are scaled to length 1: u of the student, v of the
-teacher. A memory holds the last u and v of every training row. For a row i and M different rows j of other classes, let
-g_j = <u_i, v_j> / T - log Z - log(M / N), the log-odds that j is i's own row and not one of M drawn at random from N;
-Z makes the mean of exp(<u_i, v_j> / T) / Z equal to 1 / N at the first step. The contrast is
-softplus(-g_i) + the sum over j of softplus(g_j), and the same with student and teacher exchanged. The loss is
-label_weight * CE(student, y) + contrast_weight * sum of both + kd_weight * T_kd^2 * KL(teacher || student).
+Features before the classifier pass through a linear layer each and are scaled to length 1: $u$ of the student, $v$ of
+the teacher. A memory bank holds the last $u$ and $v$ of every training row. For a row $i$ and $M$ different rows $j$ of
+other classes, let $g_j = \langle u_i, v_j\rangle/T - \log Z - \log(M/N)$ be the log-odds that $j$ is $i$'s own row and
+not one of $M$ drawn at random from $N$; $Z$ makes the mean of $\exp(\langle u_i, v_j\rangle/T)/Z$ equal to $1/N$ at the
+first step. The contrast is $\mathrm{softplus}(-g_i) + \sum_j \mathrm{softplus}(g_j)$, plus the same with student and
+teacher swapped. The weights are $\lambda$ for the labels (label weight), $\beta$ for both contrasts (contrast weight)
+and $\alpha$ for plain distillation at temperature $T_{kd}$ (KD weight).
 
 Source: Tian, Krishnan and Isola, Contrastive Representation Distillation, ICLR 2020, arXiv 1910.10699; 128 dimensions,
 temperature .07, momentum .5 and weight .8 as in their code, where 16384 negatives are drawn.
 
 Departs from it: 1024 negatives by default, which is ours, and never more than there are other rows; where other classes
-have fewer, they are gone through once more, where their code then draws with replacement. A draw is made of its gaps:
-all rows of other classes are equally likely, but neighbours in the order of classes come together less often than by
-chance. The odds are computed from logarithms, theirs with a constant of 1e-7; the memory is written after the update;
-on unlabelled rows the teacher's choice stands for the class. The negatives of a step are the same in every run of as
-many steps.
+have fewer, they are repeated, where their code draws with replacement. Negatives are drawn by their gaps: all rows of
+other classes are equally likely, but neighbours in the order of classes come together less often than by chance. The
+odds are computed from logarithms, theirs with a constant of 1e-7; the memory is written after the update; on unlabelled
+rows the teacher's prediction replaces the label. The negatives of a step are the same in every run of as many steps.
 
-Zero when: never; it is least where each row's two embeddings agree and no other class's come near (the term
+Zero when: never; it is smallest where each row's two embeddings agree and no other class's come near (the term
 "contrast").
 """
 
@@ -128,15 +128,20 @@ class CRD(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "probabilities"})
     fixed: ClassVar[frozenset[str]] = frozenset({"dimensions"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
-    contrast_weight: float = Field(0.8, ge=0.0, le=100.0, description="Weight of telling rows apart.")
+    contrast_weight: float = Field(0.8, ge=0.0, le=100.0, description="Weight of the contrastive loss.")
     kd_weight: float = Field(
-        0.0, ge=0.0, le=100.0, description="Weight of the teacher's softened probabilities; a short run wants 1 or so."
+        0.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the teacher's softened probabilities; use about 1 for a short run.",
     )
-    kd_temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
-    temperature: float = Field(0.07, ge=0.01, le=10.0, description="Divides similarities; small looks at near rows.")
-    negatives: int = Field(1024, ge=1, le=16384, description="Rows of other classes a row is told apart from.")
-    momentum: float = Field(0.5, ge=0.0, le=0.999, description="Share of the old in the memory of a row.")
-    dimensions: int = Field(128, ge=2, le=512, description="Of the embeddings that are compared.")
+    kd_temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
+    temperature: float = Field(
+        0.07, ge=0.01, le=10.0, description="Divides similarities; small values focus on the nearest rows."
+    )
+    negatives: int = Field(1024, ge=1, le=16384, description="Negative samples per row, from other classes.")
+    momentum: float = Field(0.5, ge=0.0, le=0.999, description="Share of the old embedding kept in the memory bank.")
+    dimensions: int = Field(128, ge=2, le=512, description="Size of the embeddings that are compared.")
 
     def connect(self, pair: Pair) -> Memory:
         """Embeddings and memory; where labels are missing, the teacher is asked about the training rows."""

@@ -1,13 +1,14 @@
-"""CutMixPick: of many images with a box pasted in from another, the student learns those the teacher doubts most.
+r"""CutMixPick: of many CutMix images, the student learns those on which the teacher is least certain.
 
-Each batch makes a pool of CutMix samples, `pool` for each image; as many as the batch has are kept, those with the
-highest entropy of the teacher's answer. The loss is label_weight * CE(student(x), y) + kd_weight * (T^2 KL of teacher
-and student on the images x + T^2 KL of teacher and student on the kept samples).
+Each batch $x$ creates a pool of CutMix samples, `pool` for each image; as many as the batch has are kept as $\hat x$,
+those with the highest entropy $H(p_t)$ of the teacher's prediction. The loss is label weight $\lambda$ times
+$\mathrm{CE}(z_s, y)$ on $x$ plus KD weight $\alpha$ times the sum of the distillation terms
+$T^2\,\mathrm{KL}(p_t\,\|\,p_s)$ on $x$ and on $\hat x$, at temperature $T$.
 
 Source: Wang, Lohit, Jones and Fu, What Makes a "Good" Data Augmentation in Knowledge Distillation - A Statistical
-Perspective, NeurIPS 2022, arXiv 2012.02909; a pool of twice the batch, weights .1 and .9 and T 4 as released. The paper
-judges an augmentation by the spread of the teacher's mean answer over batches, lower being better; that is a measure
-and takes no part in the loss.
+Perspective, NeurIPS 2022, arXiv 2012.02909; a pool of twice the batch, weights .1 and .9 and $T$ 4 as released. The
+paper rates an augmentation by the spread of the teacher's mean output over batches, lower being better; that is a
+measure and takes no part in the loss.
 
 Departs from it: partner and box are drawn for each sample, in the released code once for a batch, and a sample may be
 its own partner, which that code avoids; images and kept samples go through the student in one pass, so that they share
@@ -51,7 +52,7 @@ class CutMixPick(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"mixing"})
     pool: int = Field(2, ge=1, le=16, description="CutMix samples made of each image, of which one in so many is kept.")
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
 

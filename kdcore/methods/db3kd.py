@@ -1,24 +1,26 @@
-"""Decision-based black-box KD: where the teacher tells labels only, the way to its boundaries stands for its sureness.
+r"""Decision-based black-box KD: the teacher returns labels only, so distances to its boundaries replace confidence.
 
-Before training, each searched image x, which the teacher calls y, walks towards J images of every other class c, and a
-binary search of S questions finds where the teacher starts to say c. With d_c the least of the J distances, 1 / d_c is
-how near x is to class c, and the target logits are u / d_c for c, and the sum of these over all c for y; u makes their
-mean over all searched images and their other classes 1. The loss is label_weight * CE(student, y_true) +
-kd_weight * T^2 * KL(softmax(target / T) || softmax(z_s / T)).
+Before training, each searched image $x$, which the teacher labels $y$, is moved towards $J$ images of every other class
+$c$, and a binary search of $S$ queries finds where the teacher's label changes to $c$. Let $d_c$ be the smallest of the
+$J$ distances. Then $1/d_c$ measures how near $x$ is to class $c$, and the target logits are $r_c = u/d_c$ and $r_y =
+\sum_{c \ne y} r_c$; $u$ scales the mean over all searched images and their other classes to 1. The loss is label weight
+$\lambda$ times $\mathrm{CE}(z_s, y)$, with $y$ the true label here, plus KD weight $\alpha$ times
+$T^2\,\mathrm{KL}(\sigma(r/T)\,\|\,\sigma(z_s/T))$.
 
-Of P local images that are shown, C classes and R searched images it asks about at most P + R (C - 1) J S images, and
-about exactly so many as long as R <= P - C J and the teacher gives each class to at least J images; they show local
-images, and images that are augmented are asked about besides. A budget that is less searches fewer images. The others
-get the mean of what was found: one number for y and one for all other classes.
+Of $P$ local images that are shown, $C$ classes and $R$ searched images it sends at most $P + R (C - 1) J S$ queries,
+and exactly that many if $R \le P - C J$ and the teacher assigns at least $J$ images to each class. These queries show
+local images, and augmented images are queried in addition. With a smaller budget fewer images are searched. The others
+get the mean of the targets found: one number for $y$ and one for all other classes.
 
 Source: Wang, Zero-Shot Knowledge Distillation from a Decision-Based Black-Box Model, ICML 2021, arXiv 2106.03310, its
 part with data and boundary distances (mode "bd" of its released code).
 
-Departs from it: the code walks towards 201 images of a class, each as far as the least distance so far, and halves
-until it knows it to 1e-5. The unit u is ours: the paper takes pixels from 0 to 1, and how large 1 / d is then depends
-on the data. y is the teacher's label, as the edge's images may have none. The paper's third distance, which turns the
-direction by estimated gradients and asks far more, is left out; temperature and weights are ours, as with plain
-distillation, where the code takes temperature 20, both weights 1, and the sum over a batch without the factor T^2.
+Departs from it: the code moves towards 201 images of a class, each as far as the smallest distance so far, and halves
+until it knows it to 1e-5. The unit $u$ is ours: the paper takes pixels from 0 to 1, and how large $1/d$ is then depends
+on the data. $y$ is the teacher's label, as the edge's images may have none. The paper's third distance, which turns the
+direction by estimated gradients and needs far more queries, is left out; temperature and weights are ours, as with
+plain distillation, where the code takes temperature 20, both weights 1, and the sum over a batch without the factor
+$T^2$.
 
 Zero when: the student's logits and the targets differ by a constant in each row (the term "kd").
 """
@@ -102,9 +104,9 @@ class DB3KD(Method):
     asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})
     fixed: ClassVar[frozenset[str]] = frozenset({"rows", "images", "search"})
     rows: int = Field(500, ge=1, le=1_000_000, description="Most local images whose boundaries are searched (R).")
-    images: int = Field(5, ge=1, le=100, description="Images of each other class that are walked towards (J).")
-    search: int = Field(6, ge=1, le=20, description="Questions on each of these ways (S); each halves the error.")
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    images: int = Field(5, ge=1, le=100, description="Images of each other class to move towards (J).")
+    search: int = Field(6, ge=1, le=20, description="Queries per binary search (S); each halves the error.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's boundaries.")
 

@@ -1,20 +1,22 @@
-"""Dual-head distillation: one head of the student learns the labels, a second one the teacher's logits, on one body.
+r"""Dual-head distillation: one head of the student learns the labels, a second the teacher's logits.
 
-The second head answers z2 and is dropped after training. With d = (z2 - z_t) / T and s the sigmoid, the loss is
-label_weight * CE(student, y) + alpha * T^2 * sum over classes of KL((1/2, 1/2) || (s(d), 1 - s(d))), which is
-T^2 * sum of log cosh(d / 2): about the squared error for small gaps, with a gradient of at most T / 2 for large ones.
-With `align`, where the second gradient g on the student's weights opposes the first, g_ce, its part along g_ce is
-removed. That is the same as weighting g_ce by alpha * relu(-g . g_ce) / |g_ce|^2 more, which the term "align" does; its
-value is always 0, as it only bends the gradient.
+The second head outputs $z_2$ and is discarded after training. With $d = (z_2 - z_t)/T$ and $s$ the sigmoid, the loss is
+label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus $\alpha\,T^2$ times the sum over classes of $\mathrm{KL}((1/2,
+1/2)\,\|\,(s(d), 1 - s(d)))$, which is $T^2\sum_c \log\cosh(d_c/2)$: about the squared error for small gaps, with a
+gradient of at most $T/2$ for large ones. With `align`, where the second head's gradient $g$ on the student's weights
+opposes the first's, $g_{ce}$, its component along $g_{ce}$ is removed. That equals adding $\alpha\,\mathrm{relu}(-g
+\cdot g_{ce})/\lVert g_{ce}\rVert^2$ to the weight of $g_{ce}$, which the term "align" does; its value is always 0, as
+it only changes the gradient.
 
 Source: Yang, Zong, Huang, Feng and An, Dual-Head Knowledge Distillation: Enhancing Logits Utilization with an Auxiliary
-Head, 2024, arXiv 2411.08937; T 2, alpha 1, the non-linear head and alignment as in the released example for CIFAR-100.
+Head, 2024, arXiv 2411.08937; $T$ 2, $\alpha$ 1, the non-linear head and alignment as in the released example for
+CIFAR-100.
 
-Departs from it: the released code clamps s(d) between 1e-8 and 1 - 1e-8, which stops the gradient of gaps below -18 T
-and, as single precision rounds 1 - 1e-8 to 1, makes the loss infinite for gaps above 17 T; there is no clamp here. The
-non-linear head has layer normalisation in the place of batch normalisation, so that a batch may have one row, and both
-heads read the last stage averaged over positions. All weights of the student count as one
-vector, as in the released code; the second head keeps its own gradient.
+Departs from it: the released code clamps $s(d)$ between 1e-8 and 1 - 1e-8, which stops the gradient of gaps below $-18
+T$ and, as single precision rounds 1 - 1e-8 to 1, makes the loss infinite for gaps above $17 T$; there is no clamp here.
+The non-linear head has layer normalisation in the place of batch normalisation, so that a batch may have one row, and
+both heads read the last stage averaged over positions. All weights of the student count as one vector, as in the
+released code; the second head keeps its own gradient.
 
 Zero when: the second head's logits equal the teacher's (the term "logits").
 """
@@ -85,10 +87,14 @@ class DHKD(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
     fixed: ClassVar[frozenset[str]] = frozenset({"head"})
     head: Literal["linear", "mlp"] = Field("mlp", description="The second head: one layer, or two with 200 units.")
-    temperature: float = Field(2.0, ge=0.1, le=100.0, description="Gaps above it pull with a constant force.")
+    temperature: float = Field(
+        2.0, ge=0.1, le=100.0, description="Gaps well above it have a gradient of constant size."
+    )
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's logits.")
-    align: bool = Field(True, description="Remove what opposes the labels; costs two more backward passes.")
+    align: bool = Field(
+        True, description="Remove the gradient that opposes the labels; costs two more backward passes."
+    )
 
     def connect(self, pair: Pair) -> nn.Module:
         """The second head."""

@@ -1,18 +1,19 @@
-"""DIST: the student's probabilities need not equal the teacher's, only rise and fall with them.
+r"""DIST: the student's probabilities need not equal the teacher's, only correlate with them.
 
-With P and Q (B, C) the probabilities of teacher and student at temperature T and r the Pearson correlation, the loss is
-label_weight * CE(student, y) + T^2 * (beta * mean over rows of (1 - r(P_i, Q_i)) + gamma * mean over classes of
-(1 - r(P_c, Q_c))): within a row the classes keep their relation, and within a class the samples.
+Let $P$ and $Q$, of $B$ rows and $C$ columns, be the probabilities of teacher and student at temperature $T$, and $r$
+the Pearson correlation. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus $T^2$ times two terms:
+$\beta$ times the mean over rows of $1 - r(P_{i:}, Q_{i:})$, and $\gamma$ times the mean over classes of $1 - r(P_{:c},
+Q_{:c})$. The first preserves the relations of classes within a row, the second those of samples within a class.
 
 Source: Huang, You, Wang, Qian and Xu, Knowledge Distillation from A Stronger Teacher, NeurIPS 2022, arXiv 2205.10536;
-beta 2, gamma 2 and T 4 as for CIFAR-100.
+$\beta$ 2, $\gamma$ 2 and $T$ 4 as for CIFAR-100.
 
 Departs from it: a row or column whose deviations are shorter than 1e-4 is divided by that, where the released code adds
-1e-8 to the product of two lengths; so nothing pulls without bound where one network answers all alike. With two classes
-a row's correlation is 1 or -1 whatever the gap, and only the second term teaches.
+1e-8 to the product of two lengths; so gradients stay bounded where one network gives all the same output. With two
+classes a row's correlation is 1 or -1 whatever the gap, and only the second term teaches.
 
-Zero when: each row and each column of Q is a rising linear function of that of P (the terms "inter", "intra"); one that
-does not vary counts as 1.
+Zero when: each row and each column of $Q$ is an increasing linear function of that of $P$ (the terms "inter", "intra");
+one that does not vary counts as 1.
 """
 
 from typing import ClassVar
@@ -61,7 +62,7 @@ class DIST(Method):
     }
     paper: ClassVar[str] = "Huang, You, Wang, Qian and Xu, NeurIPS 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     beta: float = Field(2.0, ge=0.0, le=100.0, description="Weight of the relations of classes within a row.")
     gamma: float = Field(2.0, ge=0.0, le=100.0, description="Weight of the relations of samples within a class.")

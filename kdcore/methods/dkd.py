@@ -1,16 +1,16 @@
-"""Decoupled distillation: what the teacher says of the target class and of all others gets a weight each.
+r"""Decoupled distillation: the teacher's information on the target class and on all others is weighted separately.
 
-At temperature T let b = (p[y], 1 - p[y]) be the share of the target class and of the rest, and r the softmax over the
-classes other than y, each for teacher t and student s. Then
-loss = label_weight * CE(student, y) + w * (alpha * T^2 * KL(b_t || b_s) + beta * T^2 * KL(r_t || r_s)), where w rises
-from 0 to 1 in the first part of the run. Plain distillation is alpha = 1 with (1 - p_t[y]) in the place of beta, so it
-goes quiet about the other classes just where the teacher is sure.
+At temperature $T$ let $b = (p_y, 1 - p_y)$ be the probabilities of the target class and of the rest, and $r$ the
+softmax over the classes other than $y$, each for teacher $t$ and student $s$. The weights are $\lambda$ for the labels
+(label weight), $\alpha$ for the target-class term $T^2\,\mathrm{KL}(b_t\,\|\,b_s)$ and $\beta$ for the other classes'
+term $T^2\,\mathrm{KL}(r_t\,\|\,r_s)$; $w$ rises from 0 to 1 in the first part of the run. Plain distillation is $\alpha
+= 1$ with $1 - p_{t,y}$ in place of $\beta$, so it suppresses the other classes exactly where the teacher is confident.
 
-Source: Zhao, Cui, Song, Qiu and Liang, Decoupled Knowledge Distillation, CVPR 2022, arXiv 2203.08679; alpha 1, beta 8
-and T 4 as for ResNet32x4 to ResNet8x4, and a warm-up of 20 of 240 epochs.
+Source: Zhao, Cui, Song, Qiu and Liang, Decoupled Knowledge Distillation, CVPR 2022, arXiv 2203.08679; $\alpha$ 1,
+$\beta$ 8 and $T$ 4 as for ResNet32x4 to ResNet8x4, and a warm-up of 20 of 240 epochs.
 
-Departs from it: the warm-up rises with every step from 0, theirs with every epoch from 1/20; the classes are parted
-exactly, theirs by a large negative constant; on unlabelled rows the teacher's choice stands for y.
+Departs from it: the warm-up rises with every step from 0, theirs with every epoch from 1/20; the classes are separated
+exactly, theirs by a large negative constant; on unlabelled rows the teacher's prediction replaces $y$.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the terms "tckd" and "nckd").
 """
@@ -80,7 +80,7 @@ class DKD(Method):
     }
     paper: ClassVar[str] = "Zhao, Cui, Song, Qiu and Liang, CVPR 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the target class's share.")
     beta: float = Field(8.0, ge=0.0, le=100.0, description="Weight of the other classes among themselves.")

@@ -1,13 +1,14 @@
-"""Deep mutual learning: two students of one kind start from different weights and teach each other as they learn.
+r"""Deep mutual learning: two students of the same architecture teach each other as they learn.
 
-The loss is label_weight * (CE(student, y) + CE(peer, y)) + kd_weight * T^2 * KL(p || q) + kd_weight * T^2 * KL(q || p),
-with q the student's and p the peer's softmax at temperature T. Each divergence moves only the network that stands
-second in it. The peer is dropped after the run.
+Let $q$ be the student's and $p$ the peer's softmax at temperature $T$; a bar marks a constant. The loss is label weight
+$\lambda$ times $\mathrm{CE}(z_s, y) + \mathrm{CE}(z_p, y)$ plus KD weight $\alpha$ times $T^2(\mathrm{KL}(\bar
+p\,\|\,q) + \mathrm{KL}(\bar q\,\|\,p))$. Each divergence updates only its second network. The peer is discarded after
+the run.
 
-Source: Zhang, Xiang, Hospedales and Lu, Deep Mutual Learning, CVPR 2018, arXiv 1706.00384; T = 1 and weights 1.
+Source: Zhang, Xiang, Hospedales and Lu, Deep Mutual Learning, CVPR 2018, arXiv 1706.00384; $T = 1$ and weights 1.
 
-Departs from it: one peer, like the student in all but its first weights; both networks are updated at once, where the
-paper describes turns.
+Departs from it: one peer, identical to the student except for its initial weights; both networks are updated at once,
+where the paper alternates.
 
 Zero when: the logits of student and peer differ by a constant in each row (the terms "kd" and "peer").
 """
@@ -32,9 +33,9 @@ class DML(Method):
     )
     symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Zhang, Xiang, Hospedales and Lu, CVPR 2018"
-    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(1.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels, for both networks.")
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of what each learns from the other.")
+    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the mutual distillation.")
 
     def connect(self, pair: Pair) -> nn.Module:
         """The peer."""

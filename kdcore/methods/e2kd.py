@@ -1,17 +1,18 @@
-"""Explanation-enhanced distillation: the student answers as the teacher does, and for the same reasons.
+r"""Explanation-enhanced distillation: the student predicts what the teacher predicts, and for the same reasons.
 
-A network's reason for a class is its Grad-CAM: E = ReLU(sum over channels k of a_k * A_k), with A the last stage that
-is a map and a_k the mean over positions of the class logit's derivative by A_k. Both networks explain the class that
-the teacher answers. The loss is label_weight * CE(student, y) + kd_weight * T^2 * KL(p_t || p_s) at temperature T
-+ explanation_weight * mean over samples of (1 - cos(E_t, E_s)), where both maps are first enlarged to the size of the
-image by bilinear interpolation.
+A network's explanation of a class is its Grad-CAM: $E = \mathrm{ReLU}(\sum_k a_k A_k)$ over channels $k$, with $A$ the
+last stage that is a map and $a_k$ the mean over positions of the class logit's derivative by $A_k$. Both networks
+explain the class that the teacher predicts. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD
+weight $\alpha$ times $T^2\,\mathrm{KL}(\sigma(z_t/T)\,\|\,\sigma(z_s/T))$ plus explanation weight $\gamma$ times the
+mean over samples of $1 - \cos(E_t, E_s)$, where both maps are first upsampled to the size of the image by bilinear
+interpolation.
 
 Source: Parchami-Araghi, Böhle, Rao and Schiele, Good Teachers Explain: Explanation-Enhanced Knowledge Distillation,
 ECCV 2024, arXiv 2402.03119, and its released code, which tries weights of the explanation of .2, 1, 5 and 10.
 
 Departs from it: the weight of the labels, which is 0 there, and temperature 4, which is 1 or 5 there, are ours. A
 sample whose explanation by the teacher is empty, because the ReLU leaves nothing of it, counts as 0, where the code
-counts a constant 1; the gradient is the same. Each step explains, where the code may leave steps out.
+counts a constant 1; the gradient is the same. Explanations are computed at each step, where the code may skip steps.
 
 Zero when: student and teacher are one network (the terms "kd" and "explanation").
 """
@@ -97,7 +98,7 @@ class E2KD(Method):
     paper: ClassVar[str] = "Parchami-Araghi, Böhle, Rao and Schiele, ECCV 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "gradients", "probabilities"})
     joins: ClassVar[Joins] = "maps"
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
     explanation_weight: float = Field(5.0, ge=0.0, le=100.0, description="Weight of the teacher's explanation.")

@@ -1,15 +1,15 @@
-"""FitNet: one stage of the student, seen through a small trainable regressor, imitates one stage of the teacher.
+r"""FitNet: one stage of the student, passed through a small trainable regressor, imitates one stage of the teacher.
 
-The loss is label_weight * CE(student, y) + hint_weight * mean((r(F_s) - F_t)^2), where F_s and F_t are the stage
-features and the regressor r gives the student's the shape of the teacher's: a convolution (transposed where the map
-must grow), batch normalisation and ReLU.
+The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus hint weight $\gamma$ times the mean of $(r(F_s) -
+F_t)^2$, where $F_s$ and $F_t$ are the stage features. The regressor $r$ gives the student's feature the shape of the
+teacher's: a convolution (transposed where the map must grow), batch normalisation and ReLU.
 
 Source: Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, FitNets: Hints for Thin Deep Nets, ICLR 2015, arXiv
 1412.6550. Weight 100, the regressor and training in one go are those of the mdistiller benchmark.
 
-Departs from it: the original learns the hint first and distils afterwards; both are one loss here. Maps whose sizes
-are neither equal nor in a ratio of two are resampled before a 1x1 convolution. Where a stage has no positions, both
-are averaged over theirs and joined by a normalised linear layer without ReLU, as such features may be negative.
+Departs from it: the original learns the hint first and distils afterwards; both are one loss here. Maps whose sizes are
+neither equal nor in a ratio of two are resampled before a 1x1 convolution. Where a stage has no positions, both are
+averaged over theirs and joined by a normalised linear layer without ReLU, as such features may be negative.
 
 Zero when: the regressed feature of the student equals the teacher's (the term "hint").
 """

@@ -1,15 +1,16 @@
-"""Function matching: the student copies the teacher on mixed images that both see alike, for a very long time.
+r"""Function matching: the student copies the teacher on mixed images that both see identically, for a very long time.
 
-Every image x_i is blended with another, x = l * x_i + (1 - l) * x_j, with l anew for each. The loss is
-KL(softmax(z_t(x)) || softmax(z_s(x))) at temperature 1, and labels play no part. `views` shows why both must see the
-same: "independent" gives the teacher another mixture of the same image, "fixed" the image as it is.
+Every image $x_i$ is blended with another, $\tilde x = \lambda x_i + (1 - \lambda) x_j$, with a new $\lambda$ for each.
+The loss is $T^2\,\mathrm{KL}(\sigma(z_t(\tilde x)/T)\,\|\,\sigma(z_s(\tilde x)/T))$ with $T = 1$, and labels are not
+used. `views` shows why both must see the same: "independent" gives the teacher another mixture of the same image,
+"fixed" the unmixed image.
 
 Source: Beyer, Zhai, Royer, Markeeva, Anil and Kolesnikov, Knowledge distillation: A good teacher is patient and
 consistent, CVPR 2022, arXiv 2106.05237.
 
-Departs from it: l is drawn for each image, theirs once for a batch; as theirs it is uniform, and the larger part is the
-image's own. Crops are the data's, the same for both. The paper trains 1200 to 9600 epochs on ImageNet; how long to
-train is the schedule's matter. The temperature may be changed, which the paper's best runs do not need.
+Departs from it: $\lambda$ is drawn for each image, theirs once for a batch; as theirs it is uniform, and the larger
+part is the image's own. Crops are the data's, the same for both. The paper trains 1200 to 9600 epochs on ImageNet; the
+schedule sets how long to train. The temperature may be changed, which the paper's best runs do not need.
 
 Zero when: both see the same and their logits of each row differ by a constant (the term "kd").
 """
@@ -56,7 +57,7 @@ class FunMatch(Method):
         1.0,
         ge=0.1,
         le=100.0,
-        description="Softens both distributions; 1 leaves them be, and a short run wants 4 or so.",
+        description="Softens both distributions; 1 = no softening; use about 4 for a short run.",
     )
 
     def mix_inputs(self, inputs: Tensor, generator: Generator, teacher: Callable[[Tensor], Outputs]) -> Shown:

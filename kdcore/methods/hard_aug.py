@@ -1,18 +1,19 @@
-"""HARD: a learned augmentation looks for views on which student and teacher disagree, and the student learns there.
+r"""HARD: a learned augmentation looks for views on which student and teacher disagree, and the student trains on them.
 
-The augmenter a turns, moves, zooms, brightens and roughens each image by amounts drawn anew, from distributions
-that it learns within bounds. With D(u, v) = T^2 KL(softmax(u / T) || softmax(v / T)) the game is
-hard_weight * (D(t(a(x)), s(a(x))) - stay_weight * D(t(a(x)), t(x))): the student s makes it small, the augmenter makes
-it large, so it seeks disagreement but not where the teacher t changes its own mind. Beside it the student learns
-label_weight * CE(s(x), y) + kd_weight * D(t(x), s(x)). The augmenter's gradient is reversed, so one step serves both.
+The augmenter $a$ rotates, shifts, zooms, brightens and adds noise to each image by random amounts, from distributions
+that it learns within bounds. With $D(u, v) = T^2\,\mathrm{KL}(\sigma(u/T)\,\|\,\sigma(v/T))$ at temperature $T$, the
+game is hard weight $\gamma$ times $D(t(a(x)), s(a(x))) - \beta\,D(t(a(x)), t(x))$, with $\beta$ the stay weight: the
+student $s$ minimises it and the augmenter maximises it, so it seeks disagreement but not where the teacher $t$ changes
+its own prediction. In addition the student minimises label weight $\lambda$ times $\mathrm{CE}(s(x), y)$ plus KD weight
+$\alpha$ times $D(t(x), s(x))$. The augmenter's gradient is reversed, so one step serves both.
 
-Source: Nix, Burg and Sinz, HARD: Hard Augmentations for Robust Distillation, 2023, arXiv 2305.14890; known to us by its
-abstract and by the game, and not by its code, which is not published.
+Source: Nix, Burg and Sinz, HARD: Hard Augmentations for Robust Distillation, 2023, arXiv 2305.14890; we know its
+abstract and the game, but not its code, which is not published.
 
 Departs from it: in all that the abstract leaves open, which is ours: the kinds of change and their bounds, amounts that
-do not depend on the image, both players moving in the same step, KL as D, every weight, and the two terms on images as
-they are. The paper's other augmenter, a trained autoencoder, is left out. Of features only scale, offset and noise are
-changed.
+do not depend on the image, both players moving in the same step, KL as $D$, every weight, and the two terms on
+unchanged images. The paper's other augmenter, a trained autoencoder, is left out. Of features only scale, offset and
+noise are changed.
 
 Zero when: the student equals the teacher, whatever the augmenter does (the terms "kd" and "hard").
 """
@@ -94,11 +95,11 @@ class HardAug(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities", "gradients"})
     fixed: ClassVar[frozenset[str]] = frozenset({"strength"})
     strength: float = Field(1.0, ge=0.0, le=3.0, description="Scale of the bounds within which images are changed.")
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens all distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens all distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
-    kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher on images as they are.")
-    hard_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher on changed images.")
-    stay_weight: float = Field(1.0, ge=0.0, le=100.0, description="How much the teacher's change of mind is avoided.")
+    kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of distillation on unchanged images.")
+    hard_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of distillation on augmented images.")
+    stay_weight: float = Field(1.0, ge=0.0, le=100.0, description="Penalty on changes of the teacher's own prediction.")
 
     def connect(self, pair: Pair) -> nn.Module:
         """The augmenter."""

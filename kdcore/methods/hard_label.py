@@ -1,14 +1,14 @@
-"""Hard-label distillation: the student learns the class the teacher would choose, and never sees a true label.
+r"""Hard-label distillation: the student learns the class the teacher predicts, and never sees a true label.
 
-The loss is the mean over the batch of -log q[m], where q is the student's softmax and m the class of the teacher's
-largest logit.
+The loss is the mean over the batch of $-\log q_m$, where $q$ is the student's softmax and $m$ the class of the
+teacher's largest logit.
 
-Source: the one-answer case of Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, NeurIPS workshop
+Source: the hard-target case of Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, NeurIPS workshop
 2014, arXiv 1503.02531: the limit of its soft targets as the temperature goes to 0.
 
-Departs from it: true labels take no part, so that only the teacher's answers are measured.
+Departs from it: true labels are not used, so that only the teacher's predictions matter.
 
-Zero when: the student gives the teacher's class probability 1.
+Zero when: the student assigns the teacher's class probability 1.
 """
 
 from typing import ClassVar

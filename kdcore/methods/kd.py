@@ -1,13 +1,14 @@
-"""Knowledge distillation: the student matches the teacher's softened probabilities and, a little, the true labels.
+r"""Knowledge distillation: the student matches the teacher's softened probabilities and, a little, the true labels.
 
-With p and q the softmax of the teacher's and the student's logits divided by a temperature T, the loss is
-label_weight * CE(student, y) + kd_weight * T^2 * KL(p || q). The factor T^2 keeps the gradient on the student's
-logits, T (q - p) / B, of a like size at every temperature.
+Let $p = \sigma(z_t/T)$ and $q = \sigma(z_s/T)$ be the softmax $\sigma$ of the teacher's and the student's logits
+divided by a temperature $T$. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$
+times $T^2\,\mathrm{KL}(p\,\|\,q)$. The factor $T^2$ keeps the gradient on the student's logits, $T (q - p)/B$ for a
+batch of $B$ rows, at a similar scale for every temperature.
 
 Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, NeurIPS workshop 2014, arXiv 1503.02531.
 Weights .1 and .9 and temperature 4 are those of the mdistiller and RepDistiller benchmarks.
 
-Departs from it: nothing; unlabelled rows take part in the second term only.
+Departs from it: none; unlabelled rows take part in the second term only.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the term "kd").
 """
@@ -34,7 +35,7 @@ class KD(Method):
     symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Hinton, Vinyals and Dean, NeurIPS workshop 2014"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
 

@@ -1,19 +1,20 @@
-"""Binary distillation: each class is a question of its own, yes or no, and the student matches each of the answers.
+r"""Binary distillation: each class is a yes-or-no question of its own, and the student matches the teacher's answers.
 
-With s(z) the sigmoid, teacher and student answer class c with probabilities s(z_t[c]) and s(z_s[c]). The loss is
-label_weight * CE(student, y) + kd_weight * sum over classes of the KL of these two coins. Where a softmax only
-compares classes, this also says how much evidence there is for each, so several objects in one picture can all be seen.
+With $s(z)$ the sigmoid, teacher and student assign class $c$ the probabilities $s(z_{t,c})$ and $s(z_{s,c})$. The loss
+is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times the sum over classes of the KL
+divergence of these two Bernoulli distributions $\mathrm{B}$. Where a softmax only compares classes, this also measures
+how much evidence there is for each, so several objects in one picture can all be detected.
 
-Source: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, Multi-Label Knowledge Distillation, ICCV 2023, arXiv
-2308.06453, its logit part; weight 10 as in the released code.
+Source: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, Multi-Label Knowledge Distillation, ICCV 2023, arXiv 2308.06453,
+its logit part; weight 10 as in the released code.
 
 Departs from it: the released code clamps probabilities between 1e-8 and 1 - 1e-8, which single precision rounds to 1,
-so that a logit above 17 gives no number; there is no clamp here. The paper's other two parts compare embeddings per
-label, class-aware (weight 100) and instance-aware (weight 1000); they need a network with one embedding per label and
-are left out. Its pictures have several labels and its networks learn by binary losses and Adam, which does not mind how
-large a loss is; here a row has one label, cross-entropy reads it, and with SGD a weight of 10 on a sum over classes can
-be too large a step: a lower learning rate or a weight of 1 mends it. A teacher trained by cross-entropy has logits with
-an arbitrary shift per row, which sigmoids do see.
+so that a logit above 17 gives NaN; there is no clamp here. The paper's other two parts compare embeddings per label,
+class-aware (weight 100) and instance-aware (weight 1000); they need a network with one embedding per label and are left
+out. Its pictures have several labels and its networks learn by binary losses and Adam, which is insensitive to the
+scale of a loss; here a row has one label, cross-entropy reads it, and with SGD a weight of 10 on a sum over classes can
+be too large a step: a lower learning rate or a weight of 1 fixes it. A teacher trained by cross-entropy has logits with
+an arbitrary shift per row, which sigmoids are sensitive to.
 
 Zero when: the student's logits equal the teacher's (the term "kd").
 """
@@ -55,7 +56,10 @@ class L2D(Method):
     rate: ClassVar[float] = 0.25
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(
-        10.0, ge=0.0, le=100.0, description="Weight of the teacher's answers; chosen with Adam, less suits SGD."
+        10.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the teacher's probabilities; chosen with Adam, use less with SGD.",
     )
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:

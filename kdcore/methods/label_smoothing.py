@@ -1,14 +1,14 @@
-"""Label smoothing: a share of every label is spread evenly over all classes, as if a teacher knew nothing.
+r"""Label smoothing: a share of every label is spread evenly over all classes, as if by a teacher that knows nothing.
 
-The loss is (1 - epsilon) * CE(student, y) + epsilon * H(u, q), where u is the uniform distribution over the C classes,
-q the student's softmax, and H(u, q) the mean of -log q over the classes.
+With $q$ the student's softmax over $C$ classes, the loss is $(1 - \epsilon)\,\mathrm{CE}(z_s, y)$ plus $\epsilon$ times
+the cross-entropy with the uniform distribution, the mean of $-\log q_c$ over the classes.
 
-Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception Architecture for Computer Vision,
-CVPR 2016, arXiv 1512.00567; epsilon 0.1.
+Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception Architecture for Computer Vision, CVPR
+2016, arXiv 1512.00567; $\epsilon$ 0.1.
 
 Departs from it: the two parts are reported apart, and the uniform part acts on unlabelled rows as well.
 
-Zero when: never for epsilon > 0; the term "uniform" is least, log C, where the student is uniform.
+Zero when: never for $\epsilon > 0$; the term "uniform" is smallest, $\log C$, where the student is uniform.
 """
 
 from typing import ClassVar

@@ -1,21 +1,23 @@
-"""LELP: the teacher's last feature splits each class into subclasses, and the student learns those.
+r"""LELP: the teacher's last feature splits each class into subclasses, and the student learns those.
 
-For each class c the training rows' teacher features are centred at their mean m_c, freed of what the teacher's
-classifier reads, and reduced to their S strongest directions, which a random rotation mixes so that they vary alike:
-v_c1 .. v_cS. The subclass s of c has the target P(c, s) = p_c * softmax over s of (f - m_c) . v_cs / t, with p the
-teacher's probabilities and f its feature. The student has S outputs for each class, and its class logit is their
-logsumexp, so that the probabilities of subclasses add up to that of their class. With q those of the subclasses, the
-loss is kd_weight * KL(P || q). The S outputs of a class share its pull, so its logit learns S times slower than alone.
+For each class $c$ the training rows' teacher features $f_t$ are centred at their mean $\mu_c$, stripped of the
+directions that the teacher's classifier reads, and reduced to their $S$ strongest directions, which a random rotation
+mixes so that they have equal variance: $v_{c,1}, \dots, v_{c,S}$. Subclass $s$ of $c$ has the target $P_{c,s} =
+p_c\,\mathrm{softmax}_s(\langle f_t - \mu_c, v_{c,s} \rangle/\tau)$, with $p$ the teacher's probabilities and $\tau$ the
+subclass temperature. The student has $S$ outputs for each class, and its class logit is their logsumexp, so that the
+probabilities of subclasses add up to that of their class. With $q$ the subclass probabilities, the loss is KD weight
+$\alpha$ times $\mathrm{KL}(P\,\|\,q)$. The $S$ outputs of a class share its gradient, so its logit learns $S$ times
+slower than with a single output.
 
 Source: Loo, Iliopoulos, Hu and Vee, Linear Projections of Teacher Embeddings for Few-Class Distillation, 2024, arXiv
 2409.20449, read in a secondary source.
 
-Departs from it: we have not read S and t; 4 and 1 are ours, with directions scaled so that features vary by 1 along
-them on average. Its weight 16 is ours, too, chosen on held-out coloured digits. The divergence stands for the cross-
-entropy, which has the same gradient. Features of maps are averaged over positions. A row without a label belongs to the
-class that the teacher answers.
+Departs from it: we have not read $S$ and $\tau$; 4 and 1 are ours, with directions scaled so that features vary by 1
+along them on average. Its weight 16 is ours, too, chosen on held-out coloured digits. The divergence stands for the
+cross- entropy, which has the same gradient. Features of maps are averaged over positions. A row without a label belongs
+to the class that the teacher predicts.
 
-Zero when: the student's subclass probabilities are the targets; with S = 1, when its probabilities are the teacher's.
+Zero when: the student's subclass probabilities are the targets; with $S = 1$, when its probabilities are the teacher's.
 """
 
 from typing import ClassVar

@@ -1,15 +1,16 @@
-"""Logit calibration: where the teacher is wrong, all other classes are scaled down and the true one gets what is left.
+r"""Logit calibration: where the teacher is wrong, all other classes are scaled down and the true class gets the rest.
 
-Let p be the teacher's softmax and k its largest class. Where k is not y, s = alpha / (1 - p[y] + p[k]); then
-p'[c] = s * p[c] for all c other than y, and p'[y] = 1 - s * (1 - p[y]). Elsewhere p' = p. So y leads k by exactly
-1 - alpha, and the other classes keep their ratios. The loss is label_weight * CE(student, y) + kd_weight * T^2 *
-KL(softmax(log p' / T) || softmax(z_s / T)), plain distillation of p'.
+Let $p$ be the teacher's softmax and $k$ its largest class. Where $k$ is not $y$, $s = \alpha/(1 - p_y + p_k)$; then
+$p'_c = s\,p_c$ for all $c$ other than $y$, and $p'_y = 1 - s\,(1 - p_y)$. Elsewhere $p' = p$. So $y$ leads $k$ by
+exactly $1 - \alpha$, and the other classes keep their ratios. The loss is label weight $\lambda$ times
+$\mathrm{CE}(z_s, y)$ plus KD weight $\alpha_{\mathrm{KD}}$ times $T^2\,\mathrm{KL}(\sigma(\log
+p'/T)\,\|\,\sigma(z_s/T))$, which is plain distillation of $p'$.
 
 Source: Yang, Wu and Yang, LoCa: Logit Calibration for Knowledge Distillation, ECAI 2024, arXiv 2409.04778.
 
-Departs from it: we could not read at which temperature the paper calibrates, nor its alpha, and know of no released
-code: p is taken at temperature 1 and its calibrated form softened, and .9 is ours. Weights .1 and .9 and T 4 are
-those of plain distillation. The paper's other form, decoupled distillation of p', is left out.
+Departs from it: we could not read at which temperature the paper calibrates, nor its $\alpha$, and know of no released
+code: $p$ is taken at temperature 1 and its calibrated form softened, and .9 is ours. Weights .1 and .9 and $T$ 4 are
+those of plain distillation. The paper's other form, decoupled distillation of $p'$, is left out.
 
 Zero when: the student's softmax is the calibrated one (the term "kd").
 """
@@ -42,7 +43,7 @@ class LoCa(Method):
     }
     paper: ClassVar[str] = "Yang, Wu and Yang, ECAI 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's calibrated probabilities.")
     alpha: float = Field(

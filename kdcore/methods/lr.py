@@ -1,14 +1,15 @@
-"""Label revision: where the teacher is right its logits are copied, where it is wrong its probabilities are revised.
+r"""Label revision: where the teacher is right its logits are copied, where it is wrong its probabilities are revised.
 
-With p and q the softmax of the teacher's and the student's logits, the loss on the rows whose teacher is right is
-label_weight * CE(student, y) + logit_weight * mean((z_s - z_t)^2); on the others it is revision_weight *
-mean((q - p')^2), with p' = b * p + (1 - b) * onehot(y) and b = eta / (1 + max(p) - p[y]). In p' the true class leads by
-exactly 1 - eta. Each mean is over its own rows and all classes.
+Let $p$ and $q$ be the softmax of the teacher's and the student's logits. On the rows whose teacher is right, the loss
+is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus logit weight $\alpha$ times the mean of $(z_s - z_t)^2$. On
+the others it is revision weight $\beta$ times the mean of $(q - p')^2$, with $p' = b\,p + (1 - b)\,\mathbf{1}_y$, where
+$\mathbf{1}_y$ is the one-hot label, and $b = \eta/(1 + \max p - p_y)$. In $p'$ the true class leads by exactly $1 -
+\eta$. Each mean is over its own rows and all classes.
 
 Source: a comparison method in the released code of Sun, Chen, Lyu, Chen, Chen and Wang, Knowledge Distillation with
-Refined Logits, ICCV 2025, arXiv 2408.07703; weights 1, 4 and 1 and eta .8.
+Refined Logits, ICCV 2025, arXiv 2408.07703; weights 1, 4 and 1 and $\eta$ .8.
 
-Departs from it: nothing; an unlabelled row counts as one whose teacher is right, without its label.
+Departs from it: none; an unlabelled row counts as one whose teacher is right, without its label.
 
 Zero when: the student's logits equal the teacher's where that is right (the term "logits"), and its probabilities the
 revised ones where it is wrong (the term "revision").

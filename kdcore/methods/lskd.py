@@ -1,13 +1,14 @@
-"""Logit standardisation: before they are compared, both rows of logits get mean 0 and standard deviation 1.
+r"""Logit standardisation: before they are compared, both rows of logits get mean 0 and standard deviation 1.
 
-Let Z(z) be a row of logits z less its mean, over its standard deviation. The loss is label_weight * CE(student, y) +
-kd_weight * T^2 * KL(softmax(Z(z_t) / T) || softmax(Z(z_s) / T)). The student is free to choose its own shift and scale
-and copies the teacher's order and relative gaps alone; so its confidence is not taught, which its calibration shows.
+Let $Z(z)$ be a row of logits $z$ minus its mean, divided by its standard deviation. The loss is label weight $\lambda$
+times $\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times $T^2\,\mathrm{KL}(\sigma(Z(z_t)/T)\,\|\,\sigma(Z(z_s)/T))$.
+The student is free to choose its own shift and scale and copies only the teacher's ranking and relative gaps; so
+confidence is not distilled, which the student's calibration shows.
 
 Source: Sun, Ren, Li, Wang and Cao, Logit Standardization in Knowledge Distillation, CVPR 2024, arXiv 2403.01427;
-weights .1 and 9 and T 2, the settings the released code is run with most often.
+weights .1 and 9 and $T$ 2, the settings most often used with the released code.
 
-Departs from it: nothing; unlabelled rows take part in the second term only.
+Departs from it: none; unlabelled rows take part in the second term only.
 
 Zero when: each row of the student's logits is the teacher's times a positive number plus a constant (the term "kd").
 """

@@ -1,13 +1,13 @@
-"""LumiNet: each class's logits are standardised over the batch, so that a sample is told by how it differs from others.
+r"""LumiNet: each class's logits are standardised over the batch, so a sample is described relative to the others.
 
-Let h[b, c] = (z[b, c] - m[c]) / sqrt(v[c] + 1e-5), with m[c] and v[c] the mean and (biased) variance of the logits of
-class c over the batch, for teacher and student. The loss is label_weight * CE(student, y) + w * alpha^2 *
-KL(softmax(h_t / T) || softmax(h_s / T)), where w rises from 0 to 1 in the first part of the run; there is no factor
-T^2. The loss depends on who else is in the batch: its size and mix of classes matter, and a batch of one teaches
-nothing.
+Let $h_{bc} = (z_{bc} - \mu_c)/\sqrt{v_c + 10^{-5}}$, with $\mu_c$ and $v_c$ the mean and (biased) variance of the
+logits of class $c$ over the batch, for teacher and student. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s,
+y)$ plus $w\,\alpha^2\,\mathrm{KL}(\sigma(h_t/T)\,\|\,\sigma(h_s/T))$, where $w$ rises from 0 to 1 in the first part of
+the run; there is no factor $T^2$. The loss depends on the rest of the batch: its size and mix of classes matter, and a
+batch of one gives no gradient.
 
 Source: Hossain, Elahi, Ramasinghe, Cheraghian, Rahman, Mohammed and Rahman, LumiNet: The Bright Side of Perceptual
-Knowledge Distillation, 2023, arXiv 2310.03669; label weight 2, alpha 33, T 4 and a warm-up of 20 of 240 epochs, as
+Knowledge Distillation, 2023, arXiv 2310.03669; label weight 2, $\alpha$ 33, $T$ 4 and a warm-up of 20 of 240 epochs, as
 released for ResNet32x4 to ResNet8x4.
 
 Departs from it: the warm-up rises with every step from 0, theirs with every epoch.

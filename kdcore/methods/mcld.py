@@ -1,18 +1,19 @@
-"""Contrastive logits: the student's logits of an image are nearer to the teacher's of that image than of any other.
+r"""Contrastive logits: the student's logits of an image must be closer to the teacher's of that image than of others.
 
-With InfoNCE(a, b) the mean over i of -log softmax over j of cos(a_i, b_j) / T at j = i, the loss is
-label_weight * CE(student, y) + alpha * (InfoNCE of the rows, student against teacher and teacher against student)
-+ w * beta * (InfoNCE of the columns: the answers of a whole batch for one class), where w rises from 0 to 1 in the
-first part of the run. Rows of the same class are not set against one another where the target mask is on.
+Let $\mathrm{NCE}(a, b)$ be InfoNCE: the mean over $i$ of $-\log \mathrm{softmax}_j(\cos(a_i, b_j)/\tau)$ at $j = i$,
+with temperature $\tau$. Over the rows of the logits $Z$ of a batch it is taken in both directions, weighted by
+$\alpha$; over their columns, the outputs of a whole batch for one class, it is weighted by $w\,\beta$, where $w$ rises
+from 0 to 1 in the first part of the run. The cross-entropy has label weight $\lambda$. With the target mask on, rows of
+the same class are not contrasted with one another.
 
 Source: Wang and Zhou, Multi-perspective Contrastive Logit Distillation, 2024, arXiv 2411.10693, for the idea: instance,
-sample and category as three perspectives, a target mask, a warm-up that brings the category later, no projector.
+sample and category as three perspectives, a target mask, a warm-up that adds the category later, no projector.
 
 Departs from it: the exact formulas and every constant are not published where we could read them; this is our proposal.
 Ours are the two directions as "instance" and "sample", the cosine, temperature .1, the weights 1, the linear warm-up
-over half of the run, and the reading of the mask. On unlabelled rows the teacher's choice stands for y.
+over half of the run, and the reading of the mask. On unlabelled rows the teacher's prediction replaces $y$.
 
-Zero when: never, as a contrast is at best small; a batch of one row makes the term "rows" 0.
+Zero when: never, as a contrastive loss is at best small; a batch of one row makes the term "rows" 0.
 """
 
 from typing import ClassVar
@@ -50,7 +51,9 @@ class MCLD(Method):
     symbols: ClassVar[dict[str, str]] = {"label_weight": r"\lambda", "alpha": r"\alpha", "beta": r"\beta"}
     paper: ClassVar[str] = "Wang and Zhou, arXiv 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits"})
-    temperature: float = Field(0.1, ge=0.01, le=10.0, description="Divides the cosines; small looks at the nearest.")
+    temperature: float = Field(
+        0.1, ge=0.01, le=10.0, description="Divides the cosines; small values focus on the nearest rows."
+    )
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the contrast of samples.")
     beta: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the contrast of classes.")

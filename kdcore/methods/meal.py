@@ -1,20 +1,21 @@
-"""MEAL V2: the student imitates the average of several teachers without labels, and a small critic judges how well.
+r"""MEAL V2: the student imitates the average of several teachers; a small critic tries to tell them apart.
 
-With p the mean of the teachers' softmaxes and q the student's, the loss is kd_weight * CE(student, p) +
-critic_weight * BCE. The critic is a small network that tells the student's logits from the teachers' mean logits, BCE
-its mean error. It learns by lowering BCE; the student learns to raise it, that is, to be taken for the teachers.
+With $\frac{1}{M}\sum_m \sigma(z_m)$ the mean of the teachers' softmaxes, the loss is KD weight $\alpha$ times the
+student's cross-entropy with that mean plus critic weight $\beta$ times BCE. The critic $d$ is a small network that
+distinguishes the student's logits $z_s$ from the teachers' mean logits $\bar z$; BCE is its mean error. The critic
+minimises BCE and the student maximises it, so that it is mistaken for the teachers.
 
 Source: Shen and Savvides, MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks, 2020,
 arXiv 2009.08453. No labels and no weight decay; set the schedule's weight decay to 0 for the latter.
 
 Departs from it: in the released code student and critic both lower the same error, so the student helps the critic
-rather than deceiving it; "shared" does as that code does, and "reversed", the default, turns the student's gradient
-round. The critic has one output and a hidden layer of C/2 units; theirs, as their training script builds it, has two
-outputs, hidden layers of C/8 and C/64 units, and a ReLU behind the outputs, so that its error cannot fall below half of
-log 2. The weights 1 and 0.1 are ours, theirs both 1.
+rather than deceiving it; "shared" follows that code, and "reversed", the default, reverses the student's gradient. The
+critic has one output and a hidden layer of C/2 units; theirs, as their training script builds it, has two outputs,
+hidden layers of C/8 and C/64 units, and a ReLU behind the outputs, so that its error cannot fall below half of log 2.
+The weights 1 and 0.1 are ours, theirs both 1.
 
-Zero when: never; the term "kd" is least, and is the entropy of p, where the student's probabilities equal p, and the
-term "critic" is log 2 where the critic cannot tell.
+Zero when: never; the term "kd" is smallest where the student's probabilities equal the teachers' mean, whose entropy it
+is then, and the term "critic" is $\log 2$ where the critic cannot distinguish them.
 """
 
 from typing import ClassVar, Literal
@@ -58,11 +59,11 @@ class MEAL(Method):
     fixed: ClassVar[frozenset[str]] = frozenset({"copies"})
     copies: int = Field(2, ge=2, le=5, description="Teachers in all, trained with different seeds.")
     kd_weight: float = Field(
-        1.0, ge=0.0, le=100.0, description="Weight of the teachers' mean probabilities; a short run wants 4 or so."
+        1.0, ge=0.0, le=100.0, description="Weight of the teachers' mean probabilities; use about 4 for a short run."
     )
     critic_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the critic.")
     critic_sign: Literal["reversed", "shared"] = Field(
-        "reversed", description="Whether the student deceives the critic, or helps it as the released code does."
+        "reversed", description="Whether the student deceives the critic or helps it, as in the released code."
     )
 
     def connect(self, pair: Pair) -> nn.Module:

@@ -1,21 +1,22 @@
-"""Mapping-emulation distillation: the student aligns its logits with the teacher's where a generator shows both.
+r"""Mapping-emulation distillation: student and teacher logits are aligned as images that a generator makes of them.
 
-With G the frozen generator of the source, z_t and z_s the answers of teacher and student to a made image, and g the
-map from answers to latents (division by tau), the loss is
+Let $G$ be the frozen generator of the source, $z_t$ and $z_s$ the outputs of teacher and student for a synthetic image,
+and $\tau$ the divisor that turns outputs into latents. The loss is image weight $\lambda$ times the mean over images of
+$\lVert G(z_s/\tau) - G(z_t/\tau)\rVert_1$ plus KL weight $\beta$ times
+$T\,\mathrm{KL}(\sigma(z_t/T)\,\|\,\sigma(z_s/T))$.
 
-    image_weight * mean over images of |G(g(z_s)) - G(g(z_t))| + kl_weight * T * KL(softmax(z_t/T) || softmax(z_s/T)).
-
-Only the first term sees the generator. Its gradient on the student's logits is J_G^T sign(difference) / tau, that of
-the second (softmax(z_s/T) - softmax(z_t/T)) times a constant: the panel "Pull" shows the angle between them.
+Only the first term uses the generator. Its gradient on the student's logits is the generator's transposed Jacobian
+times the sign of the difference, divided by $\tau$; that of the second is $\sigma(z_s/T) - \sigma(z_t/T)$ times a
+constant. The panel "Pull" shows the angle between them.
 
 Source: Ma, Xiang, Wang, Wu and Li, Aligning Logits Generatively for Principled Black-Box Knowledge Distillation, CVPR
 2024, arXiv 2205.10490, and the code published with it.
 
 Departs from it: the mean over pixels is the published code's, the sum the paper's, and the squared difference an option
-of both; the KL term's factor is T in the code, and T^2, as in plain distillation, is ours to choose. The teacher's
-answers come through its access, so probabilities are centred log-probabilities; the code hands raw logits on.
+of both; the KL term's factor is $T$ in the code; $T^2$, as in plain distillation, is an option of ours. The teacher's
+outputs come through its access level, so probabilities are centred log-probabilities; the code hands raw logits on.
 
-Zero when: the student's answers equal the teacher's.
+Zero when: the student's outputs equal the teacher's.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class MEKD(Method):
     kl_weight: float = Field(0.5, ge=0.0, le=100.0, description="Weight of the KL term; the paper's 0.5, the code's 1.")
     distance: Literal["l1", "l2"] = Field("l1", description="Absolute or squared difference of pixels.")
     pixels: Literal["mean", "sum"] = Field("mean", description="Over the pixels: mean (published code) or sum (paper).")
-    temperature: float = Field(5.0, ge=0.1, le=100.0, description="Softens both answers in the KL term.")
-    factor: Literal["T", "T^2"] = Field("T", description="What the KL term is multiplied with.")
+    temperature: float = Field(5.0, ge=0.1, le=100.0, description="Softens both distributions in the KL term.")
+    factor: Literal["T", "T^2"] = Field("T", description="Factor of the KL term.")
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """Images and softened answers."""

@@ -1,13 +1,14 @@
-"""Mimic: the student copies the teacher's logits, all classes alike, and sees no softmax of either.
+r"""Mimic: the student regresses the teacher's logits, with all classes weighted equally and no softmax.
 
-The loss is label_weight * CE(student, y) + logit_weight * mean over rows and classes of (z_s - z_t)^2, with z_s and z_t
-the logits of student and teacher. A softmax forgets a constant in each row and nearly forgets small probabilities; this
-loss keeps both. It is the limit of plain distillation at high temperature, but for that constant.
+The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus logit weight $\alpha$ times the mean over rows and
+classes of $(z_s - z_t)^2$, with $z_s$ and $z_t$ the logits of student and teacher. A softmax discards a constant in
+each row and nearly discards small probabilities; this loss keeps both. It is the limit of plain distillation at high
+temperature, apart from that constant.
 
 Source: Ba and Caruana, Do Deep Nets Really Need to be Deep?, NeurIPS 2014, arXiv 1312.6184, equation 1.
 
-Departs from it: the mean over classes, as in the baseline "ml" of MEKD's published code, stands for half the sum, so
-that one weight suits any number of classes; true labels may be added, which the paper leaves out.
+Departs from it: the mean over classes, as in the baseline "ml" of MEKD's published code, replaces half the sum, so that
+one weight suits any number of classes; true labels may be added, which the paper leaves out.
 
 Zero when: the student's logits equal the teacher's (the term "logits").
 """

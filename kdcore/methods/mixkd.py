@@ -1,17 +1,20 @@
-"""MIX-KD: some images are mixed in pairs, and both networks' logits are brought to one scale before they are compared.
+r"""MIX-KD: some images are mixed in pairs, and both networks' logits are scaled alike before they are compared.
 
-A share of the images is blended with a partner, x = l * x_i + (1 - l) * x_j with l uniform; the others stay as they
-are. With u = z / std(z) over the classes of a row, the loss is label_weight * (l CE(u_s, y_i) + (1 - l) CE(u_s, y_j))
-+ kd_weight * KL(softmax(u_t) || softmax(u_s)). The study finds that much mixing smooths the teacher until it tells
-little of the other classes; mixing few pairs, at a temperature of each row's own, keeps what it knows. Of two
-classes a scaled row tells only which is larger, so nothing is learned from it: take data with three classes or more.
+A share of the images is blended with a partner, $x = \lambda x_i + (1 - \lambda) x_j$ with $\lambda$ uniform; the
+others stay unmixed. With $u = z/\mathrm{std}(z)$ over the classes of a row, the loss is label weight $\gamma$ times
+$\lambda\,\mathrm{CE}(u_s, y_i) + (1 - \lambda)\,\mathrm{CE}(u_s, y_j)$ plus KD weight $\alpha$ times
+$\mathrm{KL}(\sigma(u_t)\,\|\,\sigma(u_s))$. The study finds that too much mixing smooths the teacher until it carries
+little information on the other classes; mixing few pairs, at a temperature for each row, preserves that information.
+With two classes, a scaled row only says which is larger, so nothing is learned from it: use data with three classes or
+more.
 
 Source: Choi, Jeon, Shukla and Turaga, Understanding the Role of Mixup in Knowledge Distillation: An Empirical Study,
 WACV 2023, arXiv 2211.03946; weights .1 and .9 and Beta(1, 1) as released.
 
 Departs from it: every image is mixed with probability `mixed`. The released code draws the unmixed tenths with
-replacement, so that with its setting for a tenth about four tenths are mixed. Of an unlabelled image the label's part
-is left out. Rows are centred before they are scaled, which no softmax notices, and a std of 0 is tolerated.
+replacement, so that with its setting for a tenth about four tenths are mixed. For an unlabelled image its label's part
+is left out. Rows are centred before they are scaled, which changes no softmax, and a standard deviation of 0 is
+allowed.
 
 Zero when: the teacher's and the student's logits of each row agree up to shift and scale (the term "kd").
 """

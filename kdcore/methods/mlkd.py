@@ -1,9 +1,10 @@
-"""Multi-level distillation: rows, classes and samples agree, on two views of each image and at five temperatures.
+r"""Multi-level distillation: rows, classes and samples are matched, on two views of an image and at five temperatures.
 
-With P and Q (B, C) the probabilities of teacher and student at temperature T, the loss on one view is
-label_weight * CE(student, y) + sum over T of [kd_weight * T^2 KL(P || Q) + class_weight * |P'P - Q'Q|^2 / C
-+ batch_weight * |PP' - QQ'|^2 / B], where ' transposes: P'P says how classes resemble one another, PP' how samples do.
-It is taken on the usual view and on a strongly augmented one, and added.
+Let $P$ and $Q$, of $B$ rows and $C$ columns, be the probabilities of teacher and student at temperature $T$: $P^\top P$
+measures how similar classes are, and $PP^\top$ how similar samples are. On one view the loss is label weight $\lambda$
+times $\mathrm{CE}(z_s, y)$ plus a sum over temperatures of three terms: KD weight $\alpha$ times
+$T^2\,\mathrm{KL}(P\,\|\,Q)$, class weight $\beta$ times $\|P^\top P - Q^\top Q\|_F^2/C$, and batch weight $\gamma$
+times $\|PP^\top - QQ^\top\|_F^2/B$. The losses of the usual view and of a strongly augmented one are added.
 
 Source: Jin, Wang and Lin, Multi-level Logit Distillation, CVPR 2023. Weights .1 and .9 and temperatures 2 to 6 are
 those of the released code.
@@ -12,9 +13,9 @@ Departs from it: the released code takes the usual view's logits for the strong 
 but does not add the matrices of the strong view, and multiplies its confidence masks into terms that are already
 averaged, which makes them a constant factor of about a half, on the usual view alone. Here each view uses its own
 logits at every temperature, all three levels count on both views, and there is no mask. Divided by C as released, the
-term of classes grows as (B / C)^2: at weight .9 it is small for batches of 64 with 100 classes and throws a student of
-10 off at the usual learning rate. Twice the forward passes: not to be compared with methods of one view as if they cost
-the same.
+term of classes grows as $(B/C)^2$: at weight .9 it is small for batches of 64 with 100 classes, and makes a student of
+10 classes diverge at the usual learning rate. It needs twice the forward passes, so it costs more than methods with one
+view.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the terms "kd", "classes", "batch").
 """
@@ -73,9 +74,9 @@ class MLKD(Method):
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
     class_weight: float = Field(
-        0.9, ge=0.0, le=100.0, description="Weight of the resemblance of classes; less where classes are few."
+        0.9, ge=0.0, le=100.0, description="Weight of the class similarities; use less with few classes."
     )
-    batch_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the resemblance of samples.")
+    batch_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the sample similarities.")
     standardise: bool = Field(False, description=STANDARDISE)
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:

@@ -1,21 +1,22 @@
-"""KD++: the student's features grow long and point to where the teacher's features of the true class point.
+r"""KD++: the student's features grow in norm and align with the direction of the teacher's features of the true class.
 
-Let e_c be the unit vector along the mean of the teacher's features of class c over the training rows, and f_s, f_t the
-features before the classifier, f_s through a linear layer where the widths differ. Then nd is
-1 - <f_s, e_y> / max(|f_s|, |f_t|): short features are told to grow, those at least as long as the teacher's only to
-turn. The loss is label_weight * CE(student, y) + w * kd_weight * T^2 * KL(teacher || student) + nd_weight * mean of nd,
-where w rises from 0 to 1 in the first part of the run.
+Let $e_y$ be the unit vector along the mean of the teacher's features of class $y$ over the training rows, and $f_s$,
+$f_t$ the features before the classifier, $f_s$ through a linear layer where the widths differ. The direction term, with
+weight $\beta$ (`nd_weight`), is $1 - \langle f_s, e_y\rangle/\max(\lVert f_s\rVert, \lVert f_t\rVert)$: short features
+must grow, and those at least as long as the teacher's only turn. The loss adds label weight $\lambda$ times
+$\mathrm{CE}(z_s, y)$ and KD weight $\alpha$ times $w\,T^2\,\mathrm{KL}(\sigma(z_t/T)\,\|\,\sigma(z_s/T))$, where $w$
+rises from 0 to 1 in the first part of the run.
 
 Source: Wang, Cheng, Duan, Wang, Feng and Kong, Improving Knowledge Distillation via Regularizing Feature Norm and
-Direction, 2023, arXiv 2305.17007; weights 1, 1 and 2, T 4 and a warm-up of 20 of 240 epochs as for ResNet56 to
+Direction, 2023, arXiv 2305.17007; weights 1, 1 and 2, $T$ 4 and a warm-up of 20 of 240 epochs as for ResNet56 to
 ResNet20.
 
 Departs from it: the warm-up rises with every step; their layer for unlike widths also normalises its input and drops
-half of it; unlabelled rows count for the teacher's choice, in the means and in the loss. A class without a training row
-has no direction, and its rows answer 1.
+half of it; unlabelled rows take the teacher's predicted class, in the means and in the loss. A class without a training
+row has no direction, and its rows contribute 1.
 
-Zero when: the feature is along e_y and at least as long as the teacher's (the term "nd"); the logits of each row differ
-by a constant (the term "kd").
+Zero when: the feature points along $e_y$ and is at least as long as the teacher's (the term "nd"); the logits of each
+row differ by a constant (the term "kd").
 """
 
 from typing import ClassVar
@@ -78,7 +79,7 @@ class ND(Method):
     }
     paper: ClassVar[str] = "Wang, Cheng, Duan, Wang, Feng and Kong, arXiv 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"features", "probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
     nd_weight: float = Field(2.0, ge=0.0, le=100.0, description="Weight of the features' norm and direction.")

@@ -1,15 +1,16 @@
-"""NormKD: every sample gets a temperature of its own, proportional to how far its logits are spread.
+r"""NormKD: every sample gets its own temperature, proportional to the spread of its logits.
 
-With T_n a constant and std the standard deviation of a row of logits, teacher and student are softened by
-T_t = T_n * std(z_t) and T_s = T_n * std(z_s). The loss is label_weight * CE(student, y) + kd_weight * mean over the
-batch of T_t^2 * KL(softmax(z_t / T_t) || softmax(z_s / T_s)). The two distributions are those of logit standardisation
-at temperature T_n, as a shift changes no softmax; only the weight T_t^2 is another for every sample.
+With $T_n$ a constant and $\mathrm{std}$ the standard deviation of a row of logits, teacher and student are softened by
+$T_t = T_n\,\mathrm{std}(z_t)$ and $T_s = T_n\,\mathrm{std}(z_s)$. The loss is label weight $\lambda$ times
+$\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times the mean over the batch of
+$T_t^2\,\mathrm{KL}(\sigma(z_t/T_t)\,\|\,\sigma(z_s/T_s))$. The two distributions are those of logit standardisation at
+temperature $T_n$, as a shift changes no softmax; only the weight $T_t^2$ differs from sample to sample.
 
 Source: Chi, Zheng, Li, Yang, Wu, Lin and Cai, NormKD: Normalized Logits for Knowledge Distillation, 2023, arXiv
-2308.00520; weights .1 and .9 and T_n 2, without a warm-up.
+2308.00520; weights .1 and .9 and $T_n$ 2, without a warm-up.
 
-Departs from it: the mean of each row is taken off and 1e-7 is added to each standard deviation, so that equal logits
-divide nothing by 0.
+Departs from it: the mean of each row is subtracted and 1e-7 is added to each standard deviation, so that equal logits
+cause no division by 0.
 
 Zero when: each row of the student's logits is the teacher's times a positive number plus a constant (the term "kd").
 """

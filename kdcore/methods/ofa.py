@@ -1,21 +1,22 @@
-"""One-for-all: every stage of the student answers through an exit of its own, and the teacher's answer teaches each.
+r"""One-for-all: every stage of the student gets its own exit classifier, and the teacher's output supervises each.
 
-With p and q the probabilities of teacher and student, y the label and 1_y its one-hot row, an answer's loss is
-l(q) = - sum over classes c of ((p_c + 1_(c = y))^e - 1_(c = y)) * log q_c. The loss is label_weight * CE(student, y)
-+ kd_weight * l(student) + exit_weight * sum over the exits of l(exit). For e = 1, l is the cross-entropy with the
-teacher's probabilities; a larger e gives the label more. Between unlike networks logits can be compared where features
-cannot, so the teacher may be any. The exits are dropped after training.
+With $p$ and $q$ the probabilities of teacher and student and $y$ the label, the loss of an exit is $\ell(q) = -\sum_c
+((p_c + 1_{c=y})^{\varepsilon} - 1_{c=y}) \log q_c$. The total is label weight $\lambda$ times $\mathrm{CE}(q, y)$ plus
+KD weight $\alpha$ times $\ell(q)$ of the student's own output plus exit weight $\gamma$ times the sum of $\ell(q_i)$
+over the exits. For exponent $\varepsilon = 1$, $\ell$ is the cross-entropy with the teacher's probabilities; a larger
+$\varepsilon$ gives the label more weight. Between different architectures logits can be compared where features cannot,
+so any teacher works. The exits are discarded after training.
 
 Source: Hao, Guo, Han, Tang, Hu, Wang and Xu, One-for-All: Bridge the Gap Between Heterogeneous Architectures in
-Knowledge Distillation, NeurIPS 2023, arXiv 2310.19444; e = 1 as for CIFAR, 1.5 as for ImageNet; weights 1, temperature
-1.
+Knowledge Distillation, NeurIPS 2023, arXiv 2310.19444; $\varepsilon = 1$ as for CIFAR, 1.5 as for ImageNet; weights 1,
+temperature 1.
 
-Departs from it: an exit is one 3x3 convolution, normalised and rectified, pooling and a linear layer, or two linear
+Departs from it: an exit is one 3x3 convolution, with batch norm and ReLU, pooling and a linear layer, or two linear
 layers where the stage is a vector; theirs depend on the network. There is an exit for each stage, theirs are four. On
-unlabelled rows the teacher's choice stands for y.
+unlabelled rows the teacher's prediction replaces $y$.
 
-Zero when: never where the teacher doubts, as l is a cross-entropy; for e = 1 its least is the teacher's entropy, where
-q = p.
+Zero when: never where the teacher is uncertain, as $\ell$ is a cross-entropy; for $\varepsilon = 1$ its minimum is the
+teacher's entropy, where $q = p$.
 """
 
 from typing import ClassVar
@@ -72,9 +73,11 @@ class OFA(Method):
     paper: ClassVar[str] = "Hao, Guo, Han, Tang, Hu, Wang and Xu, NeurIPS 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher at the student's own answer.")
+    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher at the student's own output.")
     exit_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher at each exit.")
-    exponent: float = Field(1.0, ge=1.0, le=4.0, description="Above 1 the label counts more than the teacher says.")
+    exponent: float = Field(
+        1.0, ge=1.0, le=4.0, description="Above 1 the label counts more than the teacher's probability."
+    )
 
     def connect(self, pair: Pair) -> nn.Module:
         """An exit for each stage of the student."""

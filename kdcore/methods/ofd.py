@@ -1,21 +1,23 @@
-"""OFD: the student imitates the teacher before the ReLU, and only what the ReLU and a margin leave to be told apart.
+r"""OFD: the student imitates the teacher's features before the ReLU, as far as the ReLU and a margin distinguish them.
 
-Stages are compared before the ReLU that ends them. The teacher's side goes through a margin ReLU, max(F_t, m), where
-m <= 0 is, for each channel, the mean of its negative responses. The student's side goes through a 1x1 convolution and a
-normalisation, r(F_s). Where the target is not positive and the student is below it already, nothing is asked (partial
-L2): d = sum over all places of (r(F_s) - max(F_t, m))^2, but 0 where r(F_s) <= max(F_t, m) <= 0, averaged over the
-batch. With n stages the loss is label_weight * CE(student, y) + feature_weight * sum_i d_i / 2^(n - i), i = 1 to n.
+Stages are compared before the ReLU that ends them. The teacher's side goes through a margin ReLU, $\max(F_t, m)$, where
+$m \le 0$ is, for each channel, the mean of its negative responses. The student's side goes through a 1x1 convolution
+and a normalisation, $r(F_s)$. Where the target is not positive and the student is already below it, there is no loss
+(partial L2): the distance $d_p$ sums $(r(F_s) - \max(F_t, m))^2$ over all positions, but counts 0 where $r(F_s) \le
+\max(F_t, m) \le 0$, and is averaged over the batch. With $n$ stages the loss is label weight $\lambda$ times
+$\mathrm{CE}(z_s, y)$ plus feature weight $\gamma$ times the sum of the stages' distances, stage $i$ weighted by
+$1/2^{n-i}$.
 
 Source: Heo, Kim, Yun, Park, Kwak and Choi, A Comprehensive Overhaul of Feature Distillation, ICCV 2019, arXiv
 1904.01866; weight 1e-3 for CIFAR as in its published code.
 
-Departs from it: the margin is measured on up to 2048 training rows, where the published code works it out of the
-parameters of the normalisation before, taking responses for Gaussian, and takes -3 deviations where fewer than one in
+Departs from it: the margin is measured on up to 2048 training rows, where the published code derives it from the
+parameters of the preceding normalisation, assuming Gaussian responses, and takes -3 deviations where fewer than one in
 1000 are negative; the teacher stays in eval mode, where the code leaves it in train mode. Stages are those of the
 mdistiller benchmark. Maps of unlike sizes are joined by a strided, transposed or resampled convolution, where the code
-averages the teacher's, and a feature without positions by a linear layer; convolutions have a bias and begin as is
-usual in torch. Where a stage ends in no ReLU of its own (the first stages of a wide ResNet, MobileNetV2's,
-torchvision's ResNets) its feature is taken as it is, where the code takes the normalisation that follows in a wide
+averages the teacher's, and a feature without positions by a linear layer; convolutions have a bias and PyTorch's
+default initialisation. Where a stage ends in no ReLU of its own (the first stages of a wide ResNet, MobileNetV2's,
+torchvision's ResNets) its feature is used directly, where the code takes the normalisation that follows in a wide
 ResNet.
 
 Zero when: every regressed feature of the student equals the teacher's behind the margin ReLU, or lies below it where it

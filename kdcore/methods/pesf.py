@@ -1,20 +1,21 @@
-"""PESF-KD: a small adapter reshapes the frozen teacher's answer as the student learns, so that the two are not too far.
+r"""PESF-KD: a small adapter adjusts the frozen teacher's output to the student, which keeps their gap small.
 
-The adapter A reads the teacher's features before the classifier, and the adapted logits are z_t - A(f_t), with p' their
-softmax at temperature T and q the student's. The loss is label_weight * CE(student, y) + kd_weight * T^2 * KL(p' || q)
-+ adapter_weight * CE(z_t - A(f_t), y). The divergence moves student and adapter; the adapter learns at adapter_rate
-times the student's learning rate. The sharpness of logits z is log sum exp(z / T); the teacher's lead is followed.
+The adapter $A$ reads the teacher's features $f_t$ before the classifier, and the adapted logits are $z'_t = z_t -
+A(f_t)$. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times
+$T^2\,\mathrm{KL}(\sigma(z'_t/T)\,\|\,\sigma(z_s/T))$ plus adapter weight $\beta$ times $\mathrm{CE}(z'_t, y)$. The
+divergence trains student and adapter; the adapter learns at adapter_rate times the student's learning rate. The
+sharpness of logits $z$ is $\log \sum_c \exp(z_c/T)$; the run logs by how much the teacher's exceeds the student's.
 
 Source: Rao and others, Parameter-Efficient and Student-Friendly Knowledge Distillation, 2022, arXiv 2205.15308, and its
-released code: a linear layer from the features to C values, then C to 32 to C with ReLU.
+released code: a linear layer from the features to $C$ values, then $C$ to 32 to $C$ with ReLU.
 
 Departs from it: the last layer of the adapter starts at 0, so that the first target is the teacher's own, where theirs
-starts at random; adapter_rate 0.1 is ours, as the released 2e-5 beside the usual 0.05 would hardly move in a short run;
-weights and temperature are those of plain distillation. The code adds up the gradients of four batches before it steps.
-As it scales gradients, adapter_rate says nothing under Adam, whose steps do not depend on their size. With `swap`, as
-the released code has it, the student learns from the teacher itself, its largest and its true logit exchanged, and the
-adapter from the student, repaired likewise. On unlabelled rows the teacher's choice stands for y outside the term
-"labels".
+starts at random; adapter_rate 0.1 is ours, as the released 2e-5 beside the usual 0.05 would have hardly any effect in a
+short run; weights and temperature are those of plain distillation. The released code accumulates the gradients of four
+batches for each step. As it scales gradients, adapter_rate has no effect under Adam, whose steps do not depend on their
+size. With `swap`, as the released code has it, the student learns from the teacher itself, its largest and its true
+logit swapped, and the adapter from the student, repaired in the same way. On unlabelled rows the teacher's prediction
+replaces $y$ outside the term "labels".
 
 Zero when: the student's logits and the adapted ones differ by a constant in each row (the term "kd").
 """
@@ -63,12 +64,12 @@ class PESF(Method):
     }
     paper: ClassVar[str] = "Rao and others, arXiv 2022"
     needs: ClassVar[frozenset[Grant]] = frozenset({"logits", "features"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the adapted probabilities.")
-    adapter_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the adapted answer's own error.")
+    adapter_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the adapted output's own error.")
     adapter_rate: float = Field(0.1, ge=0.0, le=10.0, description="The adapter's learning rate over the student's.")
-    swap: bool = Field(False, description="Repair student and teacher before they are compared, as the code does.")
+    swap: bool = Field(False, description="Correct student and teacher before the comparison, as in the released code.")
 
     def connect(self, pair: Pair) -> nn.Module:
         """The adapter."""

@@ -1,19 +1,20 @@
-"""Plackett-Luce distillation: the student learns the teacher's ranking of the classes, with the true class put first.
+r"""Plackett-Luce distillation: the student learns the teacher's ranking of the classes, with the true class put first.
 
-Let pi be the classes in order: y first, then the others by falling teacher logit. Picking them one by one, each among
-those that are left with the student's softmax, the loss is the sum over ranks k of
-w[k] * (logsumexp over l >= k of z_s[pi_l] - z_s[pi_k]), with w[k] the teacher's probability of class pi_k at
-temperature T. The first summand is cross-entropy weighted by the teacher's trust in y, so there is no other term.
+Let $\pi$ be the classes in order: $y$ first, then the others by decreasing teacher logit. Classes are picked one by
+one, each from those that remain, with the student's softmax. The loss is the sum over ranks $k$ of $\log\sum_{l \ge k}
+e^{z_{s,\pi_l}} - z_{s,\pi_k}$, weighted by $\sigma(z_t/T)_{\pi_k}$, the teacher's probability of class $\pi_k$ at
+temperature $T$. The first summand is cross-entropy weighted by the teacher's probability of $y$, so there is no other
+term. `kd_weight`, 1 unless changed, multiplies the whole loss.
 
 Source: Bassam, Zhu and Bian, PLD: A Choice-Theoretic List-Wise Knowledge Distillation, NeurIPS 2025, arXiv 2506.12542;
 temperature 4 as for CIFAR-100.
 
-Departs from it: the paper trains with AdamW, which does not mind how large a loss is; here the schedule is the run's.
-At T 4 the true class has only a part of the weight, so SGD learns it more slowly than by cross-entropy: in a run of few
-steps take T 1, or raise `kd_weight`. On unlabelled rows the teacher's choice stands for y.
+Departs from it: the paper trains with AdamW, which is insensitive to the scale of a loss; here the schedule is the
+run's. At $T = 4$ the true class has only a part of the weight, so SGD learns it more slowly than by cross-entropy: in a
+run of few steps use $T = 1$, or raise `kd_weight`. On unlabelled rows the teacher's prediction replaces $y$.
 
-Zero when: only in the limit, where the student's gap from each class to the next grows without bound. A teacher that is
-certain of y makes it cross-entropy.
+Zero when: only in the limit, where the student's gap from each class to the next grows without bound. With a teacher
+that is certain of $y$ it is cross-entropy.
 """
 
 from typing import ClassVar
@@ -61,9 +62,11 @@ class PLD(Method):
     paper: ClassVar[str] = "Bassam, Zhu and Bian, NeurIPS 2025"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     temperature: float = Field(
-        4.0, ge=0.1, le=100.0, description="Softens the weights of the ranks; lower it where steps are few."
+        4.0, ge=0.1, le=100.0, description="Softens the weights of the ranks; lower it for few steps."
     )
-    kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the ranking; SGD in few steps wants more.")
+    kd_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="Weight of the ranking; use more with SGD and few steps."
+    )
 
     def terms(self, batch: Batch, state: nn.Module | None) -> dict[str, Term]:
         """The ranking."""

@@ -1,19 +1,20 @@
-"""Progressive self-distillation: the student's own earlier answer softens the label, more and more as it gets better.
+r"""Progressive self-distillation: the student's earlier prediction softens the label, more and more over the run.
 
-With p the probabilities the student gave a row when it last saw it, the target is (1 - a) * y + a * p, where the share
-a rises from 0 to alpha in the course of the run. As cross-entropy is linear in its target, the loss is
-(1 - a) * CE(student, y) + a * CE(student, p). A row that was not yet seen has its label for p.
+With $p^{\mathrm{last}}$ the probabilities the student assigned to a row when it last saw it, the target is $(1 -
+a_t)\,y + a_t\,p^{\mathrm{last}}$, where the share $a_t$ rises from 0 to $\alpha$ in the course of the run. As
+cross-entropy is linear in its target, the loss is $(1 - a_t)\,\mathrm{CE}(z_s, y) + a_t\,\mathrm{CE}(z_s,
+p^{\mathrm{last}})$. For a row not seen yet, the label replaces $p^{\mathrm{last}}$.
 
 Source: Kim, Ji, Yoon and Hwang, Self-Knowledge Distillation with Progressive Refinement of Targets, ICCV 2021, arXiv
-2006.12000; alpha 0.8.
+2006.12000; $\alpha$ 0.8.
 
-Departs from it: the share rises with every step, theirs with every epoch; an unlabelled row learns from its own earlier
-answer alone, and from nothing when first seen. Held-out rows were never seen, so no target is shown for them. The paper
-trains for 300 epochs: while the student still has much to learn, its earlier answer holds it back by that share, so in
-a run of few epochs it falls behind plain training.
+Departs from it: the share rises with every step, theirs with every epoch; an unlabelled row contributes only the
+student's own earlier prediction, and nothing when first seen. Held-out rows were never seen, so no target is shown for
+them. The paper trains for 300 epochs: while the student still has much to learn, its earlier predictions hold it back
+by that share, so in a run of few epochs it falls behind plain training.
 
-Zero when: every row is seen for the first time with no label; else the loss is least, and is the target's entropy, when
-the student's probabilities equal the target.
+Zero when: every row is seen for the first time with no label; otherwise the loss is smallest, and equals the target's
+entropy, when the student's probabilities equal the target.
 """
 
 from typing import ClassVar
@@ -55,7 +56,10 @@ class PSKD(Method):
     paper: ClassVar[str] = "Kim, Ji, Yoon and Hwang, ICCV 2021"
     asks: ClassVar[frozenset[Ask]] = frozenset({"rows"})
     alpha: float = Field(
-        0.8, ge=0.0, le=1.0, description="Share of its own earlier answer at the end; large needs many epochs."
+        0.8,
+        ge=0.0,
+        le=1.0,
+        description="Share of its own earlier prediction at the end; a large share needs many epochs.",
     )
 
     def connect(self, pair: Pair) -> nn.Module:

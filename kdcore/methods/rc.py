@@ -1,14 +1,15 @@
-"""Raised true class: beside its teacher, the student follows its own logits with the true class lifted by the largest.
+r"""Raised true class: besides its teacher, the student follows its own logits with the true class's raised.
 
-Let z' be the student's logits, as a constant, with max over classes of z_s added to that of y. The loss is
-label_weight * CE(student, y) + kd_weight * T^2 * KL(p || q) + correction_weight * T^2 * KL(softmax(z' / T) || q), where
-p and q are the teacher's and the student's softmax at temperature T. The teacher is not repaired. Where all of the
-student's logits are below 0, the true class's is lowered, as in the released code.
+Let $z' = z_s + \max_c z_{s,c}\,\mathbf{1}_y$, held constant: the student's largest logit is added to that of $y$. With
+$p$ and $q$ the teacher's and the student's softmax at temperature $T$, the loss is label weight $\lambda$ times
+$\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times $T^2\,\mathrm{KL}(p\,\|\,q)$ plus correction weight $\beta$ times
+$T^2\,\mathrm{KL}(\sigma(z'/T)\,\|\,q)$. The teacher is not corrected. Where all of the student's logits are below 0,
+the true class's is lowered, as in the released code.
 
 Source: a comparison method in the released code of Sun, Chen, Lyu, Chen, Chen and Wang, Knowledge Distillation with
-Refined Logits, ICCV 2025, arXiv 2408.07703; weights 1, 1 and .1 and T 4.
+Refined Logits, ICCV 2025, arXiv 2408.07703; weights 1, 1 and .1 and $T$ 4.
 
-Departs from it: nothing; on unlabelled rows the teacher's choice stands for y in the last term.
+Departs from it: none; on unlabelled rows the teacher's prediction replaces $y$ in the last term.
 
 Zero when: the student's logits of each row differ from the teacher's by a constant (the term "kd"); its largest logit
 is 0 (the term "correction").
@@ -47,7 +48,7 @@ class RC(Method):
     }
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025 (a comparison method)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens all distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens all distributions; 1 = no softening.")
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
     correction_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the student's corrected logits.")

@@ -1,20 +1,21 @@
-"""ReviewKD: each stage of the student, helped by all its deeper stages, imitates the teacher's stage.
+r"""ReviewKD: each stage of the student, helped by all its deeper stages, imitates the teacher's stage.
 
-From the deepest level up: a 1x1 convolution brings the student's stage to a common width; what the deeper levels found
-is enlarged to its size, and the two are added with weights between 0 and 1 for each position, which a convolution reads
-from both. The mix goes on to the next level, and a 3x3 convolution of it imitates the teacher's stage. The deepest
-level is the pooled feature. Imitation is measured on the map and on its averages over 4x4, 2x2 and 1 parts, with
-weights that halve each time, over their sum (HCL). The loss is
-label_weight * CE(student, y) + w * review_weight * sum of HCL over levels, w rising from 0 to 1 early in the run.
+From the deepest level up, a 1x1 convolution brings the student's stage to a common width; the fused feature of the
+deeper levels is enlarged to its size, and the two are added with weights between 0 and 1 for each position, which a
+convolution predicts from both. The sum $U_\ell$ is passed to the next level, and a 3x3 convolution of it imitates the
+teacher's stage $F_t^\ell$. The deepest level is the pooled feature. Imitation is measured on the map and on its
+averages over 4x4, 2x2 and 1 parts, with weights that halve each time and are normalised to sum to 1 (HCL). The loss is
+label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus review weight $\gamma$ times $w$ times the sum of HCL over
+levels, with $w$ rising from 0 to 1 early in the run.
 
 Source: Chen, Liu, Zhao and Jia, Distilling Knowledge via Knowledge Review, CVPR 2021, arXiv 2104.09044; layers and
-warm-up of 20 of 240 epochs as in the mdistiller benchmark, whose weights are 5 for ResNet8x4, .6 for ResNet20 and 1
-for ResNet32.
+warm-up of 20 of 240 epochs as in the mdistiller benchmark, whose weights are 5 for ResNet8x4, .6 for ResNet20 and 1 for
+ResNet32.
 
 Departs from it: stages are those of the benchmark, the teacher's before their ReLU, but paired from the last backwards;
-the first stages of a wide ResNet as a teacher are taken as they are, theirs behind the normalisation that follows. A
-feature without positions counts as a map of one, so the last stage of an MLP counts twice. The warm-up rises with every
-step. Weight 1 is the benchmark's for ResNet32 only. Where a batch holds one value per channel, normalisation takes its
+the first stages of a wide ResNet as a teacher are used directly, theirs after the normalisation that follows. A feature
+without positions counts as a map of one, so the last stage of an MLP counts twice. The warm-up rises with every step.
+Weight 1 is the benchmark's for ResNet32 only. Where a batch holds one value per channel, normalisation takes its
 running statistics.
 
 Zero when: the fused features of the student equal the teacher's at every level (the term "review").

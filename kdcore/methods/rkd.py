@@ -1,18 +1,20 @@
-"""Relational distillation: distances and angles between the samples of a batch agree, wherever the samples lie.
+r"""Relational distillation: matches distances and angles between the samples of a batch, wherever the samples lie.
 
-With f the features before the classifier, the loss is label_weight * CE(student, y) + distance_weight * mean over pairs
-of h(d_s, d_t) + angle_weight * mean over triples of h(a_s, a_t). Here d is the distance of two samples over the mean
-distance of two different rows of the batch, a the cosine of the angle that two samples make at a third, and h the Huber
-loss with threshold 1.
+With $f$ the features before the classifier, the loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus
+distance weight $\lambda_D$ times the mean over pairs of $h(d^s_{ij}, d^t_{ij})$ plus angle weight $\lambda_A$ times the
+mean over triples of $h(a^s_{ijk}, a^t_{ijk})$. Here $d$ is the distance of two samples over the mean distance of two
+different rows of the batch, $a$ the cosine of the angle that two samples form at a third, and $h$ the Huber loss with
+threshold 1.
 
 Source: Park, Kim, Lu and Cho, Relational Knowledge Distillation, CVPR 2019, arXiv 1904.05068, and its released code;
 weights 25 and 50.
 
 Departs from it: angles are taken among the first `angle_rows` rows of a batch, as their number grows with the cube; two
-samples at the same place are 0 apart, theirs 1e-6, and pull on angles with no gradient, where theirs is multiplied by
-1e12. A batch that lies in one point has no distances, where theirs are all 1.
+samples at the same point are 0 apart, theirs 1e-6, and contribute no gradient to angles, where theirs is multiplied by
+1e12. For a batch that collapses to one point all distances are 0, where theirs are all 1.
 
-Zero when: the student's features are the teacher's moved, rotated, mirrored or scaled (the terms "distance", "angle").
+Zero when: the student's features are the teacher's, translated, rotated, mirrored or scaled (the terms "distance",
+"angle").
 """
 
 from typing import ClassVar

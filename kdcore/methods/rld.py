@@ -1,17 +1,19 @@
-"""Refined logits: the teacher's confidence goes to the true class, and classes it ranks above that are not compared.
+r"""Refined logits: the teacher's confidence goes to the true class; classes it ranks above that are left out.
 
-At temperature T' let b_t = (max p, 1 - max p) be the teacher's confidence in whatever it chooses, and
-b_s = (q[y], 1 - q[y]) the student's in the true class. At temperature T let r be the softmax over the classes that the
-teacher ranks below y, each for teacher t and student s; where there is none, r says nothing. The loss is label_weight *
-CE(student, y) + w * (alpha * T'^2 * KL(b_t || b_s) + beta * T^2 * KL(r_t || r_s)), where w rises from 0 to 1 in the
-first part of the run. Where the teacher is right and T' = T this is decoupled distillation.
+At temperature $T'$ let $b_t = (\max p, 1 - \max p)$ be the teacher's confidence in its prediction, whatever it is, and
+$b_s = (q_y, 1 - q_y)$ the student's in the true class. At temperature $T$ let $r$ be the softmax over the classes that
+the teacher ranks below $y$, each for teacher $t$ and student $s$; where there is none, that term is 0. The weights are
+$\lambda$ for the labels (label weight), $\alpha$ for the confidence term $T'^2\,\mathrm{KL}(b_t\,\|\,b_s)$ and $\beta$
+for the ranked term $T^2\,\mathrm{KL}(r_t\,\|\,r_s)$; $w$ rises from 0 to 1 in the first part of the run. Where the
+teacher is right and $T' = T$ this is decoupled distillation.
 
 Source: Sun, Chen, Lyu, Chen, Chen and Wang, Knowledge Distillation with Refined Logits, ICCV 2025, arXiv 2408.07703;
-alpha 1, beta 8, T 4, T' 1 and a warm-up of 20 epochs, the defaults of the released code; 240 epochs are assumed.
+$\alpha$ 1, $\beta$ 8, $T$ 4, $T'$ 1 and a warm-up of 20 epochs, the defaults of the released code; 240 epochs are
+assumed.
 
 Departs from it: the values for each pair of networks are not published. The warm-up rises with every step from 0,
 theirs with every epoch; classes are masked exactly, theirs by a large negative constant that half precision cannot
-hold; on unlabelled rows the teacher's choice stands for y.
+hold; on unlabelled rows the teacher's prediction replaces $y$.
 
 Zero when: the teacher is right and the logits of each row differ by a constant (the terms "confidence", "ranked").
 """

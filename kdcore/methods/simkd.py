@@ -1,16 +1,16 @@
-"""SimKD: the student learns the teacher's last feature through a projector and answers with the teacher's classifier.
+r"""SimKD: the student learns the teacher's last feature through a projector and reuses the teacher's classifier.
 
-The network that is trained and kept is the student's blocks, a projector P (1x1, 3x3 and 1x1 convolutions, each
-normalised and rectified) and the teacher's own head, which stays as it is. The loss is feature_weight * mean over all
-elements of (P(F_s) - F_t)^2, with F_s and F_t the last stages' features; no label is read.
+The network that is trained and kept is the student's blocks, a projector $P$ (1x1, 3x3 and 1x1 convolutions, each with
+normalisation and ReLU) and the teacher's own head, which stays frozen. The loss is feature weight $\gamma$ times the
+mean over all elements of $(P(F_s) - F_t)^2$, with $F_s$ and $F_t$ the last stages' features; labels are not used.
 
 Source: Chen, Mei, Zhang, Wang, Feng and Chen, Knowledge Distillation with the Reused Teacher Classifier, CVPR 2022,
 arXiv 2203.14001; the projector's inner layers have half of the teacher's channels as there.
 
 Departs from it: the student's map is projected at its own size, theirs is averaged to the teacher's size before where
 it is larger; the loss compares both averaged to the smaller of the sizes, as theirs does. Where one of the two features
-is a vector, the student's is averaged over its positions and the convolutions are 1x1; a projected vector is not
-rectified at the end, as the teacher's may be negative.
+is a vector, the student's is averaged over its positions and the convolutions are 1x1; a projected vector ends without
+a ReLU, as the teacher's may be negative.
 
 Zero when: the projected feature equals the teacher's; student and teacher then give the same logits.
 """
@@ -69,7 +69,9 @@ class SimKD(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"blocks", "features"})
     fixed: ClassVar[frozenset[str]] = frozenset({"reduction"})
     feature_weight: float = Field(1.0, ge=0.0, le=1000.0, description="Weight of the teacher's last feature.")
-    reduction: int = Field(2, ge=1, le=64, description="The projector's inner channels are the teacher's by this.")
+    reduction: int = Field(
+        2, ge=1, le=64, description="The projector's inner channels are the teacher's divided by this."
+    )
 
     def adapt_student(self, student: Net, teacher: Net | None) -> Net:
         """The student's blocks, the projector as a last one, and the teacher's head.

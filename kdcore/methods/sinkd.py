@@ -1,20 +1,22 @@
-"""Sinkhorn distillation: the least cost of moving the student's answers of a batch onto the teacher's.
+r"""Sinkhorn distillation: minimises the cost of transporting the student's outputs of a batch onto the teacher's.
 
-With q_i and p_j the probabilities of student and teacher for rows i and j at temperature T, W_ij = |q_i - p_j|_1 is the
-cost of pairing them. The plan P starts as exp(-W / epsilon); then its rows, one for each answer of the student, and its
-columns are divided by their sums in turn, so that the columns sum to 1 and the rows nearly so; then loss = label_weight
-* CE(student, y) + kd_weight * T^2 KL(p || q) + sinkhorn_weight * sum(P * W) / B. The cost stays finite and still points
-the way where p and q share no class and KL grows without bound.
+With $q_i$ and $p_j$ the probabilities of student and teacher for rows $i$ and $j$ at temperature $T$, $W_{ij} = \|q_i -
+p_j\|_1$ is the cost of pairing them. The plan $P$ starts as $\exp(-W/\varepsilon)$ with softness $\varepsilon$
+(`epsilon`); then its rows, one for each output of the student, and its columns are divided by their sums in turn, so
+that the columns sum to 1 and the rows nearly do. The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD
+weight $\alpha$ times $T^2\,\mathrm{KL}(p\,\|\,q)$ plus Sinkhorn weight $\beta$ times $\langle P, W\rangle/B$. The cost
+stays finite and still gives a useful gradient where $p$ and $q$ share no class and KL grows without bound.
 
 Source: Cui, Qin, Gao, Zhang, Xu, Wu, Li, Sun, Zhou and Li, Sinkhorn Distance Minimization for Knowledge Distillation,
-COLING 2024, arXiv 2402.17110, and its released code; T 2, epsilon .1 and 20 rounds.
+COLING 2024, arXiv 2402.17110, and its released code; $T$ 2, $\varepsilon$ .1 and 20 rounds.
 
-Departs from it: the released code, for language tasks, multiplies the cost by about .001 and does not divide by B; the
-plan's rows sum to 1, so dividing by B makes a mean of it. The balance of the three weights is ours. The factor T^2 of
-the KL is that of plain distillation. The plan is computed in logarithms, which changes nothing but the rounding.
+Departs from it: the released code, for language tasks, multiplies the cost by about .001 and does not divide by $B$;
+the plan's rows sum to 1, so dividing by $B$ gives a mean. The balance of the three weights is ours. The factor $T^2$ of
+the KL is that of plain distillation. The plan is computed in logarithms, which changes only the rounding.
 
-Zero when: every row of teacher and student is one and the same distribution (the term "sinkhorn"); for equal but
-various rows it is small, as a soft plan pairs each row a little with the others; the term "kd" is 0 for equal rows.
+Zero when: every row of teacher and student is one and the same distribution (the term "sinkhorn"); if the two networks
+agree but the rows differ it is small, as a soft plan pairs each row a little with the others; the term "kd" is 0 for
+equal rows.
 """
 
 from typing import ClassVar
@@ -71,11 +73,13 @@ class SinKD(Method):
     }
     paper: ClassVar[str] = "Cui, Qin, Gao, Zhang, Xu, Wu, Li, Sun, Zhou and Li, COLING 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(2.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(2.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the teacher's probabilities.")
     sinkhorn_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the cost of transport.")
-    epsilon: float = Field(0.1, ge=0.001, le=100.0, description="Softness of the plan; small pairs one with one.")
+    epsilon: float = Field(
+        0.1, ge=0.001, le=100.0, description="Softness of the plan; small values pair rows one to one."
+    )
     rounds: int = Field(20, ge=1, le=100, description="How often rows and columns of the plan are normalised.")
     standardise: bool = Field(False, description=STANDARDISE)
 

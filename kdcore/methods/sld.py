@@ -1,18 +1,21 @@
-"""Swapped logit distillation: where a network is wrong, its largest logit and the true class's change places.
+r"""Swapped logit distillation: where a network is wrong, its largest logit and the true class's are swapped.
 
-swap(z, y) exchanges the two where the largest logit is not y's; all logits stay, so the gap between the two classes
-stays and turns round. Both networks see each row twice: as usual, and strongly augmented. On each view v let
-TS(v) = sum over T = 1..6 of T^2 * KL(softmax(swap(z_t, y) / T) || softmax(z_s / T)), and SS(v) the same with the
-student's own swap(z_s, y) in the teacher's place. The loss is label_weight * sum over views of CE(student, y) +
-kd_weight * sum over views of (TS(v) + SS(v)), with SS from a set share of the run on. Per temperature and wrong row SS
-is T * (q[m] - q[y]) * (z_s[m] - z_s[y]), m being the student's choice: a penalty on the margin of its own mistake.
+$\mathrm{swap}(z)$ exchanges the two where the largest logit is not that of $y$; all values stay, so the gap between the
+two classes keeps its size and changes its sign. Both networks see each row twice: as usual, and strongly augmented. On
+each view $v$ the swapped teacher gives $\sum_{T=1}^{6}
+T^2\,\mathrm{KL}(\sigma(\mathrm{swap}(z_t)/T)\,\|\,\sigma(z_s/T))$, and the student's own swapped logits give the same
+sum with $\mathrm{swap}(z_s)$ as the target. The loss adds over views label weight $\lambda$ times $\mathrm{CE}(z_s, y)$
+and KD weight $\alpha$ times both sums; $w$ is 0 until a set share of the run and 1 afterwards. For each temperature and
+wrong row the student's own term is $T\,(q_m - q_y)\,(z_{s,m} - z_{s,y})$, with $m$ the student's prediction: a penalty
+on the margin of its own mistake.
 
 Source: Limantoro, Lin, Wang, Tsai, Shuai, Huang and Cheng, Swapped Logit Distillation via Bi-level Teacher Alignment,
-Multimedia Systems 2025, arXiv 2504.20108; weights .1 and .9, six temperatures, their sum not divided, and SS after
-epoch 150 of 240, as released. The released runs take half the learning rate that is usual with this benchmark.
+Multimedia Systems 2025, arXiv 2504.20108; weights .1 and .9, six temperatures, their sum not divided, and the student's
+own term after epoch 150 of 240, as released. The released runs take half the learning rate that is usual with this
+benchmark.
 
-Departs from it: nothing as released, where the student's swapped logits keep their gradient; `detach_target` makes them
-a constant, as a teacher's are. On unlabelled rows the teacher's choice on the usual view stands for y on both.
+Departs from it: none as released, where the student's swapped logits keep their gradient; `detach_target` makes them a
+constant, like a teacher's. On unlabelled rows the teacher's prediction on the usual view replaces $y$ on both.
 
 Zero when: the student is right and on both views its logits equal the teacher's swapped ones, up to a constant for each
 row (the terms "teacher", "student"); the second is 0 wherever the student is right.
@@ -68,7 +71,7 @@ class SLD(Method):
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of both swapped teachers, per view.")
     temperatures: int = Field(6, ge=1, le=20, description="How many temperatures are summed, from 1 on.")
     student_start: float = Field(
-        0.625, ge=0.0, le=1.0, description="Share of the run after which the student's swapped logits teach, too."
+        0.625, ge=0.0, le=1.0, description="Share of the run after which the student's own swapped logits are used."
     )
     detach_target: bool = Field(False, description="Make the student's swapped logits a constant target.")
 

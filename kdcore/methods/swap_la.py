@@ -1,13 +1,13 @@
-"""Swapping alone: where the teacher is wrong, its largest logit and the true class's change places, and nothing more.
+r"""Swapping alone: where the teacher is wrong, its largest logit and the true class's are swapped, and no more.
 
-With swap(z, y) the logits z after the exchange, the loss is kd_weight * T^2 * KL(softmax(swap(z_t, y) / T) ||
-softmax(z_s / T)). It is the plainest repair of a wrong teacher, to compare others with: one view, one temperature, no
-true labels.
+With $\mathrm{swap}(z_t, y)$ the teacher's logits after the exchange, the loss is KD weight $\alpha$ times
+$T^2\,\mathrm{KL}(\sigma(\mathrm{swap}(z_t, y)/T)\,\|\,\sigma(z_s/T))$; the label weight $\lambda$ is 0 by default. It
+is the simplest correction of a wrong teacher, a baseline for the others: one view, one temperature, no true labels.
 
 Source: a comparison method in the released code of Sun, Chen, Lyu, Chen, Chen and Wang, Knowledge Distillation with
-Refined Logits, ICCV 2025, arXiv 2408.07703; T 4.
+Refined Logits, ICCV 2025, arXiv 2408.07703; $T$ 4.
 
-Departs from it: true labels may be added, with weight 0 unless it is changed; unlabelled rows are left as they are.
+Departs from it: true labels may be added; their weight is 0 by default; unlabelled rows are not changed.
 
 Zero when: the student's logits of each row equal the teacher's swapped ones, up to a constant (the term "kd").
 """
@@ -34,7 +34,7 @@ class SwapLA(Method):
     symbols: ClassVar[dict[str, str]] = {"temperature": "T", "label_weight": r"\lambda", "kd_weight": r"\alpha"}
     paper: ClassVar[str] = "Sun, Chen, Lyu, Chen, Chen and Wang, ICCV 2025 (a comparison method)"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the teacher's swapped logits.")
 

@@ -1,22 +1,26 @@
-"""TAID: the student imitates a mixture of itself and the teacher that moves towards the teacher as the student learns.
+r"""TAID: the student imitates a mixture of itself and the teacher that moves towards the teacher as the student learns.
 
-With share t, the target is p_t = softmax((1 - t) sg(z_s) + t z_t), where sg(...) lets no gradient through, and loss =
-label_weight * CE(student, y) + kd_weight * KL(p_t || softmax(z_s)). After each step m follows the relative decrease of
-this KL as a moving average, m = beta m + (1 - beta) (last - now) / last, and t = min(1, max(start + (1 - start) *
-progress, t + alpha * sigmoid(m) * (1 - t))): never behind a straight line, and ahead of it while learning goes well.
+With interpolation share $t$, the target is $p_t = \sigma((1 - t)\,\mathrm{sg}(z_s) + t\,z_t)$, where $\mathrm{sg}$
+stops the gradient, and the loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD weight
+$\alpha_{\mathrm{kd}}$ times $\mathrm{KL}(p_t\,\|\,\sigma(z_s))$. After each step $m$ tracks the relative decrease of
+this KL as a moving average, $m = \beta m + (1 - \beta)\,(\mathrm{last} - \mathrm{now})/\mathrm{last}$. Then $t =
+\min(1, \max(\mathrm{start} + (1 - \mathrm{start}) \cdot \mathrm{progress},\ t + \alpha\,\mathrm{sigmoid}(m)\,(1 -
+t)))$, with the knobs $\alpha$ (`alpha`) and $\beta$ (`beta`): never behind a linear schedule, and ahead of it while
+learning goes well.
 
 Source: Shing, Misaki, Bao, Yokoi and Akiba, TAID: Temporally Adaptive Interpolated Distillation for Efficient Knowledge
-Transfer in Language Models, ICLR 2025, arXiv 2501.16937; start .4, alpha 5e-4 and beta .99.
+Transfer in Language Models, ICLR 2025, arXiv 2501.16937; start .4, $\alpha$ 5e-4 and $\beta$ .99.
 
 Departs from it: it is a method for language models, and its use on images is ours, as are the weights .1 and 1 of true
 labels and mixture. A relative decrease counts as at least -1, so that one bad batch after a perfect one does not stop
 the share for good; the first step counts as one without change, where the released code leaves the share as it is: it
-is then alpha / 2 * (1 - start) behind ours, 1.5e-4 with the published constants. The loss that moves the released share
-is a cross-entropy, the KL plus the mixture's entropy: its gradient is the same, its relative decrease is not. In 300
-simulated steps that made no difference with alpha 5e-4, as the straight line led, and at most 0.001 with 0.05.
+is then $\alpha/2 \cdot (1 - \mathrm{start})$ behind ours, 1.5e-4 with the published constants. The loss that moves the
+released share is a cross-entropy, the KL plus the mixture's entropy: its gradient is the same, its relative decrease is
+not. In 300 simulated steps that made no difference with $\alpha$ 5e-4, as the linear schedule led, and at most 0.001
+with 0.05.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the term "taid"); at share 0 its
-value and its gradient are 0 whatever the student says.
+value and its gradient are 0 whatever the student predicts.
 """
 
 from typing import ClassVar
@@ -86,8 +90,10 @@ class TAID(Method):
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     fixed: ClassVar[frozenset[str]] = frozenset({"start"})
     start: float = Field(0.4, ge=0.0, le=1.0, description="The teacher's share at the first step.")
-    alpha: float = Field(5e-4, ge=0.0, le=1.0, description="How far the share runs ahead of a straight line; 0 never.")
-    beta: float = Field(0.99, ge=0.0, lt=1.0, description="How slowly the trend of the loss is followed.")
+    alpha: float = Field(
+        5e-4, ge=0.0, le=1.0, description="How far the share runs ahead of a linear schedule; 0 = never."
+    )
+    beta: float = Field(0.99, ge=0.0, lt=1.0, description="Momentum of the loss trend's moving average.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the moving target.")
 

@@ -1,14 +1,15 @@
-"""Teacher assistants: between a large teacher and a small student stand others, each taught by the one above it.
+r"""Teacher assistants: networks of intermediate size between teacher and student, each taught by the one above it.
 
-Each member of the chain is trained by label_weight * CE(student, y) + kd_weight * T^2 * KL(p || q), with p and q the
-softmax at temperature T of its own teacher's and its own logits. With no assistant this is plain distillation.
+Each member of the chain minimises label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus KD weight $\alpha$ times
+$T^2\,\mathrm{KL}(\sigma(z_a/T)\,\|\,\sigma(z_s/T))$, with $z_a$ the logits of its own teacher and $z_s$ its own. With
+no assistant this is plain distillation.
 
 Source: Mirzadeh, Farajtabar, Li, Levine, Matsukawa and Ghasemzadeh, Improved Knowledge Distillation via Teacher
 Assistant, AAAI 2020, arXiv 1902.03393.
 
 Departs from it: the divergence is summed over classes, where the released code takes the mean over classes as well and
-is thus C times weaker; weights and temperature are those of plain distillation, where the paper searches them for each
-pair; the assistants' sizes are spread evenly on a logarithmic scale of parameters.
+is thus $C$ times weaker; weights and temperature are those of plain distillation, where the paper searches them for
+each pair; the assistants' sizes are spread evenly on a logarithmic scale of parameters.
 
 Zero when: the logits of the student and of the last assistant differ by a constant in each row (the term "kd").
 """
@@ -38,7 +39,7 @@ class TAKD(Method):
     lineage: ClassVar[Lineage] = "assistants"
     fixed: ClassVar[frozenset[str]] = frozenset({"assistants"})
     assistants: int = Field(1, ge=0, le=3, description="Networks between teacher and student; 0 is plain distillation.")
-    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(4.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     label_weight: float = Field(0.1, ge=0.0, le=100.0, description="Weight of the true labels.")
     kd_weight: float = Field(0.9, ge=0.0, le=100.0, description="Weight of the probabilities of the teacher above.")
 

@@ -1,23 +1,24 @@
-"""TGeo-KD: for each sample a small network decides, from student, teacher and label, whom the student should follow.
+r"""TGeo-KD: a small network decides for each sample whether the student follows the teacher or the label.
 
-The loss is mean((1 - a_i) * CE_i + a_i * T^2 * KL_i), with a_i in (0, 1) given by a controller that sees the student's
-and the teacher's probabilities, the label, the teacher's mean over the sample's class, and the sides of the two
-triangles that they form, each as its C squared differences: 9C numbers. The controller is right where following a_i
-lowers the error on rows that are held out: to first order, a step of the student along its gradient changes that error
-by the sum of c_i * a_i, with c_i = -<grad of (T^2 KL_i - CE_i) / B, grad of the held-out CE>. Its own loss is
-controller_weight * sum(c_i * a_i), in which c_i is constant, as a_i is in the student's.
+The loss is the mean of $(1 - a_i)\,\mathrm{CE}_i + a_i\,T^2\,\mathrm{KL}_i$, with $a_i$ in (0, 1) given by a controller
+that sees the student's and the teacher's probabilities, the label, the teacher's mean over the sample's class, and the
+sides of the two triangles that they form, each as its $C$ squared differences: $9C$ numbers. The controller is right
+where following $a_i$ lowers the error on held-out rows: to first order, a step of the student along its gradient
+changes that error by $\sum_i c_i\,a_i$, with $c_i = -\langle \nabla (T^2\,\mathrm{KL}_i - \mathrm{CE}_i)/B,\ \nabla
+\mathrm{CE}_{\mathrm{held\,out}} \rangle$. Its own loss is controller weight $\gamma$ times $\sum_i \bar c_i\,a_i$, in
+which $c_i$ is constant, as $a_i$ is in the student's.
 
 Source: Hu, Wu, Li, Ma, Chen, Wang, Yan and Liu, Less or More From Teacher: Exploiting Trilateral Geometry For Knowledge
-Distillation, ICLR 2024, arXiv 2312.15112; T = 1.5.
+Distillation, ICLR 2024, arXiv 2312.15112; $T = 1.5$.
 
-Departs from it: the released code computes a_i without gradients, and its held-out error does not reach the controller,
-which thus never learns; the one-step rule above is ours, with plain descent of rate 1 in place of the optimiser's step.
-The controller has one hidden layer of 128 units, theirs two of 32 and 16; CE_i is of the logits, theirs of
-probabilities that are softened once more. The teacher's class means are over all training rows, theirs over the batch.
-The teacher was trained on the held-out rows, which are kept from the student alone, and its class means include them.
-On unlabelled rows the teacher's choice stands for the label and a_i is 1 in the student's loss.
+Departs from it: the released code computes $a_i$ without gradients, and its held-out error does not reach the
+controller, which thus never learns; the one-step rule above is ours, with plain descent of rate 1 in place of the
+optimiser's step. The controller has one hidden layer of 128 units, theirs two of 32 and 16; $\mathrm{CE}_i$ uses the
+logits, theirs probabilities that are softened once more. The teacher's class means are over all training rows, theirs
+over the batch. The teacher was trained on the held-out rows, which are kept from the student alone, and its class means
+include them. On unlabelled rows the teacher's prediction replaces the label and $a_i$ is 1 in the student's loss.
 
-Zero when: a_i is 0 or the logits of student and teacher differ by a constant in each row (the term "kd"); the term
+Zero when: $a_i$ is 0 or the logits of student and teacher differ by a constant in each row (the term "kd"); the term
 "controller" is 0 where labels and teacher pull the student equally towards the held-out rows.
 """
 
@@ -103,7 +104,7 @@ class TGeo(Method):
     paper: ClassVar[str] = "Hu, Wu, Li, Ma, Chen, Wang, Yan and Liu, ICLR 2024"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"validation"})
-    temperature: float = Field(1.5, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    temperature: float = Field(1.5, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
     controller_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the controller's own loss.")
 
     def connect(self, pair: Pair) -> nn.Module:

@@ -1,23 +1,25 @@
-"""TopKD: the teacher's largest logits are amplified, and the student's logits follow the direction of the result.
+r"""TopKD: the teacher's largest logits are amplified, and the student's logits follow the direction of the result.
 
-The scaled logits are z'[c] = w[c] z_t[c] + D for the K largest and for the true class, and z_t[c] for all others. Here
-w falls with the rank from 1 + boost to 1 + boost / K, and is 1 + boost for the true class; D is shift * (mean of the K
-largest - mean of the others). The loss is label_weight * CE(student, y) + alpha * (1 - cos on the K largest z' above 0)
-+ beta * (1 - cos on the K smallest z' below 0) + (1 - cos on all other classes) + contrast_weight * C, where C is
-InfoNCE in both directions, halved: a row's logits are nearer to the teacher's of that row than of any other. Keep K
-small: it picks what is worth amplifying, and with K near half of the classes nothing is picked out any more.
+The scaled logits are $z'_c = w_c\,z_{t,c} + D$ for the $K$ largest and for the true class, and $z_{t,c}$ for all
+others. Here $w$ falls with the rank from $1 + \mathrm{boost}$ to $1 + \mathrm{boost}/K$, and is $1 + \mathrm{boost}$
+for the true class; $D$ is `shift` times the mean of the $K$ largest minus the mean of the others. The loss is label
+weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus $1 - \cos(z_s^g, z'^g)$ over three groups $g$ of classes: weighted by
+$\alpha$ on the $K$ largest with $z'$ above 0, by $\beta$ on the $K$ smallest with $z'$ below 0, and by 1 on all others.
+The contrast weight $\gamma$ multiplies InfoNCE in both directions, halved: a row's logits must be closer to the
+teacher's of that row than of any other. Keep $K$ (`top`) small: it selects what to amplify, and with $K$ near half of
+the classes it selects nothing any more.
 
-Source: Wang and Zhou, TopKD: Top-scaled Knowledge Distillation, 2025, arXiv 2508.04539, as told by secondary sources;
-best at K 3, 5 or 10 of 100 classes, while K = 50 collapses. Another method of this name, from 2024, is topological.
+Source: Wang and Zhou, TopKD: Top-scaled Knowledge Distillation, 2025, arXiv 2508.04539, according to secondary sources;
+best at $K$ 3, 5 or 10 of 100 classes, while $K = 50$ collapses. Another method of this name, from 2024, is topological.
 
 Departs from it: the scaling by rank, the shift, the weights and the temperature are not published where we could read
-them. Ours are boost .5, shift .1, alpha, beta and contrast 1, temperature .1, and true labels at weight 1; so is the
-cosine in the contrast, where the paper takes the plain product. Each 1 - cos counts only where its group has a
-member, so the term is 0 at best; that shifts its value, not its gradient. On unlabelled rows the teacher's choice
-stands for y.
+them. Ours are boost .5, shift .1, $\alpha$, $\beta$ and contrast 1, temperature .1, and true labels at weight 1; so is
+the cosine in the contrast, where the paper takes the plain product. Each $1 - \cos$ counts only where its group has a
+member, so the minimum of the term is 0; that shifts its value, not its gradient. On unlabelled rows the teacher's
+prediction replaces $y$.
 
-Zero when: on each group of classes the student's logits are a positive multiple of z' (the term "direction"); the term
-"contrast" is 0 for a batch of one row only.
+Zero when: on each group of classes the student's logits are a positive multiple of $z'$ (the term "direction"); the
+term "contrast" is 0 for a batch of one row only.
 """
 
 from typing import ClassVar
@@ -94,7 +96,7 @@ class TopKD(Method):
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     alpha: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the largest logits above 0.")
     beta: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the smallest logits below 0.")
-    contrast_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of telling samples apart.")
+    contrast_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the contrastive loss.")
 
     def _scaled(self, batch: Batch) -> Tensor:
         assert batch.teacher is not None

@@ -1,19 +1,20 @@
-"""V_kD: the student's features, rotated into the teacher's space but not reshaped, match the teacher's normalised ones.
+r"""V_kD: the student's features, rotated into the teacher's space but not reshaped, match its normalised ones.
 
-The loss is label_weight * CE(student, y) + feature_weight * mean of h(P f_s - LayerNorm(f_t)), with f the features
-before the classifier, h the Huber function with threshold 1, and LayerNorm making each row's mean 0 and variance 1. The
-map P learns with the student, but its columns stay at right angles and of length 1, so it can turn the student's
-features and keeps all distances and angles among them: what there is to learn, the student has to learn itself.
+The loss is label weight $\lambda$ times $\mathrm{CE}(z_s, y)$ plus feature weight $\alpha$ times the mean of $h(P f_s -
+\mathrm{LayerNorm}(f_t))$, with $f$ the features before the classifier, $h$ the Huber function with threshold 1, and
+LayerNorm giving each row mean 0 and variance 1. The map $P$ is trained with the student, but its columns stay
+orthonormal, $P^\top P = I$, so it can rotate the student's features but preserves all distances and angles among them:
+the student itself has to do the learning.
 
 Source: Miles, Elezi and Deng, V_kD: Improving Knowledge Distillation using Orthogonal Projections, CVPR 2024, arXiv
 2403.06213.
 
-Departs from it: P is the orthonormal part of a free matrix (Gram-Schmidt), so that weight decay cannot harm it. There
-is no distillation token, and so no KL term of one. The paper trains transformers on ImageNet and gives no weight for
-networks of this size; 50 is ours, chosen on held-out coloured digits. Where the student is wider than the teacher, the
-rows of P are at right angles.
+Departs from it: $P$ is the orthonormal part of a free matrix (Gram-Schmidt), so that weight decay cannot harm it. There
+is no distillation token, and therefore no KL term for it. The paper trains transformers on ImageNet and gives no weight
+for networks of this size; 50 is ours, chosen on held-out coloured digits. Where the student is wider than the teacher,
+the rows of $P$ are orthogonal.
 
-Zero when: the student's features are the teacher's normalised ones, up to the rotation P (the term "features").
+Zero when: the student's features are the teacher's normalised ones, up to the rotation $P$ (the term "features").
 """
 
 from typing import ClassVar
@@ -65,7 +66,9 @@ class VkD(Method):
     rate: ClassVar[float] = 0.5
     label_weight: float = Field(1.0, ge=0.0, le=100.0, description="Weight of the true labels.")
     feature_weight: float = Field(50.0, ge=0.0, le=1000.0, description="Weight of the teacher's features.")
-    orthogonal: bool = Field(True, description="Keep the map orthogonal; off, it is a free linear map, to compare.")
+    orthogonal: bool = Field(
+        True, description="Keep the map orthogonal; off = an unconstrained linear map, for comparison."
+    )
 
     def connect(self, pair: Pair) -> nn.Linear:
         """Return the free matrix that the map is made of."""

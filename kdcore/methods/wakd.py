@@ -1,15 +1,16 @@
-"""Weight-averaged distillation: the student that is kept is the mean of all it was in the later part of its training.
+r"""Weight-averaged distillation: the final student is the average of its weights over the later part of training.
 
-The loss is T^2 KL(softmax(z_t / T) || softmax(z_s / T)) alone. From a share `start` of the run on, the weights after
-every step are averaged, and after the last step the mean takes the student's place. Averaged weights lie in a flatter
-place of the loss, which carries further to data of another kind than those trained on. No validation set is asked.
+The loss is $T^2\,\mathrm{KL}(\sigma(z_t/T)\,\|\,\sigma(z_s/T))$ alone. From a share `start` of the run on, the weights
+$\theta_i$ after every step $i$ are averaged, and after the last of $n$ steps the mean $\bar\theta$ replaces the
+student's weights. Averaged weights lie in a flatter region of the loss, which generalises better to data from other
+domains. No validation set is used.
 
 Source: Berezovskiy and Morozov, Weight Averaging Improves Knowledge Distillation under Domain Shift, 2023, arXiv
 2309.11446; temperature 5 as released.
 
-Departs from it: batch normalisation's statistics are taken anew for the averaged weights, from all training rows as
-they are and not as augmented. The released code begins at a tenth of the run and from a student trained before; .5 is
-ours, for one that begins at random. Every step counts, and no validation row is looked at.
+Departs from it: batch normalisation's statistics are recomputed for the averaged weights, from all training rows
+without augmentation. The released code begins at a tenth of the run and from a pretrained student; .5 is ours, for
+random initialisation. Every step counts, and no validation rows are used.
 
 Zero when: the teacher's and the student's logits of each row differ by a constant (the term "kd").
 """
@@ -84,8 +85,8 @@ class WAKD(Method):
     symbols: ClassVar[dict[str, str]] = {"temperature": "T"}
     paper: ClassVar[str] = "Berezovskiy and Morozov, arXiv 2309.11446, 2023"
     needs: ClassVar[frozenset[Grant]] = frozenset({"probabilities"})
-    start: float = Field(0.5, ge=0.0, lt=1.0, description="Share of the run that is over when averaging begins.")
-    temperature: float = Field(5.0, ge=0.1, le=100.0, description="Softens both distributions; 1 leaves them be.")
+    start: float = Field(0.5, ge=0.0, lt=1.0, description="Share of the run after which averaging begins.")
+    temperature: float = Field(5.0, ge=0.1, le=100.0, description="Softens both distributions; 1 = no softening.")
 
     def connect(self, pair: Pair) -> nn.Module:
         """The mean, of nothing yet."""

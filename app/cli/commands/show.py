@@ -121,8 +121,9 @@ def show_entry(kind: str, name: str, as_json: bool) -> None:
     say(f"{one['title']} ({family})\n\n{text(one['doc'])}\n")
     told = {**one, **_equation(one), "asks": [ASKS[ask] for ask in one.get("asks", ())], "lineage": _before(one)}
     for key, words in PARAGRAPHS.items():
-        if told.get(key):
-            say(text(f"{words}: {told[key] if isinstance(told[key], str) else ', '.join(told[key])}\n"))
+        if value := told.get(key):
+            line = f"{words}: {value if isinstance(value, str) else ', '.join(value)}"
+            say(f"{text(line) if key in ORIGIN else line}\n")
     knobs = one["schema"].get("properties", {})
     if knobs:
         table(("knob", "default", "allowed", "what"), (_knob(name, schema) for name, schema in knobs.items()))
