@@ -26,6 +26,7 @@ from kdcore.spec.catalogue import ROOT, catalogue, entry
 STYLE = """<style>
 .st-key-list button { min-height: 1.75rem; padding: 0; justify-content: flex-start; text-align: left; }
 .st-key-list { gap: .15rem; }
+.katex { font-size: 1.05em; }
 .katex-display { overflow-x: auto; overflow-y: hidden; padding-block: .2rem; }
 .katex-display > .katex { font-size: 1.1em; }
 @media (max-width: 480px) { .katex-display > .katex { font-size: 1em; } }

@@ -1,4 +1,4 @@
-"""Round clouds, up to one for each letter: neighbours overlap, so the wrong classes have something to tell."""
+"""Round clusters, up to one for each letter: neighbours overlap, so the wrong classes carry information."""
 
 from string import ascii_uppercase
 from typing import ClassVar

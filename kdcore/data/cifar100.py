@@ -1,4 +1,4 @@
-"""Small colour photographs of a hundred things, 500 of each to train on: the usual field of distillation papers.
+"""Small colour photographs of a hundred things, 500 of each to train on: the usual benchmark of distillation papers.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, University of
 Toronto, 2009.

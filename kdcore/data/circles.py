@@ -1,4 +1,4 @@
-"""A ring around a ring: no straight line parts them, yet one number does, the distance from the centre."""
+"""A ring around a ring: not linearly separable, yet one number separates them, the distance from the centre."""
 
 from typing import ClassVar
 

@@ -2,7 +2,7 @@
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998;
 the part that scikit-learn ships.
-Departs from it: the 17 grey levels are spread over 0..255, and a fifth of each class is set apart to test, always
+Departs from it: the 17 grey levels are spread over 0..255, and a fifth of each class is held out for testing, always
 the same rows.
 """
 

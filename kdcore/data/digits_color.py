@@ -1,7 +1,7 @@
-"""Digits times colours: 30 to 100 classes, so that a teacher has much to say about the wrong ones.
+"""Digits times colours: 30 to 100 classes, so that a teacher's outputs carry much information on the wrong ones.
 
-A class is a digit in a colour, such as "3 teal". Hues vary about their colour, so neighbouring colours are mistaken
-for each other as similar digits are: two independent sources of dark knowledge, without a download.
+A class is a digit in a colour, such as "3 teal". Hues vary about their colour, so neighbouring colours are confused
+with each other as similar digits are: two independent sources of dark knowledge, without a download.
 
 Source: our own; the shapes are those of `digits`.
 """

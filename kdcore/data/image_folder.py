@@ -1,6 +1,6 @@
 """Your own images: a folder that holds one folder per class.
 
-A fifth of each class is set apart to test and, unless told otherwise, another fifth to validate. Images of 16 bits are
+A fifth of each class is held out for testing and, by default, another fifth for validation. Images of 16 bits are
 read over their whole range.
 """
 

@@ -1,4 +1,4 @@
-"""Two half moons that reach into each other: the smallest problem whose border must bend."""
+"""Two interleaving half moons: the smallest problem with a curved decision boundary."""
 
 from typing import ClassVar
 

@@ -38,7 +38,7 @@ class Points(Prepared):
     names: list[Any] = Field(
         [],
         max_length=CLASSES,
-        description="What the classes are called, in order; others by their number.",
+        description="Names of the classes, in order; the others go by their number.",
     )
 
     def signature(self) -> tuple[tuple[int, ...], int]:

@@ -1,6 +1,6 @@
-"""Digits drawn by a pen that changes its font with every image: a second domain beside handwriting, of any size.
+"""Digits rendered in a different font for every image: a second domain beside handwriting, of any size.
 
-Each image has its own way of writing the digit, width, slant, turn, thickness, contrast between thick and thin,
+Each image has its own glyph shape, width, slant, turn, thickness, contrast between thick and thin,
 roundness, serifs, bends and grain. No font file is read.
 
 Source: our own.

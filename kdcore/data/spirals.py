@@ -1,4 +1,4 @@
-"""Arms that wind about each other: a border too long for a small network."""
+"""Interleaved spiral arms: a decision boundary too long for a small network."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Exclusive or: neither coordinate alone tells the class, both together do."""
+"""Exclusive or: neither coordinate alone determines the class, both together do."""
 
 from typing import ClassVar
 

@@ -1,8 +1,8 @@
 """MobileNetV2 (Sandler et al. 2018) for CIFAR, as in the distillation benchmarks.
 
-Against the original, the blocks of 24 channels keep the size of their input, as images are small, activations are ReLU
-without a ceiling, and the first block has an expanding layer too, by a factor of 1. The last block ends in the 1x1
-convolution to 1280 channels, which the benchmarks do not count to a stage (`staged` in net.py).
+Compared with the original, the blocks of 24 channels keep the size of their input, as images are small, activations are
+ReLU without a ceiling, and the first block has an expanding layer too, by a factor of 1. The last block ends in the 1x1
+convolution to 1280 channels, which the benchmarks do not count as part of a stage (`staged` in net.py).
 """
 
 from typing import ClassVar, Literal

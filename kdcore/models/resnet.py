@@ -43,7 +43,7 @@ class ResNet(Model):
     title: ClassVar[str] = "ResNet (CIFAR)"
     family: ClassVar[str] = "CIFAR"
     variant: Literal["8", "14", "20", "32", "44", "56", "110", "8x4", "32x4"] = Field(
-        "20", description="Depth; x4 marks four times the width."
+        "20", description="Depth; x4 = four times the width."
     )
 
     def build(self, shape: tuple[int, ...], classes: int) -> Net:

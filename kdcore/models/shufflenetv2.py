@@ -1,7 +1,7 @@
 """ShuffleNetV2 (Ma et al. 2018) for CIFAR, as in the distillation benchmarks: a 1x1 stem, no early pooling.
 
-The last block ends in the 1x1 convolution to 1024 channels, which the benchmarks do not count to a stage (`staged` in
-net.py).
+The last block ends in the 1x1 convolution to 1024 channels, which the benchmarks do not count as part of a stage
+(`staged` in net.py).
 """
 
 from typing import ClassVar, Literal

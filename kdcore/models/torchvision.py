@@ -1,6 +1,6 @@
 """Any classifier of torchvision by its name, untrained, cut into stages where its forward pass is a plain chain.
 
-A stage is a run of layers at one map size; pooling and classifier are the head. Networks whose pass is more than a
+A stage is a run of layers at one map size; pooling and classifier are the head. Networks whose forward pass is not a
 chain, such as transformers and DenseNets, are one stage up to their last linear layer.
 """
 

@@ -1,7 +1,7 @@
 """Wide residual networks for CIFAR (Zagoruyko and Komodakis 2016): depth 6n + 4, normalisation before convolution.
 
-The last block ends in the normalisation and ReLU before the pooling, which the distillation benchmarks do not count to
-a stage (`staged` in net.py).
+The last block ends in the normalisation and ReLU before the pooling, which the distillation benchmarks do not count as
+part of a stage (`staged` in net.py).
 """
 
 from typing import ClassVar, Literal

@@ -1,10 +1,10 @@
-"""Active mixup: mixtures of two local images, of which those are asked about that leave the student least sure.
+"""Active mixup: mixtures of two local images; those on which the student is least confident are queried.
 
-The pool starts with local images as they are. In each round, of a pair of local images x and x' the mixture
-w x + (1 - w) x' is taken at whose w of .30, .34, ..., .70 the student's largest probability is least, and of all pairs
-tried the mixtures with the least of these join the pool. Every step shows images of the pool, each drawn with the same
-chance. The teacher is asked about each image once, when it is first shown, at most about start + rounds * add in all;
-mixtures show local images, so they count as such.
+The pool starts with unchanged local images. In each round, for a pair of local images $x$ and $x'$ the mixture $w x +
+(1 - w) x'$ is formed with the $w$ of .30, .34, ..., .70 for which the student's largest probability is smallest, and of
+all pairs tried the mixtures on which it is smallest join the pool. Every step shows images of the pool, drawn
+uniformly. The teacher is queried once for each image, when it is first shown, at most about start + rounds · add times
+in all; mixtures show local images, so they count as such.
 
 Source: Wang, Li, Wang, Zhang and Gong, Neural Networks Are More Productive Teachers Than Human Raters: Active Mixup for
 Data-Efficient Knowledge Distillation from a Blackbox Model, CVPR 2020, arXiv 2003.13960; the grid of weights and three
@@ -45,7 +45,7 @@ class ActiveMixSource(Maker):
     rounds: int = Field(3, ge=0, le=100, description="How often mixtures join the pool.")
     every: int = Field(200, ge=1, le=1_000_000, description="Steps of the student between two rounds.")
     add: int = Field(200, ge=1, le=1_000_000, description="Mixtures that join in each round.")
-    pairs: int = Field(1000, ge=1, le=1_000_000, description="Pairs of local images that are tried in each round.")
+    pairs: int = Field(1000, ge=1, le=1_000_000, description="Pairs of local images to try in each round.")
 
     def build(self, scene: Scene) -> Making:
         """Return the pool, with room for what will join.

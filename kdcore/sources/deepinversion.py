@@ -1,28 +1,29 @@
-"""DeepInversion: pixels that the teacher takes for a class and whose features have the statistics it remembers.
+r"""DeepInversion: images that the teacher assigns to a class and whose features match its batch-norm statistics.
 
-In the lead, rounds of images x in which all classes y are equally frequent are optimised from noise to minimise
-
-    one_hot * CE(z_T(x), y) + tv * TV(x) + l2 * |x|_2 + bn * sum over batch norms (|mu(x) - mean|_2 + |v(x) - var|_2),
-
-with mu and v the statistics of the batch where the teacher's batch norm remembers mean and var. They join a pool, from
-which the student learns. With `compete` its rounds go on, one update at each of the student's steps, and minimise in
-addition compete * (1 - JS(p_T, p_S)): images on which the two differ (adaptive DeepInversion). It reads the teacher's
-inside and its gradient, so it is no black box.
+Before the student's first step, batches of images $x$ in which all classes $y$ are equally frequent are optimised from
+noise. They minimise one_hot times $\mathrm{CE}(z_T(x), y)$ plus tv times the total variation $\mathrm{TV}(x)$ plus l2
+times $\lVert x\rVert_2$ plus bn times the sum over batch norms of $\lVert \mu(x) - \mathrm{mean}\rVert_2 + \lVert v(x)
+- \mathrm{var}\rVert_2$, with $\mu$ and $v$ the statistics of the batch where the teacher's batch norm stores its
+running mean and variance. The images join a pool, from which the student learns. With `compete` the optimisation
+continues, one update at each of the student's steps, and minimises in addition compete times $1 - \mathrm{JS}(p_T,
+p_S)$, which favours images on which the two differ (adaptive DeepInversion). It needs the teacher's internals and its
+gradient, so it does not work on a black box.
 
 Source: Yin et al., Dreaming to Distill: Data-free Knowledge Transfer via DeepInversion, CVPR 2020, arXiv 1912.08795,
 equations 3, 4 and 6 to 10.
 
 Departs from it: the published settings for CIFAR-10 are batches of 256, 2000 updates (Adam, 0.05 to 0.1), bn 10, tv
-2.5e-5; ours are shorter, with beta 1 = 0.5 in place of 0.9, and 8 x 8 pixels want other weights. TV is the sum of the
+2.5e-5; ours are shorter, with beta 1 = 0.5 in place of 0.9, and 8 x 8 pixels need other weights. TV is the sum of the
 norms of the batch's differences to the right, down and along both diagonals. Random shifts and mirroring between
-updates are left out, as mirrored digits are none, and pixels are clipped to black and white, at first and after each
-update, which the code published for CIFAR-10 does not do. A round leaves its last images; that code means to keep those
-of least loss, but holds on to the tensor that it goes on updating, so that it returns the last too, and the code for
-ImageNet copies the best. JS is the paper's, at temperature 1, with logarithms to base 2, so it lies between 0 and 1;
-the published code softens both answers by T = 3, clamps p_T, p_S and their mean to [0.01, 0.99], and takes natural
-logarithms. The student's batch norms take the statistics of the images tried and do not remember them.
+updates are left out, as mirrored digits are not digits, and pixels are clipped to black and white, at first and after
+each update, which the code published for CIFAR-10 does not do. A round leaves its last images; that code means to keep
+those of least loss, but keeps a reference to the tensor that it continues to update, so that it returns the last too,
+and the code for ImageNet copies the best. JS is the paper's, at temperature 1, with logarithms to base 2, so it lies
+between 0 and 1; the published code softens both answers by T = 3, clamps p_T, p_S and their mean to [0.01, 0.99], and
+takes natural logarithms. The student's batch norms use batch statistics of these images and do not update their running
+statistics.
 
-Zero when: never, except with all weights but one_hot at 0 and a teacher that is sure.
+Zero when: never, except with all weights but one_hot at 0 and a teacher that is certain.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class DeepInversion(Maker):
     tv: float = Field(2.5e-5, ge=0.0, le=1000.0, description="Weight of the total variation; published: 2.5e-5.")
     l2: float = Field(0.0, ge=0.0, le=1000.0, description="Weight of the norm of the images.")
     bn: float = Field(10.0, ge=0.0, le=1000.0, description="Weight of the batch norms' statistics; published: 10.")
-    compete: float = Field(0.0, ge=0.0, le=1000.0, description="Weight of the student's difference; 0: none is made.")
+    compete: float = Field(0.0, ge=0.0, le=1000.0, description="Weight of the disagreement with the student; 0: off.")
 
     @property
     def rounds(self) -> int:

@@ -1,19 +1,19 @@
-"""Data-free adversarial distillation: a generator that maximises the difference of logits through the teacher.
+"""Data-free adversarial distillation: a generator that maximises the logit difference, with the teacher's gradient.
 
-The generator minimises -mean |z_T - z_S| over images and classes for G(z), with the gradient through both networks;
-then the student learns for a few steps on new G(z). It reads the teacher's gradient, so it is no black box: it shows
-what queries alone have to make up for.
+For synthetic images $G(z)$ the generator minimises minus the mean of $|z_T - z_S|$ over images and classes, with the
+gradient through both networks; then the student learns for a few steps on new $G(z)$. It needs the teacher's gradient,
+so it does not work on a black box: it shows what query-only methods have to make up for.
 
 Source: Fang et al., Data-Free Adversarial Distillation, arXiv 1912.11006; `retain` after Patel, Mopuri and Qiu,
 Learning to Retain while Acquiring, CVPR 2023, arXiv 2302.14290.
 
 Departs from it: the published settings for MNIST are a latent of 100, batches of 512, five updates of the student (SGD,
 0.01) and then one of the generator (Adam, 1e-3, beta 1 = 0.9, at a constant rate), 40 times 50 of them; ours are
-smaller, the generator goes first, with beta 1 = 0.5 and a cosine course, and has the layers of MEKD's published code,
+smaller, the generator goes first, with beta 1 = 0.5 and a cosine schedule, and has the layers of MEKD's published code,
 narrower (32 maps) and with epsilon 1e-5 in its batch norms. The student's loss is the run's method; the paper's is the
-same distance of logits. The student's batch norms take the statistics of the images tried and do not remember them.
-`retain` is ours: it mixes remembered images into each batch, which is the paper's idea without the inner step whose
-gradients it aligns.
+same distance of logits. The student's batch norms use batch statistics of these images and do not update their running
+statistics. `retain` is ours: it mixes stored images into each batch, which is the paper's idea without the inner step
+whose gradients it aligns.
 
 Zero when: the two networks' logits are equal.
 """

@@ -1,28 +1,28 @@
-"""Data-free model extraction: a generator that seeks images on which the student disagrees, by queries alone.
+r"""Data-free model extraction: a generator that searches for images on which the student disagrees, by queries only.
 
-The generator maximises the disagreement of teacher and student on G(z), and the student then learns on G(z). No
-gradient passes the teacher: that of the disagreement on the image is estimated by m forward differences along unit
-directions u_i, (d/m) * sum of (l(x + mu u_i) - l(x)) / mu * u_i, taken before the generator's last tanh so that each
-probe is an image. The disagreement of an image is |l_T - l_S|_1 with l = log p - mean log p, after DFME, or
-KL(p_T || p_S), as MAZE has it.
+The generator maximises the disagreement of teacher and student on $G(z)$, and the student then learns on $G(z)$. No
+gradient flows through the teacher: the gradient of the disagreement $l$ with respect to the image is estimated by $m$
+forward differences along unit directions $u_i$, $\frac{d}{m}\sum_i \frac{l(x + \mu u_i) - l(x)}{\mu}\,u_i$, taken
+before the generator's last tanh so that each probe is an image. The disagreement on an image is $\lVert l_T -
+l_S\rVert_1$ with $l = \log p - \mathrm{mean} \log p$, after DFME, or $\mathrm{KL}(p_T\,\|\,p_S)$, as in MAZE.
 
-With batch B, g updates of the generator every s of n student steps, and a share r of remembered images, learning asks
-about B + (n - 1) * (B - round(r B)) images, and about ceil(n / s) * g * (m + 1) * B more to find gradients.
+With batch $B$, $g$ updates of the generator every $s$ of $n$ student steps, and a share $r$ of stored images, learning
+needs $B + (n - 1)(B - \mathrm{round}(r B))$ queries, and $\lceil n/s\rceil\,g\,(m + 1)\,B$ more to estimate gradients.
 
 Source: Truong, Maini, Walls and Papernot, Data-Free Model Extraction, CVPR 2021, arXiv 2011.14779; Kariyappa, Prakash
 and Qureshi, MAZE, CVPR 2021, arXiv 2005.03161, for the KL, several directions and the replay of past images.
 
 Departs from it: DFME's published code centres the teacher's log-probabilities only and compares them with the student's
 raw logits, so the student has to match their level too; here both are centred, and a constant added to the student's
-logits changes nothing. With z_T = (3, 1, 0) and z_S = (4, 2.5, 2.5) the published sum over classes is 9, ours 5/3. It
-takes the mean over classes where we take the sum. The papers' own settings are a latent of 256, batches of 256, one
-direction with mu = 0.001, one update of the generator (Adam, 1e-4, beta 1 = 0.9, three cuts of its rate to 0.3) to five
-of the student (SGD, 0.1), and 20 million queries for CIFAR-10; ours are smaller, with beta 1 = 0.5 and a cosine course.
-The generator has the layers of MEKD's published code, narrower (32 maps) and with epsilon 1e-5 in its batch norms. The
-student's loss is the run's method. Its batch norms take the statistics of the images tried and do not remember them.
-MAZE replays whole batches after each round; `retain` mixes remembered images into each batch. Behind a wall that takes
-images as whole bytes (upload uint8), mu = 0.001 is lost in rounding: on 8 x 8 digits 57 % of the probes are then the
-image itself, and 1 % of the values change; with 0.04 it is 38 %.
+logits changes nothing. With $z_T = (3, 1, 0)$ and $z_S = (4, 2.5, 2.5)$ the published sum over classes is 9, ours 5/3.
+It takes the mean over classes where we take the sum. The papers' own settings are a latent of 256, batches of 256, one
+direction with $\mu = 0.001$, one update of the generator (Adam, 1e-4, beta 1 = 0.9, three cuts of its rate to 0.3) to
+five of the student (SGD, 0.1), and 20 million queries for CIFAR-10; ours are smaller, with beta 1 = 0.5 and a cosine
+schedule. The generator has the layers of MEKD's published code, narrower (32 maps) and with epsilon 1e-5 in its batch
+norms. The student's loss is the run's method. Its batch norms use batch statistics of these images and do not update
+their running statistics. MAZE replays whole batches after each round; `retain` mixes stored images into each batch.
+With a black-box API that takes images as whole bytes (upload uint8), $\mu = 0.001$ is lost in rounding: on 8 x 8 digits
+57 % of the probes are then the image itself, and 1 % of the values change; with 0.04 it is 38 %.
 
 Zero when: teacher and student give all images the same probabilities; the estimate is then 0 too.
 """

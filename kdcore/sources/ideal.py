@@ -1,12 +1,12 @@
-"""IDEAL: a generator learns through the student alone, so that one query of the teacher's label serves each image.
+r"""IDEAL: a generator trained through the student alone, so that each image needs one query for the teacher's label.
 
-Every `every` steps of the student a new generator is taught for some steps with the student in the teacher's place: it
-minimises CE(z_S, y) + entropy * mean over images and classes of q log q, with q the student's probabilities for the
-slightly shifted image and y labels in equal parts. Its images join a pool, and the student learns the teacher's labels
-for images of the pool.
+Every `every` steps of the student a new generator is trained for some steps with the student in the teacher's place: it
+minimises $\mathrm{CE}(z_S, y)$ plus entropy times the mean over images and classes of $q \log q$, with $q$ the
+student's probabilities for the slightly shifted image and $y$ labels in equal parts. Its images join a pool, and the
+student learns the teacher's labels for images of the pool.
 
-With r rounds, one every `every` steps, learning asks about `made` * r images at most: each image of the pool once, when
-it is first shown, and no gradient costs a question.
+With $r$ rounds, one every `every` steps, learning needs at most `made` · $r$ queries: one for each image of the pool,
+when it is first shown, and none for gradients.
 
 Source: Zhang, Chen and Lyu, IDEAL: Query-Efficient Data-Free Learning from Black-Box Models, ICLR 2023, arXiv
 2205.11158, and the constants of the code published with it.
@@ -15,11 +15,11 @@ Departs from it: the published settings for MNIST are a latent of 256, 30 update
 100 rounds, entropy weight 5 and SGD at 0.01 for the student; here the latent is smaller, rounds are fewer and longer
 (100 updates at 3e-3 taught small students more). The generator has the layers of MEKD's published code, narrower (32
 maps) and with epsilon 1e-5 in its batch norms. IDEAL's published code keeps the images of the update whose loss was
-least, ours those after the last update. It asks about images of the pool again in each round; here they are remembered.
-A shift of the whole batch, by a pixel, stands for its random crops after padding by 4 and its mirroring. The student's
-batch norms take the statistics of the images tried and do not remember them.
+least, ours those after the last update. It queries images of the pool again in each round; here their labels are
+cached. A shift of the whole batch, by a pixel, replaces its random crops after padding by 4 and its mirroring. The
+student's batch norms use batch statistics of these images and do not update their running statistics.
 
-Zero when: never; the entropy term is at least -log C / C, with C the number of classes.
+Zero when: never; the entropy term is at least $-\log C/C$, with $C$ the number of classes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class IDEAL(Rounds):
     title: ClassVar[str] = "IDEAL's generator"
     needs: ClassVar[frozenset[Grant]] = frozenset({"labels"})
     queries: ClassVar[bool] = False
-    entropy: float = Field(5.0, ge=0.0, le=100.0, description="Weight of the student's doubt; published: 5.")
+    entropy: float = Field(5.0, ge=0.0, le=100.0, description="Weight of the student's entropy; published: 5.")
     shift: int = Field(1, ge=0, le=8, description="Pixels by which images are shifted, at most, before the student.")
 
     def terms(self, scene: Scene, images: Tensor, labels: Tensor, place: int) -> dict[str, Tensor]:

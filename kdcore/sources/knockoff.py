@@ -1,14 +1,15 @@
-"""Knockoff: a fixed random share of the local images is the transfer set; the teacher is asked once about each of it.
+r"""Knockoff: a fixed random share of the local images is the transfer set; each of them is sent to the teacher once.
 
-Of N local images, round(share * N), at least 2, are drawn without replacement before the first step. Every step shows
-some of them, each once per epoch, as they are, so their answers are bought once and used again and again.
+Of $N$ local images, $\mathrm{round}(\mathrm{share} \cdot N)$, at least 2, are drawn without replacement before the
+first step. Every step shows some of them, each once per epoch and unchanged, so their labels are paid for once and
+reused.
 
 Source: Orekondy, Schiele and Fritz, Knockoff Nets: Stealing Functionality of Black-Box Models, CVPR 2019, arXiv
 1812.02766, its random policy; a budget of a fifth of the local images as in the baselines of MEKD's published code.
 
-Departs from it: the paper draws from a public pool of images that are none of the teacher's, here the pool is the local
-training split; its other policy, which chooses images by what they taught, is left out. The loss is the method's: plain
-distillation without labels, at temperature 1 in the paper and 5 in MEKD's code.
+Departs from it: the paper draws from a public pool of images unrelated to the teacher's training data; here the pool is
+the local training split; its other policy, which selects images by how useful they were, is left out. The loss is the
+method's: plain distillation without labels, at temperature 1 in the paper and 5 in MEKD's code.
 
 Zero when: never; a source has no loss.
 """
@@ -34,7 +35,7 @@ class KnockoffSource(Source):
 
     title: ClassVar[str] = "Knockoff transfer set"
     share: float = Field(
-        0.2, gt=0.0, le=1.0, description="Share of the local images that is shown, and asked about once."
+        0.2, gt=0.0, le=1.0, description="Share of the local images that is used, with one query each."
     )
 
     @property

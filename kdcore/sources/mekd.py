@@ -1,20 +1,20 @@
-"""A generator that emulates the inverse of a teacher's mapping: step 1 of MEKD, and the images of its step 2.
+r"""A generator that inverts the teacher's mapping: step 1 of MEKD, and the images of its step 2.
 
-In the lead a generator G, with a latent of as many dimensions as there are classes, plays the GAN game with a
-discriminator D for whom the local images are real. The information term adds alpha * mean(-w log D(G(z))), where w is
-the teacher's largest probability for G(z), or 1 where it tells labels only. Then G is frozen, and each step of the
-student is shown G(z) for new z ~ N(0, I). No local image is sent to the teacher.
+Before the student's first step a generator $G$, with a latent of as many dimensions as there are classes, is trained as
+a GAN against a discriminator $D$ for which the local images are real. The information term adds $\alpha$ times the mean
+of $-w \log D(G(z))$, where $w$ is the teacher's largest probability for $G(z)$, or 1 where it returns labels only. Then
+$G$ is frozen, and each step of the student uses $G(z)$ for new $z \sim N(0, I)$. No local image is sent to the teacher.
 
 Source: Ma, Xiang, Wang, Wu and Li, Aligning Logits Generatively for Principled Black-Box Knowledge Distillation, CVPR
 2024, arXiv 2205.10490; architecture, optimiser and the constants from the code published with it.
 
-Departs from it: `released` follows the published code instead of the paper: w is the class's index and its shape makes
-the mean of products a product of means, so the term is the adversarial one times a number. `align` is ours and not
-MEKD: it adds rho * mean |G(map(T(x))) - x| so that the image of an answer shows what was answered, on made images
-("self") or on local ones ("local", which sends them to the teacher). The map from answers to latents is the paper's
-division by tau, or, ours, standardising with the spread of the teacher's answers.
+Departs from it: `released` follows the published code instead of the paper: $w$ is the class's index and its shape
+makes the mean of products a product of means, so the term is the adversarial one times a number. `align` is ours and
+not MEKD: it adds $\rho$ times the mean of $|G(\mathrm{map}(T(x))) - x|$ so that the image made of an output shows the
+predicted class, on synthetic images ("self") or on local ones ("local", which sends them to the teacher). The map from
+outputs to latents is the paper's division by $\tau$, or, ours, standardising with the spread of the teacher's outputs.
 
-Zero when: never; a game has no end.
+Zero when: never; an adversarial loss has no zero.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MEKDSource(Maker):
     steps: int = Field(
         1200, ge=1, le=1_000_000, description="Steps of generator and discriminator, before the student's."
     )
-    real: int = Field(64, ge=2, le=1024, description="Local images, and as many made ones, in one of these steps.")
+    real: int = Field(64, ge=2, le=1024, description="Local images, and as many synthetic ones, in one of these steps.")
     lr: float = Field(5e-4, gt=0.0, le=0.1, description="Learning rate of both (Adam, beta 1 = 0.5); published: 2e-4.")
     width: int = Field(128, ge=8, le=256, multiple_of=2, description="Width of the generator; published: 128.")
     nets: Literal["published", "usual"] = Field(
@@ -58,11 +58,11 @@ class MEKDSource(Maker):
     )
     rho: float = Field(10.0, ge=0.0, le=1000.0, description="Weight of the alignment.")
     map: Literal["temperature", "standard"] = Field(
-        "temperature", description="From answers to latents: divided by tau, or (ours) standardised."
+        "temperature", description="From outputs to latents: divided by tau, or (ours) standardised."
     )
-    tau: float = Field(5.0, gt=0.0, le=100.0, description="Divides answers on their way to the generator.")
+    tau: float = Field(5.0, gt=0.0, le=100.0, description="Divides outputs on their way to the generator.")
     pool: int = Field(
-        0, ge=0, le=1_000_000, description="Images made and asked about once, then used again and again; 0: always new."
+        0, ge=0, le=1_000_000, description="Synthetic images, queried once and then reused; 0: always new."
     )
 
     def build(self, scene: Scene) -> Making:

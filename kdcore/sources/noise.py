@@ -1,14 +1,14 @@
-"""Noise in place of images: the floor that every source of made images has to beat.
+"""Noise in place of images: the baseline that every source of synthetic images has to beat.
 
-Each pixel is drawn by itself, new at each step: from U[-1, 1], or from N(0, spread^2) and clipped. Nothing is learned,
-and nothing is known of the data but their shape.
+Each pixel is drawn independently, new at each step: from $U[-1, 1]$, or from a Gaussian with standard deviation
+`spread`, clipped. Nothing is learned, and only the shape of the data is known.
 
-With batch B and n student steps, learning asks about n * B images.
+With batch $B$ and $n$ student steps, learning needs $n B$ queries.
 
 Source: the row of random noise in the tables of Chen et al., Data-Free Learning of Student Networks, ICCV 2019, arXiv
 1904.01186, and of Fang et al., Data-Free Adversarial Distillation, arXiv 1912.11006.
 
-Departs from it: which noise the papers drew is not said.
+Departs from it: the papers do not say which noise they used.
 
 Zero when: there is no loss.
 """

@@ -1,6 +1,6 @@
-"""More of some rows than of the others: part of each batch comes from given training rows, the rest from all.
+"""Oversampled training rows: part of each batch comes from a given slice, the rest from all rows.
 
-What becomes of the rows, and in which order the rest is shown, is the matter of the training data as a source.
+Augmentation and the order of the rest are those of the training data as a source.
 """
 
 from __future__ import annotations

@@ -1,27 +1,28 @@
-"""Zeroth-order inversion: a generator learns images of given classes from the teacher's probabilities alone.
+r"""Zeroth-order inversion: a generator learns images of given classes from the teacher's probabilities alone.
 
-In the lead, each round begins a new generator with fixed latents z and labels y in equal parts. It minimises
-CE(z_T(G(z)), y) without a gradient through the teacher: g = (d/m) * sum of (l(x + mu u_i) - l(x)) / mu * u_i estimates
-that on the image, d its number of values and u_i uniform on the unit sphere, and the generator follows the gradient of
-<x, g> with g held fixed. The images of a round join a pool, from which the student learns.
+Before the student's first step, each round trains a new generator with fixed latents $z$ and labels $y$ in equal parts.
+It minimises $\mathrm{CE}(z_T(G(z)), y)$ without a gradient through the teacher: $g = \frac{d}{m}\sum_i \frac{l(x + \mu
+u_i) - l(x)}{\mu}\,u_i$ estimates the gradient with respect to the image, with $d$ its number of values and $u_i$
+uniform on the unit sphere, and the generator follows the gradient of $\langle x, g\rangle$ with $g$ held fixed. The
+images of a round join a pool, from which the student learns.
 
-With a pool of P images in whole rounds of M, updates U and m directions, the lead asks about ceil(P / M) * M * U *
-(m + 1) images, and the student's steps about P more at most.
+With a pool of $P$ images in whole rounds of $M$, $U$ updates and $m$ directions, this needs $\lceil P/M\rceil\,M\,U\,(m
++ 1)$ queries, and the student's steps at most about $P$ more.
 
 Source: the gradient estimate and its constants after Hu et al., Learning to Learn from APIs: Black-Box Data-Free
 Meta-Learning, ICML 2023, arXiv 2305.18413.
 
-Departs from it: the paper learns to learn from many such teachers; only its inversion of one is here, without its
-boundary query set. The published settings are m = 100, mu = 0.005 and 200 updates (Adam, 1e-3); ours are fewer, as
-8 x 8 pixels need fewer directions: the cosine to the true gradient is about sqrt(m / (m + d)). The released code learns
-the latents beside the generator, by the same Adam, and keeps the images of the update at which the mean of <x, g> was
-least; here the latents stay fixed and the last images are kept. Its generator begins with weights of standard deviation
-0.02, ours with PyTorch's. Where a probe leaves the
-range from black to white, a wall clips it. Behind one that takes whole bytes (upload uint8) a small mu is lost in
-rounding: on 8 x 8 digits and with ours, 6 % of a probe's values change and the cosine falls from 0.37 to 0.12; with
-0.04 half of them change, and it is 0.31.
+Departs from it: the paper meta-learns from many such teachers; only its inversion of one is implemented here, without
+its boundary query set. The published settings are $m = 100$, $\mu = 0.005$ and 200 updates (Adam, 1e-3); ours are
+fewer, as 8 x 8 pixels need fewer directions: the cosine to the true gradient is about $\sqrt{m/(m + d)}$. The released
+code learns the latents beside the generator, by the same Adam, and keeps the images of the update at which the mean of
+$\langle x, g\rangle$ was smallest; here the latents stay fixed and the last images are kept. Its generator begins with
+weights of standard deviation 0.02, ours with PyTorch's. Where a probe leaves the range from black to white, a black-box
+API clips it. With one that takes whole bytes (upload uint8) a small $\mu$ is lost in rounding: on 8 x 8 digits and with
+ours, 6 % of a probe's values change and the cosine falls from 0.37 to 0.12; with 0.04 half of them change, and it is
+0.31.
 
-Zero when: the teacher gives each image's class probability 1; the estimate is then 0 too.
+Zero when: the teacher assigns each image's class probability 1; the estimate is then 0 too.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class ZOInversion(Generated):
     reach: float = Field(5e-3, gt=0.0, le=10.0, description="Step along a direction, mu; black to white is 2.")
     updates: int = Field(40, ge=1, le=10_000, description="Updates of each generator; published: 200.")
     made: int = Field(100, ge=2, le=4096, description="Images that each generator leaves.")
-    pool: int = Field(300, ge=2, le=1_000_000, description="Images made before the student's first step.")
+    pool: int = Field(300, ge=2, le=1_000_000, description="Images generated before the student's first step.")
 
     @property
     def rounds(self) -> int:

@@ -12,7 +12,7 @@ Departs from it: one input and one output are used: the first, unless that holds
 of them. Class numbers, integers (B,) or (B, 1), are labels, and then the teacher returns no more. A batch size that the
 model fixes must be 1. Waits have no jitter, so that two runs of a spec ask alike.
 
-Zero when: nothing; a teacher has no loss.
+Zero when: never; a teacher has no loss.
 """
 
 from __future__ import annotations

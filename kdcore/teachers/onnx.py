@@ -12,7 +12,7 @@ labels and tell no more. The first output with a number for each class counts, w
 what is no tensor of numbers, such as scikit-learn's ZipMap, is passed over. Files with
 external data or operators of other domains are refused.
 
-Zero when: nothing; a teacher has no loss.
+Zero when: never; a teacher has no loss.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ where they differ from 0 and 1, mean and std. Weights of torchvision's classifie
 
 Source: the file format is that of https://huggingface.co/docs/safetensors; the networks are those of the catalogue.
 
-Departs from it: nothing; tensors of another precision are turned into float32, and what DataParallel and torch.compile
+Departs from it: none; tensors of another precision are turned into float32, and what DataParallel and torch.compile
 put before names is taken off.
 
-Zero when: nothing; a teacher has no loss.
+Zero when: never; a teacher has no loss.
 """
 
 from __future__ import annotations
