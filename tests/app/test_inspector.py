@@ -100,7 +100,8 @@ def test_a_task_is_begun_once_and_its_failure_is_kept(home: Path, monkeypatch: p
     monkeypatch.setattr(comparison, "slow", helper)
     comparison.start(folder, "embedding", neighbours=5)
     comparison._queue().submit(lambda: None).result()
-    assert helper.ask.call_args.args[0] == {"task": "embedding", "folder": str(folder), "asked": {"neighbours": 5}}
+    request = {"task": "embedding", "folder": str(folder), "asked": {"neighbours": 5}, "sends": False}
+    assert helper.ask.call_args.args[0] == request
     assert progress(folder, "embedding") == Progress(state="failed", says="It broke.")
     assert not comparison.under_way(folder, "embedding")
 

@@ -191,7 +191,7 @@ def test_a_run_that_ended_early_promises_nothing(store: Store, stage: Stage, sta
     watcher = Watcher(store, stage.id)
     names = [name for name, one in panels().items() if isinstance(one.lacks(watcher.subject.record()), Later)]
     assert len(names) > 5
-    assert "comes" in drawn(watcher, "loss")["lacks"]
+    assert "appears within a few steps" in drawn(watcher, "loss")["lacks"]
     store.move(stage.id, state)
     for name in names:
         assert said in drawn(Watcher(store, stage.id), name)["lacks"]
