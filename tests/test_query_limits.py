@@ -54,12 +54,13 @@ def remote(**order: Any) -> Spec:
         (
             {"preset": "kd", "local": True},
             None,
-            "Each query costs $0.0025; there is no budget, so no limit.",
+            "Each query costs $0.0025; there is no budget, so no limit. Up to 102,400 of them are local (real) images.",
         ),
         (
             {"preset": "kd", "local": True, "budget": 500},
             500,
-            "At most 500 queries; cost $1.25 ($2.50 per 1,000); 128 kB of images.",
+            "At most 500 queries; cost $1.25 ($2.50 per 1,000); 128 kB of images. Up to 500 of them are local (real) "
+            "images.",
         ),
         (
             {"preset": "aligned", "local": True, "pool": 500, "access": "labels", "measure": "nothing"},

@@ -156,7 +156,7 @@ def test_a_broken_link_is_one_sentence(lab: Open, query: dict[str, str], sentenc
 
 def test_a_finished_run_of_mine(lab: Open, finish: Finish) -> None:
     page = lab(run=finish(accuracy=0.9).id)
-    assert "The student is correct on 90.0 % of the test set, 5.0 points below its teacher (95.0 %)." in said(page)
+    assert "The student is correct on 90.0 % of 5 test samples, 5.0 points below its teacher (95.0 %)." in said(page)
     assert {"Another seed", "Delete"} <= set(labels(page))
     assert not {"Resume", "Load these settings"} & set(labels(page))  # the form holds them already
 

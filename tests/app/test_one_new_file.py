@@ -50,7 +50,7 @@ def test_a_new_teacher_service_is_in_the_black_box_form(
     assert len(page.file_uploader) == bool(service.upload)
     run = next(item for item in page.sidebar.button if item.label == "Run")
     assert run.disabled == bool(service.required)
-    assert all(f"needs {what}" in said(page) for what in service.required.values())
+    assert all(f"An external teacher requires {what}" in said(page) for what in service.required.values())
 
 
 def test_its_knobs_are_called_what_its_file_calls_them(lab: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,7 +272,7 @@ def test_answers_open_without_a_model_and_bad_ones_leave_the_page(lab: Open) -> 
     page.file_uploader(key="answers file").upload("mine.npz", good, "application/zip").run()
     assert not page.exception
     assert Case(folder_of(page.query_params["case"])).rows.teacher is not None
-    assert "**3** rows · student right" in said(page)
+    assert "**3** samples · student right" in said(page)
 
 
 @pytest.mark.parametrize("section", inspector.SECTIONS)

@@ -19,6 +19,7 @@ from kdcore.blackbox import loaded_run, manual_queries, microscope
 from kdcore.contracts.service import Answered
 from kdcore.engine.setup import Setup
 from kdcore.errors import BadInput
+from kdcore.spec.catalogue import catalogue, entry
 from kdcore.spec.spec import Choice, Spec, Wall
 
 Weights = Callable[[Spec], Path]
@@ -146,6 +147,7 @@ def test_somebody_elses_teacher_is_asked_only_by_a_click_and_once(
             return line
 
     monkeypatch.setattr(manual_queries, "TEACHERS", {"far": Far})
+    monkeypatch.setitem(catalogue()["teacher"], "far", entry("teacher", "http") | {"name": "far"})
     far = SPEC.model_copy(update={"teacher": None, "service": Choice(name="far")})
     place = tmp_path / "run"
     place.mkdir()

@@ -78,7 +78,7 @@ def test_a_plane_that_nobody_asked_about_yet_says_so(case: Case) -> None:
 
 
 def test_the_third_row_is_a_knob(case: Case) -> None:
-    with pytest.raises(BadInput, match="being asked"):
+    with pytest.raises(BadInput, match="Evaluating both models on this plane"):
         drawn(case, "plane", sample=7, knobs="third=4")
 
 

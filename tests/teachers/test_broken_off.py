@@ -208,7 +208,7 @@ def test_a_killed_run_tells_all_that_the_server_received(home: Path) -> None:
         spec = local(server.url, budget=60)
         spec = Spec.model_validate(spec.model_copy(update={"service": service(server.url)}).model_dump(mode="json"))
         (home / "spec.json").write_text(spec.model_dump_json())
-        words = ["run", "--spec", str(home / "spec.json"), "--json"]
+        words = ["run", "--spec", str(home / "spec.json"), "--send-local", "--json"]
         for lost in (1, 2):
             killed(home, words, held)
             held.clear()

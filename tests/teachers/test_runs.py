@@ -186,7 +186,7 @@ def test_a_run_of_the_terminal_that_is_killed_goes_on_and_pays_for_no_answer_it_
 
     server.answer = deadly
     monkeypatch.setenv("KDLAB_HOME", str(home))
-    running = kdlab("run", "--spec", "-")
+    running = kdlab("run", "--spec", "-", "--send-local")
     running.communicate(spec.model_dump_json(), timeout=240)
     assert running.returncode == -9
     store = Store(home)
