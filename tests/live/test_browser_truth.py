@@ -218,7 +218,7 @@ def test_the_teachers_training_is_read_out_as_the_teachers(store: Store, page: P
     expect(page.locator(".kd-readouts")).not_to_contain_text("Student")
     whose = page.get_by_text("For the student, from its first step:")
     expect(whose).to_be_visible()
-    expect(page.locator(".kd-settings")).to_have_attribute("aria-label", re.compile("^The student"))
+    expect(page.locator(".kd-settings")).to_have_attribute("aria-label", re.compile("^For the student"))
     facts = {"steps": 20, "device": "cpu", "torch": "2", "classes": ("a", "b"), "rows": {}}
     store.append(stage.id, [Started(step=0, student=COST, teacher=COST, **facts)])
     expect(page.locator(".kd-caption")).to_have_text(re.compile("^Higher is better: the student's curve should reach"))
