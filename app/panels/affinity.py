@@ -54,7 +54,7 @@ def _hover(found: Affinity, name: str) -> dict[str, Any]:
 
 def _axes(found: Affinity, place: int, look: theme.Theme) -> dict[str, Any]:
     ticks = bare(look) | named_axis(found.classes, most=13)
-    across = {"title": {"text": "prediction"}, "domain": DOMAINS[place - 1], "anchor": numbered("y", place)}
+    across = {"title": {"text": "predicted"}, "domain": DOMAINS[place - 1], "anchor": numbered("y", place)}
     down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
     down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}
     return {numbered("xaxis", place): ticks | across, numbered("yaxis", place): ticks | down}

@@ -70,7 +70,7 @@ def _hover(found: Confusions, name: str, classes: tuple[str, ...]) -> dict[str, 
 
 def _axes(classes: tuple[str, ...], place: int, domain: list[float], look: theme.Theme) -> dict[str, Any]:
     ticks = bare(look) | named_axis(classes, most=13) | {"tickfont": {"size": SMALL}}
-    across = {"title": {"text": "predicted class"}, "domain": domain, "anchor": numbered("y", place)}
+    across = {"title": {"text": "predicted"}, "domain": domain, "anchor": numbered("y", place)}
     down = {"range": ticks["range"][::-1], "anchor": numbered("x", place)}
     down |= {"title": {"text": "true class"}} if place == 1 else {"showticklabels": False}
     return {numbered("xaxis", place): ticks | across, numbered("yaxis", place): ticks | down}
