@@ -44,7 +44,7 @@ def features(found: Curves, look: Theme) -> Figure:
     layout = theme.layout(
         look,
         "features",
-        xaxis={"title": {"text": "interpolation from random weights (0) to the teacher (1)"}, "range": [0, 1]},
+        xaxis={"title": {"text": "random weights (0) to the teacher's (1)"}, "range": [0, 1]},
         yaxis={"title": {"text": "loss"}, "rangemode": "tozero"},
         hovermode="x unified",
     )

@@ -131,7 +131,8 @@ export function fitted(layout, frame) {
   const more = gained(layout, notes, found);
   const { t, b } = layout.margin;
   const edges = legend ? [[1, t + more.t], [Math.max(1, layout.legend.y), legend]] : [[1, size.t]]; // heights, and px above them
-  const own = Math.min(...edges.map(([y, above]) => before(found, y, height - above - size.b)));
+  // At least a pixel: where margins and legend take all of the height, the figure grows to what is wanted, drawn once more.
+  const own = Math.max(1, Math.min(...edges.map(([y, above]) => before(found, y, height - above - size.b))));
   const up = (y, plots) => y * plots + lacking(found, plots, y);
   const high = up(1, own);
   const place = (y) => up(y, own) / high;
