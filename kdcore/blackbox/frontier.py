@@ -23,7 +23,7 @@ class Point(NamedTuple):
     money: float  # dollars
     accuracy: float  # on the test split
     agreement: float | None  # with the teacher, on the test split
-    spent: bool  # whether query budget used up
+    spent: bool  # whether its query budget was used up
 
     def value(self, measure: Measure) -> float | None:
         """Return what was learned, as a fraction."""

@@ -7,7 +7,6 @@ import queue
 import threading
 import time
 from pathlib import Path
-from threading import TIMEOUT_MAX
 from typing import TextIO
 
 from app.results.studies import commit, publish, published
@@ -80,7 +79,7 @@ def _do(left: list[Trial], kept: Path, jobs: int) -> None:
 def _process() -> HelperProcess:
     """Return a process that does one trial at a time with one thread, however long that takes."""
     one_thread = {"KDLAB_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return HelperProcess("kdcore.study.trials", TIMEOUT_MAX, "The trial", one_thread)
+    return HelperProcess("kdcore.study.trials", threading.TIMEOUT_MAX, "The trial", one_thread)
 
 
 def _feed(process: HelperProcess, waiting: queue.SimpleQueue[Trial], answers: queue.SimpleQueue[Answer]) -> None:
